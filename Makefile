@@ -1,0 +1,47 @@
+# make submission    raw competition folder -> logs/<run>/submission.zip; without DATA: the sample
+# make test          every test;  make lint: style;  make bench: the benchmark tables
+# make notebook      Jupyter on the numbered notebooks
+#
+# All of them first make .venv from requirements.txt, once.
+
+PYTHON ?= python3
+PROFILE ?= sample
+RUN_DIR ?= logs/$(PROFILE)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# Parameters of the notebooks that are passed on when they are set.
+PARAMETERS := PROFILE RUN_DIR DATA EXTRA_DATA RECIPES OVERRIDES HOLD_OUT SKIP_BROKEN WORKERS SEED \
+              PRECISION COMPILE DEVICE EXPORTER
+GIVEN = $(foreach name,$(PARAMETERS),$(if $($(name)),-p $(name) '$($(name))'))
+
+.PHONY: submission motion test lint bench notebook clean
+
+submission: $(INSTALLED)
+	$(BIN)/python -m src.run $(GIVEN)
+
+motion: $(INSTALLED)
+	$(BIN)/python -m src.run 05 $(GIVEN)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/nbstripout --verify --keep-id --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb
+
+bench: $(INSTALLED)
+	$(BIN)/python -m tests.benchmarks
+
+notebook: $(INSTALLED)
+	$(BIN)/jupyter lab --notebook-dir notebooks
+
+$(INSTALLED): requirements.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else f"error: Python 3.11 or 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}; run: make PYTHON=python3.11 $(MAKECMDGOALS)")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $(INSTALLED)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
