@@ -1,0 +1,52 @@
+"""Clips: the padded batch that flows from the store through the transforms to a model.
+
+Letters: **B** batch, **T** frames, **L** points of a layout, **K** signs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Clips:
+    """A batch of clips, padded at the end to a common number of frames.
+
+    Args:
+        xyz: (B, T, L, 3) float32, image units or normalised, x right, y down; NaN = not detected.
+            What padded frames hold means nothing: only `mask` tells them apart.
+        mask: (B, T), True = a real frame; every clip has at least one.
+        label: (B,) int64, the sign's number.
+    """
+
+    xyz: Float[Tensor, "B T L 3"]
+    mask: Bool[Tensor, "B T"]
+    label: Int[Tensor, "B"]
+
+    def with_(self, **changes) -> Clips:
+        """A copy with some fields replaced."""
+        return replace(self, **changes)
+
+    @property
+    def length(self) -> Int[Tensor, "B"]:
+        """Real frames of each clip."""
+        return self.mask.sum(1)
+
+    @property
+    def seen(self) -> Bool[Tensor, "B T L"]:
+        """True where a point was detected in a real frame."""
+        return ~self.xyz[..., 0].isnan() & self.mask[..., None]
+
+    def repeat(self, times: int) -> Clips:
+        """The batch `times` over, one copy after the other: (times * B, T, L, 3)."""
+        return Clips(
+            self.xyz.repeat(times, 1, 1, 1), self.mask.repeat(times, 1), self.label.repeat(times)
+        )
+
+    def to(self, device: torch.device | str) -> Clips:
+        """The batch on another device."""
+        return Clips(self.xyz.to(device), self.mask.to(device), self.label.to(device))

@@ -1,0 +1,224 @@
+"""Losses: functions of logits and targets, and nothing else.
+
+Targets are distributions over the signs, because mixup makes them so. Letters: **B** batch,
+**K** signs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+Among = Literal["others", "all"]
+
+
+def smoothed(target: Float[Tensor, "B K"], eps: float, among: Among) -> Float[Tensor, "B K"]:
+    """Move a share `eps` of the target to the other signs.
+
+    Args:
+        target: a distribution per clip.
+        eps: the share.
+        among: "others" spreads it over the K - 1 signs that are not the target's (6th place),
+            "all" over all K (torch's label_smoothing).
+    """
+    classes = target.shape[-1]
+    if among == "others":
+        return target * (1 - eps) + (1 - target) * eps / (classes - 1)
+    return target * (1 - eps) + eps / classes
+
+
+def cross_entropy(
+    logits: Float[Tensor, "B K"], target: Float[Tensor, "B K"]
+) -> Float[Tensor, " B"]:
+    """Cross entropy of each clip, in nats."""
+    return -(target * F.log_softmax(logits.float(), -1)).sum(-1)
+
+
+def without_largest(losses: Float[Tensor, " B"], drop: int, per: int) -> Float[Tensor, ""]:
+    """OUSM: the mean over the batch without the `drop` largest losses of every `per` clips.
+
+    The published batch is 32 clips a device; a larger batch is that many groups of 32, and a
+    smaller group drops the same share, rounded down. Source: Yoo et al., arXiv 1901.07759.
+    """
+    kept = []
+    for group in losses.split(per):
+        n_kept = len(group) - drop * len(group) // per
+        kept.append(group.topk(n_kept, largest=False, sorted=False).values)
+    return torch.cat(kept).mean()
+
+
+def consistency(logits: Float[Tensor, "B K"], teacher: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
+    """Squared distance of the two predicted distributions, summed over signs, mean over clips.
+
+    The teacher gets no gradient. Source: Tarvainen & Valpola, Mean Teacher, arXiv 1703.01780.
+    """
+    difference = logits.float().softmax(-1) - teacher.detach().float().softmax(-1)
+    return difference.square().sum(-1).mean()
+
+
+def distillation(
+    logits: Float[Tensor, "B K"], teacher: Float[Tensor, "B K"], temperature: float
+) -> Float[Tensor, ""]:
+    """T^2 KL(teacher || student) of the two distributions at a temperature, mean over clips.
+
+    Args:
+        logits: the student's.
+        teacher: the teacher's probabilities at that temperature (mixed, where the clips are).
+        temperature: T. Source: Hinton et al., arXiv 1503.02531.
+    """
+    student = F.log_softmax(logits.float() / temperature, -1)
+    return temperature**2 * F.kl_div(student, teacher, reduction="batchmean")
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Smoothed cross entropy, with or without OUSM.
+
+    Args:
+        smoothing: share of the target that moves to other signs.
+        among: see `smoothed`.
+        drop: clips with the largest loss that are left out of every `drop_per`; 0 = none.
+        drop_per: clips in a group.
+    """
+
+    smoothing: float = 0.0
+    among: Among = "all"
+    drop: int = 0
+    drop_per: int = 32
+
+    def __call__(
+        self, out: dict[str, Tensor], target: Float[Tensor, "B K"], progress: Float[Tensor, ""]
+    ) -> Float[Tensor, ""]:
+        """The loss of a batch; `progress` is the share of the training that is done."""
+        losses = cross_entropy(out["logits"], smoothed(target, self.smoothing, self.among))
+        return without_largest(losses, self.drop, self.drop_per) if self.drop else losses.mean()
+
+
+@dataclass(frozen=True)
+class WithNextFrame(CrossEntropy):
+    """Cross entropy and, of predicted frames if there are any, the smooth L1 distance to the true.
+
+    Args:
+        next_frame: weight of the mean distance over all known coordinates. It is of image units, in
+            which a landmark moves some hundredths from frame to frame, and quadratic below 1.
+    """
+
+    next_frame: float = 100.0
+
+    def __call__(
+        self, out: dict[str, Tensor], target: Float[Tensor, "B K"], progress: Float[Tensor, ""]
+    ) -> Float[Tensor, ""]:
+        """The loss of a batch; `progress` is the share of the training that is done."""
+        loss = super().__call__(out, target, progress)
+        if "next_frame" not in out:
+            return loss
+        predicted, true, known = (out[f"next_frame{part}"] for part in ("", "_true", "_mask"))
+        distance = F.smooth_l1_loss(predicted.float(), true, reduction="none").mean(-1)
+        mean = torch.where(known, distance, 0.0).sum() / known.sum().clamp(min=1)
+        return loss + self.next_frame * mean
+
+
+# --- focal loss and what goes with it -----------------------------------------------------------
+
+
+def focal(
+    logits: Float[Tensor, "B K"], target: Float[Tensor, "B K"], gamma: float | Float[Tensor, ""]
+) -> Float[Tensor, " B"]:
+    """Cross entropy of each clip, where a sign predicted with p counts (1 - p)^gamma.
+
+    Source: Lin et al., Focal loss, arXiv 1708.02002, over soft targets.
+    """
+    log_p = F.log_softmax(logits.float(), -1)
+    unsure = (-torch.expm1(log_p)).clamp(min=1e-7)  # 0 ** gamma has no gradient for gamma < 1
+    return -(unsure**gamma * target * log_p).sum(-1)
+
+
+def pairwise_margin(
+    logits: Float[Tensor, "B K"], target: Float[Tensor, "B K"], margin: float, rivals: int
+) -> Float[Tensor, ""]:
+    """How far each clip's sign is from being `margin` above the signs most like it.
+
+    The rivals are the signs with the largest logits among those that are not the clip's. Mean over
+    rivals and clips of max(0, margin - (logit of the sign - logit of the rival)); a mixed clip's
+    signs count by their shares.
+    """
+    logits = logits.float()
+    others = logits.masked_fill(target > 0, -torch.inf)
+    nearest = others.topk(min(rivals, logits.shape[-1] - 1)).values  # (B, rivals)
+    gap = F.relu(margin - (logits[..., None] - nearest[:, None]))  # (B, K, rivals)
+    # Where fewer signs are left than rivals asked for, what is left over is no rival.
+    gap = torch.where(nearest[:, None].isfinite(), gap, 0.0).mean(-1)
+    return (target * gap).sum(-1).mean()
+
+
+def contrast(
+    one: Float[Tensor, "B D"], other: Float[Tensor, "B D"], temperature: float = 0.1
+) -> Float[Tensor, ""]:
+    """How poorly two views of the same clips find each other among the batch, in nats.
+
+    Mean of both directions' cross entropy of cosine / temperature; a batch of one clip has none.
+    Source: Radford et al., CLIP, arXiv 2103.00020, figure 3.
+    """
+    one, other = (F.normalize(x.float(), dim=-1) for x in (one, other))
+    alike = one @ other.T / temperature
+    clip = torch.arange(len(one), device=one.device)
+    return (F.cross_entropy(alike, clip) + F.cross_entropy(alike.T, clip)) / 2
+
+
+@dataclass(frozen=True)
+class FocalWithAuxiliary:
+    """Smoothed focal loss of a network, and of the further classifiers inside of it.
+
+    Args:
+        smoothing: share of the target that is spread over all signs.
+        gamma: exponent.
+        gamma_at_start: the exponent rises linearly from here over the training, so that hard clips
+            come to matter; None = `gamma` from the start.
+        auxiliary: weight of the deepest further classifier.
+        auxiliary_decay: the weight of each is this times that of the next deeper one.
+        margin_weight: of `pairwise_margin`; 0 = without.
+        margin: in logits.
+        rivals: signs that each clip is kept apart from.
+        cross_modal: weight of `contrast` between a clip's hands and its lips and pose; 0 = without.
+    """
+
+    smoothing: float = 0.1
+    gamma: float = 2.0
+    gamma_at_start: float | None = None
+    auxiliary: float = 0.2
+    auxiliary_decay: float = 0.5
+    margin_weight: float = 0.0
+    margin: float = 1.0
+    rivals: int = 3
+    cross_modal: float = 0.0
+
+    def __call__(
+        self, out: dict[str, Tensor], target: Float[Tensor, "B K"], progress: Float[Tensor, ""]
+    ) -> Float[Tensor, ""]:
+        """The loss of a batch.
+
+        Args:
+            out: logits (B, K); auxiliary (n, B, K), the shallowest first; for `cross_modal` parts
+                (B, 4, D): lips, left hand, right hand, pose.
+            target: distributions over the signs.
+            progress: share of the training that is done.
+        """
+        gamma, soft = self.gamma, smoothed(target, self.smoothing, "all")
+        if self.gamma_at_start is not None:
+            gamma = self.gamma_at_start + (gamma - self.gamma_at_start) * progress
+        loss = focal(out["logits"], soft, gamma).mean()
+        for above, logits in enumerate(out["auxiliary"].flip(0)):
+            weight = self.auxiliary * self.auxiliary_decay**above
+            loss = loss + weight * focal(logits, soft, gamma).mean()
+        if self.margin_weight:
+            apart = pairwise_margin(out["logits"], target, self.margin, self.rivals)
+            loss = loss + self.margin_weight * apart
+        if self.cross_modal:
+            lips, left, right, pose = out["parts"].unbind(1)
+            loss = loss + self.cross_modal * contrast(left + right, lips + pose)
+        return loss

@@ -1,0 +1,35 @@
+"""What tests of several rooms share: genuine clips, and a tiny synthetic competition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from src.dataset.sample import write_sample
+
+REFERENCE = Path(__file__).resolve().parents[1] / "../shared/data"
+
+
+@pytest.fixture(scope="session")
+def reference() -> Callable[[str], Path]:
+    """A function from a name (asl_signs, webcam34, wlasl50) to that folder of genuine clips.
+
+    It skips the test where the folder is absent; mark such a test with `pytest.mark.reference`.
+    """
+
+    def find(name: str) -> Path:
+        folder = (REFERENCE / name).resolve()
+        if not (folder / "train.csv").is_file():
+            pytest.skip(f"needs the clips in {folder}, which are not part of this project")
+        return folder
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory) -> Path:
+    """A synthetic competition of 4 signs x 4 participants x 2 clips; nobody may write there."""
+    folder = tmp_path_factory.mktemp("sample") / "asl-signs"
+    return write_sample(folder, signs=4, participants=4, clips=2)

@@ -1,0 +1,369 @@
+"""Losses against torch's own, against sorting by hand, and in closed form."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from src.losses import (
+    CrossEntropy,
+    FocalWithAuxiliary,
+    WithNextFrame,
+    consistency,
+    contrast,
+    cross_entropy,
+    distillation,
+    focal,
+    pairwise_margin,
+    smoothed,
+    without_largest,
+)
+
+B, K = 8, 250
+# Float32 sums over 250 signs: a few units in the last place of a value near 6.
+CLOSE = {"rtol": 1e-5, "atol": 1e-6}
+NO_PROGRESS = torch.zeros(())
+
+
+@pytest.fixture
+def logits() -> torch.Tensor:
+    return 3 * torch.randn(B, K, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def label() -> torch.Tensor:
+    return torch.randint(K, (B,), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def mixed(label) -> torch.Tensor:
+    """Soft targets as mixup makes them."""
+    share = torch.linspace(0.1, 0.9, B)[:, None]
+    target = F.one_hot(label, K).float()
+    return share * target + (1 - share) * target.roll(1, 0)
+
+
+# --- smoothing and cross entropy ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("eps", [0.0, 0.1, 0.3, 0.5])
+def test_all_is_torchs_label_smoothing(logits, label, eps):
+    target = smoothed(F.one_hot(label, K).float(), eps, "all")
+    ours = cross_entropy(logits, target)
+    theirs = F.cross_entropy(logits, label, label_smoothing=eps, reduction="none")
+    torch.testing.assert_close(ours, theirs, **CLOSE)
+
+
+@pytest.mark.parametrize("eps", [0.0, 0.3])
+def test_all_is_torchs_label_smoothing_of_mixed_targets(logits, mixed, eps):
+    ours = cross_entropy(logits, smoothed(mixed, eps, "all"))
+    theirs = F.cross_entropy(logits, mixed, label_smoothing=eps, reduction="none")
+    torch.testing.assert_close(ours, theirs, **CLOSE)
+
+
+def test_others_is_the_6th_places_formula(logits, mixed):
+    """recognition.md 3.5: t (1 - eps) + (1 - t) eps / (C - 1), by hand in float64."""
+    eps, t = 0.3, mixed.double().numpy()
+    soft = t * (1 - eps) + (1 - t) * eps / (K - 1)
+    x = logits.double().numpy()
+    log_p = x - np.log(np.exp(x).sum(1, keepdims=True))
+    ours = cross_entropy(logits, smoothed(mixed, eps, "others"))
+    np.testing.assert_allclose(ours.numpy(), -(soft * log_p).sum(1), rtol=1e-5)
+
+
+def test_others_of_a_plain_label_leaves_it_exactly_its_share(label):
+    soft = smoothed(F.one_hot(label, K).float(), 0.3, "others")
+    rows = torch.arange(B)
+    torch.testing.assert_close(soft[rows, label], torch.full((B,), 0.7))
+    others = soft.clone()
+    others[rows, label] = 0.3 / (K - 1)
+    torch.testing.assert_close(others, torch.full((B, K), 0.3 / (K - 1)))
+
+
+@pytest.mark.parametrize("among", ["others", "all"])
+def test_smoothed_targets_are_distributions(mixed, among):
+    torch.testing.assert_close(smoothed(mixed, 0.3, among).sum(1), torch.ones(B), **CLOSE)
+
+
+def test_smallest_possible_loss_is_the_entropy_of_the_smoothed_label(label):
+    """recognition.md 3.3 sees it in the logs: 2.266 for 250 signs and 0.3."""
+    target = smoothed(F.one_hot(label, K).float(), 0.3, "others")
+    assert cross_entropy(target.log(), target).mean().item() == pytest.approx(2.266, abs=2e-3)
+
+
+def test_half_precision_logits_are_summed_in_float32(logits, mixed):
+    rounded = logits.bfloat16()
+    ours = cross_entropy(rounded, mixed)
+    assert ours.dtype == torch.float32
+    torch.testing.assert_close(ours, cross_entropy(rounded.float(), mixed), rtol=0, atol=0)
+
+
+# --- OUSM ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 7, 10, 11, 31, 32, 33, 64, 75, 256])
+def test_ousm_is_the_mean_without_the_largest_of_each_group(n):
+    losses = torch.rand(n, generator=torch.Generator().manual_seed(n))
+    kept = []
+    for start in range(0, n, 32):
+        group = sorted(losses[start : start + 32].tolist())
+        dropped = math.floor(3 * len(group) / 32)
+        kept += group[: len(group) - dropped]
+    ours = without_largest(losses, drop=3, per=32)
+    assert ours.item() == pytest.approx(sum(kept) / len(kept), rel=1e-6)
+
+
+def test_ousm_of_the_published_batch_drops_three_of_32():
+    """recognition.md 3.5: the mean of the 29 smallest."""
+    losses = torch.arange(32.0).flip(0)
+    assert without_largest(losses, drop=3, per=32).item() == sum(range(29)) / 29
+
+
+def test_ousm_gives_the_dropped_clips_no_gradient():
+    losses = torch.arange(32.0, requires_grad=True)
+    without_largest(losses, drop=3, per=32).backward()
+    expected = torch.tensor([1 / 29] * 29 + [0.0] * 3)
+    torch.testing.assert_close(losses.grad, expected)
+
+
+# --- consistency --------------------------------------------------------------------------------
+
+
+def test_consistency_of_certain_predictions():
+    """Two one-hot distributions differ by 1 in two signs: 2 where they disagree, else 0."""
+    certain = 1e4 * torch.eye(4)[:3]
+    other = 1e4 * torch.eye(4)[[0, 1, 3]]
+    assert consistency(certain, other).item() == pytest.approx(2 / 3)
+
+
+def test_consistency_of_two_signs_in_closed_form():
+    """Probabilities p and q of the first of two signs: 2 (p - q)^2."""
+    p, q = 0.8, 0.3
+    student = torch.tensor([[math.log(p / (1 - p)), 0.0]])
+    teacher = torch.tensor([[math.log(q / (1 - q)), 0.0]])
+    assert consistency(student, teacher).item() == pytest.approx(2 * (p - q) ** 2, rel=1e-6)
+
+
+def test_consistency_trains_the_student_alone(logits):
+    student = logits.clone().requires_grad_()
+    teacher = logits.roll(1, 0).requires_grad_()
+    consistency(student, teacher).backward()
+    assert teacher.grad is None
+    assert student.grad.abs().sum() > 0
+
+
+# --- distillation -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 4.0])
+def test_distillation_by_hand(logits, temperature):
+    """T^2 sum_k p_k (log p_k - log q_k), mean over clips, in float64."""
+    p = (logits.roll(1, 0) / temperature).softmax(-1)
+    x = logits.double().numpy() / temperature
+    q = np.exp(x) / np.exp(x).sum(1, keepdims=True)
+    divergence = (p.double().numpy() * (np.log(p.double().numpy()) - np.log(q))).sum(1).mean()
+    ours = distillation(logits, p, temperature).item()
+    assert ours == pytest.approx(temperature**2 * divergence, rel=1e-5)
+
+
+def test_distillation_is_zero_from_oneself_and_nowhere_less(logits):
+    teacher = (logits / 2).softmax(-1)
+    assert distillation(logits, teacher, 2.0).item() == pytest.approx(0, abs=1e-6)
+    assert distillation(logits.flip(1), teacher, 2.0).item() > 0.01
+
+
+# --- CrossEntropy -------------------------------------------------------------------------------
+
+
+def test_without_options_it_is_the_plain_mean(logits, mixed):
+    ours = CrossEntropy()({"logits": logits}, mixed, progress=torch.zeros(()))
+    torch.testing.assert_close(ours, F.cross_entropy(logits, mixed), **CLOSE)
+
+
+def test_with_options_it_is_smoothing_then_ousm(logits, mixed):
+    loss = CrossEntropy(smoothing=0.3, among="others", drop=2, drop_per=B)
+    by_clip = cross_entropy(logits, mixed * 0.7 + (1 - mixed) * 0.3 / (K - 1))
+    expected = by_clip.sort().values[:-2].mean()
+    torch.testing.assert_close(
+        loss({"logits": logits}, mixed, progress=torch.zeros(())), expected, **CLOSE
+    )
+
+
+# --- frames to come -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def predicted() -> dict[str, torch.Tensor]:
+    """Two clips of three frames and two points, one of them unknown in a frame."""
+    generator = torch.Generator().manual_seed(2)
+    predicted, true = 2 * torch.randn(2, 2, 3, 2, 2, generator=generator)
+    known = torch.ones(2, 3, 2, dtype=torch.bool)
+    known[1, 2] = known[0, 1, 0] = False
+    return {"next_frame": predicted, "next_frame_true": true, "next_frame_mask": known}
+
+
+def test_predicted_frames_cost_their_smooth_l1_distance_where_known(logits, mixed, predicted):
+    loss = WithNextFrame(smoothing=0.1, next_frame=3.0)
+    known = predicted["next_frame_mask"]
+    distance = F.smooth_l1_loss(predicted["next_frame"][known], predicted["next_frame_true"][known])
+    signs = CrossEntropy(smoothing=0.1)({"logits": logits}, mixed, progress=NO_PROGRESS)
+    ours = loss({"logits": logits} | predicted, mixed, NO_PROGRESS)
+    torch.testing.assert_close(ours, signs + 3 * distance, **CLOSE)
+
+
+def test_what_is_unknown_gets_no_gradient(logits, mixed, predicted):
+    x = predicted["next_frame"].requires_grad_()
+    WithNextFrame()({"logits": logits} | predicted, mixed, NO_PROGRESS).backward()
+    assert torch.equal((x.grad != 0).any(-1), predicted["next_frame_mask"])
+
+
+def test_without_predicted_frames_it_is_cross_entropy(logits, mixed):
+    ours = WithNextFrame()({"logits": logits}, mixed, NO_PROGRESS)
+    assert torch.equal(ours, CrossEntropy()({"logits": logits}, mixed, NO_PROGRESS))
+
+
+def test_with_nothing_known_the_distance_is_0(logits, mixed, predicted):
+    predicted["next_frame_mask"] = torch.zeros(2, 3, 2, dtype=torch.bool)
+    ours = WithNextFrame()({"logits": logits} | predicted, mixed, NO_PROGRESS)
+    assert torch.equal(ours, CrossEntropy()({"logits": logits}, mixed, NO_PROGRESS))
+
+
+# --- focal loss ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0, 5.0])
+def test_focal_by_hand(logits, mixed, gamma):
+    """recognition.md 4.4: - sum_c (1 - p_c)^gamma q_c log p_c, in float64."""
+    x = logits.double().numpy()
+    p = np.exp(x) / np.exp(x).sum(1, keepdims=True)
+    expected = -((1 - p) ** gamma * mixed.double().numpy() * np.log(p)).sum(1)
+    np.testing.assert_allclose(focal(logits, mixed, gamma).numpy(), expected, rtol=1e-4)
+
+
+def test_focal_without_gamma_is_cross_entropy(logits, mixed):
+    torch.testing.assert_close(focal(logits, mixed, 0.0), cross_entropy(logits, mixed), **CLOSE)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_certain_predictions_have_finite_gradients(gamma):
+    x = torch.tensor([[200.0, 0.0, -200.0]], requires_grad=True)
+    for target in torch.eye(3):
+        (gradient,) = torch.autograd.grad(focal(x, target[None], gamma).sum(), x)
+        assert gradient.isfinite().all()
+
+
+def outputs(logits: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What a network with three further classifiers returns."""
+    generator = torch.Generator().manual_seed(3)
+    return {
+        "logits": logits,
+        "auxiliary": torch.randn(3, B, K, generator=generator),
+        "parts": torch.randn(B, 4, 6, generator=generator),
+    }
+
+
+HALF = torch.tensor(0.5)
+
+
+def test_further_classifiers_weigh_the_more_the_deeper_they_are(logits, mixed):
+    """recognition.md 4.4: 0.2 x 0.5^(2 - i), that is .05, .1, .2, of the same loss."""
+    out, soft = outputs(logits), 0.9 * mixed + 0.1 / K
+    losses = [focal(x, soft, 2.0).mean() for x in (logits, *out["auxiliary"])]
+    expected = losses[0] + 0.05 * losses[1] + 0.1 * losses[2] + 0.2 * losses[3]
+    torch.testing.assert_close(FocalWithAuxiliary()(out, mixed, HALF), expected, **CLOSE)
+
+
+def test_mixup_may_mix_targets_instead_of_losses(logits, label):
+    """share L(y) + (1 - share) L(y'), as the code has it, is L of the mixed targets."""
+    own = F.one_hot(label, K).float()
+    other, out, loss = own.roll(1, 0), outputs(logits), FocalWithAuxiliary()
+    expected = 0.3 * loss(out, own, HALF) + 0.7 * loss(out, other, HALF)
+    torch.testing.assert_close(loss(out, 0.3 * own + 0.7 * other, HALF), expected, **CLOSE)
+
+
+def test_the_curriculum_raises_gamma_over_the_training(logits, mixed):
+    rising = FocalWithAuxiliary(gamma=3.0, gamma_at_start=1.0)
+    for progress, gamma in ((0.0, 1.0), (0.25, 1.5), (1.0, 3.0)):
+        ours = rising(outputs(logits), mixed, torch.tensor(progress))
+        expected = FocalWithAuxiliary(gamma=gamma)(outputs(logits), mixed, HALF)
+        torch.testing.assert_close(ours, expected, **CLOSE)
+
+
+def test_a_curriculum_from_zero_can_be_learned_from():
+    certain = torch.tensor([[200.0, 0.0]], requires_grad=True)
+    out = {"logits": certain, "auxiliary": certain[None]}
+    loss = FocalWithAuxiliary(gamma_at_start=0.0)(out, torch.tensor([[1.0, 0.0]]), torch.zeros(()))
+    loss.backward()
+    assert certain.grad.isfinite().all()
+
+
+# --- pairwise margin ----------------------------------------------------------------------------
+
+
+def test_pairwise_margin_by_hand(logits, mixed):
+    """Each sign of a clip against the three nearest that are not the clip's."""
+    expected = 0.0
+    for x, t in zip(logits.tolist(), mixed.tolist(), strict=True):
+        rivals = sorted((v for v, share in zip(x, t, strict=True) if not share), reverse=True)[:3]
+        for value, share in zip(x, t, strict=True):
+            gaps = [max(0.0, 2.0 - (value - rival)) for rival in rivals]
+            expected += share * sum(gaps) / 3 / B
+    assert pairwise_margin(logits, mixed, 2.0, 3).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_pairwise_margin_moves_the_sign_and_its_rivals_only():
+    x = torch.tensor([[1.0, 0.5, -3.0, 0.9, 9.0]], requires_grad=True)
+    target = torch.tensor([[1.0, 0.0, 0.0, 0.0, 0.0]])
+    pairwise_margin(x, target, margin=1.0, rivals=2).backward()
+    # The rivals are 9.0 and 0.9; both are within the margin.
+    assert x.grad.tolist() == [[-1.0, 0.0, 0.0, 0.5, 0.5]]
+    far = torch.tensor([[5.0, 0.0, 0.0]])
+    assert pairwise_margin(far, target[:, :3], margin=1.0, rivals=2).item() == 0
+
+
+def test_pairwise_margin_with_fewer_signs_than_rivals():
+    x = torch.tensor([[1.0, 2.0]], requires_grad=True)
+    loss = pairwise_margin(x, torch.tensor([[1.0, 0.0]]), margin=1.0, rivals=3)
+    assert loss.item() == 2.0
+    both = pairwise_margin(x, torch.tensor([[0.5, 0.5]]), margin=1.0, rivals=3)
+    assert both.item() == 0.0  # a clip of every sign has no rival
+    (loss + both).backward()
+    assert x.grad.isfinite().all()
+
+
+def test_margin_is_added_by_its_weight(logits, mixed):
+    plain, apart = FocalWithAuxiliary(), FocalWithAuxiliary(margin_weight=0.3, margin=2.0, rivals=4)
+    expected = plain(outputs(logits), mixed, HALF) + 0.3 * pairwise_margin(logits, mixed, 2.0, 4)
+    torch.testing.assert_close(apart(outputs(logits), mixed, HALF), expected, **CLOSE)
+
+
+# --- cross-modal contrast -----------------------------------------------------------------------
+
+
+def test_contrast_by_hand():
+    one, other = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(4))
+    x, y = (v.double().numpy() for v in (one, other))
+    x, y = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (x, y))
+    scores = np.exp(x @ y.T / 0.1)
+    of_one = -np.log(np.diag(scores) / scores.sum(1)).mean()
+    of_other = -np.log(np.diag(scores) / scores.sum(0)).mean()
+    assert contrast(one, other).item() == pytest.approx((of_one + of_other) / 2, rel=1e-4)
+
+
+def test_contrast_is_small_where_views_agree_and_blind_to_their_size():
+    views = torch.eye(6)
+    assert contrast(views, 7 * views).item() < 1e-3
+    assert contrast(views, views.roll(1, 0)).item() > 5
+    assert contrast(views[:1], views[1:2]).item() == 0  # alone in the batch, nothing to mistake
+
+
+def test_hands_are_held_against_lips_and_pose(logits, mixed):
+    out = outputs(logits)
+    lips, left, right, pose = out["parts"].unbind(1)
+    plain = FocalWithAuxiliary()(out, mixed, HALF)
+    expected = plain + 0.2 * contrast(left + right, lips + pose)
+    torch.testing.assert_close(FocalWithAuxiliary(cross_modal=0.2)(out, mixed, HALF), expected)
