@@ -1,0 +1,1 @@
+"""From the competition folder, or a synthetic one, to batches of clips."""

@@ -1,0 +1,331 @@
+"""The landmark store: every clip of a competition folder in one flat, memory-mapped file.
+
+    <stores>/<name>-<fingerprint>/
+        landmarks.npy    (frames, landmarks, 3) float16, clip after clip, NaN = not detected
+        clips.parquet    a row per clip: offset, length, participant, sequence, sign, label, fold,
+                         training_only
+        manifest.json    landmark numbers, signs, source fingerprint, versions, skipped clips
+
+- Nothing is padded and nothing is chosen by a solution: the store holds the union of the landmarks
+  that any recipe reads, so a new recipe needs no new preparation.
+- The build is a list of shards. A shard is written to a temporary file and renamed, so a killed
+  build goes on at the first missing shard; the manifest is written last and makes the store valid.
+- Workers are spawned, not forked: pyarrow's and torch's threads do not survive a fork.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cached_property
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pandas as pd
+import pyarrow
+import torch
+from jaxtyping import Float
+from tqdm.auto import tqdm
+
+from src.dataset import folds, raw
+from src.dataset.clip_file import read_clip
+from src.errors import InputError
+from src.files import locked, write_atomically, write_json
+from src.landmarks import N_LANDMARKS, PARTS, part_of
+
+FORMAT = 1  # raise it when the files' meaning changes: older stores are then built again
+CLIPS_PER_SHARD = 256  # some 15 MB a shard: short enough to lose, long enough to start a worker for
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store.
+
+    Args:
+        folder: where its three files are.
+        clips: a row per clip, see the module's docstring.
+        landmarks: the frame row behind each stored column, ascending.
+        signs: sign -> label.
+        frames: (frames, landmarks, 3) float16, memory-mapped.
+    """
+
+    folder: Path
+    clips: pd.DataFrame
+    landmarks: tuple[int, ...]
+    signs: dict[str, int]
+    frames: np.ndarray
+
+    @classmethod
+    def open(cls, folder: Path) -> Store:
+        """Open a finished store.
+
+        Raises:
+            InputError: it is unfinished, or its files do not fit together.
+        """
+        manifest = _read_manifest(folder)
+        try:
+            clips = pd.read_parquet(folder / "clips.parquet")
+        except (OSError, ValueError) as error:
+            raise InputError(f"{folder / 'clips.parquet'}: {error}; {_REBUILD}") from error
+        try:
+            frames = np.load(folder / "landmarks.npy", mmap_mode="r")
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"{folder / 'landmarks.npy'}: {error}; {_REBUILD}") from error
+        expected = (int(clips.length.sum()), len(manifest["landmarks"]), 3)
+        if frames.shape != expected or frames.dtype != np.float16:
+            raise InputError(
+                f"{folder / 'landmarks.npy'}: expected float16 {expected} as clips.parquet and "
+                f"manifest.json say, found {frames.dtype} {frames.shape}; {_REBUILD}"
+            )
+        return cls(folder, clips, tuple(manifest["landmarks"]), manifest["signs"], frames)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def whole_frames(self, index: int) -> Float[np.ndarray, "T 543 3"]:
+        """One clip in the layout of a frame; NaN also where the store keeps no landmark."""
+        clip = self.clip(index)
+        whole = np.full((len(clip), N_LANDMARKS, 3), np.nan, np.float32)
+        whole[:, self.landmarks] = clip
+        return whole
+
+    def index_of(self, sequence: str) -> int:
+        """The row of the clip of that sequence."""
+        return int(np.flatnonzero(self.clips.sequence == sequence)[0])
+
+    @cached_property
+    def _spans(self) -> np.ndarray:
+        offset = self.clips.offset.to_numpy()
+        return np.stack([offset, offset + self.clips.length.to_numpy()], axis=1)
+
+    def clip(self, index: int) -> Float[np.ndarray, "T N 3"]:
+        """One clip: (T, stored landmarks, 3) float32, NaN = not detected."""
+        start, stop = self._spans[index]
+        return self.frames[start:stop].astype(np.float32)
+
+
+_REBUILD = "delete the store's folder and run preparation again"
+
+
+def build(
+    folder: Path,
+    stores: Path,
+    landmarks: Sequence[int],
+    extra: Sequence[Path] = (),
+    workers: int | None = None,
+    skip_broken: bool = False,
+) -> Store:
+    """Build the store of a competition folder, or open it if it is there already.
+
+    Args:
+        folder: the competition folder.
+        stores: the folder that stores live in.
+        landmarks: the frame rows to keep.
+        extra: further folders of the same format, for training only. Their clips of signs that
+            `folder` does not have are left out, and counted in the manifest.
+        workers: processes; None = one per core.
+        skip_broken: leave out broken clips and list them in the manifest, instead of stopping.
+
+    Raises:
+        InputError: something in the folders is not as Kaggle ships it.
+    """
+    index, left_out = _read_indices(folder, extra)
+    landmarks = tuple(sorted(landmarks))
+    fingerprint = _fingerprint(index, landmarks, skip_broken)
+    target = stores / f"{folder.name}-{fingerprint[:12]}"
+    if (target / "manifest.json").is_file():
+        return Store.open(target)
+    with locked(target, "builds this store"):
+        shards = _build_shards(index, target / "shards", landmarks, workers, skip_broken)
+        broken = [line for shard in shards for line in shard.broken]
+        clips = _clips_table(index, shards)
+        if clips.empty:
+            raise InputError(f"{folder}: not one whole clip; the first says: {broken[0]}")
+        shape = (int(clips.length.sum()), len(landmarks), 3)
+        _join_shards(shards, target / "landmarks.npy", shape)
+        write_atomically(target / "clips.parquet", lambda path: clips.to_parquet(path, index=False))
+        manifest = {
+            "format": FORMAT,
+            "source": str(folder),
+            "extra": [str(path) for path in extra],
+            "fingerprint": fingerprint,
+            "landmarks": landmarks,
+            "signs": raw.read_signs(folder),
+            "skipped": broken,
+            "left_out": left_out,
+            "versions": {"numpy": np.__version__, "pyarrow": pyarrow.__version__},
+        }
+        write_json(target / "manifest.json", manifest)
+        shutil.rmtree(target / "shards")
+    return Store.open(target)
+
+
+def missing_shares(store: Store, most: int = 2000) -> dict[str, float]:
+    """The share of frames in which each part was not detected, over at most so many clips."""
+    chosen = np.linspace(0, len(store) - 1, min(most, len(store))).astype(int).tolist()
+    seen = np.concatenate([~np.isnan(store.clip(i)[..., 0]) for i in chosen])
+    parts = np.array([part_of(landmark) for landmark in store.landmarks])
+    return {part: float((~seen[:, parts == part].any(1)).mean()) for part in PARTS if part in parts}
+
+
+def skipped(store: Store) -> list[str]:
+    """The reason of every broken clip that was left out of the store."""
+    return _read_manifest(store.folder)["skipped"]
+
+
+def _read_indices(folder: Path, extra: Sequence[Path]) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The clips of all folders in one table, and per extra folder the clips of unknown signs."""
+    signs = raw.read_signs(folder)
+    tables = [raw.read_index(folder, signs).assign(training_only=False)]
+    left_out = {}
+    for path in extra:
+        table = raw.read_index(path)
+        known = table.sign.isin(list(signs))
+        left_out[str(path)] = int((~known).sum())
+        table = table[known].assign(training_only=True)
+        # Another folder's participant 7 is another person, and its sequence 7 another clip.
+        table["participant"] = path.name + "/" + table.participant
+        table["sequence"] = path.name + "/" + table.sequence
+        table["label"] = table.sign.map(signs)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True), left_out
+
+
+def _fingerprint(index: pd.DataFrame, landmarks: tuple[int, ...], skip_broken: bool) -> str:
+    """A hash of what the store is made from: the clips' names, sizes, labels, and the choices."""
+    digest = hashlib.sha256(repr((FORMAT, landmarks, skip_broken)).encode())
+    for row in index.itertuples(index=False):
+        size = os.stat(row.path).st_size
+        digest.update(repr((row.sequence, row.participant, row.label, size)).encode())
+    return digest.hexdigest()
+
+
+def _clips_table(index: pd.DataFrame, shards: list[_Shard]) -> pd.DataFrame:
+    lengths = np.concatenate([shard.lengths for shard in shards])
+    clips = index[lengths > 0].drop(columns="path").reset_index(drop=True)
+    clips["length"] = lengths[lengths > 0]
+    clips["offset"] = clips.length.cumsum() - clips.length
+    clips["fold"] = folds.assign(clips)
+    return clips
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """A run of clips on disk: raw float16 rows in `data`, what they are in `data`.json."""
+
+    data: Path
+    lengths: list[int]  # frames of each clip, 0 = broken
+    broken: list[str]  # why
+
+
+def _build_shards(
+    index: pd.DataFrame,
+    folder: Path,
+    landmarks: tuple[int, ...],
+    workers: int | None,
+    skip_broken: bool,
+) -> list[_Shard]:
+    paths = [str(path) for path in index.path]
+    pieces = [paths[i : i + CLIPS_PER_SHARD] for i in range(0, len(paths), CLIPS_PER_SHARD)]
+    workers = min(workers or os.cpu_count() or 1, len(pieces))
+    tasks = [(piece, folder / f"{k:05}", landmarks, skip_broken) for k, piece in enumerate(pieces)]
+    shards: dict[int, _Shard] = {}
+    with tqdm(total=len(paths), unit="clip", desc="store", disable=None) as bar:
+        for k, shard in _in_processes(tasks, workers):
+            shards[k] = shard
+            bar.update(len(shard.lengths))
+    return [shards[k] for k in range(len(pieces))]
+
+
+def _in_processes(tasks: list[tuple], workers: int) -> Iterator[tuple[int, _Shard]]:
+    """Build the shards, in whatever order they finish; in this process if one worker is enough."""
+    if workers <= 1:
+        yield from ((k, _build_shard(*task)) for k, task in enumerate(tasks))
+        return
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
+        jobs = {pool.submit(_build_shard, *task): k for k, task in enumerate(tasks)}
+        try:
+            for job in as_completed(jobs):
+                yield jobs[job], job.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent is killed; by itself it would wait for work for ever."""
+
+    def wait() -> None:
+        parent_process().join()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
+
+
+def _build_shard(
+    paths: list[str], target: Path, landmarks: tuple[int, ...], skip_broken: bool
+) -> _Shard:
+    """Write one shard, unless a whole one is there from an earlier build."""
+    note = target.with_suffix(".json")
+    if note.is_file():
+        return _Shard(target, **json.loads(note.read_text()))
+    lengths, broken = [], []
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            for clip in _read_clips(paths, landmarks, skip_broken, broken):
+                lengths.append(len(clip))
+                clip.tofile(file)
+
+    write_atomically(target, write)
+    write_json(note, {"lengths": lengths, "broken": broken})
+    return _Shard(target, lengths, broken)
+
+
+def _read_clips(
+    paths: list[str], landmarks: tuple[int, ...], skip_broken: bool, broken: list[str]
+) -> Iterator[np.ndarray]:
+    for path in paths:
+        try:
+            clip = read_clip(Path(path), landmarks)
+        except InputError as error:
+            if not skip_broken:
+                raise InputError(
+                    f"{error}. To go on without such clips, say so: SKIP_BROKEN=True"
+                ) from error
+            broken.append(str(error))
+            clip = np.empty((0, len(landmarks), 3), np.float32)
+        yield torch.from_numpy(clip).half().numpy()  # a quarter of the time that numpy takes
+
+
+def _join_shards(shards: list[_Shard], target: Path, shape: tuple[int, int, int]) -> None:
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for shard in shards:
+                with shard.data.open("rb") as piece:
+                    shutil.copyfileobj(piece, file, 16 << 20)
+
+    write_atomically(target, write)
+
+
+def _read_manifest(folder: Path) -> dict:
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: no readable manifest ({error}); {_REBUILD}") from error
+    if manifest.get("format") != FORMAT:
+        raise InputError(
+            f"{path}: expected store format {FORMAT}, found {manifest.get('format')}; {_REBUILD}"
+        )
+    return manifest

@@ -1,0 +1,111 @@
+"""Tiny competition folders, written the way Kaggle ships the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from src.files import write_json
+from src.landmarks import LEFT_HAND, N_LANDMARKS, PARTS, RIGHT_HAND
+from src.paths import SIGN_MAP
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One clip to write: xyz (T, 543, 3), NaN = not detected."""
+
+    participant: str
+    sequence: str
+    sign: str
+    xyz: np.ndarray
+
+
+def random_clip(n_frames: int, seed: int) -> np.ndarray:
+    """Image coordinates; a hand, a finger or the face is lost in some frames."""
+    rng = np.random.default_rng(seed)
+    xyz = rng.uniform(-0.2, 1.2, (n_frames, N_LANDMARKS, 3)).astype(np.float32)
+    for hand in (LEFT_HAND, RIGHT_HAND):
+        xyz[np.ix_(rng.random(n_frames) < 0.4, hand)] = np.nan
+        xyz[rng.random(n_frames) < 0.2, hand[-1]] = np.nan
+    xyz[rng.random(n_frames) < 0.1, : PARTS["face"]] = np.nan
+    return xyz
+
+
+def recordings(
+    lengths: Sequence[int], participants: Sequence[str], signs: Sequence[str]
+) -> list[Recording]:
+    """Clips of these lengths, going round the participants and the signs."""
+    return [
+        Recording(
+            participants[k % len(participants)],
+            str(1000 + 7 * k % 101),  # in no order
+            signs[k // len(participants) % len(signs)],
+            random_clip(n, seed=k),
+        )
+        for k, n in enumerate(lengths)
+    ]
+
+
+def write_clip(path: Path, xyz: np.ndarray) -> None:
+    """One parquet file, a null where NaN."""
+    n_frames = len(xyz)
+    frame = np.repeat(np.arange(n_frames, dtype=np.int16) + 20, N_LANDMARKS)
+    part = np.tile(np.repeat([*PARTS], [*PARTS.values()]), n_frames)
+    number = np.concatenate([np.arange(size, dtype=np.int16) for size in PARTS.values()])
+    columns = {
+        "frame": frame,
+        "row_id": [f"{f}-{p}" for f, p in zip(frame, part, strict=True)],
+        "type": part,
+        "landmark_index": np.tile(number, n_frames),
+    }
+    for axis, name in enumerate("xyz"):
+        value = xyz[..., axis].ravel().astype(np.float64)
+        columns[name] = pa.array(value, mask=np.isnan(value))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), path)
+
+
+def write_folder(folder: Path, clips: Sequence[Recording], signs: Sequence[str]) -> Path:
+    """train.csv, the sign map, and a parquet file per clip."""
+    rows = []
+    for clip in clips:
+        path = f"train_landmark_files/{clip.participant}/{clip.sequence}.parquet"
+        write_clip(folder / path, clip.xyz)
+        rows.append((path, clip.participant, clip.sequence, clip.sign))
+    columns = ["path", "participant_id", "sequence_id", "sign"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "train.csv", index=False)
+    write_json(folder / SIGN_MAP, {sign: k for k, sign in enumerate(signs)})
+    return folder
+
+
+SIGNS = ("apple", "bird", "cloud")
+LENGTHS = (1, 4, 9, 2, 30, 6, 3, 12, 5, 8, 7, 2)
+
+
+@pytest.fixture(scope="session")
+def competition(tmp_path_factory) -> Path:
+    """Twelve clips of four participants and three signs; nobody may write there."""
+    clips = recordings(LENGTHS, ("7", "8", "9", "10"), SIGNS)
+    return write_folder(tmp_path_factory.mktemp("data") / "asl", clips, SIGNS)
+
+
+@pytest.fixture
+def make_competition(tmp_path) -> Callable[..., Path]:
+    """A function that writes another one, the test's own."""
+
+    def make(
+        name: str = "own",
+        lengths: Sequence[int] = LENGTHS,
+        participants: Sequence[str] = ("7", "8", "9", "10"),
+        signs: Sequence[str] = SIGNS,
+    ) -> Path:
+        return write_folder(tmp_path / name, recordings(lengths, participants, signs), signs)
+
+    return make

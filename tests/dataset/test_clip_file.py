@@ -1,0 +1,329 @@
+"""One clip's file: read as pandas reads it, and refused for everything that could be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from src.dataset import clip_file
+from src.dataset.clip_file import read_clip
+from src.dataset.sample.writer import write_clip
+from src.errors import InputError
+from src.landmarks import HANDS, LEFT_HAND, N_LANDMARKS, RIGHT_HAND
+
+FRAMES = 5
+Edit = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_known():
+    """Every test starts as a process does: no column chunk has been seen yet."""
+    clip_file._known.clear()
+    clip_file._good_schemas.clear()
+
+
+def make_xyz(frames: int = FRAMES) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    xyz = rng.normal(0.5, 0.3, (frames, N_LANDMARKS, 3)).astype(np.float32)
+    xyz[1:3, LEFT_HAND] = np.nan
+    xyz[4:, RIGHT_HAND] = np.nan
+    return xyz
+
+
+@pytest.fixture
+def clip(tmp_path) -> Path:
+    write_clip(tmp_path / "clip.parquet", make_xyz(), first_frame=17)
+    return tmp_path / "clip.parquet"
+
+
+def write_edited(clip: Path, edit: Edit, **options) -> Path:
+    """The clip's table again, edited, beside it."""
+    table = pa.Table.from_pandas(edit(pd.read_parquet(clip)), preserve_index=False)
+    return write_table(clip, table, **options)
+
+
+def write_table(clip: Path, table: pa.Table, **options) -> Path:
+    path = clip.with_name("edited.parquet")
+    pq.write_table(table, path, **options)
+    return path
+
+
+def by_pandas(path: Path) -> np.ndarray:
+    table = pd.read_parquet(path)
+    return table[["x", "y", "z"]].to_numpy(np.float32).reshape(-1, N_LANDMARKS, 3)
+
+
+# --- what is read -------------------------------------------------------------------------------
+
+
+def test_reads_what_was_written(clip):
+    found = read_clip(clip)
+    np.testing.assert_array_equal(found, make_xyz())
+    assert found.dtype == np.float32
+    assert found.flags.c_contiguous
+
+
+def test_picks_landmarks_in_the_order_asked_for(clip):
+    landmarks = HANDS[::-1]
+    np.testing.assert_array_equal(read_clip(clip, landmarks), make_xyz()[:, landmarks])
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("name", ["asl_signs", "webcam34", "wlasl50"])
+def test_reads_genuine_clips_as_pandas_does(reference, name):
+    files = sorted(reference(name).glob("train_landmark_files/*/*.parquet"))
+    for path in files[:: len(files) // 20]:
+        np.testing.assert_array_equal(read_clip(path), by_pandas(path), err_msg=str(path))
+
+
+@pytest.mark.reference
+def test_a_clip_met_before_in_length_is_read_the_same(reference):
+    """The second pass recognises every row column by its bytes, and decodes none."""
+    files = sorted(reference("asl_signs").glob("train_landmark_files/*/*.parquet"))[:20]
+    first = [read_clip(path) for path in files]
+    known = {key: list(chunks) for key, chunks in clip_file._known.items()}
+    for path, xyz in zip(files, first, strict=True):
+        np.testing.assert_array_equal(read_clip(path), xyz)
+    assert {key: list(chunks) for key, chunks in clip_file._known.items()} == known
+    assert known
+
+
+def as_type(column: str, dtype: pa.DataType) -> Callable[[pa.Table], pa.Table]:
+    def edit(table: pa.Table) -> pa.Table:
+        k = table.schema.get_field_index(column)
+        return table.set_column(k, column, table.column(column).cast(dtype))
+
+    return edit
+
+
+WORDS = pa.dictionary(pa.int8(), pa.string())
+ACCEPTED = {
+    "float32": lambda t: as_type("z", pa.float32())(as_type("x", pa.float32())(t)),
+    "int32 index": as_type("landmark_index", pa.int32()),
+    "int64 frame": as_type("frame", pa.int64()),
+    "large strings": as_type("type", pa.large_string()),
+    "dictionary": lambda t: t.set_column(
+        2, "type", t.column("type").combine_chunks().dictionary_encode().cast(WORDS)
+    ),
+    "columns in another order": lambda t: t.select(t.column_names[::-1]),
+    "no row_id": lambda t: t.drop_columns(["row_id"]),
+    "one more column": lambda t: t.append_column("visibility", pa.array(np.ones(t.num_rows))),
+}
+
+
+@pytest.mark.parametrize("edit", ACCEPTED.values(), ids=ACCEPTED)
+def test_accepts_other_types_that_say_the_same(clip, edit):
+    path = write_table(clip, edit(pq.read_table(clip)))
+    np.testing.assert_array_equal(read_clip(path), make_xyz())
+
+
+WRITERS = {
+    "row groups": {"row_group_size": 700},
+    "snappy": {"compression": "snappy"},
+    "not compressed, plain": {"compression": "none", "use_dictionary": False},
+    "pages of version 2": {"data_page_version": "2.0"},
+    "many pages": {"data_page_size": 512, "write_batch_size": 64},
+    "no statistics": {"write_statistics": False},
+}
+
+
+@pytest.mark.parametrize("options", WRITERS.values(), ids=WRITERS)
+def test_accepts_any_way_of_writing(clip, options):
+    path = write_table(clip, pq.read_table(clip), **options)
+    np.testing.assert_array_equal(read_clip(path), make_xyz())
+
+
+def test_nan_and_null_both_mean_not_detected(clip):
+    table = pq.read_table(clip)
+    for name in "xyz":
+        filled = table.column(name).fill_null(np.nan)
+        assert filled.null_count == 0
+        table = table.set_column(table.schema.get_field_index(name), name, filled)
+    np.testing.assert_array_equal(read_clip(write_table(clip, table)), make_xyz())
+
+
+def test_one_frame_and_no_landmark_at_all(tmp_path):
+    xyz = np.full((1, N_LANDMARKS, 3), np.nan, np.float32)
+    write_clip(tmp_path / "clip.parquet", xyz)
+    np.testing.assert_array_equal(read_clip(tmp_path / "clip.parquet"), xyz)
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+
+def setting(row: int, column: str, value: object) -> Edit:
+    def edit(table: pd.DataFrame) -> pd.DataFrame:
+        table = table.copy()
+        table.loc[row, column] = value
+        return table
+
+    return edit
+
+
+def swapped(table: pd.DataFrame, first: slice, second: slice) -> pd.DataFrame:
+    """Two neighbouring pieces of the table, the second one first."""
+    pieces = [table[: first.start], table[second], table[first], table[second.stop :]]
+    return pd.concat(pieces)
+
+
+LEFT, POSE = slice(468, 489), slice(489, 522)  # within the first frame
+ONE = slice(0, N_LANDMARKS)
+TWO = slice(N_LANDMARKS, 2 * N_LANDMARKS)
+BROKEN = {
+    "no x": (lambda t: t.drop(columns="x"), "expected one column 'x', found 0"),
+    "no type": (lambda t: t.drop(columns="type"), "expected one column 'type', found 0"),
+    "a row short": (lambda t: t[:-1], "2714 = 5.00 x 543"),
+    "no rows": (lambda t: t[:0], "at least one frame, found none"),
+    "two rows swapped": (
+        lambda t: swapped(t, slice(3, 4), slice(4, 5)),
+        "expected landmark_index 3 in row 3, found 4",
+    ),
+    "parts swapped": (
+        lambda t: swapped(t, LEFT, POSE),
+        "expected type left_hand in row 468, found pose",
+    ),
+    "unknown part": (setting(700, "type", "Face"), "expected type face in row 700, found Face"),
+    "index off": (setting(542, "landmark_index", 21), "landmark_index 20 in row 542, found 21"),
+    "frame changes within": (setting(600, "frame", 19), "expected frame 18 in row 600, found 19"),
+    "frames swapped": (
+        lambda t: swapped(t, ONE, TWO),
+        "ascending order, found frame 17 after 18 at row 543",
+    ),
+    "frame twice": (
+        lambda t: pd.concat([t[ONE], t[ONE], t[TWO]]),
+        "found frame 17 after 17 at row 543",
+    ),
+    "text for numbers": (lambda t: t.assign(y=t.y.astype(str)), "'y' to be float or double"),
+    "whole numbers for numbers": (lambda t: t.assign(y=1), "'y' to be float or double"),
+    "frames not whole": (lambda t: t.assign(frame=t.frame * 0.5), "'frame' to be int16"),
+    "index too small a type": (
+        lambda t: t.assign(landmark_index=t.landmark_index.astype(np.int8)),
+        "'landmark_index' to be int16",
+    ),
+    "types are numbers": (lambda t: t.assign(type=1), "'type' to be string"),
+    "no frame number": (
+        lambda t: t.assign(frame=t.frame.astype("Int16").mask(t.index == 9)),
+        "no null in 'frame'",
+    ),
+    "no type given": (setting(9, "type", None), "no null in 'type'"),
+    "infinite": (setting(11, "x", np.inf), "found x = inf in row 11"),
+    "minus infinite": (setting(11, "z", -np.inf), "found z = -inf in row 11"),
+    "beyond float16": (setting(11, "y", -65_600.0), "found y = -65600.0 in row 11"),
+    "far beyond": (setting(2000, "z", 1e30), "found z = 1e+30 in row 2000"),
+    "x without y": (setting(12, "y", np.nan), "all of x, y, z or none, found only some in row 12"),
+    "y without x": (setting(LEFT.start + N_LANDMARKS, "y", 0.5), "found only some in row 1011"),
+}
+
+
+@pytest.mark.parametrize("met_before", [False, True], ids=["", "after a good one"])
+@pytest.mark.parametrize(("edit", "message"), BROKEN.values(), ids=BROKEN)
+def test_refuses(clip, edit, message, met_before):
+    path = write_edited(clip, edit)
+    if met_before:  # a good clip of the same length and writer must not vouch for a broken one
+        read_clip(write_edited(clip, lambda table: table))
+        path = write_edited(clip, edit)
+    with pytest.raises(InputError) as error:
+        read_clip(path)
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
+    assert "; " in str(error.value), "it must say what to do"
+
+
+def test_the_first_row_group_does_not_vouch_for_the_second(clip):
+    """Both files begin with the same rows; in one, those after them are out of order."""
+    groups = {"row_group_size": 3 * N_LANDMARKS}
+    read_clip(write_edited(clip, lambda table: table, **groups))
+    row = 3 * N_LANDMARKS
+    path = write_edited(clip, setting(row + 1, "landmark_index", 0), **groups)
+    with pytest.raises(InputError, match=f"landmark_index 1 in row {row + 1}, found 0"):
+        read_clip(path)
+
+
+def test_refuses_infinity_among_nan(clip):
+    """NaN as NaN, not as null: then the least value is NaN, and tells nothing."""
+    table = pq.read_table(clip)
+    x = table.column("x").fill_null(np.nan).to_numpy().copy()
+    y, z = (table.column(name).fill_null(np.nan) for name in "yz")
+    x[77] = np.inf
+    for name, values in (("x", x), ("y", y), ("z", z)):
+        array = values if name != "x" else pa.array(x)
+        table = table.set_column(table.schema.get_field_index(name), name, array)
+    with pytest.raises(InputError, match="found x = inf in row 77"):
+        read_clip(write_table(clip, table))
+
+
+def test_largest_float16_is_still_fine(clip):
+    path = write_edited(clip, setting(11, "y", 65_504.0))
+    assert read_clip(path)[0, 11, 1] == 65_504
+
+
+def test_refuses_a_column_that_comes_twice(clip):
+    table = pq.read_table(clip)
+    path = write_table(clip, table.append_column("x", table.column("y")))
+    with pytest.raises(InputError, match="expected one column 'x', found 2"):
+        read_clip(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + bytes(40) + b"PAR1", b"x,y,z\n1,2,3"])
+def test_refuses_what_is_no_parquet(tmp_path, content):
+    path = tmp_path / "clip.parquet"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"clip\.parquet: expected a whole parquet file"):
+        read_clip(path)
+
+
+def test_refuses_a_missing_file_and_a_folder(tmp_path):
+    for path in (tmp_path / "none.parquet", tmp_path):
+        with pytest.raises(InputError, match="expected a whole parquet file"):
+            read_clip(path)
+
+
+fuzzing = settings(
+    max_examples=150,
+    deadline=None,  # a first read takes longer than the others
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+@fuzzing
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_refuses_a_truncated_file(clip, share):
+    data = clip.read_bytes()
+    path = clip.with_name("cut.parquet")
+    path.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(InputError, match=r"cut\.parquet"):
+        read_clip(path)
+
+
+@fuzzing
+@given(
+    places=st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=8),
+    values=st.lists(st.integers(0, 255), min_size=8, max_size=8),
+    tail=st.booleans(),
+)
+def test_damaged_bytes_give_an_error_or_a_finite_clip(clip, places, values, tail):
+    """Coordinates carry no checksum, so damage there can go unseen; but never as infinity."""
+    data = bytearray(clip.read_bytes())
+    start = len(data) - 3000 if tail else 0  # the file's own description is at its end
+    for place, value in zip(places, values, strict=False):
+        data[start + int(place * (len(data) - start))] = value
+    path = clip.with_name("damaged.parquet")
+    path.write_bytes(data)
+    try:
+        xyz = read_clip(path)
+    except InputError as error:
+        assert "damaged.parquet" in str(error)
+    else:
+        assert xyz.shape[1:] == (N_LANDMARKS, 3)
+        assert len(xyz) > 0
+        assert not np.isinf(xyz).any()
+        missing = np.isnan(xyz)
+        assert (missing.all(2) == missing.any(2)).all()

@@ -1,0 +1,124 @@
+"""Folds: the published ones, and that no participant is ever on both sides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from src.dataset.folds import PUBLISHED_PARTICIPANTS, TRAIN_ONLY, assign, hold_out, uncovered
+from src.errors import InputError
+
+
+def clips(participant: list[str], label: list[int], training_only: object = False) -> pd.DataFrame:
+    table = pd.DataFrame({"participant": participant, "label": label})
+    return table.assign(sign=[f"sign {k}" for k in label], training_only=training_only)
+
+
+# --- assign -------------------------------------------------------------------------------------
+
+
+@pytest.mark.reference
+def test_the_whole_competition_has_the_published_counts(reference):
+    """recognition.md 3.5: clips each fold is tested on."""
+    index = reference("asl_signs") / "train_full.csv"
+    table = pd.read_csv(index, dtype=str, keep_default_na=False)
+    label = table.sign.astype("category").cat.codes.tolist()
+    fold = assign(clips(table.participant_id.tolist(), label))
+    assert fold.value_counts().sort_index().tolist() == [22_358, 22_741, 28_237, 21_141]
+    assert table.participant_id[fold == 2].nunique() == 6
+
+
+def test_published_participants_are_21_and_each_in_one_fold():
+    everybody = [p for group in PUBLISHED_PARTICIPANTS for p in group]
+    assert len(everybody) == len(set(everybody)) == 21
+
+
+def test_some_of_the_published_participants_keep_their_folds():
+    """A part of the competition is cut as the whole is, whatever clips it has."""
+    table = clips(["2044", "18796", "22343", "2044"], [0, 0, 1, 2])
+    assert assign(table).tolist() == [0, 3, 2, 0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data(), st.integers(2, 6))
+def test_groups_are_never_split(data, n_folds):
+    n_participants = data.draw(st.integers(1, 12))
+    rows = st.lists(st.tuples(st.integers(0, n_participants - 1), st.integers(0, 4)), min_size=1)
+    drawn = data.draw(rows)
+    table = clips([f"p{p}" for p, _ in drawn], [label for _, label in drawn])
+    fold = assign(table, n_folds=n_folds)
+    assert fold.groupby(table.participant).nunique().eq(1).all()
+    n_used = max(1, min(n_folds, table.participant.nunique()))
+    assert set(fold) <= set(range(n_used))
+
+
+def test_every_fold_gets_its_share_of_clips_and_of_each_sign():
+    """Eight participants who make one sign each, four of either: a fold gets one of either."""
+    participant = [f"p{p}" for p in range(8) for _ in range(5)]
+    table = clips(participant, [p % 2 for p in range(8) for _ in range(5)])
+    fold = assign(table)
+    assert fold.value_counts().tolist() == [10] * 4
+    assert (pd.crosstab(fold, table.label) == 5).all(axis=None)
+
+
+def test_same_seed_same_folds_other_seed_other_folds():
+    table = clips([f"p{p % 12}" for p in range(60)], [k % 5 for k in range(60)])
+    assert assign(table).equals(assign(table))
+    assert not assign(table, seed=1).equals(assign(table, seed=2))
+
+
+def test_more_folds_than_participants_leave_one_each():
+    fold = assign(clips(["a", "b", "a", "b"], [0, 0, 1, 1]), n_folds=4)
+    assert fold[0] == fold[2] and fold[1] == fold[3] and {*fold} == {0, 1}
+
+
+def test_few_clips_of_each_sign_are_still_cut():
+    """Few-shot data: one clip of every sign, so no sign can be in every fold."""
+    fold = assign(clips([f"p{k % 5}" for k in range(10)], list(range(10))))
+    assert {*fold} == {0, 1, 2, 3}
+
+
+def test_training_only_clips_are_in_no_fold():
+    table = clips(["2044", "new", "18796"], [0, 0, 1], training_only=[False, True, False])
+    assert assign(table).tolist() == [0, TRAIN_ONLY, 3]
+
+
+def test_no_clips_no_folds():
+    assert assign(clips([], []).astype({"training_only": bool, "participant": str})).empty
+
+
+def test_the_index_of_the_table_is_kept():
+    table = clips(["a", "b", "c", "d"], [0, 0, 0, 0]).set_axis([7, 3, 9, 5])
+    assert assign(table).index.tolist() == [7, 3, 9, 5]
+
+
+# --- hold_out -----------------------------------------------------------------------------------
+
+
+def test_hold_out_tests_on_the_named_alone():
+    table = clips(["a", "b", "c", "a", "b"], [0] * 5, training_only=[False] * 4 + [True])
+    assert hold_out(table, ["a", "b"]).tolist() == [0, 0, TRAIN_ONLY, 0, TRAIN_ONLY]
+
+
+def test_hold_out_of_nobody_there_names_who_is():
+    table = clips(["a", "b", "extra/a"], [0, 0, 0], training_only=[False, False, True])
+    with pytest.raises(InputError, match="no clip of participant extra/a, z; there are a, b"):
+        hold_out(table, ["z", "a", "extra/a"])
+
+
+# --- uncovered ----------------------------------------------------------------------------------
+
+
+def test_uncovered_counts_signs_without_a_training_clip():
+    table = clips(["a", "a", "a", "b", "b", "new"], [0, 1, 1, 0, 2, 2])
+    table["fold"] = [0, 0, 0, 1, 1, TRAIN_ONLY]
+    rows = [tuple(row) for row in uncovered(table).itertuples(index=False)]
+    assert rows == [(0, "sign 1", 2)]  # sign 2 is trained on by the extra clip
+
+
+def test_uncovered_is_empty_where_everything_is_covered():
+    table = clips(["a", "b"], [0, 0]).assign(fold=np.array([0, 1]))
+    assert uncovered(table).empty and [*uncovered(table)] == ["fold", "sign", "clips"]

@@ -1,0 +1,396 @@
+"""The landmark store: what is in it, how it survives a kill, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow
+import pytest
+
+from src.dataset import clip_file, raw, store
+from src.dataset.folds import TRAIN_ONLY
+from src.dataset.store import Store, build, missing_shares, skipped
+from src.errors import InputError
+from src.files import locked
+from src.landmarks import HANDS, LIPS_40, N_LANDMARKS, NOSE_TIP, RIGHT_HAND
+from src.paths import root
+
+KEPT = tuple(sorted({NOSE_TIP, *LIPS_40, *HANDS}))
+FILES = ("landmarks.npy", "clips.parquet", "manifest.json")
+
+
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    """Equal, NaN in the same places."""
+    return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=True)
+
+
+def contents(opened: Store) -> dict[str, bytes]:
+    return {name: (opened.folder / name).read_bytes() for name in FILES}
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """The clips in train.csv's order."""
+    return [folder / path for path in pd.read_csv(folder / "train.csv").path]
+
+
+def garble(path: Path) -> None:
+    """Destroy a file's content but not its size."""
+    path.write_bytes(b"x" * path.stat().st_size)
+
+
+@pytest.fixture(scope="module")
+def built(competition, tmp_path_factory) -> Store:
+    return build(competition, tmp_path_factory.mktemp("stores"), KEPT, workers=1)
+
+
+# --- content ------------------------------------------------------------------------------------
+
+
+def test_every_clip_is_what_raw_reads_at_half_precision(built, competition):
+    for k, path in enumerate(parquet_files(competition)):
+        expected = clip_file.read_clip(path)[:, list(KEPT)].astype(np.float16).astype(np.float32)
+        assert same(built.clip(k), expected), path
+
+
+def test_half_precision_moves_no_landmark_by_a_pixel(built, competition):
+    """Image coordinates near 1 move by at most 2^-11: half a pixel of a picture 1000 wide."""
+    for k, path in enumerate(parquet_files(competition)):
+        moved = built.clip(k) - clip_file.read_clip(path)[:, list(KEPT)]
+        assert np.nanmax(np.abs(moved), initial=0) <= 2**-11
+
+
+def test_table_says_what_train_csv_says(built, competition):
+    index = pd.read_csv(competition / "train.csv", dtype=str)
+    assert built.clips.sequence.tolist() == index.sequence_id.tolist()
+    assert built.clips.participant.tolist() == index.participant_id.tolist()
+    assert built.clips.sign.tolist() == index.sign.tolist()
+    assert built.clips.label.tolist() == [built.signs[sign] for sign in index.sign]
+    assert built.signs == json.loads((competition / raw.SIGN_MAP).read_text())
+    assert not built.clips.training_only.any()
+    assert built.clips.groupby("participant").fold.nunique().eq(1).all()
+
+
+def test_clips_lie_one_after_the_other(built):
+    ends = built.clips.offset + built.clips.length
+    assert built.clips.offset.tolist() == [0, *ends[:-1]]
+    assert len(built.frames) == ends.iloc[-1]
+
+
+def test_frames_stay_on_disk(built):
+    assert isinstance(built.frames, np.memmap) and not built.frames.flags.writeable
+
+
+def test_whole_frames_put_every_landmark_in_its_row(built, competition):
+    k = int(built.clips.length.argmax())
+    whole = clip_file.read_clip(parquet_files(competition)[k])
+    expected = whole.astype(np.float16).astype(np.float32)
+    expected[:, [row for row in range(N_LANDMARKS) if row not in KEPT]] = np.nan
+    assert same(built.whole_frames(k), expected)
+
+
+def test_index_of_finds_the_sequence(built):
+    assert [built.index_of(s) for s in built.clips.sequence] == list(range(len(built)))
+
+
+def test_missing_shares_count_frames_without_a_part(built, competition):
+    clips = [clip_file.read_clip(path) for path in parquet_files(competition)]
+    frames = np.concatenate(clips)[..., 0]
+    shares = missing_shares(built)
+    assert list(shares) == ["face", "left_hand", "right_hand"]  # no pose landmark is kept
+    assert shares["right_hand"] == pytest.approx(np.isnan(frames[:, RIGHT_HAND]).all(1).mean())
+    assert 0 < shares["right_hand"] < 1
+
+
+@pytest.mark.reference
+def test_genuine_clips_are_what_raw_reads(tmp_path, reference):
+    genuine = reference("asl_signs")
+    opened = build(genuine, tmp_path, KEPT, workers=1)
+    for k in range(0, len(opened), 10):
+        path = genuine / "train_landmark_files" / opened.clips.participant[k]
+        clip = clip_file.read_clip(path / f"{opened.clips.sequence[k]}.parquet")
+        assert same(opened.clip(k), clip[:, list(KEPT)].astype(np.float16).astype(np.float32))
+    assert len(opened) == 229 and not skipped(opened)
+
+
+# --- building -----------------------------------------------------------------------------------
+
+
+def test_two_workers_write_the_same_bytes_as_one(built, competition, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "CLIPS_PER_SHARD", 5)
+    assert contents(build(competition, tmp_path, KEPT, workers=2)) == contents(built)
+
+
+def test_a_finished_store_is_opened_not_built(built, competition):
+    before = {name: (built.folder / name).stat().st_mtime_ns for name in FILES}
+    again = build(competition, built.folder.parent, KEPT, workers=1)
+    assert again.folder == built.folder
+    assert {name: (again.folder / name).stat().st_mtime_ns for name in FILES} == before
+
+
+@pytest.mark.parametrize("change", ["landmarks", "skip_broken", "label", "clip"])
+def test_other_choices_or_other_clips_are_another_store(make_competition, tmp_path, change):
+    folder = make_competition(lengths=(3, 2, 2, 2))
+    first = build(folder, tmp_path / "stores", KEPT, workers=1)
+    landmarks, skip_broken = KEPT, False
+    if change == "landmarks":
+        landmarks = KEPT[1:]
+    elif change == "skip_broken":
+        skip_broken = True
+    elif change == "label":
+        (folder / raw.SIGN_MAP).write_text('{"cloud": 0, "bird": 1, "apple": 2}')
+    else:
+        parquet_files(folder)[0].write_bytes(parquet_files(folder)[1].read_bytes())
+    second = build(folder, tmp_path / "stores", landmarks, workers=1, skip_broken=skip_broken)
+    assert second.folder != first.folder
+
+
+def test_nothing_but_the_three_files_is_left(built):
+    assert sorted(p.name for p in built.folder.iterdir()) == sorted((".lock", *FILES))
+
+
+DIE_AT = """
+import os, signal, sys
+from pathlib import Path
+from src.dataset import store
+
+folder, stores, clip = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+read, count = store.read_clip, iter(range(1000))
+
+def read_or_die(path, landmarks):
+    if next(count) == clip:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return read(path, landmarks)
+
+store.read_clip, store.CLIPS_PER_SHARD = read_or_die, 2
+store.build(folder, stores, [int(k) for k in sys.argv[4].split(",")], workers=1)
+"""
+
+
+def killed_build(folder: Path, stores: Path, clip: int) -> Path:
+    """Kill a build (shards of two clips) while it reads this clip; returns the store's folder."""
+    arguments = [str(folder), str(stores), str(clip), ",".join(map(str, KEPT))]
+    died = subprocess.run(
+        [sys.executable, "-c", DIE_AT, *arguments], cwd=root(), capture_output=True, text=True
+    )
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    (unfinished,) = stores.iterdir()
+    return unfinished
+
+
+def test_a_killed_build_goes_on_where_it_was(make_competition, tmp_path, monkeypatch):
+    folder = make_competition()
+    whole = contents(build(folder, tmp_path / "unbroken", KEPT, workers=1))
+    unfinished = killed_build(folder, tmp_path / "stores", clip=7)
+    assert len(list((unfinished / "shards").glob("*.json"))) == 3  # clips 0 to 5
+    assert not set(FILES) & {path.name for path in unfinished.iterdir()}
+    for path in parquet_files(folder)[:6]:  # if it read these again, it would say so
+        garble(path)
+    monkeypatch.setattr(store, "CLIPS_PER_SHARD", 2)
+    assert contents(build(folder, tmp_path / "stores", KEPT, workers=1)) == whole
+
+
+def test_an_unfinished_store_is_refused(make_competition, tmp_path):
+    unfinished = killed_build(make_competition(), tmp_path / "stores", clip=3)
+    with pytest.raises(InputError, match=r"manifest\.json.*run preparation again"):
+        Store.open(unfinished)
+
+
+BUILD_WITH_WORKERS = """
+import sys
+from pathlib import Path
+from src.dataset import store
+
+if __name__ == "__main__":
+    store.CLIPS_PER_SHARD = 1
+    landmarks = range(int(sys.argv[3]))
+    store.build(Path(sys.argv[1]), Path(sys.argv[2]), landmarks, workers=2)
+"""
+
+
+def children(pid: int) -> list[int]:
+    return [int(k) for k in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks processes up in /proc")
+def test_a_killed_build_leaves_no_workers_behind(make_competition, tmp_path):
+    folder, script = make_competition(lengths=(30,) * 30), tmp_path / "script.py"
+    script.write_text(BUILD_WITH_WORKERS)
+    arguments = [str(folder), str(tmp_path / "stores"), str(N_LANDMARKS)]
+    builder = subprocess.Popen(
+        [sys.executable, str(script), *arguments],
+        cwd=root(),
+        env={**os.environ, "PYTHONPATH": str(root())},
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("stores/*/shards/*.json")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    workers = children(builder.pid)
+    builder.kill()
+    builder.wait()
+    assert len(workers) >= 2
+    while any(alive(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(alive(pid) for pid in workers)
+
+
+def test_two_builds_of_one_store_do_not_mix(make_competition, tmp_path):
+    folder = make_competition(lengths=(3, 2))
+    target = build(folder, tmp_path, KEPT, workers=1).folder
+    (target / "manifest.json").unlink()
+    with (
+        locked(target, "builds this store"),
+        pytest.raises(InputError, match=f"process {os.getpid()}.*builds this store"),
+    ):
+        build(folder, tmp_path, KEPT, workers=1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_broken_clip_stops_the_build_and_is_named(make_competition, tmp_path, workers):
+    folder = make_competition()
+    broken = parquet_files(folder)[9]
+    garble(broken)
+    with pytest.raises(InputError, match=rf"{broken.name}.*SKIP_BROKEN=True"):
+        build(folder, tmp_path / "stores", KEPT, workers=workers)
+    with pytest.raises(InputError, match=r"manifest\.json"):
+        Store.open(next((tmp_path / "stores").iterdir()))
+
+
+def test_skip_broken_leaves_them_out_and_lists_them(make_competition, tmp_path):
+    folder = make_competition()
+    files = parquet_files(folder)
+    good = [path for k, path in enumerate(files) if k not in (0, 9)]
+    garble(files[0])
+    garble(files[9])
+    opened = build(folder, tmp_path / "stores", KEPT, workers=1, skip_broken=True)
+    assert opened.clips.sequence.tolist() == [path.stem for path in good]
+    for k, path in enumerate(good):
+        expected = clip_file.read_clip(path)[:, list(KEPT)].astype(np.float16).astype(np.float32)
+        assert same(opened.clip(k), expected)
+    first, second = skipped(opened)
+    assert str(files[0]) in first and str(files[9]) in second
+
+
+def test_a_folder_of_broken_clips_only_is_refused(make_competition, tmp_path):
+    folder = make_competition(lengths=(2, 2))
+    for path in parquet_files(folder):
+        garble(path)
+    with pytest.raises(InputError, match="not one whole clip"):
+        build(folder, tmp_path / "stores", KEPT, workers=1, skip_broken=True)
+
+
+def test_memory_does_not_grow_with_the_number_of_clips(make_competition, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "CLIPS_PER_SHARD", 4)
+    peaks = []
+    for n_clips in (8, 8, 48):  # the first build pays for what is loaded once
+        folder = make_competition(f"{len(peaks)}", lengths=(20,) * n_clips)
+        arrow = pyarrow.total_allocated_bytes()
+        tracemalloc.start()
+        build(folder, tmp_path / "stores", range(N_LANDMARKS), workers=1)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert pyarrow.total_allocated_bytes() <= arrow + 100_000
+    one_clip = 20 * N_LANDMARKS * 3 * 4
+    assert peaks[2] - peaks[1] < 2 * one_clip  # 40 more clips: tables and progress, no frames
+
+
+# --- extra data ---------------------------------------------------------------------------------
+
+
+def test_extra_data_only_trains(make_competition, tmp_path):
+    main = make_competition("main", lengths=(3, 4, 2, 5))
+    extra = make_competition(
+        "extra", (2, 3, 4, 5), participants=("7", "new"), signs=("bird", "dog")
+    )
+    opened = build(main, tmp_path / "stores", KEPT, extra=(extra,), workers=1)
+    alone = build(main, tmp_path / "stores", KEPT, workers=1)
+    clips = opened.clips
+    added = clips[clips.training_only]
+    # Signs that the competition does not have are left out, and counted.
+    assert added.sign.tolist() == ["bird", "bird"]
+    assert added.label.tolist() == [opened.signs["bird"]] * 2
+    manifest = json.loads((opened.folder / "manifest.json").read_text())
+    assert manifest["left_out"] == {str(extra): 2}
+    assert opened.signs == alone.signs
+    # The extra folder's participant 7 is not the competition's, nor is its first sequence.
+    assert added.participant.tolist() == ["extra/7", "extra/new"]
+    assert clips.sequence.is_unique
+    assert (added.fold == TRAIN_ONLY).all()
+    # The competition's own clips are where they would be without.
+    pd.testing.assert_frame_equal(clips[~clips.training_only], alone.clips)
+    assert same(np.asarray(opened.frames[: len(alone.frames)]), np.asarray(alone.frames))
+
+
+# --- refusals of Store.open ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(make_competition, tmp_path) -> Path:
+    """The folder of a store that the test may damage."""
+    return build(make_competition(lengths=(3, 2)), tmp_path / "stores", KEPT, workers=1).folder
+
+
+def edit_manifest(folder: Path, **changes: object) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "landmarks.npy").unlink(),
+        lambda folder: (folder / "landmarks.npy").write_bytes(b""),
+        lambda folder: os.truncate(folder / "landmarks.npy", 500),
+        lambda folder: np.save(folder / "landmarks.npy", np.zeros((4, len(KEPT), 3), np.float16)),
+        lambda folder: np.save(folder / "landmarks.npy", np.zeros((5, len(KEPT), 3), np.float32)),
+        lambda folder: edit_manifest(folder, landmarks=KEPT[1:]),
+    ],
+    ids=["none", "empty", "cut short", "a frame too few", "float32", "other landmarks"],
+)
+def test_frames_that_do_not_fit_are_refused(own, damage):
+    damage(own)
+    with pytest.raises(InputError, match=r"landmarks\.npy.*run preparation again"):
+        Store.open(own)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(b""),
+        lambda path: os.truncate(path, path.stat().st_size - 4),
+    ],
+    ids=["none", "empty", "cut short"],
+)
+def test_an_unreadable_table_is_refused(own, damage):
+    damage(own / "clips.parquet")
+    with pytest.raises(InputError, match=r"clips\.parquet.*run preparation again"):
+        Store.open(own)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: os.truncate(path, 10),
+        lambda path: edit_manifest(path.parent, format=store.FORMAT + 1),
+    ],
+    ids=["none", "cut short", "another format"],
+)
+def test_a_manifest_of_something_else_is_refused(own, damage):
+    damage(own / "manifest.json")
+    with pytest.raises(InputError, match=r"manifest\.json.*run preparation again"):
+        Store.open(own)
