@@ -1,0 +1,143 @@
+"""From a moving body in metres to what MediaPipe Holistic would have said about its video.
+
+- The picture is a perspective view, divided by its own width and height: x and y are not to the
+  same scale unless it is square, as in the competition.
+- z is in picture widths and, as MediaPipe gives it, relative: the face's to its own middle, a
+  hand's to its wrist, the pose's to the hips.
+- A hand is lost when it leaves the picture, when it moves fast from frame to frame, and for short
+  whiles without visible reason; the face rarely; the pose never.
+
+Letters: **T** frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.spatial.transform import Rotation
+
+from src.landmarks import FACE, LEFT_HAND, LEFT_HIP, POSE, RIGHT_HAND, RIGHT_HIP, WRIST
+
+Body = Float[np.ndarray, "T 543 3"]
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera.
+
+    Args:
+        width: metres that its picture is wide, where the signer stands.
+        aspect: the picture's width over its height.
+        centre: where in the picture the middle of the shoulders is.
+        turn: (3,), rotation vector, radians.
+        distance: metres to the signer.
+    """
+
+    width: float
+    aspect: float
+    centre: tuple[float, float]
+    turn: Float[np.ndarray, "3"]
+    distance: float
+
+
+def draw_camera(rng: np.random.Generator) -> Camera:
+    """A camera as phones stand before signers: most often upright, 3:4, a little askew."""
+    return Camera(
+        width=0.55 * rng.uniform(0.9, 1.12),
+        aspect=0.75 * rng.choice([1, 1, 1, 0.9, 1.1]),
+        centre=(rng.normal(0.5, 0.045), rng.normal(0.65, 0.04)),
+        turn=rng.normal(0, np.radians((5, 7, 3.5))),
+        distance=rng.uniform(0.75, 1.3),
+    )
+
+
+def moved(camera: Camera, rng: np.random.Generator) -> Camera:
+    """The same camera on another day: a clip's own small shift."""
+    x, y = camera.centre
+    return Camera(
+        width=camera.width * np.exp(rng.normal(0, 0.025)),
+        aspect=camera.aspect,
+        centre=(x + rng.normal(0, 0.015), y + rng.normal(0, 0.015)),
+        turn=camera.turn + rng.normal(0, np.radians(1.2), 3),
+        distance=camera.distance,
+    )
+
+
+def picture(body: Body, camera: Camera) -> Float[np.ndarray, "T 543 3"]:
+    """Body axes to MediaPipe's coordinates; nothing is missing yet."""
+    turned = Rotation.from_rotvec(camera.turn).apply(body.reshape(-1, 3)).reshape(body.shape)
+    nearer = camera.distance / (camera.distance + turned[..., 2])
+    xyz = np.empty_like(turned)
+    xyz[..., 0] = camera.centre[0] + turned[..., 0] * nearer / camera.width
+    xyz[..., 1] = camera.centre[1] + turned[..., 1] * nearer * camera.aspect / camera.width
+    xyz[..., 2] = turned[..., 2] / camera.width
+    depth = xyz[..., 2]
+    depth[:, FACE] -= depth[:, FACE].mean(1, keepdims=True)
+    for hand in (LEFT_HAND, RIGHT_HAND):
+        depth[:, hand] -= depth[:, [hand[WRIST]]]
+    # BlazePose's depth is a rough guess, and far too large (mean of the genuine clips).
+    depth[:, POSE] -= depth[:, [LEFT_HIP, RIGHT_HIP]].mean(1, keepdims=True)
+    depth[:, POSE] *= 6
+    return xyz
+
+
+# --- what the detector makes of it --------------------------------------------------------------
+
+_JITTER = {"face": (0.0006, 0.001), "hand": (0.003, 0.008), "pose": (0.002, 0.02)}  # xy, z
+_DRIFT = 0.0035  # of a whole hand, slowly, picture widths
+_FACE_LOST = 0.025  # share of the clips that lose the face for a while
+
+
+def detected(
+    xyz: Float[np.ndarray, "T 543 3"], steadiness: float, rng: np.random.Generator
+) -> Float[np.ndarray, "T 543 3"]:
+    """Add jitter, and NaN where a part is lost."""
+    xyz = xyz.copy()
+    parts = ((FACE, "face"), (POSE, "pose"), (LEFT_HAND, "hand"), (RIGHT_HAND, "hand"))
+    for rows, kind in parts:
+        flat, deep = _JITTER[kind]
+        shape = (len(xyz), len(rows), 3)
+        noise = rng.standard_normal(shape, dtype=np.float32) * np.float32((flat, flat, deep))
+        xyz[:, rows] += noise
+    for rows in (LEFT_HAND, RIGHT_HAND):
+        hand = xyz[:, rows]
+        seen = _hand_seen(hand, steadiness + rng.normal(0, 0.5), rng)
+        hand[..., :2] += _DRIFT * _wander(len(xyz), 2, rng)[:, None]
+        hand[:, WRIST, 2] *= 1e-5  # the wrist is a hand's origin, up to rounding
+        hand[~seen] = np.nan
+        xyz[:, rows] = hand
+    xyz[~_face_seen(len(xyz), rng)[:, None] & (np.arange(xyz.shape[1]) < len(FACE))] = np.nan
+    return xyz
+
+
+def _hand_seen(
+    hand: Float[np.ndarray, "T 21 3"], steadiness: float, rng: np.random.Generator
+) -> Bool[np.ndarray, "T"]:
+    frames = len(hand)
+    middle = hand[..., :2].mean(1)
+    inside = ((hand[..., :2] > -0.01) & (hand[..., :2] < 1.0)).all(2).mean(1)
+    step = np.linalg.norm(np.gradient(middle, axis=0), axis=1) if frames > 1 else np.zeros(1)
+    # A hand is found if odds and luck together are positive: an even chance where half of it is
+    # within the picture, or where it moves by 0.3 picture widths from one frame to the next.
+    odds = 2.7 + steadiness - 5 * (1 - inside) - 9 * step
+    luck = 1.3 * _wander(frames, 1, rng)[:, 0] + 0.7 * rng.standard_normal(frames)
+    return (odds + luck > 0) & (inside > 1 / 4)
+
+
+def _face_seen(frames: int, rng: np.random.Generator) -> Bool[np.ndarray, "T"]:
+    seen = np.ones(frames, bool)
+    if rng.random() < _FACE_LOST:
+        length = rng.integers(1, frames + 1)
+        start = rng.integers(0, frames - length + 1)
+        seen[start : start + length] = False
+    return seen
+
+
+def _wander(frames: int, channels: int, rng: np.random.Generator) -> Float[np.ndarray, "T C"]:
+    """Slowly changing noise of unit variance: white noise smoothed over some five frames."""
+    width = 5
+    white = rng.standard_normal((frames + width - 1, channels))
+    total = np.cumsum(np.concatenate([np.zeros((1, channels)), white]), axis=0)
+    return (total[width:] - total[:-width]) / np.sqrt(width)

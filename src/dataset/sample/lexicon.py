@@ -1,0 +1,321 @@
+"""The synthetic lexicon: what makes a sign, and a seeded draw of signs.
+
+- A sign is a combination of the parameters linguists use: handshape (at the start and at the end),
+  location, movement, palm orientation, mouth shape, and what the other hand does.
+- About half of the signs are minimal pairs: copies of another sign in all but one parameter.
+- All directions are of a right-handed signer, in the body's axes: x to the signer's left, y down,
+  z away from the camera; unit vectors. A left-handed signer is the mirror image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+
+# --- handshapes ---------------------------------------------------------------------------------
+
+# Flexion in degrees of a finger's three joints, from the knuckle on.
+_STRAIGHT, _FIST, _BENT = (0, 5, 5), (85, 100, 65), (75, 8, 5)
+_CLAW, _HOOK, _ROUND, _PINCH = (30, 60, 40), (10, 95, 60), (42, 45, 35), (62, 45, 25)
+# Thumb: away from the fingers' direction in the palm's plane, out of that plane, flexion of the
+# two joints beyond the ball; degrees.
+_OUT, _BESIDE, _ACROSS = (62, 15, 0, 0), (28, 12, 5, 5), (38, 42, 50, 45)
+_OPPOSED, _TOUCHING = (30, 58, 18, 18), (26, 50, 34, 30)
+
+
+@dataclass(frozen=True)
+class Handshape:
+    """Joint angles of one hand, in degrees.
+
+    Args:
+        name: the letter or number it is called by in American Sign Language.
+        fingers: flexion of the three joints of index, middle, ring and little finger.
+        thumb: sideways, forward, and the flexion of its two outer joints.
+        spread: between neighbouring fingers.
+    """
+
+    name: str
+    fingers: tuple[tuple[int, int, int], ...]
+    thumb: tuple[int, int, int, int]
+    spread: int = 3
+
+    @property
+    def angles(self) -> np.ndarray:
+        """(5, 4) radians, thumb to little finger: sideways, then three joints (thumb: forward,
+        two joints)."""
+        fan = self.spread * np.array([1.5, 0.5, -0.5, -1.5])  # index to little finger
+        rows = [self.thumb, *((side, *flex) for side, flex in zip(fan, self.fingers, strict=True))]
+        return np.radians(np.array(rows, dtype=np.float64))
+
+
+HANDSHAPES = (
+    Handshape("5", (_STRAIGHT,) * 4, _OUT, 14),
+    Handshape("B", (_STRAIGHT,) * 4, _ACROSS),
+    Handshape("A", (_FIST,) * 4, _BESIDE),
+    Handshape("S", (_FIST,) * 4, _ACROSS),
+    Handshape("1", (_STRAIGHT, _FIST, _FIST, _FIST), _ACROSS),
+    Handshape("V", (_STRAIGHT, _STRAIGHT, _FIST, _FIST), _ACROSS, 16),
+    Handshape("U", (_STRAIGHT, _STRAIGHT, _FIST, _FIST), _ACROSS, 0),
+    Handshape("W", (_STRAIGHT, _STRAIGHT, _STRAIGHT, _FIST), _ACROSS, 12),
+    Handshape("Y", (_FIST, _FIST, _FIST, _STRAIGHT), _OUT, 8),
+    Handshape("I", (_FIST, _FIST, _FIST, _STRAIGHT), _ACROSS),
+    Handshape("ILY", (_STRAIGHT, _FIST, _FIST, _STRAIGHT), _OUT, 8),
+    Handshape("L", (_STRAIGHT, _FIST, _FIST, _FIST), _OUT),
+    Handshape("3", (_STRAIGHT, _STRAIGHT, _FIST, _FIST), _OUT, 14),
+    Handshape("X", (_HOOK, _FIST, _FIST, _FIST), _ACROSS),
+    Handshape("F", (_PINCH, _STRAIGHT, _STRAIGHT, _STRAIGHT), _TOUCHING, 10),
+    Handshape("O", (_PINCH,) * 4, _TOUCHING, 0),
+    Handshape("C", (_ROUND,) * 4, _OPPOSED, 2),
+    Handshape("claw 5", (_CLAW,) * 4, _OUT, 12),
+    Handshape("bent B", (_BENT,) * 4, _BESIDE, 2),
+    Handshape("8", (_STRAIGHT, _BENT, _STRAIGHT, _STRAIGHT), _OUT, 10),
+)
+_FLAT = HANDSHAPES[1]
+RELAXED = Handshape("relaxed", ((25, 30, 20),) * 4, _BESIDE, 4)
+BASE_HANDSHAPES = (_FLAT, HANDSHAPES[3], HANDSHAPES[4])  # what the resting hand of a pair may be
+
+# --- the other parameters -----------------------------------------------------------------------
+
+Vector = tuple[float, float, float]
+_IN, _FORWARD, _UP, _DOWN = (0.0, 0.0, 1.0), (0.0, 0.0, -1.0), (0.0, -1.0, 0.0), (0.0, 1.0, 0.0)
+_ACROSS_BODY, _OUTWARD = (1.0, 0.0, 0.0), (-1.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where the palm's centre is.
+
+    Args:
+        name: the place.
+        on_head: counted from the middle of the face, in face widths; else from the middle of the
+            shoulders, in shoulder widths.
+        at: body axes.
+    """
+
+    name: str
+    on_head: bool
+    at: Vector
+
+
+LOCATIONS = (
+    Location("forehead", True, (-0.25, -0.45, -0.45)),
+    Location("temple", True, (-0.75, -0.30, -0.25)),
+    Location("cheek", True, (-0.60, 0.15, -0.30)),
+    Location("mouth", True, (-0.05, 0.30, -0.60)),
+    Location("chin", True, (-0.05, 0.75, -0.50)),
+    Location("other cheek", True, (0.45, 0.20, -0.50)),
+    Location("shoulder", False, (-0.45, -0.12, -0.35)),
+    Location("chest", False, (-0.02, 0.15, -0.45)),
+    Location("other side of the chest", False, (0.38, 0.05, -0.45)),
+    Location("in front", False, (-0.20, 0.08, -0.95)),
+    Location("beside", False, (-0.70, -0.10, -0.75)),
+    Location("belly", False, (-0.10, 0.42, -0.55)),
+)
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How the hand is turned: where the fingers point and where the palm looks."""
+
+    name: str
+    fingers: Vector
+    palm: Vector
+
+
+ORIENTATIONS = (
+    Orientation("up, palm forward", _UP, _FORWARD),
+    Orientation("up, palm to the signer", _UP, _IN),
+    Orientation("up, palm across", _UP, _ACROSS_BODY),
+    Orientation("forward, palm down", _FORWARD, _DOWN),
+    Orientation("forward, palm up", _FORWARD, _UP),
+    Orientation("forward, palm across", _FORWARD, _ACROSS_BODY),
+    Orientation("across, palm to the signer", _ACROSS_BODY, _IN),
+    Orientation("across, palm down", _ACROSS_BODY, _DOWN),
+    Orientation("across, palm up", _ACROSS_BODY, _UP),
+)
+
+
+class Path(Enum):
+    """The way the hand takes."""
+
+    HOLD = "stays"
+    LINE = "goes there"
+    TAP = "goes there and back"
+    ARC = "goes there in an arc"
+    CIRCLE = "goes round"
+    ZIGZAG = "goes there in a zigzag"
+
+
+class Local(Enum):
+    """What the hand does by itself."""
+
+    NONE = "nothing"
+    TWIST = "turns about the forearm"
+    NOD = "bends at the wrist"
+    WIGGLE = "moves its fingers"
+
+
+@dataclass(frozen=True)
+class Movement:
+    """The hand's movement.
+
+    Args:
+        path: its form.
+        along: its direction; of a circle and an arc, the first of the two that span its plane.
+        local: goes on at the same time.
+        repeats: how often.
+        size: in shoulder widths.
+    """
+
+    path: Path
+    along: Vector
+    local: Local = Local.NONE
+    repeats: int = 1
+    size: float = 0.45
+
+
+MOVEMENTS = (
+    Movement(Path.HOLD, _UP),
+    Movement(Path.HOLD, _UP, Local.TWIST, 2),
+    Movement(Path.HOLD, _UP, Local.NOD, 2),
+    Movement(Path.HOLD, _UP, Local.WIGGLE, 3),
+    *(Movement(Path.LINE, along) for along in (_UP, _DOWN, _FORWARD, _ACROSS_BODY, _OUTWARD)),
+    *(Movement(Path.TAP, along, repeats=2, size=0.25) for along in (_IN, _DOWN, _OUTWARD)),
+    *(Movement(Path.ARC, along) for along in (_FORWARD, _ACROSS_BODY, _OUTWARD)),
+    Movement(Path.CIRCLE, _ACROSS_BODY, repeats=2, size=0.3),
+    Movement(Path.CIRCLE, _FORWARD, repeats=2, size=0.3),
+    Movement(Path.ZIGZAG, _DOWN),
+    Movement(Path.ZIGZAG, _OUTWARD),
+)
+
+
+@dataclass(frozen=True)
+class Mouth:
+    """Mouth shape at the height of the sign: lips apart and width, in shares of the neutral mouth
+    width's change; protrusion likewise."""
+
+    name: str
+    opening: float
+    width: float
+    protrusion: float = 0.0
+
+
+MOUTHS = (
+    Mouth("closed", 0.0, 1.0),
+    Mouth("open", 0.75, 0.92),
+    Mouth("round", 0.40, 0.55, 0.10),
+    Mouth("spread", 0.12, 1.35),
+    Mouth("pursed", 0.02, 0.60, 0.14),
+)
+
+
+class Hands(Enum):
+    """What the other hand does."""
+
+    ONE = "rests"
+    MIRRORED = "does the same, mirrored"
+    ALTERNATING = "does the same, mirrored, half a turn later"
+    BASE = "is held still beneath"
+
+
+@dataclass(frozen=True)
+class Sign:
+    """One entry of the lexicon."""
+
+    name: str
+    start: Handshape
+    end: Handshape
+    location: Location
+    orientation: Orientation
+    movement: Movement
+    mouth: Mouth
+    hands: Hands = Hands.ONE
+    base: Handshape = _FLAT
+
+
+# --- the draw -----------------------------------------------------------------------------------
+
+_HANDS_SHARE = {Hands.ONE: 0.72, Hands.MIRRORED: 0.12, Hands.ALTERNATING: 0.05, Hands.BASE: 0.11}
+_OPENING_SHARE = 0.2  # of the signs change their handshape
+MINIMAL_PAIR_SHARE = 0.45
+
+
+def draw_lexicon(size: int, seed: int) -> tuple[Sign, ...]:
+    """Draw a lexicon; the same seed gives the same signs.
+
+    Args:
+        size: number of signs, named sign_000 and so on in the order of their labels.
+        seed: of the draw.
+
+    Returns:
+        Signs of which no two are equal but for the name. Of every twenty, nine are minimal pairs
+        with another one.
+    """
+    rng = np.random.default_rng([seed, 0])
+    n_pairs = int(MINIMAL_PAIR_SHARE * size)
+    signs: dict[Sign, None] = {}  # ordered, without names
+    while len(signs) < size - n_pairs:
+        signs.setdefault(_draw_sign(rng))
+    models = list(signs)
+    for k in range(n_pairs):
+        model = models[k % len(models)]
+        while (variant := _vary(model, _VARIED[k % len(_VARIED)], rng)) in signs:
+            model = models[rng.integers(len(models))]
+        signs.setdefault(variant)
+    order = rng.permutation(size)
+    shuffled = [list(signs)[k] for k in order]
+    return tuple(replace(sign, name=f"sign_{k:03}") for k, sign in enumerate(shuffled))
+
+
+def _draw_sign(rng: np.random.Generator) -> Sign:
+    start = _pick(HANDSHAPES, rng)
+    end = _pick(HANDSHAPES, rng) if rng.random() < _OPENING_SHARE else start
+    hands = tuple(_HANDS_SHARE)[rng.choice(len(_HANDS_SHARE), p=list(_HANDS_SHARE.values()))]
+    # A hand on top of another, or two at once, are in front of the body.
+    places = LOCATIONS if hands is Hands.ONE else tuple(p for p in LOCATIONS if not p.on_head)
+    return Sign(
+        name="",
+        start=start,
+        end=end,
+        location=_pick(places, rng),
+        orientation=_pick(ORIENTATIONS, rng),
+        movement=_pick(MOVEMENTS, rng),
+        mouth=_pick(MOUTHS, rng),
+        hands=hands,
+        base=_pick(BASE_HANDSHAPES, rng) if hands is Hands.BASE else _FLAT,
+    )
+
+
+_VARIED = ("handshape", "location", "movement", "orientation", "mouth")
+
+
+def _vary(sign: Sign, parameter: str, rng: np.random.Generator) -> Sign:
+    """The sign with another value of one parameter."""
+    match parameter:
+        case "handshape":
+            shape = _pick([s for s in HANDSHAPES if s != sign.start], rng)
+            return replace(sign, start=shape, end=shape if sign.end == sign.start else sign.end)
+        case "location":
+            here = sign.location
+            alike = [p for p in LOCATIONS if p != here and (p.on_head == here.on_head)]
+            return replace(sign, location=_pick(alike, rng))
+        case "movement":
+            others = [m for m in MOVEMENTS if m != sign.movement]
+            return replace(sign, movement=_pick(others, rng))
+        case "orientation":
+            others = [o for o in ORIENTATIONS if o != sign.orientation]
+            return replace(sign, orientation=_pick(others, rng))
+        case "mouth":
+            return replace(sign, mouth=_pick([m for m in MOUTHS if m != sign.mouth], rng))
+        case _:
+            raise AssertionError(parameter)
+
+
+def _pick(choices: Sequence[T], rng: np.random.Generator) -> T:
+    return choices[rng.integers(len(choices))]

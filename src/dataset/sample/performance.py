@@ -1,0 +1,282 @@
+"""One signer performs one sign once: the body in metres, frame by frame.
+
+- A clip is rest, the way there, the sign, the way back, rest. Short clips are nearly all sign, long
+  ones have more rest, as in the competition.
+- Everything is performed right-handed; a left-handed signer is mirrored at the end.
+
+Letters: **T** frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.transform import Rotation
+
+from src.dataset.sample import face
+from src.dataset.sample.lexicon import (
+    RELAXED,
+    Hands,
+    Handshape,
+    Local,
+    Location,
+    Movement,
+    Orientation,
+    Path,
+    Sign,
+)
+from src.dataset.sample.signers import Signer
+from src.dataset.sample.skeleton import (
+    MIRRORED,
+    PALM_CENTRE,
+    elbow,
+    hand_axes,
+    hand_points,
+    pose_points,
+    within_reach,
+)
+from src.landmarks import MIRROR
+
+MIN_FRAMES, MAX_FRAMES = 2, 272  # the shortest and the longest of the competition's 747 clips
+_LENGTH_SPREAD = 0.86  # log-normal, within one signer
+_ELBOW_OUT = np.array([-0.7, 1.0, 0.35])  # elbows hang down and a little to the side
+_RESTING = (np.array([0.25, 0.97, 0.0]), np.array([0.0, 0.0, 1.0]))  # fingers down, palm to body
+_PERPENDICULAR = {True: np.array([-1.0, 0.0, 0.0]), False: np.array([0.0, -1.0, 0.0])}
+_SWING = {Local.TWIST: np.radians(55), Local.NOD: np.radians(35), Local.WIGGLE: np.radians(28)}
+_AXIS = {Local.TWIST: (0, 1, 0), Local.NOD: (1, 0, 0)}  # of the hand's own axes
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When what happens.
+
+    Args:
+        raised: (T,), 0 = hands at rest, 1 = in the signing space.
+        phase: (T,), 0 = the sign begins, 1 = it has ended.
+    """
+
+    raised: Float[np.ndarray, "T"]
+    phase: Float[np.ndarray, "T"]
+
+
+def perform(sign: Sign, signer: Signer, rng: np.random.Generator) -> Float[np.ndarray, "T 543 3"]:
+    """The landmarks of one performance, in frame order.
+
+    Returns:
+        Metres, body axes; nothing is missing.
+    """
+    timing = _draw_timing(_draw_length(signer, rng), rng)
+    dominant = _Hand(sign.start, sign.end, sign.location, sign.orientation, sign.movement)
+    other = _other_hand(sign)
+    right = _arm(dominant, signer, timing, rng)
+    # The left arm is made as a right one and mirrored.
+    left = _arm(other, signer, timing, rng) if other else _resting_arm(signer, timing, rng)
+    left = _Arm(left.points * MIRRORED, left.hand * MIRRORED)
+    face_track, ears = _head(sign, signer, timing, rng)
+    hip = np.broadcast_to(signer.hip, (len(timing.phase), 3))
+    arms, hands = (left.points, right.points), (left.hand, right.hand)
+    pose = pose_points(face_track, ears, arms, hands, hip)
+    body = np.concatenate([face_track, left.hand, pose, right.hand], axis=1)
+    sway = _drift(len(body), 0.006, rng)
+    body = body + sway[:, None]
+    return body[:, MIRROR] * MIRRORED if signer.left_handed else body
+
+
+# --- time ---------------------------------------------------------------------------------------
+
+
+def _draw_length(signer: Signer, rng: np.random.Generator) -> int:
+    frames = signer.frames * np.exp(rng.normal(0, _LENGTH_SPREAD))
+    return int(np.clip(np.rint(frames), MIN_FRAMES, MAX_FRAMES))
+
+
+def _draw_timing(frames: int, rng: np.random.Generator) -> Timing:
+    at = (np.arange(frames) + 0.5) / frames
+    rest = np.clip(0.15 * np.log(frames / 8), 0, 0.6) * rng.uniform(0.6, 1.4)
+    way = 0.22 * (1 - rest) * rng.uniform(0.7, 1.3)
+    sooner, faster = rng.uniform(0.3, 0.7, 2)
+    up, start = rest * sooner, rest * sooner + way * faster
+    end, down = 1 - rest * (1 - sooner) - way * (1 - faster), 1 - rest * (1 - sooner)
+    raised = _smooth((at - up) / (start - up)) * (1 - _smooth((at - end) / (down - end)))
+    phase = np.clip((at - start) / (end - start), 0, 1)
+    # Nobody moves at an even pace.
+    phase = phase + rng.normal(0, 0.05) * np.sin(np.pi * phase) ** 2
+    return Timing(raised, np.clip(phase, 0, 1))
+
+
+def _smooth(share: np.ndarray) -> np.ndarray:
+    share = np.clip(share, 0, 1)
+    return share * share * (3 - 2 * share)
+
+
+def _drift(frames: int, size: float, rng: np.random.Generator) -> Float[np.ndarray, "T 3"]:
+    """A slow, small movement that no sign asks for: from one place to another, metres."""
+    ends = rng.normal(0, size, (2, 3))
+    share = _smooth(np.linspace(0, 1, frames))[:, None]
+    return ends[0] * (1 - share) + ends[1] * share
+
+
+# --- arms ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Hand:
+    """What one hand has to do."""
+
+    start: Handshape
+    end: Handshape
+    location: Location
+    orientation: Orientation
+    movement: Movement
+    later: float = 0.0  # in shares of the movement
+    beneath: bool = False  # the other hand is on top of it
+
+
+@dataclass(frozen=True)
+class _Arm:
+    """A right arm: shoulder, elbow, wrist (T, 3, 3), and the hand (T, 21, 3)."""
+
+    points: np.ndarray
+    hand: np.ndarray
+
+
+def _other_hand(sign: Sign) -> _Hand | None:
+    match sign.hands:
+        case Hands.ONE:
+            return None
+        case Hands.MIRRORED | Hands.ALTERNATING:
+            later = 0.5 if sign.hands is Hands.ALTERNATING else 0.0
+            place = replace(sign.location, at=_aside(sign.location.at))
+            return _Hand(sign.start, sign.end, place, sign.orientation, sign.movement, later)
+        case Hands.BASE:
+            x, y, z = sign.location.at
+            place = replace(sign.location, at=(-x, y, z))
+            flat = Orientation("across, palm up", (0.8, 0.0, -0.6), (0.0, -1.0, 0.0))
+            return _Hand(sign.base, sign.base, place, flat, _STILL, beneath=True)
+
+
+_STILL = Movement(Path.HOLD, (0.0, -1.0, 0.0))
+_HANDS_APART = 0.30  # shoulder widths from the midline, at least, when both do the same
+
+
+def _aside(at: tuple[float, float, float]) -> tuple[float, float, float]:
+    return (min(at[0], -_HANDS_APART), *at[1:])
+
+
+def _arm(hand: _Hand, signer: Signer, timing: Timing, rng: np.random.Generator) -> _Arm:
+    """The right arm and hand doing what `hand` says, this signer's way."""
+    raised = timing.raised[:, None]
+    phase = (timing.phase + hand.later) % 1 if hand.later else timing.phase
+    amplitude = signer.amplitude * np.exp(rng.normal(0, 0.1))
+    habit = signer.tilt + rng.normal(0, 0.09, 3)
+    fingers, palm = np.array(hand.orientation.fingers), np.array(hand.orientation.palm)
+    turned = Rotation.from_rotvec(habit) * hand_axes(fingers, palm)
+    axes = _between(hand_axes(*_RESTING), turned, timing.raised)
+    axes = axes * _local_turn(hand.movement, phase, timing.raised * amplitude)
+    place = _place(hand, signer) + signer.offset + rng.normal(0, 0.012, 3)
+    if hand.beneath:
+        place = place + np.array([0, 0.07, 0])
+    middle = place + 2 * signer.shoulder * amplitude * _path(hand.movement, phase)
+    wrist = middle - turned.apply([0, 1, 0]) * PALM_CENTRE * signer.palm
+    wrist = signer.rest * (1 - raised) + wrist * raised
+    shape = _joint_angles(hand, signer, phase, timing.raised, rng)
+    return _assemble(signer, wrist, shape, axes)
+
+
+def _resting_arm(signer: Signer, timing: Timing, rng: np.random.Generator) -> _Arm:
+    frames = len(timing.phase)
+    wrist = signer.rest + _drift(frames, 0.012, rng)
+    shape = np.broadcast_to(RELAXED.angles + signer.stiffness, (frames, 5, 4))
+    axes = _between(hand_axes(*_RESTING), hand_axes(*_RESTING), timing.raised)
+    return _assemble(signer, wrist, shape, axes)
+
+
+def _assemble(signer: Signer, wrist: np.ndarray, shape: np.ndarray, axes: Rotation) -> _Arm:
+    shoulder = np.array([-signer.shoulder, 0, 0])
+    wrist = within_reach(wrist, shoulder, signer.arm)
+    bend = elbow(wrist, shoulder, signer.arm, _ELBOW_OUT)
+    points = np.stack([np.broadcast_to(shoulder, wrist.shape), bend, wrist], axis=1)
+    hand = hand_points(shape, signer.palm)
+    turned = np.einsum("tij,tnj->tni", axes.as_matrix(), hand)
+    return _Arm(points, wrist[:, None] + turned)
+
+
+def _place(hand: _Hand, signer: Signer) -> np.ndarray:
+    at = np.array(hand.location.at)
+    if hand.location.on_head:
+        return signer.head + signer.face_width * at
+    return 2 * signer.shoulder * signer.reach * at
+
+
+def _between(rest: Rotation, sign: Rotation, raised: np.ndarray) -> Rotation:
+    """Turned the short way from one to the other, by a share."""
+    way = (rest.inv() * sign).as_rotvec()
+    return rest * Rotation.from_rotvec(raised[:, None] * way)
+
+
+def _path(movement: Movement, phase: np.ndarray) -> Float[np.ndarray, "T 3"]:
+    """The palm's way, in shoulder widths."""
+    along = np.array(movement.along)
+    up = _PERPENDICULAR[abs(along[1]) > 0.5]
+    turn = 2 * np.pi * movement.repeats * phase
+    match movement.path:
+        case Path.HOLD:
+            there, side = 0 * phase, 0 * phase
+        case Path.LINE:
+            there, side = _smooth(phase) - 0.5, 0 * phase
+        case Path.TAP:
+            there, side = -0.5 - 0.5 * np.cos(turn), 0 * phase
+        case Path.ARC:
+            there, side = -0.5 * np.cos(np.pi * phase), 0.6 * np.sin(np.pi * phase)
+        case Path.CIRCLE:
+            there, side = 0.5 * np.sin(turn), 0.5 * np.cos(turn)
+        case Path.ZIGZAG:
+            there, side = phase - 0.5, 0.25 * np.sin(3 * np.pi * phase)
+    return movement.size * (there[:, None] * along + side[:, None] * up)
+
+
+def _local_turn(movement: Movement, phase: np.ndarray, amplitude: np.ndarray) -> Rotation:
+    axis = np.array(_AXIS.get(movement.local, (0, 0, 0)))
+    angle = (
+        _SWING.get(movement.local, 0.0) * np.sin(2 * np.pi * movement.repeats * phase) * amplitude
+    )
+    return Rotation.from_rotvec(angle[:, None] * axis)
+
+
+def _joint_angles(
+    hand: _Hand, signer: Signer, phase: np.ndarray, raised: np.ndarray, rng: np.random.Generator
+) -> Float[np.ndarray, "T 5 4"]:
+    change = _smooth(1.6 * phase - 0.3)[:, None, None]
+    shape = hand.start.angles * (1 - change) + hand.end.angles * change
+    if hand.movement.local is Local.WIGGLE:
+        turn = 2 * np.pi * hand.movement.repeats * phase[:, None] + np.arange(1, 5)
+        shape[:, 1:, 1] += _SWING[Local.WIGGLE] * (0.5 + 0.5 * np.sin(turn))
+    formed = _smooth(2.5 * raised)[:, None, None]  # the hand takes its shape on the way
+    shape = RELAXED.angles * (1 - formed) + shape * formed
+    return shape + signer.stiffness + rng.normal(0, 0.05, (5, 4))
+
+
+# --- head ---------------------------------------------------------------------------------------
+
+
+def _head(
+    sign: Sign, signer: Signer, timing: Timing, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """The face (T, 468, 3) and the ears (T, 2, 3)."""
+    frames = len(timing.phase)
+    shown = timing.raised * signer.mouthing
+    expression = face.Expression(
+        opening=np.maximum(0, sign.mouth.opening * shown + rng.normal(0, 0.015)),
+        width=1 + (sign.mouth.width - 1) * shown,
+        protrusion=sign.mouth.protrusion * shown,
+        brows=np.full(frames, max(0.0, rng.normal(0.01, 0.02))),
+    )
+    points = np.concatenate(
+        [face.face_points(expression), np.repeat(face.EARS[None], frames, axis=0)], axis=1
+    )
+    points = points * [1, signer.face_ratio, 1] * signer.face_width
+    turn = Rotation.from_rotvec(rng.normal(0, 0.06, 3) + 6 * _drift(frames, 0.006, rng))
+    points = np.einsum("tij,tnj->tni", turn.as_matrix(), points) + signer.head
+    return points[:, : -len(face.EARS)], points[:, -len(face.EARS) :]
