@@ -1,0 +1,99 @@
+"""Augmentations that move the camera: the body turns in space, before a near lens.
+
+MediaPipe counts depth (z) in widths of the picture, from an origin of each part's own: the head,
+the hips, a wrist. A part is turned about the common centre with the depth that it has; what its
+origin lacks would be the same shift for all its points.
+
+Letters: **B** batch, **T** frames, **L** points.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from src.clips import Clips
+from src.landmarks import Layout
+from src.transforms.augment.space import where_chosen
+from src.transforms.pipeline import Draw
+
+
+def rotation(angle: Float[Tensor, "B 3"]) -> Float[Tensor, "B 3 3"]:
+    """Matrices that turn about x, then about y, then about z, by so many radians."""
+    (cx, cy, cz), (sx, sy, sz) = angle.cos().unbind(-1), angle.sin().unbind(-1)
+    rows = (
+        (cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx),
+        (sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx),
+        (-sy, cy * sx, cy * cx),
+    )
+    return torch.stack([torch.stack(row, -1) for row in rows], -2)
+
+
+def turned(
+    xyz: Float[Tensor, "B T L 3"], degrees: tuple[float, float, float], draw: Draw
+) -> Float[Tensor, "B T L 3"]:
+    """Turn each clip about the origin by an angle from U(-degrees, degrees) about each axis."""
+    limits = [math.radians(angle) for angle in degrees]
+    angle = torch.stack([draw.uniform(len(xyz), low=-limit, high=limit) for limit in limits], -1)
+    return xyz @ rotation(angle).transpose(-1, -2)[:, None]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Turn the body in space, seen from far away.
+
+    Args:
+        p: probability per clip.
+        degrees: the largest angle about x (nod), y (turn) and z (tilt).
+        centre: x and y of the point that stays: 0 for centred landmarks, 0.5 for image coordinates.
+    """
+
+    p: float
+    degrees: tuple[float, float, float]
+    centre: float = 0.0
+
+    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
+        """Apply the augmentation."""
+        chosen = draw.chance(self.p, len(clips.label))
+        new = turned(_moved(clips.xyz, -self.centre), self.degrees, draw)
+        new = _moved(new, self.centre)
+        return clips.with_(xyz=where_chosen(chosen, new, clips.xyz))
+
+
+@dataclass(frozen=True)
+class CameraAngle:
+    """Look at the body from another place: turn it, then project it as a near camera does.
+
+    What is z farther from the camera than the centre is distance / (distance + z) as large.
+
+    Args:
+        p: probability per clip.
+        degrees: the largest angle about x (camera above or below) and y (to a side).
+        distance: of the camera from the centre, in the coordinates' units.
+        centre: as in `Turn`.
+    """
+
+    p: float
+    degrees: tuple[float, float]
+    distance: float
+    centre: float = 0.0
+
+    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
+        """Apply the augmentation."""
+        chosen = draw.chance(self.p, len(clips.label))
+        new = turned(_moved(clips.xyz, -self.centre), (*self.degrees, 0.0), draw)
+        depth = new[..., 2:]
+        # Nothing comes nearer than half way: depths are rough guesses, and some are wild.
+        nearness = self.distance / (self.distance + depth).clamp(min=self.distance / 2)
+        new = _moved(torch.cat([new[..., :2] * nearness, depth], -1), self.centre)
+        return clips.with_(xyz=where_chosen(chosen, new, clips.xyz))
+
+
+def _moved(xyz: Float[Tensor, "B T L 3"], by: float) -> Float[Tensor, "B T L 3"]:
+    """Move along x and along y."""
+    xy, z = xyz.split([2, 1], dim=-1)
+    return torch.cat([xy + by, z], -1)

@@ -1,0 +1,118 @@
+"""Another speed, as an image is resized: linear, cubic or nearest.
+
+Letters: **B** batch, **T** frames, **L** points, **N** = 4 frames that a new one is made of.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from src.clips import Clips
+from src.landmarks import Layout
+from src.transforms.augment.space import where_chosen
+from src.transforms.augment.time import take_frames
+from src.transforms.pipeline import Draw
+
+LINEAR, CUBIC, NEAREST = range(3)  # kinds of interpolation
+_TAPS = (-1, 0, 1, 2)  # frames around an instant, counted from the one before it
+
+
+def tap_weights(after: Float[Tensor, "B T"], kind: Int[Tensor, " B"]) -> Float[Tensor, "B T N"]:
+    """The weights of the four frames around an instant.
+
+    Args:
+        after: how far it is behind the second of the four, 0 to 1.
+        kind: of each clip. The cubic is Keys' (a = -1/2), as in TensorFlow; torch has -3/4.
+    """
+    u, none = after, torch.zeros_like(after)
+    second = (u >= 0.5).to(u.dtype)
+    by_kind = {
+        LINEAR: (none, 1 - u, u, none),
+        CUBIC: (
+            ((-0.5 * u + 1) * u - 0.5) * u,
+            (1.5 * u - 2.5) * u * u + 1,
+            ((-1.5 * u + 2) * u + 0.5) * u,
+            (0.5 * u - 0.5) * u * u,
+        ),
+        NEAREST: (none, 1 - second, second, none),
+    }
+    weights = torch.stack([torch.stack(by_kind[k], -1) for k in (LINEAR, CUBIC, NEAREST)])
+    return weights[kind, torch.arange(len(kind), device=kind.device)]
+
+
+def resampled(
+    xyz: Float[Tensor, "B T L 3"],
+    length: Int[Tensor, " B"],
+    new_length: Int[Tensor, " B"],
+    n_new: int,
+    kind: Int[Tensor, " B"],
+) -> Float[Tensor, "B T2 L 3"]:
+    """Each clip with another number of frames; the middles of the frames are what is aligned.
+
+    NaN where a frame with a weight other than 0 is. Frames beyond the clip's ends take no part, and
+    the weights of the others add up to 1.
+
+    Args:
+        xyz: NaN = not detected.
+        length: real frames of each clip.
+        new_length: what they become.
+        n_new: T2, to pad to.
+        kind: of interpolation, for each clip.
+    """
+    t = torch.arange(n_new, device=xyz.device)
+    instant = (t + 0.5) * (length / new_length)[:, None] - 0.5
+    before = instant.floor()
+    frame = before.long()[..., None] + torch.tensor(_TAPS, device=xyz.device)  # (B, T2, N)
+    inside = (frame >= 0) & (frame < length[:, None, None])
+    weight = torch.where(inside, tap_weights(instant - before, kind), 0.0)
+    weight = weight / weight.sum(-1, keepdim=True)
+    frame = frame.clamp(0, xyz.shape[1] - 1)
+    new = torch.zeros((), device=xyz.device)
+    for part, tap in zip(weight.unbind(-1), frame.unbind(-1), strict=True):
+        part = part[..., None, None]
+        new = new + torch.where(part == 0, 0.0, part * take_frames(xyz, tap))
+    return new
+
+
+@dataclass(frozen=True)
+class Resample:
+    """Another speed: floor(k n) frames, at least one, in place of n; k is from U(low, high).
+
+    The batch is padded to what its longest clip could need. Source: 1st place, anchors.md.
+
+    Args:
+        p: probability per clip; with 0 the batch keeps its number of frames.
+        low: smallest k.
+        high: largest k.
+        linear: share of the clips that are interpolated linearly.
+        cubic: share that is interpolated with cubics; the rest takes the nearest frame.
+    """
+
+    p: float
+    low: float
+    high: float
+    linear: float = 0.33
+    cubic: float = 0.335
+
+    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
+        """Apply the augmentation."""
+        if self.p == 0:
+            return clips
+        n, n_frames = clips.mask.shape
+        n_new = max(n_frames, math.ceil(n_frames * self.high))
+        chosen, length = draw.chance(self.p, n), clips.length
+        factor, u = draw.uniform(n, low=self.low, high=self.high), draw.uniform(n)
+        new_length = (factor * length).long().clamp(min=1)
+        kind = (u >= self.linear).long() + (u >= self.linear + self.cubic).long()
+
+        new = resampled(clips.xyz, length, new_length, n_new, kind)
+        old = F.pad(clips.xyz, (0, 0, 0, 0, 0, n_new - n_frames))
+        new_length = torch.where(chosen, new_length, length)
+        t = torch.arange(n_new, device=length.device)
+        return clips.with_(xyz=where_chosen(chosen, new, old), mask=t < new_length[:, None])

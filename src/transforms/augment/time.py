@@ -1,0 +1,125 @@
+"""Augmentations along time: fill gaps, crop.
+
+Letters: **B** batch, **T** frames, **L** points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from src.clips import Clips
+from src.landmarks import Layout
+from src.transforms.augment.space import where_chosen
+from src.transforms.pipeline import Draw
+
+
+def take_frames(
+    xyz: Float[Tensor, "B T L 3"], frame: Int[Tensor, "B T2"]
+) -> Float[Tensor, "B T2 L 3"]:
+    """Each clip's frames in the order that `frame` names."""
+    clip = torch.arange(len(xyz), device=xyz.device)[:, None]
+    return xyz[clip, frame]
+
+
+def between_frames(
+    xyz: Float[Tensor, "B T L 3"], instant: Float[Tensor, "B T2"]
+) -> Float[Tensor, "B T2 L 3"]:
+    """Each clip at fractional instants (frames), linear between the two frames around.
+
+    NaN where one of the two is missing. Outside of the clip its end frames hold.
+    """
+    instant = instant.clamp(min=0).clamp(max=xyz.shape[1] - 1)
+    before = instant.floor()
+    weight = (instant - before)[..., None, None]
+    earlier = take_frames(xyz, before.long())
+    later = take_frames(xyz, instant.ceil().long())
+    return earlier + weight * (later - earlier)
+
+
+def filled(clips: Clips) -> Float[Tensor, "B T L 3"]:
+    """Fill missing points linearly in time, with the nearest known value at the ends.
+
+    A point that is known in fewer than two frames stays as it is.
+    """
+    known = clips.seen  # (B, T, L)
+    n_frames = known.shape[1]
+    t = torch.arange(n_frames, device=known.device)[:, None]
+    before = torch.where(known, t, -1).cummax(1).values  # last known frame, -1 = none yet
+    after = torch.where(known, t, n_frames).flip(1).cummin(1).values.flip(1)
+    first = torch.where(before < 0, after, before).clamp(max=n_frames - 1)
+    last = torch.where(after >= n_frames, before, after).clamp(min=0)
+    span = (last - first).clamp(min=1)
+    weight = ((t - first).clamp(min=0) / span)[..., None]
+    earlier, later = (
+        clips.xyz.gather(1, index[..., None].expand(clips.xyz.shape)) for index in (first, last)
+    )
+    fillable = (known.sum(1, keepdim=True) > 1) & ~known
+    return torch.where(fillable[..., None], earlier + weight * (later - earlier), clips.xyz)
+
+
+@dataclass(frozen=True)
+class FillMissing:
+    """Interpolate missing points in time, linearly, constant at the ends."""
+
+    p: float
+
+    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
+        """Apply the augmentation."""
+        chosen = draw.chance(self.p, len(clips.label))
+        return clips.with_(xyz=where_chosen(chosen, filled(clips), clips.xyz))
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Cut 1 to `share` of the frames off the start or the end.
+
+    Args:
+        p: probability per clip, for each end half of it.
+        share: the most that is cut, as a share of the clip's frames.
+        min_frames: shorter clips are left alone; so are those whose share is less than a frame.
+        late_p: probability in the second half of the training; the authors' code halves it there.
+    """
+
+    p: float
+    share: float
+    min_frames: int
+    late_p: float | None = None
+
+    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
+        """Apply the augmentation."""
+        late = self.late_p is not None and draw.progress >= 0.5
+        n, n_frames = clips.mask.shape
+        length = clips.length
+        chosen = draw.chance(self.late_p if late else self.p, n) & (length >= self.min_frames)
+        most = (self.share * length).long()
+        cut = torch.where(chosen & (most > 0), 1 + draw.integers(most), 0)
+        at_start = draw.chance(0.5, n)
+        t = torch.arange(n_frames, device=length.device)
+        frame = t + torch.where(at_start, cut, 0)[:, None]
+        return clips.with_(
+            xyz=take_frames(clips.xyz, frame.clamp(max=n_frames - 1)),
+            mask=t < (length - cut)[:, None],
+        )
+
+
+@dataclass(frozen=True)
+class Window:
+    """Of a clip longer than `max_len`, keep that many frames in a row, from anywhere in it.
+
+    Others keep their bits. The batch is cut to `max_len`, too.
+    """
+
+    max_len: int
+
+    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
+        """Apply the augmentation."""
+        if clips.mask.shape[1] <= self.max_len:
+            return clips
+        length = clips.length
+        start = draw.integers(length - self.max_len + 1)
+        t = torch.arange(self.max_len, device=length.device)
+        return clips.with_(xyz=take_frames(clips.xyz, start[:, None] + t), mask=t < length[:, None])

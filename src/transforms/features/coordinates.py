@@ -1,0 +1,32 @@
+"""The plainest features: the landmarks themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from src.landmarks import Layout
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """The landmarks themselves, with 0 where one is missing.
+
+    Args:
+        axes: 3 = x, y and z; 2 leaves out z.
+    """
+
+    axes: int = 3
+
+    def __call__(
+        self,
+        xyz: Float[Tensor, "B T L 3"],
+        mask: Bool[Tensor, "B T"] | None,
+        layout: Layout,
+    ) -> Float[Tensor, "B T L axes"]:
+        """Make the features."""
+        chosen = xyz[..., : self.axes]
+        return torch.where(chosen.isnan(), 0.0, chosen)

@@ -1,0 +1,67 @@
+"""Clip steps that move landmarks into a common frame of reference. NaN stays NaN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from src.landmarks import Layout
+
+EPS = 1e-6  # keeps a clip of one repeated point finite; image coordinates differ by 1e-3
+
+
+@dataclass(frozen=True)
+class Standardise:
+    """Subtract the mean and divide by the standard deviation of each coordinate.
+
+    One mean and one population deviation for x, y and z each, over all frames and points of the
+    clip that were detected. A clip without any stays as it is.
+    Source: 6th place, recognition.md 3.2.
+    """
+
+    def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T L 3"]:
+        """Apply the step."""
+        missing = xyz.isnan()
+        count = (~missing).sum((0, 1)).clamp(min=1)  # (3,)
+        mean = torch.where(missing, 0.0, xyz).sum((0, 1)) / count
+        centred = xyz - mean
+        variance = torch.where(missing, 0.0, centred * centred).sum((0, 1)) / count
+        return centred / (variance.sqrt() + EPS)
+
+
+@dataclass(frozen=True)
+class CentreOn:
+    """Put the named parts at the origin: their mean over all frames is subtracted from every point.
+
+    One vector per clip, so the signer's own movement stays. A point with a missing coordinate does
+    not count; a clip in which the parts were never detected stays where it is.
+    Source: 26th place, recognition.md 2.2.
+    """
+
+    parts: tuple[str, ...]
+
+    def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T L 3"]:
+        """Apply the step."""
+        points = xyz[:, torch.tensor(layout.rows(*self.parts))]
+        missing = points.isnan().any(-1, keepdim=True)
+        count = (~missing).sum((0, 1)).clamp(min=1)  # (1,)
+        return xyz - torch.where(missing, 0.0, points).sum((0, 1)) / count
+
+
+@dataclass(frozen=True)
+class MirrorHands:
+    """Mirror the hands alone, x -> 1 - x in image coordinates; everything else stays.
+
+    What Slovo's code does to every clip, a remnant of data with another dominant hand; its document
+    knows nothing of it. recognition.md 4.2.
+    """
+
+    def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T L 3"]:
+        """Apply the step."""
+        hands = layout.rows("left_hand", "right_hand")
+        sign = torch.tensor([-1.0 if row in hands else 1.0 for row in range(len(layout))])
+        x, yz = xyz.split([1, 2], dim=-1)
+        return torch.cat([sign[:, None] * x + (1 - sign[:, None]) / 2, yz], -1)

@@ -1,0 +1,161 @@
+"""Pipelines: dataclasses whose fields are operations, applied in the order they are written.
+
+- A clip step is a function of one clip, (T, L, 3) -> (T', L, 3): it runs once when a recipe opens
+  the store, and it is what is exported. Steps are frozen dataclasses, so equal steps are equal, and
+  two members of an ensemble that begin alike share the beginning of their graph.
+- An augmentation is a function of a padded batch: it runs every epoch anew, on the device, with an
+  explicit generator.
+- A field that is None is left out.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from src.clips import Clips
+from src.landmarks import Layout
+
+
+def index(rows: tuple[int, ...], device: torch.device) -> Int[Tensor, " n"]:
+    """Rows as a tensor on the device, made once: a step of training copies nothing to it."""
+    if torch.compiler.is_exporting():  # a tensor of a trace must not outlive it
+        return torch.tensor(rows, device=device)
+    return _kept_index(rows, device)
+
+
+@cache
+def _kept_index(rows: tuple[int, ...], device: torch.device) -> Int[Tensor, " n"]:
+    return torch.tensor(rows, device=device)
+
+
+@runtime_checkable
+class Step(Protocol):
+    """A deterministic operation on one clip."""
+
+    def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T2 L 3"]: ...
+
+
+@runtime_checkable
+class Augmentation(Protocol):
+    """A random operation on a padded batch."""
+
+    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips: ...
+
+
+class NeedsDonor:
+    """Marks an augmentation that takes something from `Draw.donor`."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The randomness and the surroundings of one training step.
+
+    Args:
+        generator: on the batch's device, for what differs between clips.
+        host: for what the whole batch has in common; never waits for the device.
+        progress: share of the training that is done, 0 to 1.
+        donor: a second batch, clip by clip of the same sign as the first; its frames may be padded
+            to another number.
+    """
+
+    generator: torch.Generator
+    host: random.Random
+    progress: float = 0.0
+    donor: Clips | None = None
+
+    def coin(self, p: float) -> bool:
+        """True with probability p, for the whole batch."""
+        return self.host.random() < p
+
+    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """Draw from U(low, high)."""
+        u = torch.rand(shape, generator=self.generator, device=self.generator.device)
+        return low + (high - low) * u
+
+    def normal(self, *shape: int) -> Tensor:
+        """Draw from N(0, 1)."""
+        return torch.randn(shape, generator=self.generator, device=self.generator.device)
+
+    def chance(self, p: float, *shape: int) -> Bool[Tensor, "..."]:
+        """True with probability p."""
+        return self.uniform(*shape) < p
+
+    def integers(self, below: Tensor) -> Tensor:
+        """Whole numbers from 0 to `below` - 1, one per entry; 0 where `below` is not positive."""
+        # u is at most 1 - 2^-24, and u * below is rounded to less than `below`.
+        return (self.uniform(*below.shape) * below.clamp(min=1)).long()
+
+    def permutation(self, n: int) -> Tensor:
+        """A random order of 0 to n - 1."""
+        return torch.randperm(n, generator=self.generator, device=self.generator.device)
+
+    def beta(self, alpha: float, n: int) -> Float[Tensor, " n"]:
+        """Draw n numbers from Beta(alpha, alpha)."""
+        return self.dirichlet(alpha, n, 2)[:, 0]
+
+    def dirichlet(self, alpha: float, n: int, k: int) -> Float[Tensor, "n k"]:
+        """Draw n times k shares of a whole, from the symmetric Dirichlet distribution."""
+        # torch.distributions takes no generator; the gamma sampler below it does.
+        shape = torch.full((k, n), alpha, device=self.generator.device)
+        gamma = torch._standard_gamma(shape, generator=self.generator)
+        return (gamma / gamma.sum(0)).T
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Base of pipelines: iterates over the operations that are not None."""
+
+    def __iter__(self) -> Iterator:
+        operations = (getattr(self, field.name) for field in fields(self))
+        return (operation for operation in operations if operation is not None)
+
+
+@dataclass(frozen=True)
+class BoundStep:
+    """A step that knows its layout; equal where both are."""
+
+    step: Step
+    layout: Layout
+
+    def __call__(self, xyz: Float[Tensor, "T L 3"]) -> Float[Tensor, "T2 L 3"]:
+        """Apply the step."""
+        return self.step(xyz, self.layout)
+
+
+@dataclass(frozen=True)
+class ClipPipeline(Pipeline):
+    """Steps applied to one clip, in order."""
+
+    def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T2 L 3"]:
+        """Apply every step."""
+        for step in self:
+            xyz = step(xyz, layout)
+        return xyz
+
+    def bound(self, layout: Layout) -> tuple[BoundStep, ...]:
+        """The steps as functions of the clip alone, for export."""
+        return tuple(BoundStep(step, layout) for step in self)
+
+
+@dataclass(frozen=True)
+class AugmentationPipeline(Pipeline):
+    """Augmentations applied to a batch, in order."""
+
+    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
+        """Apply every augmentation."""
+        for augmentation in self:
+            clips = augmentation(clips, layout, draw)
+        return clips
+
+    @property
+    def needs_donor(self) -> bool:
+        """True if one of the augmentations takes something from another clip of the same sign."""
+        return any(isinstance(augmentation, NeedsDonor) for augmentation in self)

@@ -1,0 +1,82 @@
+"""The camera: turns against scipy, projections by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from src.transforms.augment.camera import CameraAngle, Turn, rotation
+
+# Products of float32 coordinates up to 4.
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+def test_rotations_are_scipys_about_fixed_axes():
+    angle = torch.from_numpy(np.random.default_rng(0).uniform(-3, 3, (50, 3))).float()
+    expected = Rotation.from_euler("xyz", angle.numpy()).as_matrix()
+    np.testing.assert_allclose(rotation(angle).numpy(), expected, rtol=0, atol=1e-6)
+
+
+def test_a_turn_keeps_all_distances_in_space_and_the_centre(clips, layout, draw):
+    xyz = clips.xyz[0, :20].clone()
+    xyz[0, 0] = torch.tensor([0.5, 0.5, 0.0])
+    clips.xyz[0, :20] = xyz
+    new = Turn(1.0, (20.0, 40.0, 20.0), centre=0.5)(clips, layout, draw()).xyz[0, :20]
+    torch.testing.assert_close(new[0, 0], xyz[0, 0], **CLOSE)
+    apart = [torch.cdist(points.double(), points.double()) for points in (new, xyz)]
+    torch.testing.assert_close(*apart, **CLOSE)
+    assert not torch.allclose(new, xyz, atol=0.01)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_an_axis_without_degrees_keeps_its_coordinate(clips, layout, draw, axis):
+    degrees = [0.0, 0.0, 0.0]
+    degrees[axis] = 30.0
+    out = Turn(1.0, tuple(degrees))(clips, layout, draw())
+    seen = ~clips.xyz.isnan()
+    torch.testing.assert_close(out.xyz[..., axis][seen[..., 0]], clips.xyz[..., axis][seen[..., 0]])
+    other = (axis + 1) % 3
+    assert not torch.allclose(out.xyz[0, :20, :, other], clips.xyz[0, :20, :, other], atol=0.01)
+
+
+def test_angles_are_within_their_limits_and_differ_between_clips(clips, layout, draw):
+    one = torch.zeros_like(clips.xyz)
+    one[..., 0] = 1.0
+    out = Turn(1.0, (0.0, 0.0, 15.0))(clips.with_(xyz=one), layout, draw())
+    angle = torch.atan2(out.xyz[:, 0, 0, 1], out.xyz[:, 0, 0, 0]).rad2deg()
+    assert (angle.abs() <= 15.0).all()
+    assert len(angle.unique()) == len(angle)
+
+
+def test_a_camera_straight_ahead_only_projects(clips, layout, draw):
+    distance = 3.0
+    xyz = 0.3 * clips.xyz + torch.tensor([0.5, 0.5, 0.0])
+    new = CameraAngle(1.0, (0.0, 0.0), distance, centre=0.5)(clips.with_(xyz=xyz), layout, draw())
+    x, y, z = xyz.double().unbind(-1)
+    nearness = distance / (distance + z)
+    expected = torch.stack([(x - 0.5) * nearness + 0.5, (y - 0.5) * nearness + 0.5, z], -1)
+    torch.testing.assert_close(new.xyz.double(), expected, **CLOSE, equal_nan=True)
+
+
+def test_a_camera_to_the_side_turns_then_projects(clips, layout, draw):
+    turned = Turn(1.0, (10.0, 20.0, 0.0))(clips, layout, draw()).xyz
+    seen = CameraAngle(1.0, (10.0, 20.0), distance=10.0)(clips, layout, draw()).xyz
+    expected = turned[..., :2] * 10 / (10 + turned[..., 2:])
+    torch.testing.assert_close(seen[..., :2], expected, **CLOSE, equal_nan=True)
+    torch.testing.assert_close(seen[..., 2], turned[..., 2], **CLOSE, equal_nan=True)
+
+
+def test_a_wild_depth_does_not_go_through_the_camera(clips, layout, draw):
+    clips.xyz[0, 0, 0] = torch.tensor([0.1, 0.2, -50.0])
+    out = CameraAngle(1.0, (0.0, 0.0), distance=3.0)(clips, layout, draw())
+    torch.testing.assert_close(out.xyz[0, 0, 0, :2], torch.tensor([0.2, 0.4]))
+
+
+def test_missing_points_stay_missing_and_no_other_gets_lost(clips, layout, draw):
+    for at in (Turn(1.0, (9.0, 9.0, 9.0)), CameraAngle(1.0, (9.0, 9.0), 3.0)):
+        assert torch.equal(at(clips, layout, draw()).xyz.isnan(), clips.xyz.isnan())
+    assert math.isfinite(clips.xyz[0, 0, 0, 0])

@@ -1,0 +1,223 @@
+"""What holds for every augmentation: p, padding, other clips, draws, finite answers.
+
+A new augmentation is added to `AT`, and is tested by what stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+
+from src.clips import Clips
+from src.transforms.augment.affine import ScaleShiftRotate
+from src.transforms.augment.camera import CameraAngle, Turn
+from src.transforms.augment.fingers import BendFingers
+from src.transforms.augment.hide import HideBox, HideFrames
+from src.transforms.augment.noise import Bend, HidePoints
+from src.transforms.augment.pace import Piece, TimeWarp
+from src.transforms.augment.parts import FaceCutMix, FillMissingHand
+from src.transforms.augment.resample import Resample
+from src.transforms.augment.shear import ScaleShearRotateShift
+from src.transforms.augment.space import Flip, Rotate, Scale
+from src.transforms.augment.stretch import Stretch
+from src.transforms.augment.time import Crop, FillMissing
+from src.transforms.pipeline import Augmentation
+
+FACE = ("lips", "cheeks", "means")
+AT: dict[str, Callable[[float], Augmentation]] = {
+    "flip": Flip,
+    "flip of image coordinates": partial(Flip, centre=0.5),
+    "rotate": partial(Rotate, degrees=60.0),
+    "scale": partial(Scale, low=0.7, high=1.3),
+    "scale and distort": partial(Scale, low=0.7, high=1.3, distort_p=0.5),
+    "scale and distort by sum": partial(
+        Scale, low=0.7, high=1.3, distort_p=1.0, distort_by_sum=True
+    ),
+    "scale of image coordinates": partial(Scale, low=0.7, high=1.3, centre=0.5),
+    "turn in space": partial(Turn, degrees=(10.0, 20.0, 10.0)),
+    "camera angle": partial(CameraAngle, degrees=(10.0, 20.0), distance=3.0, centre=0.5),
+    "hide points": partial(HidePoints, share=0.3),
+    "bend": partial(Bend, pull=0.2, reach=0.5),
+    "fill missing": FillMissing,
+    "crop": partial(Crop, share=0.2, min_frames=20),
+    "time warp": partial(TimeWarp, low=0.5, high=0.8, min_frames=10, keep=5),
+    "piece": partial(Piece, share=0.5),
+    "resample": partial(Resample, low=0.5, high=1.5),
+    "affine": partial(
+        ScaleShearRotateShift, low=0.8, high=1.2, shear=0.15, degrees=30.0, shift=0.1
+    ),
+    "hide frames": partial(HideFrames, low=0.2, high=0.4),
+    "hide a box": partial(HideBox, low=0.2, high=0.4),
+    "scale, shift, rotate": partial(ScaleShiftRotate, low=0.8, high=1.5, shift=0.1, degrees=15.0),
+    "stretch": partial(Stretch, low=0.8, high=1.5, shift=0.5),
+    "bend fingers": partial(BendFingers, joint_p=0.5, degrees=4.0, hands=("left_hand",)),
+    "missing hand": FillMissingHand,
+    "missing hand, left overwritten": partial(FillMissingHand, overwrite_left=True),
+    "face cutmix": partial(FaceCutMix, parts=FACE),
+}
+EVERY = pytest.mark.parametrize("at", AT.values(), ids=AT)
+MOVES_FRAMES = {"crop", "resample", "stretch"}
+
+
+def bits(x: Tensor) -> Tensor:
+    """Equal exactly where the numbers are equal to the bit, NaN included."""
+    return x.view(torch.int32)
+
+
+def alone(clips: Clips, k: int) -> Clips:
+    """Clip k as a batch of one."""
+    one = slice(k, k + 1)
+    return Clips(clips.xyz[one], clips.mask[one], clips.label[one])
+
+
+def same_real(a: Clips, b: Clips) -> bool:
+    """Equal to the bit in the real frames."""
+    n = min(a.mask.shape[1], b.mask.shape[1])
+    real = a.mask[:, :n]
+    masks = torch.equal(real, b.mask[:, :n]) and a.mask.sum() == b.mask.sum()
+    return masks and torch.equal(bits(a.xyz[:, :n][real]), bits(b.xyz[:, :n][real]))
+
+
+def with_padding(clips: Clips, n_frames: int, fill: Callable[[Tensor], Tensor]) -> Clips:
+    """The same clips, padded to another number of frames with other values."""
+    n = min(n_frames, clips.mask.shape[1])
+    xyz = torch.zeros(len(clips.label), n_frames, *clips.xyz.shape[2:])
+    mask = torch.zeros(len(clips.label), n_frames, dtype=torch.bool)
+    xyz[:, :n], mask[:, :n] = clips.xyz[:, :n], clips.mask[:, :n]
+    return Clips(torch.where(mask[..., None, None], xyz, fill(xyz)), mask, clips.label)
+
+
+PADDINGS = {
+    "zeros": torch.zeros_like,
+    "NaN": lambda x: torch.full_like(x, torch.nan),
+    "infinity": lambda x: torch.full_like(x, torch.inf),
+    "garbage": lambda x: 1e6 * torch.randn(x.shape, generator=torch.Generator().manual_seed(9)),
+}
+
+
+@EVERY
+def test_probability_zero_changes_no_bit(at, clips, layout, draw):
+    out = at(0.0)(clips, layout, draw())
+    assert torch.equal(bits(out.xyz), bits(clips.xyz)) and torch.equal(out.mask, clips.mask)
+
+
+@EVERY
+def test_probability_one_changes_something_but_never_the_labels(at, clips, layout, draw):
+    out = at(1.0)(clips, layout, draw())
+    assert not same_real(out, clips)
+    assert torch.equal(out.label, clips.label)
+    assert out.xyz.shape[2:] == clips.xyz.shape[2:] and out.xyz.dtype == torch.float32
+    assert out.xyz.shape[:2] == out.mask.shape and out.mask.shape[1] >= clips.mask.shape[1]
+
+
+@EVERY
+def test_the_input_is_left_alone(at, clips, layout, draw):
+    xyz, mask = clips.xyz.clone(), clips.mask.clone()
+    at(1.0)(clips, layout, draw())
+    assert torch.equal(bits(clips.xyz), bits(xyz)) and torch.equal(clips.mask, mask)
+
+
+@EVERY
+@pytest.mark.parametrize("fill", PADDINGS.values(), ids=PADDINGS)
+@pytest.mark.parametrize("n_frames", [40, 41, 64])
+def test_what_is_padded_and_how_much_of_it_changes_no_real_frame(
+    at, fill, n_frames, clips, layout, draw, donor
+):
+    expected = at(1.0)(clips, layout, draw())
+    other = with_padding(donor, n_frames, fill)
+    out = at(1.0)(with_padding(clips, n_frames, fill), layout, draw(donor=other))
+    assert same_real(out, expected)
+
+
+@EVERY
+def test_a_clip_is_either_left_to_the_bit_or_changed_whole(at, clips, layout, draw):
+    """At p = 0.5 each clip is untouched, or what it becomes at p = 1 with the same draws."""
+    outcomes = {k: set() for k in range(len(clips.label))}
+    for seed in range(30):
+        half, whole = (at(p)(clips, layout, draw(seed)) for p in (0.5, 1.0))
+        for k, seen in outcomes.items():
+            got, old, new = (alone(batch, k) for batch in (half, clips, whole))
+            assert same_real(got, old) or same_real(got, new)
+            if not same_real(old, new):
+                seen.add(same_real(got, new))
+    assert any(outcomes.values())
+    assert all(seen in (set(), {True, False}) for seen in outcomes.values())
+
+
+@EVERY
+def test_a_clip_alone_becomes_what_it_becomes_in_company(at, clips, layout, draw, donor):
+    """Nothing leaks from one clip to another: exchange all the others, keep the draws."""
+    others = clips.xyz.flip(0).nan_to_num(nan=3.0)
+    for k in range(len(clips.label)):
+        xyz, donor_xyz = others.clone(), donor.xyz.flip(0).nan_to_num(nan=3.0)
+        xyz[k], donor_xyz[k] = clips.xyz[k], donor.xyz[k]
+        company = at(1.0)(clips.with_(xyz=xyz), layout, draw(donor=donor.with_(xyz=donor_xyz)))
+        expected = at(1.0)(clips, layout, draw())
+        real = expected.mask[k]
+        assert torch.equal(bits(company.xyz[k][real]), bits(expected.xyz[k][real]))
+
+
+@EVERY
+def test_same_seed_same_bits_other_seed_other_bits(at, clips, layout, draw):
+    first, again = (at(0.5)(clips, layout, draw(3)) for _ in range(2))
+    assert torch.equal(bits(first.xyz), bits(again.xyz))
+    assert any(not same_real(first, at(0.5)(clips, layout, draw(seed))) for seed in (4, 5, 6))
+
+
+@EVERY
+def test_the_global_generator_is_not_used(at, clips, layout, draw):
+    before = torch.get_rng_state()
+    at(1.0)(clips, layout, draw())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@EVERY
+@pytest.mark.parametrize("seed", range(3))
+def test_answers_are_finite_or_missing_and_every_clip_keeps_a_frame(
+    at, seed, make_clips, layout, draw
+):
+    clips = make_clips(seed)
+    out = at(1.0)(clips, layout, draw(seed))
+    real = out.xyz[out.mask]
+    assert (real.isfinite() | real.isnan()).all()
+    longer = out.mask.shape[1] / clips.mask.shape[1]  # where there is room for more frames
+    assert (out.length >= 1).all() and (out.length <= longer * clips.length).all()
+    coordinates = real.isnan().sum(-1)
+    assert ((coordinates == 0) | (coordinates == 3)).all()  # a point has all three or none
+    prefix = torch.arange(out.mask.shape[1]) < out.length[:, None]
+    assert torch.equal(out.mask, prefix)
+
+
+@pytest.mark.parametrize("name", [name for name in AT if name not in MOVES_FRAMES])
+def test_only_cropping_and_speed_change_which_frames_are_real(name, clips, layout, draw):
+    assert torch.equal(AT[name](1.0)(clips, layout, draw()).mask, clips.mask)
+
+
+@EVERY
+@pytest.mark.parametrize("p", [0.25, 0.5])
+def test_clips_are_chosen_as_often_as_p_says(at, p, make_clips, layout, draw):
+    """1000 copies of one clip that every augmentation changes, with parts missing now and then."""
+    n, k = 1000, 8
+    many, donors = (
+        Clips(one.xyz.expand(n, -1, -1, -1), one.mask.expand(n, -1), one.label.expand(n))
+        for one in (alone(make_clips(seed, n_frames=28), k) for seed in (0, 1))
+    )
+    out = at(p)(many, layout, draw(donor=donors))
+    first = out.xyz[:, : many.mask.shape[1]]
+    moved = (bits(first) != bits(many.xyz)).flatten(1).any(1) | (out.length != many.length)
+    # Four standard deviations of the binomial.
+    assert abs(moved.sum().item() - n * p) < 4 * (n * p * (1 - p)) ** 0.5
+
+
+@pytest.mark.parametrize("at", [FillMissingHand, partial(FaceCutMix, parts=FACE)])
+def test_until_ends_it_at_that_share_of_the_training(at, clips, layout, draw):
+    """recognition.md 3.3: only during the first half."""
+    half = at(1.0, until=0.5)
+    for progress in (0.5, 0.75, 1.0):
+        assert half(clips, layout, draw(progress=progress)) is clips
+    before = half(clips, layout, draw(progress=0.4999))
+    assert same_real(before, at(1.0)(clips, layout, draw()))

@@ -1,0 +1,134 @@
+"""Hiding a stretch of time or a box of the image: what becomes NaN, and that nothing else does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from src.clips import Clips
+from src.transforms.augment.hide import HideBox, HideFrames
+
+MANY = 4000
+
+
+def full(length: int, n: int = MANY, points: int = 2) -> Clips:
+    """n clips in which everything is seen, at the middle of the image."""
+    mask = torch.ones(n, length, dtype=torch.bool)
+    return Clips(torch.full((n, length, points, 3), 0.5), mask, torch.zeros(n, dtype=torch.long))
+
+
+def hidden_frames(clips: Clips) -> np.ndarray:
+    """(B, T) True where every point is missing."""
+    return clips.xyz.isnan().flatten(2).all(-1).numpy()
+
+
+# --- a stretch of time --------------------------------------------------------------------------
+
+
+def test_one_stretch_of_whole_frames_is_hidden(layout, draw):
+    out = HideFrames(1.0, 0.2, 0.4)(full(30), layout, draw())
+    hidden = hidden_frames(out)
+    np.testing.assert_array_equal(hidden, out.xyz.isnan().flatten(2).any(-1).numpy())
+    edges = np.diff(hidden.astype(int), axis=1, prepend=0, append=0)
+    assert ((edges == 1).sum(1) == 1).all()  # one beginning
+    # anchors.md: 20 to 40 % of the frames, rounded down.
+    assert set(hidden.sum(1)) == set(range(6, 12))
+
+
+def test_the_stretch_starts_anywhere(layout, draw):
+    """At the published size 6 of 30 frames it starts at 0 to 23, all as likely."""
+    out = HideFrames(1.0, 0.2, 0.2 + 1e-6)(full(30), layout, draw())
+    start = hidden_frames(out).argmax(1)
+    assert stats.chisquare(np.bincount(start, minlength=24)).pvalue > 0.01
+
+
+def test_shares_are_of_each_clips_own_frames(clips, layout, draw):
+    out = HideFrames(1.0, 0.5, 0.5 + 1e-6)(clips, layout, draw())
+    lost = (clips.seen & out.xyz[..., 0].isnan()).any(-1)
+    everything = clips.seen.any(-1)  # frames in which something was seen before
+    for k in range(len(clips.label)):
+        stretch = lost[k].nonzero().flatten()
+        assert not (lost[k] & ~clips.mask[k]).any()
+        if len(stretch):
+            assert stretch[-1] - stretch[0] < clips.length[k] // 2
+        if everything[k].sum() == clips.length[k]:
+            assert lost[k].sum() == clips.length[k] // 2
+
+
+def test_only_the_stretch_is_lost_and_no_frame_becomes_unreal(clips, layout, draw):
+    out = HideFrames(1.0, 0.2, 0.4)(clips, layout, draw())
+    assert torch.equal(out.mask, clips.mask)
+    kept = ~out.xyz.isnan()
+    assert torch.equal(out.xyz[kept], clips.xyz[kept])
+    lost = out.xyz.isnan() & ~clips.xyz.isnan()
+    assert lost.any()
+    frames = lost.flatten(2).any(-1)
+    assert out.xyz[frames].isnan().all()  # both hands, lips, all of it
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_a_clip_too_short_for_the_stretch_keeps_its_bits(length, layout, draw):
+    clips = full(length)
+    assert torch.equal(HideFrames(1.0, 0.2, 0.4)(clips, layout, draw()).xyz, clips.xyz)
+
+
+# --- a box of the image -------------------------------------------------------------------------
+
+
+def grid(n: int) -> Clips:
+    """n clips of one frame: 101 x 101 points that cover the image and a margin of half of it."""
+    line = torch.linspace(-0.5, 1.5, 101)
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    xyz = torch.stack([x, y, torch.zeros_like(x)], -1).view(1, 1, -1, 3).repeat(n, 2, 1, 1)
+    return Clips(xyz, torch.ones(n, 2, dtype=torch.bool), torch.zeros(n, dtype=torch.long))
+
+
+def test_the_hidden_points_fill_a_square(layout, draw):
+    clips = grid(200)
+    out = HideBox(1.0, 0.2, 0.4)(clips, layout, draw())
+    hidden = out.xyz.isnan().all(-1).view(200, 2, 101, 101).numpy()
+    np.testing.assert_array_equal(hidden[:, 0], hidden[:, 1])  # the same in every frame
+    step = 2 / 100
+    sides, corners = [], []
+    for box in hidden[:, 0]:
+        rows, columns = box.any(1).nonzero()[0], box.any(0).nonzero()[0]
+        assert box.sum() == len(rows) * len(columns) and box[rows[0] : rows[-1] + 1].any(1).all()
+        assert abs(len(rows) - len(columns)) <= 1  # a square, to the grid
+        sides.append(len(rows) * step)
+        corners += [rows[0] * step - 0.5, columns[0] * step - 0.5]
+    assert 0.2 - step <= min(sides) < 0.22 and 0.38 < max(sides) <= 0.4 + step
+    assert -step <= min(corners) < 0.05 and 0.95 < max(corners) <= 1 + step
+
+
+def test_corner_and_side_are_uniform(layout, draw):
+    """How often a point is hidden, of all boxes, in closed form.
+
+    It is hidden along x where corner < x < corner + side: probability E[min(x, side)] for x < 0.6,
+    and both axes share the side; at (0.5, 0.5) that is E[side^2], at (0.1, 0.1) it is 0.1^2.
+    """
+    clips = full(1, points=2)
+    clips.xyz[:, :, 1] = 0.1
+    missing = HideBox(1.0, 0.2, 0.4)(clips, layout, draw()).xyz.isnan().all(-1)[:, 0]
+    expected = (0.4**3 - 0.2**3) / 3 / 0.2, 0.1**2
+    for share, p in zip(missing.float().mean(0).tolist(), expected, strict=True):
+        assert abs(share - p) < 4 * (p * (1 - p) / MANY) ** 0.5  # four standard deviations
+
+
+def test_what_is_outside_keeps_its_bits_and_missing_stays_missing(clips, layout, draw):
+    inside = clips.with_(xyz=clips.xyz * 0.2 + 0.5)  # as image coordinates
+    out = HideBox(1.0, 0.4, 0.5)(inside, layout, draw())
+    kept = ~out.xyz.isnan()
+    assert torch.equal(out.xyz[kept], inside.xyz[kept])
+    assert out.xyz[inside.xyz.isnan()].isnan().all()
+    lost = out.xyz.isnan() & ~inside.xyz.isnan()
+    assert lost.any() and torch.equal(lost.any(-1), lost.all(-1))  # all of a point or nothing
+    assert torch.equal(out.mask, clips.mask)
+
+
+def test_points_beyond_the_image_are_safe(layout, draw):
+    clips = full(2)
+    outside = torch.tensor([[-0.01, 0.5], [1.41, 0.5]])
+    clips.xyz[..., :2] = outside
+    assert torch.equal(HideBox(1.0, 0.2, 0.4)(clips, layout, draw()).xyz, clips.xyz)

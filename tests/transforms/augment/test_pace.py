@@ -1,0 +1,174 @@
+"""Pace: which frames are shown, by hand; all else as it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from src.clips import Clips
+from src.landmarks import LEFT_HAND, Layout
+from src.transforms.augment.pace import KeepFrames, Piece, TimeWarp, UnevenSpeed
+from src.transforms.pipeline import Draw
+
+LAYOUT = Layout({"left_hand": LEFT_HAND})
+LENGTHS = (1, 2, 9, 10, 25, 40, 40, 40)
+
+
+@dataclass(frozen=True)
+class Fixed(Draw):
+    """Draws that are always the same share of their range; every clip is chosen."""
+
+    share: float = 0.5
+
+    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
+        """`share` of the way from low to high."""
+        return torch.full(shape, low + self.share * (high - low))
+
+    def chance(self, p: float, *shape: int) -> torch.Tensor:
+        """True."""
+        return torch.ones(shape, dtype=torch.bool)
+
+
+@pytest.fixture
+def numbered() -> Clips:
+    """Clips whose every coordinate is the number of its frame."""
+    length = torch.tensor(LENGTHS)
+    t = torch.arange(40.0)
+    xyz = t[None, :, None, None].expand(len(length), -1, len(LAYOUT), 3).clone()
+    return Clips(xyz, t < length[:, None], torch.zeros_like(length))
+
+
+def shown(clips: Clips, k: int) -> np.ndarray:
+    """The numbers of the frames that clip k shows."""
+    return clips.xyz[k, clips.mask[k], 0, 0].numpy()
+
+
+def fixed(share: float) -> Fixed:
+    return Fixed(torch.Generator(), None, share=share)
+
+
+# --- TimeWarp -----------------------------------------------------------------------------------
+
+WARP = TimeWarp(1.0, low=0.8, high=1.2, min_frames=10, keep=5)
+
+
+@pytest.mark.parametrize(("share", "speed"), [(0.0, 0.8), (0.5, 1.0), (0.75, 1.1), (1.0, 1.2)])
+def test_a_warped_clip_shows_every_speed_th_frame(numbered, share, speed):
+    out = WARP(numbered, LAYOUT, fixed(share))
+    for k, length in enumerate(LENGTHS):
+        if length < 10:
+            expected = np.arange(length)
+        else:
+            n = min(round(length / speed), length)
+            instant = np.arange(n, dtype=np.float32) * np.float32(speed)
+            expected = np.minimum(np.rint(instant), length - 1)
+        np.testing.assert_array_equal(shown(out, k), expected)
+
+
+def test_a_very_fast_clip_keeps_its_least_frames(numbered):
+    out = TimeWarp(1.0, low=9.0, high=9.0, min_frames=10, keep=5)(numbered, LAYOUT, fixed(0.5))
+    assert out.length.tolist() == [1, 2, 9, 5, 5, 5, 5, 5]
+    np.testing.assert_array_equal(shown(out, 7), [0, 9, 18, 27, 36])
+    np.testing.assert_array_equal(shown(out, 3), [0, 9, 9, 9, 9])  # the last of its ten
+
+
+# --- UnevenSpeed --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", [-0.9, -0.3, 0.0, 0.3, 0.9])
+def test_an_uneven_clip_shows_what_the_formula_says(numbered, change):
+    out = UnevenSpeed(1.0, amount=0.9)(numbered, LAYOUT, fixed((change + 0.9) / 1.8))
+    assert torch.equal(out.mask, numbered.mask)
+    for k, length in enumerate(LENGTHS):
+        u = np.arange(length) / max(length - 1, 1)
+        exact = (u + change / (2 * np.pi) * np.sin(2 * np.pi * u)) * (length - 1)
+        frames = shown(out, k)
+        # The nearest frame, or the other one where float32 sees a tie.
+        assert (np.abs(frames - exact) < 0.5 + 1e-4).all()
+        assert frames[0] == 0 and frames[-1] == length - 1
+        assert (np.diff(frames) >= 0).all()
+
+
+def test_uneven_pace_is_one_plus_and_minus_the_change(numbered):
+    frames = shown(UnevenSpeed(1.0, amount=0.8)(numbered, LAYOUT, fixed(1.0)), 7)
+    assert frames[3] - frames[0] == 5  # 3 x 1.8, and it slows down
+    assert frames[22] - frames[17] == 1  # 5 x 0.2
+
+
+# --- Piece --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_a_piece_is_stretched_to_the_whole_length(numbered, share):
+    out = Piece(1.0, share=0.6)(numbered, LAYOUT, fixed(share))
+    pace = 0.6 + share * 0.4
+    assert torch.equal(out.mask, numbered.mask)
+    for k, length in enumerate(LENGTHS):
+        start = share * (1 - pace) * (length - 1)
+        exact = start + pace * np.arange(length)
+        assert (np.abs(shown(out, k) - exact) < 0.5 + 1e-4).all()
+
+
+def test_pieces_begin_and_end_inside_the_clip(clips, layout, draw):
+    t = torch.arange(40.0)[None, :, None, None].expand_as(clips.xyz)
+    numbered = clips.with_(xyz=t.clone())
+    for seed in range(20):
+        out = Piece(1.0, share=0.3)(numbered, layout, draw(seed))
+        frames = out.xyz[..., 0, 0]
+        assert (frames >= 0).all()
+        assert (frames <= clips.length[:, None] - 1)[clips.mask].all()
+        assert (frames.diff(dim=1)[clips.mask[:, 1:]] >= 0).all()
+
+
+# --- KeepFrames ---------------------------------------------------------------------------------
+
+KEEP = KeepFrames(1.0, keep=0.8, least=0.2)
+
+
+def test_only_the_mask_changes_and_no_padded_frame_becomes_real(clips, layout, draw):
+    out = KEEP(clips, layout, draw())
+    assert torch.equal(out.xyz.view(torch.int32), clips.xyz.view(torch.int32))
+    assert not (out.mask & ~clips.mask).any()
+    assert (clips.mask & ~out.mask).any()
+
+
+def test_frames_are_kept_as_often_as_said(draw):
+    n = 1000
+    mask = torch.arange(50).expand(n, -1) < 40
+    many = Clips(torch.zeros(n, 50, len(LAYOUT), 3), mask, torch.zeros(n, dtype=torch.int64))
+    kept = KEEP(many, LAYOUT, draw()).mask[:, :40].float()
+    # Four standard deviations of the mean of 40,000 draws with probability 0.8.
+    assert abs(kept.mean().item() - 0.8) < 4 * (0.8 * 0.2 / 40_000) ** 0.5
+    assert (kept.mean(0) - 0.8).abs().max() < 5 * (0.8 * 0.2 / 1000) ** 0.5
+
+
+@pytest.mark.parametrize("tenths", [2, 5, 10])
+def test_never_fewer_than_the_least(clips, layout, draw, tenths):
+    out = KeepFrames(1.0, keep=0.0, least=tenths / 10)(clips, layout, draw())
+    expected = -(-tenths * clips.length // 10)  # rounded up
+    assert torch.equal(out.length, expected)
+
+
+def test_probability_zero_keeps_every_frame(clips, layout, draw):
+    out = KeepFrames(0.0, keep=0.1, least=0.0)(clips, layout, draw())
+    assert torch.equal(out.mask, clips.mask)
+
+
+# --- all ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", [WARP, UnevenSpeed(1.0, 0.5), Piece(1.0, 0.5)])
+def test_every_shown_frame_is_one_of_the_clips_own(at, clips, layout, draw):
+    out = at(clips, layout, draw())
+    for k in range(len(clips.label)):
+        own = {frame.numpy().tobytes() for frame in clips.xyz[k, clips.mask[k]]}
+        assert {frame.numpy().tobytes() for frame in out.xyz[k, out.mask[k]]} <= own
+
+
+@pytest.mark.parametrize("at", [UnevenSpeed(0.0, 0.5), Piece(0.0, 0.5)])
+def test_probability_zero_changes_nothing(at, clips, layout, draw):
+    out = at(clips, layout, draw())
+    assert torch.equal(out.xyz.view(torch.int32), clips.xyz.view(torch.int32))

@@ -1,0 +1,219 @@
+"""Exchanging parts: per-clip numpy versions written from the document, and the corner cases."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from src.clips import Clips
+from src.errors import InputError
+from src.landmarks import MIRROR, NOSE_MEAN, Layout
+from src.transforms.augment.parts import FaceCutMix, FillMissingHand, extent, right_handed
+
+FACE = ("lips", "cheeks", "means")
+HANDS = ("left_hand", "right_hand")
+
+
+def real(clips: Clips, k: int) -> np.ndarray:
+    """The real frames of clip k, (T, L, 3)."""
+    return clips.xyz[k, clips.mask[k]].numpy()
+
+
+# --- the missing hand ---------------------------------------------------------------------------
+
+
+def filled_by_hand(clip: np.ndarray, layout: Layout) -> np.ndarray:
+    """recognition.md 3.3, frame by frame: x' = 2 x_nose - x, y and z copied."""
+    out = clip.copy()
+    rows = {part: layout.rows(part) for part in HANDS}
+    for t, frame in enumerate(clip):
+        nose_x = frame[layout.row(NOSE_MEAN), 0]
+        for absent, present in (HANDS, HANDS[::-1]):
+            gone, there = frame[list(rows[absent])], frame[list(rows[present])]
+            if np.isnan(gone).all() and not np.isnan(there).any() and not np.isnan(nose_x):
+                there = there.copy()
+                there[:, 0] = 2 * nose_x - there[:, 0]
+                out[t, list(rows[absent])] = there
+    return out
+
+
+def test_an_absent_hand_is_the_mirror_image_of_the_present_one(clips, layout, draw):
+    out, changed = FillMissingHand(1.0)(clips, layout, draw()), 0
+    for k in range(len(clips.label)):
+        expected = filled_by_hand(real(clips, k), layout)
+        np.testing.assert_array_equal(real(out, k), expected)
+        changed += not np.array_equal(expected, real(clips, k), equal_nan=True)
+    assert changed == 4  # one hand lacking twice, and the two clips with gaps
+
+
+def test_hands_that_are_there_and_everything_else_stay(clips, layout, draw):
+    out = FillMissingHand(1.0)(clips, layout, draw())
+    seen = ~clips.xyz.isnan()
+    assert torch.equal(out.xyz[seen], clips.xyz[seen])
+    others = list(layout.rows(*(part for part in layout.parts if part not in HANDS)))
+    assert torch.equal(out.xyz[:, :, others].isnan(), clips.xyz[:, :, others].isnan())
+
+
+def test_without_a_nose_a_hand_stays_missing(layout, draw, clips):
+    xyz = clips.xyz.clone()
+    xyz[3, 2, layout.row(NOSE_MEAN)] = torch.nan  # clip 3 has no left hand
+    out = FillMissingHand(1.0)(clips.with_(xyz=xyz), layout, draw()).xyz[3]
+    left = list(layout.rows("left_hand"))
+    assert out[2, left].isnan().all() and not out[1, left].isnan().any()
+
+
+def test_the_authors_slip_overwrites_the_left_hand_in_every_frame(clips, layout, draw):
+    out = FillMissingHand(1.0, overwrite_left=True)(clips, layout, draw())
+    left, right = (list(layout.rows(part)) for part in HANDS)
+    for k in range(len(clips.label)):
+        old, new = real(clips, k), real(out, k)
+        nose_x = old[:, layout.row(NOSE_MEAN), 0]
+        np.testing.assert_array_equal(new[:, left, 0], 2 * nose_x[:, None] - old[:, right, 0])
+        with_nose = ~np.isnan(nose_x)
+        np.testing.assert_array_equal(new[with_nose][:, left, 1:], old[with_nose][:, right, 1:])
+        others = [i for i in range(len(layout)) if i not in left]
+        np.testing.assert_array_equal(new[:, others], old[:, others])
+    assert np.isnan(real(out, 4)[:, left]).all()  # clip 4 lacks the right hand: the left is lost
+
+
+# --- which hand dominates -----------------------------------------------------------------------
+
+
+def test_right_handed_counts_frames(clips, layout):
+    by_hand = []
+    for k in range(len(clips.label)):
+        frames = [
+            (~np.isnan(real(clips, k)[:, list(layout.rows(part)), 0])).any(1).sum()
+            for part in HANDS
+        ]
+        by_hand.append(frames[1] > frames[0])
+    assert right_handed(clips, layout).tolist() == by_hand
+    assert by_hand[3] and not by_hand[4]  # without a left hand; without a right hand
+
+
+def test_hands_in_the_padding_do_not_count(clips, layout):
+    left = list(layout.rows("left_hand"))
+    xyz = clips.xyz.clone()
+    xyz[:, :, left] = torch.where(clips.mask[..., None, None], xyz[:, :, left], 1.0)
+    padded = right_handed(clips.with_(xyz=xyz), layout)
+    assert torch.equal(padded, right_handed(clips, layout))
+
+
+def test_extent_is_numpys_nanmin_and_nanmax(clips):
+    low, high = extent(clips.xyz, clips.seen)
+    for k in (0, 1, 6, 9):
+        points = real(clips, k).reshape(-1, 3)
+        assert low[k].flatten().tolist() == np.nanmin(points, 0).tolist()
+        assert high[k].flatten().tolist() == np.nanmax(points, 0).tolist()
+    assert low[7].isinf().all() and high[7].isinf().all()  # nothing was seen
+
+
+# --- face CutMix --------------------------------------------------------------------------------
+
+
+def cutmix_by_hand(clip: np.ndarray, donor: np.ndarray, layout: Layout) -> np.ndarray:
+    """recognition.md 3.3, one clip at a time; NaN where one of two neighbouring frames is NaN."""
+
+    def missing_frames(of: np.ndarray, part: str) -> int:
+        return int(np.isnan(of[:, list(layout.rows(part)), 0]).all(1).sum())
+
+    def is_right(of: np.ndarray) -> bool:
+        return missing_frames(of, "right_hand") < missing_frames(of, "left_hand")
+
+    if is_right(donor) != is_right(clip):
+        partner = [
+            next(j for j, q in enumerate(layout.points) if set(q) == {MIRROR[k] for k in p})
+            for p in layout.points
+        ]
+        donor = donor[:, partner] * np.float32([-1, 1, 1])
+    rows = list(layout.rows(*FACE))
+    face, donated = clip[:, rows], donor[:, rows]
+    if np.isnan(face).all() or np.isnan(donated).all():
+        return clip
+    low, high = np.nanmin(face, (0, 1)), np.nanmax(face, (0, 1))
+    donor_low, donor_high = np.nanmin(donated, (0, 1)), np.nanmax(donated, (0, 1))
+    if (high == low).any() or (donor_high == donor_low).any():
+        return clip
+    out = clip.copy()
+    for t in range(len(clip)):
+        at = t * (len(donor) - 1) / max(len(clip) - 1, 1)
+        before, after = math.floor(at + 1e-9), math.ceil(at - 1e-9)
+        frame = donated[before] * (1 - (at - before))
+        if after > before:
+            frame = frame + donated[after] * (at - before)
+        out[t, rows] = (frame - donor_low) / (donor_high - donor_low) * (high - low) + low
+    return out
+
+
+def test_face_cutmix_is_the_documents_one_clip_at_a_time(clips, donor, layout, draw):
+    out, flips = FaceCutMix(1.0, FACE)(clips, layout, draw()), 0
+    for k in range(len(clips.label)):
+        expected = cutmix_by_hand(real(clips, k), real(donor, k), layout)
+        # Float32: a few units in the last place of numbers near 4, stretched once.
+        np.testing.assert_allclose(real(out, k), expected, atol=2e-5)
+        flips += bool(right_handed(clips, layout)[k] != right_handed(donor, layout)[k])
+    assert 0 < flips < len(clips.label)
+
+
+def test_only_the_face_changes(clips, layout, draw):
+    out = FaceCutMix(1.0, FACE)(clips, layout, draw())
+    others = list(layout.rows(*(part for part in layout.parts if part not in FACE)))
+    old, new = clips.xyz[:, :, others], out.xyz[:, :, others]
+    assert torch.equal(old.view(torch.int32), new.view(torch.int32))
+
+
+def test_the_donated_face_fills_the_receivers_box(clips, donor, layout, draw):
+    out = FaceCutMix(1.0, FACE)(clips, layout, draw())
+    rows = list(layout.rows(*FACE))
+    low, high = extent(clips.xyz[:, :, rows], clips.seen[:, :, rows])
+    new_low, new_high = extent(out.xyz[:, :, rows], out.seen[:, :, rows])
+    k = 8  # stretched from 23 to 28 frames: never outside, since interpolation stays inside
+    assert (new_low[k] >= low[k] - 1e-5).all() and (new_high[k] <= high[k] + 1e-5).all()
+
+
+def of_faces(lengths: torch.Tensor, n_frames: int, layout: Layout) -> Clips:
+    """Clips of random points; the padding is NaN."""
+    n = len(lengths)
+    xyz = torch.randn(n, n_frames, len(layout), 3, generator=torch.Generator().manual_seed(n))
+    mask = torch.arange(n_frames) < lengths[:, None]
+    xyz = torch.where(mask[..., None, None], xyz, torch.nan)
+    return Clips(xyz, mask, torch.zeros(n, dtype=torch.long))
+
+
+def test_the_last_frame_is_the_donors_last_at_every_pair_of_lengths(layout, draw):
+    """t (M - 1) / (N - 1) must not be rounded into the donor's padding."""
+    nose = Layout(
+        {**{part: layout.parts[part][:1] for part in HANDS}, "means": (NOSE_MEAN, *NOSE_MEAN[:2])}
+    )
+    longest = 80
+    pairs = torch.cartesian_prod(torch.arange(1, longest + 1), torch.arange(1, longest + 1))
+    for receiver_lengths, donor_lengths in zip(*(p.split(1600) for p in pairs.T), strict=True):
+        receiver = of_faces(receiver_lengths, longest + 1, nose)
+        donor = of_faces(donor_lengths, longest + 1, nose)
+        step = FaceCutMix(1.0, ("means",))
+        face = step(receiver, nose, draw(donor=donor)).xyz[:, :, list(nose.rows("means"))]
+        assert not face[receiver.mask].isnan().any()
+
+
+@pytest.mark.parametrize("which", ["receiver", "donor"])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_flat_face_is_left_alone(clips, donor, layout, draw, which, axis):
+    """Degenerate boxes have no scale: the clip keeps its bits, and nothing becomes infinite."""
+    flat = clips if which == "receiver" else donor
+    xyz = flat.xyz.clone()
+    rows = list(layout.rows(*FACE))
+    xyz[:, :, rows, axis] = torch.where(xyz[:, :, rows, axis].isnan(), torch.nan, 0.25)
+    if which == "receiver":
+        clips = clips.with_(xyz=xyz)
+    else:
+        donor = donor.with_(xyz=xyz)
+    out = FaceCutMix(1.0, FACE)(clips, layout, draw(donor=donor))
+    assert torch.equal(out.xyz.view(torch.int32), clips.xyz.view(torch.int32))
+
+
+def test_without_donors_it_says_so(clips, layout, draw):
+    with pytest.raises(InputError, match="FaceCutMix: expected a donor batch"):
+        FaceCutMix(1.0, FACE)(clips, layout, draw(donor=None))

@@ -1,0 +1,123 @@
+"""Padded batches of every difficult kind, and the randomness to feed augmentations with."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from src.clips import Clips
+from src.landmarks import (
+    CHEEKS,
+    LEFT_BROW_MEAN,
+    LEFT_EYE_MEAN,
+    LEFT_HAND,
+    LEFT_SHOULDER,
+    LIPS_21,
+    NOSE_MEAN,
+    RIGHT_BROW_MEAN,
+    RIGHT_EYE_MEAN,
+    RIGHT_HAND,
+    RIGHT_SHOULDER,
+    Layout,
+)
+from src.transforms.pipeline import Draw
+
+LAYOUT = Layout(
+    {
+        "left_hand": LEFT_HAND,
+        "right_hand": RIGHT_HAND,
+        "lips": LIPS_21,
+        "arms": (LEFT_SHOULDER, RIGHT_SHOULDER),
+        "cheeks": CHEEKS,
+        "means": (LEFT_EYE_MEAN, RIGHT_EYE_MEAN, LEFT_BROW_MEAN, RIGHT_BROW_MEAN, NOSE_MEAN),
+    }
+)
+FACE = ("lips", "cheeks", "means")
+
+# What a clip can lack: everything that made one of the published systems stumble.
+LACKS = {
+    "nothing": (),
+    "one frame": (),
+    "two frames": (),
+    "left hand": ("left_hand",),
+    "right hand": ("right_hand",),
+    "both hands": ("left_hand", "right_hand"),
+    "face": FACE,
+    "everything": tuple(LAYOUT.parts),
+    "some frames": (),
+    "longest": (),
+}
+FRAMES = {"one frame": 1, "two frames": 2, "longest": 40}
+
+
+def edge_clips(seed: int = 0, n_frames: int = 40, padding: float = float("nan")) -> Clips:
+    """One clip of each kind in `LACKS`, in that order.
+
+    Args:
+        seed: of the coordinates, about N(0, 1) as after normalising.
+        n_frames: padded to so many.
+        padding: the value of every coordinate in padded frames.
+    """
+    rng = np.random.default_rng(seed)
+    xyz = np.full((len(LACKS), n_frames, len(LAYOUT), 3), padding, np.float32)
+    mask = np.zeros((len(LACKS), n_frames), bool)
+    for k, (kind, parts) in enumerate(LACKS.items()):
+        length = min(FRAMES.get(kind, 20 + k), n_frames)
+        clip = rng.normal(size=(length, len(LAYOUT), 3))
+        if kind in ("some frames", "longest"):
+            for part in LAYOUT.parts:  # each part is lost in frames of its own
+                lost = rng.random(length) < 0.4
+                clip[np.ix_(lost, LAYOUT.rows(part))] = np.nan
+        clip[:, list(LAYOUT.rows(*parts))] = np.nan
+        xyz[k, :length], mask[k, :length] = clip, True
+    label = torch.arange(len(LACKS)) % 3
+    return Clips(torch.from_numpy(xyz), torch.from_numpy(mask), label)
+
+
+@pytest.fixture(scope="session")
+def layout() -> Layout:
+    return LAYOUT
+
+
+@pytest.fixture
+def clips() -> Clips:
+    """The edge clips, padded with NaN."""
+    return edge_clips()
+
+
+@pytest.fixture
+def make_clips() -> Callable[..., Clips]:
+    return edge_clips
+
+
+@pytest.fixture
+def donor() -> Clips:
+    """A second batch for `clips`, padded to another number of frames; other lengths, other gaps."""
+    other = edge_clips(seed=1)
+    order = torch.tensor([9, 4, 3, 8, 0, 1, 2, 5, 6, 7])
+    return Clips(other.xyz[order, :37], other.mask[order, :37], edge_clips().label)
+
+
+@pytest.fixture
+def draw(donor) -> Callable[..., Draw]:
+    """A function that makes the randomness of one step."""
+
+    def make(seed: int = 0, progress: float = 0.0, donor: Clips | None = donor) -> Draw:
+        generator = torch.Generator().manual_seed(seed)
+        return Draw(generator, random.Random(seed), progress, donor)
+
+    return make
+
+
+def bits(x: torch.Tensor) -> torch.Tensor:
+    """What makes two tensors equal to the bit, NaN included."""
+    return x.view(torch.int32)
+
+
+def real(clips: Clips, k: int) -> np.ndarray:
+    """The real frames of clip k."""
+    return clips.xyz[k, clips.mask[k]].numpy()

@@ -1,0 +1,132 @@
+"""1st place's features against the document, written out in numpy one clip at a time."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from src.clips import Clips
+from src.dataset.clip_file import read_clip
+from src.landmarks import LEFT_HAND, LIPS_40, LOWER_LIP, NOSE_4, Layout
+from src.recipes.conv_transformer import LAYOUT
+from src.transforms.features.motions import PositionsAndMotions
+
+SMALL = Layout({"lips": LIPS_40[:20], "left_hand": LEFT_HAND, "nose": NOSE_4})
+
+
+def document(xyz: np.ndarray, layout: Layout) -> np.ndarray:
+    """anchors.md for one clip (T, L, 3) without padding."""
+    with warnings.catch_warnings(action="ignore"):  # of means of nothing
+        centre = np.nanmean(xyz[:, layout.row(LOWER_LIP)].astype(float), 0)
+        centre = np.where(np.isnan(centre), 0.5, centre)
+        deviation = np.sqrt(np.nanmean((xyz - centre) ** 2, (0, 1)))
+    xy = ((xyz - centre) / deviation)[..., :2].reshape(len(xyz), -1)
+    rows = []
+    for t in range(len(xy)):
+        next_1 = xy[t + 1] - xy[t] if t + 1 < len(xy) else np.zeros_like(xy[t])
+        next_2 = xy[t + 2] - xy[t] if t + 2 < len(xy) else np.zeros_like(xy[t])
+        rows.append(np.concatenate([xy[t], next_1, next_2]))
+    return np.nan_to_num(np.stack(rows), nan=0.0)
+
+
+def image_clips(rng: np.random.Generator, lengths: list[int], padding: float) -> Clips:
+    """Clips in image coordinates; each hand and now and then all of it is missing."""
+    n_frames = max(lengths)
+    xyz = np.full((len(lengths), n_frames, len(SMALL), 3), padding, np.float32)
+    for k, length in enumerate(lengths):
+        clip = rng.uniform(0.2, 0.9, (length, len(SMALL), 3))
+        clip[rng.random(length) < 0.3] = np.nan
+        clip[np.ix_(rng.random(length) < 0.5, SMALL.rows("left_hand"))] = np.nan
+        clip[rng.random((length, len(SMALL))) < 0.1] = np.nan
+        xyz[k, :length] = clip
+    mask = torch.arange(n_frames) < torch.tensor(lengths)[:, None]
+    return Clips(torch.from_numpy(xyz), mask, torch.zeros(len(lengths), dtype=torch.long))
+
+
+@pytest.mark.parametrize("padding", [np.nan, 0.0, 7.0, np.inf])
+def test_features_are_the_documents_whatever_is_padded(padding):
+    lengths = [30, 7, 12, 3, 21]
+    clips = image_clips(np.random.default_rng(0), lengths, padding)
+    features = PositionsAndMotions()(clips.xyz, clips.mask, SMALL)
+    assert features.shape == (5, 30, 6 * len(SMALL))
+    for k, length in enumerate(lengths):
+        expected = document(clips.xyz[k, :length].numpy(), SMALL)
+        # Float32 against float64, of numbers up to 5.
+        np.testing.assert_allclose(features[k, :length], expected, rtol=1e-4, atol=1e-5)
+        assert (features[k, length:] == 0).all()
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 3, 4])
+def test_short_clips_have_motions_of_zero_at_their_end(n_frames):
+    rng = np.random.default_rng(n_frames)
+    xyz = rng.uniform(0, 1, (n_frames, len(SMALL), 3)).astype(np.float32)
+    features = PositionsAndMotions()(torch.from_numpy(xyz)[None], None, SMALL)[0]
+    np.testing.assert_allclose(features, document(xyz, SMALL), rtol=1e-4, atol=1e-5)
+    first, second = features[:, 2 * len(SMALL) :].chunk(2, dim=-1)
+    assert (first[-1] == 0).all() and (second[-2:] == 0).all()
+    assert n_frames < 2 or (first[:-1] != 0).all()
+
+
+def test_without_a_mouth_the_middle_of_the_image_is_the_centre():
+    """wlasl50 and part of webcam34 have no face at all."""
+    rng = np.random.default_rng(0)
+    xyz = rng.uniform(0, 1, (9, len(SMALL), 3)).astype(np.float32)
+    xyz[:, list(SMALL.rows("lips", "nose"))] = np.nan
+    features = PositionsAndMotions()(torch.from_numpy(xyz)[None], None, SMALL)[0]
+    np.testing.assert_allclose(features, document(xyz, SMALL), rtol=1e-4, atol=1e-5)
+    hand = xyz[:, list(SMALL.rows("left_hand")), :2] - 0.5
+    unit = np.sqrt((hand**2).mean((0, 1)))
+    positions = features[:, : 2 * len(SMALL)].view(9, -1, 2)[:, list(SMALL.rows("left_hand"))]
+    np.testing.assert_allclose(positions, hand / unit, rtol=1e-4, atol=1e-5)
+
+
+def test_a_clip_of_nothing_is_zero_and_one_point_is_finite():
+    nothing = torch.full((1, 7, len(SMALL), 3), torch.nan)
+    assert (PositionsAndMotions()(nothing, None, SMALL) == 0).all()
+    lip = nothing.clone()
+    lip[0, 2, SMALL.row(LOWER_LIP)] = 0.37  # it is the centre, and its deviation is 0
+    assert (PositionsAndMotions()(lip, None, SMALL) == 0).all()
+    lip[0, :, SMALL.row(LOWER_LIP)] = 0.37  # their mean is 0.37 but for its last bit
+    assert PositionsAndMotions()(lip, None, SMALL).abs().max() < 0.1
+    tip = nothing.clone()
+    tip[0, 2, SMALL.rows("left_hand")[8]] = 0.37  # at one deviation from the middle
+    features = PositionsAndMotions()(tip, None, SMALL)
+    torch.testing.assert_close(features[features != 0], torch.tensor([-1.0, -1.0]))
+
+
+def test_where_and_how_large_the_signer_is_does_not_matter():
+    """So the augmentations of scale and shift act through the hidden box alone."""
+    clips = image_clips(np.random.default_rng(1), [25, 14], np.nan)
+    moved = clips.xyz * torch.tensor([1.3, 0.7, 1.0]) + torch.tensor([0.1, -0.2, 0.3])
+    features = PositionsAndMotions()(clips.xyz, clips.mask, SMALL)
+    again = PositionsAndMotions()(moved, clips.mask, SMALL)
+    torch.testing.assert_close(again, features, rtol=1e-4, atol=1e-4)
+
+
+def test_depth_is_not_looked_at():
+    clips = image_clips(np.random.default_rng(1), [25, 14], np.nan)
+    deeper = clips.xyz * torch.tensor([1.0, 1.0, 5.0])
+    features = PositionsAndMotions()(clips.xyz, clips.mask, SMALL)
+    assert torch.equal(PositionsAndMotions()(deeper, clips.mask, SMALL), features)
+
+
+def test_the_centre_is_a_value_of_the_recipe():
+    clips = image_clips(np.random.default_rng(1), [25, 14], np.nan)
+    at_nose = PositionsAndMotions(centre=NOSE_4[0])(clips.xyz, clips.mask, SMALL)
+    at_lip = PositionsAndMotions()(clips.xyz, clips.mask, SMALL)
+    assert not torch.equal(at_nose, at_lip)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("name", ["asl_signs", "wlasl50", "webcam34"])
+def test_features_of_genuine_clips_are_the_documents(name, reference):
+    columns = [k for point in LAYOUT.points for k in point]
+    paths = sorted(reference(name).glob("train_landmark_files/*/*.parquet"))
+    for path in paths[:: max(1, len(paths) // 8)]:
+        xyz = read_clip(path, columns)
+        features = PositionsAndMotions()(torch.from_numpy(xyz)[None], None, LAYOUT)[0]
+        assert features.shape == (len(xyz), 708)
+        np.testing.assert_allclose(features, document(xyz, LAYOUT), rtol=1e-3, atol=1e-4)

@@ -1,0 +1,198 @@
+"""Pipelines run in the order they are written; draws have their distributions; export follows."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+from src.landmarks import Layout
+from src.transforms.augment.parts import FaceCutMix
+from src.transforms.augment.space import Rotate, Scale
+from src.transforms.features.coordinates import Coordinates
+from src.transforms.frames import KeepFramesWith, Stride, Truncate, select
+from src.transforms.normalise import Standardise
+from src.transforms.pipeline import AugmentationPipeline, BoundStep, ClipPipeline, index
+
+MAX_LEN = 25
+
+
+@dataclass(frozen=True)
+class Clip(ClipPipeline):
+    hands: KeepFramesWith | None = KeepFramesWith(("left_hand", "right_hand"))
+    stride: Stride = Stride(MAX_LEN)
+    normalise: Standardise = Standardise()
+
+
+@dataclass(frozen=True)
+class Augment(AugmentationPipeline):
+    rotate: Rotate | None = Rotate(1.0, 60.0)
+    resize: Scale | None = Scale(1.0, 0.7, 1.3)
+    face: FaceCutMix | None = None
+
+
+def raw_clip(n_frames: int, layout: Layout, seed: int = 0) -> Tensor:
+    """(T, sources, 3) image units; hands are lost now and then, in one frame all of it is."""
+    rng = np.random.default_rng((seed, n_frames))
+    rows = rng.uniform(0, 1, (n_frames, len(layout.sources), 3)).astype(np.float32)
+    column = {landmark: k for k, landmark in enumerate(layout.sources)}
+    for part in layout.parts:
+        columns = [column[k] for i in layout.rows(part) for k in layout.points[i]]
+        rows[np.ix_(rng.random(n_frames) < 0.5, columns)] = np.nan
+    return torch.from_numpy(rows)
+
+
+# --- order and omission -------------------------------------------------------------------------
+
+
+def test_clip_steps_run_in_the_order_of_the_fields(layout):
+    xyz = torch.rand(60, len(layout), 3, generator=torch.Generator().manual_seed(0))
+    clip = Clip()
+    by_hand = clip.normalise(clip.stride(clip.hands(xyz, layout), layout), layout)
+    assert torch.equal(clip(xyz, layout), by_hand)
+    assert not torch.equal(clip(xyz, layout), clip.stride(clip.normalise(xyz, layout), layout))
+
+
+def test_a_field_that_is_none_is_left_out(layout):
+    xyz = torch.full((60, len(layout), 3), torch.nan)
+    xyz[::2] = 0.5
+    assert list(Clip(hands=None)) == [Stride(MAX_LEN), Standardise()]
+    assert len(Clip(hands=None)(xyz, layout)) == 20 and len(Clip()(xyz, layout)) == 15
+
+
+def test_bound_steps_are_the_pipeline(layout):
+    xyz = torch.rand(60, len(layout), 3, generator=torch.Generator().manual_seed(0))
+    step_by_step = xyz
+    for step in Clip().bound(layout):
+        step_by_step = step(step_by_step)
+    assert torch.equal(step_by_step, Clip()(xyz, layout))
+
+
+def test_bound_steps_are_equal_where_step_and_layout_are(layout):
+    """Members of an ensemble share the beginning of their graph on the ground of this."""
+    other = Layout({"lips": layout.parts["lips"]})
+    first, second = Clip().bound(layout), Clip(stride=Stride(80)).bound(layout)
+    assert first[0] == second[0] and first[1] != second[1] and first[2] == second[2]
+    assert BoundStep(Standardise(), layout) != BoundStep(Standardise(), other)
+    assert hash(first[0]) == hash(second[0])
+
+
+def test_augmentations_run_in_the_order_of_the_fields(clips, layout, draw):
+    by_hand, randomness = clips, draw(5)
+    for augmentation in (Augment().rotate, Augment().resize):
+        by_hand = augmentation(by_hand, layout, randomness)
+    ours = Augment()(clips, layout, draw(5))
+    assert torch.equal(ours.xyz.nan_to_num(), by_hand.xyz.nan_to_num())
+
+
+def test_needs_donor_only_with_an_augmentation_that_takes_one():
+    assert not Augment().needs_donor
+    assert Augment(face=FaceCutMix(0.5, ("lips",))).needs_donor
+
+
+def test_index_is_made_once_per_device():
+    cpu = torch.device("cpu")
+    assert index((3, 1, 2), cpu) is index((3, 1, 2), cpu)
+    assert index((3, 1, 2), cpu).tolist() == [3, 1, 2]
+
+
+# --- draws --------------------------------------------------------------------------------------
+
+
+def test_uniform_is_uniform(draw):
+    u = draw().uniform(4000, low=-2.0, high=3.0).numpy()
+    assert stats.kstest(u, stats.uniform(-2, 5).cdf).pvalue > 0.01
+
+
+def test_normal_is_normal(draw):
+    assert stats.kstest(draw().normal(4000).numpy(), "norm").pvalue > 0.01
+
+
+@pytest.mark.parametrize("p", [0.0, 0.25, 1.0])
+def test_chance_and_coin_have_their_probability(draw, p):
+    deviation = 4 * (4000 * p * (1 - p)) ** 0.5
+    assert abs(draw().chance(p, 4000).sum().item() - 4000 * p) <= deviation
+    step = draw()
+    assert abs(sum(step.coin(p) for _ in range(4000)) - 4000 * p) <= deviation
+
+
+def test_integers_are_uniform_below_their_limit(draw):
+    below = torch.tensor([1, 2, 7, 0, -3]).repeat(6000, 1)
+    drawn = draw().integers(below)
+    assert (drawn[:, [0, 3, 4]] == 0).all()
+    for column, limit in ((1, 2), (2, 7)):
+        counts = np.bincount(drawn[:, column].numpy(), minlength=limit)
+        assert len(counts) == limit and stats.chisquare(counts).pvalue > 0.01
+
+
+def test_integers_stay_below_their_limit_at_the_largest_draw():
+    """The largest number that torch.rand gives is 1 - 2^-24."""
+    below = torch.arange(1, 100_000)
+    assert (((1 - 2**-24) * torch.ones(len(below)) * below).long() < below).all()
+
+
+def test_beta_is_beta(draw):
+    drawn = draw().beta(0.4, 4000).numpy()
+    # Float32 rounds what is within 1e-7 of 0 or 1 onto them; there the density is infinite.
+    inside = drawn[(drawn > 1e-6) & (drawn < 1 - 1e-6)]
+    assert len(inside) > 3900
+    assert stats.kstest(inside, stats.beta(0.4, 0.4).cdf).pvalue > 0.01
+
+
+def test_permutation_is_one(draw):
+    assert sorted(draw().permutation(50).tolist()) == list(range(50))
+    assert draw(0).permutation(50).tolist() != draw(1).permutation(50).tolist()
+
+
+def test_draws_come_from_their_own_generators_alone(draw):
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    step = draw()
+    for drawn in (step.uniform(3), step.normal(3), step.permutation(3), step.beta(0.4, 3)):
+        assert drawn.shape == (3,)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# --- export -------------------------------------------------------------------------------------
+
+
+class Exported(nn.Module):
+    """Rows of a clip to features, as a submission's graph begins."""
+
+    def __init__(self, layout: Layout, truncated: bool):
+        super().__init__()
+        column = {landmark: n for n, landmark in enumerate(layout.sources)}
+        self.layout, self.truncated = layout, truncated
+        self.points = [[column[landmark] for landmark in point] for point in layout.points]
+
+    def forward(self, rows: Tensor) -> Tensor:
+        xyz = Clip()(select(rows, self.points), self.layout)
+        if self.truncated:
+            xyz = Truncate(MAX_LEN)(xyz, self.layout)
+        return Coordinates()(xyz[None], None, self.layout)
+
+
+@pytest.mark.parametrize("truncated", [False, True])
+def test_the_exported_clip_pipeline_agrees_at_every_length(layout, truncated):
+    module = Exported(layout, truncated)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch 2.13 deprecates its own tree specs
+        program = torch.export.export(
+            module,
+            (raw_clip(60, layout),),
+            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+            strict=False,
+        ).module()
+    for n_frames in (*range(2, 101), 537):
+        rows = raw_clip(n_frames, layout)
+        assert torch.equal(program(rows), module(rows)), n_frames
+    no_hands = raw_clip(40, layout)
+    no_hands[:, [layout.sources.index(k) for k in layout.parts["left_hand"]]] = torch.nan
+    no_hands[:, [layout.sources.index(k) for k in layout.parts["right_hand"]]] = torch.nan
+    assert torch.equal(program(no_hands), module(no_hands))
+    assert torch.equal(program(rows[:1]), module(rows[:1]))
