@@ -1,0 +1,119 @@
+"""Layers that more than one family uses.
+
+Letters: **B** batch, **T** frames, **D** width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def masked_mean(
+    x: Float[Tensor, "B T *rest"], mask: Bool[Tensor, "B T"] | None
+) -> Float[Tensor, "B *rest"]:
+    """Mean over the real frames."""
+    if mask is None:
+        return x.mean(1)
+    weight = mask.to(x.dtype).view(*mask.shape, *[1] * (x.dim() - 2))
+    return (x * weight).sum(1) / weight.sum(1)
+
+
+class MaskedBatchNorm(nn.BatchNorm1d):
+    """Batch norm over the real frames of a padded batch: padding changes no statistic.
+
+    Input (B, T, D) with the mask, or (N, D) without. With torch.distributed running, the statistics
+    are those of the batches of all processes.
+    """
+
+    def forward(
+        self, x: Float[Tensor, "*batch D"], mask: Bool[Tensor, "*batch"] | None = None
+    ) -> Float[Tensor, "*batch D"]:
+        """Normalise; in training with the batch's statistics, else with the running ones."""
+        if not self.training:
+            return F.batch_norm(
+                x.flatten(0, -2), self.running_mean, self.running_var, self.weight, self.bias,
+                eps=self.eps,
+            ).view_as(x)  # fmt: skip
+        with torch.autocast(x.device.type, enabled=False):  # sums of squares need all their bits
+            rows = x.flatten(0, -2).float()
+            weight = torch.ones_like(rows[:, 0]) if mask is None else mask.flatten().float()
+            sums = torch.stack([weight @ rows, weight @ rows.square()])
+            sums, count = _over_processes(sums, weight.sum())
+            mean, square = sums / count
+            variance = (square - mean.square()).clamp(min=0)
+            self._update(mean.detach(), variance.detach(), count)
+            scale = self.weight * torch.rsqrt(variance + self.eps)
+            return torch.addcmul(self.bias - mean * scale, rows, scale).view_as(x)
+
+    @torch.no_grad()
+    def _update(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+        self.num_batches_tracked += 1
+        unbiased = variance * count / (count - 1).clamp(min=1)
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(unbiased, self.momentum)
+
+
+def _over_processes(sums: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """Add up over all processes of a distributed run, with gradients."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return sums, count
+    from torch.distributed.nn.functional import all_reduce
+
+    return all_reduce(sums), all_reduce(count)
+
+
+class RmsNorm(nn.RMSNorm):
+    """torch's RMSNorm, in float32 whatever comes in: the sum of squares needs all its bits."""
+
+    def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
+        """Normalise."""
+        return super().forward(x.float())
+
+
+def drop_path(x: Float[Tensor, "B *rest"], p: float, training: bool) -> Float[Tensor, "B *rest"]:
+    """Stochastic depth: a whole clip's branch becomes 0 with probability p, the others 1 / (1 - p).
+
+    Source: Huang et al., arXiv 1603.09382.
+    """
+    if not training or p == 0:
+        return x
+    return x * F.dropout(x.new_ones(len(x), *[1] * (x.dim() - 1)), p)
+
+
+class LateDropout(nn.Module):
+    """Dropout that begins after a share of the training.
+
+    Args:
+        p: probability of dropping a feature.
+        start: share of the training after which it begins; `set_progress` tells how far it is.
+    """
+
+    def __init__(self, p: float, start: float):
+        super().__init__()
+        self.p, self.start = p, start
+        self.begun = True  # and not the progress: a compiled step is compiled once more, not always
+
+    def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
+        """Drop, once it has begun."""
+        return F.dropout(x, self.p, self.training and self.begun)
+
+
+def set_progress(model: nn.Module, progress: float) -> None:
+    """Tell the layers of a model that care how much of the training is done."""
+    for module in model.modules():
+        if isinstance(module, LateDropout):
+            module.begun = progress >= module.start
+
+
+@runtime_checkable
+class LearnsStatistics(Protocol):
+    """A model that normalises with statistics of the training clips, kept in its checkpoint."""
+
+    def learn_statistics(self, frames: Iterable[Float[Tensor, "_ L 3"]]) -> None:
+        """Take the statistics of all real frames of the training clips; NaN = not detected."""

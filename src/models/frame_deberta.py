@@ -1,0 +1,248 @@
+"""6th place: an MLP encoder per frame, then a narrow-to-wide DeBERTa over the frames.
+
+Unusual here:
+- Two convolutions and two dense layers come before the first activation. They are one linear map of
+  nine frames, so they are multiplied out (`LandmarkEmbedding.folded`), in training too.
+- The features of a part are centred per clip before its MLP. Centring commutes with the dense
+  layer, so it is subtracted after it, where it is a vector and not a copy of the features.
+- The output layer of a transformer layer changes the width; its residual is added before it.
+- Manifold mixup enters before any transformer layer.
+
+Letters: **B** batch, **T** frames, **L** points, **E** = 16 features of a point, **D** width,
+**K** signs. Source: recognition.md 3.4; SignMLPBert3 of TheoViel/kaggle_islr.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from src.landmarks import Layout
+from src.models.attention import DisentangledAttention
+from src.models.blocks import MaskedBatchNorm, masked_mean
+from src.models.mixing import LayerMix
+
+# A point's type; 0 is padding, and the table has a spare row as published.
+TYPES = {
+    "left_hand": 1,
+    "right_hand": 2,
+    "silhouette": 3,
+    "lips": 4,
+    "arms": 5,
+    "cheeks": 6,
+    "means": 6,
+}
+N_TYPES = 9
+FACE = ("silhouette", "cheeks", "means")
+KERNEL = 5  # frames of each of the two convolutions
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of one network.
+
+    Args:
+        max_len: frames of the longest clip.
+        dim: D of the frame encoder's MLPs.
+        widths: of the transformer's input and of the output of each of its layers.
+        dropouts: one per transformer layer.
+        heads: of each transformer layer.
+        features: E, of a point.
+        mlp_dropout: of the frame encoder's MLPs.
+        fusion_dropout: of the MLP that joins them.
+    """
+
+    max_len: int
+    dim: int
+    widths: tuple[int, ...]
+    dropouts: tuple[float, ...]
+    heads: int = 16
+    features: int = 16
+    mlp_dropout: float = 0.25
+    fusion_dropout: float = 0.05
+
+
+class LandmarkEmbedding(nn.Module):
+    """Features of every point: its type, its identity, and its smoothed position.
+
+    Args:
+        layout: the points, in the named parts of `TYPES`.
+        features: E.
+    """
+
+    def __init__(self, layout: Layout, features: int):
+        super().__init__()
+        types = [TYPES[part] for part, points in layout.parts.items() for _ in points]
+        self.register_buffer("types", torch.tensor(types), persistent=False)
+        self.type_embedding = nn.Embedding(N_TYPES, features)
+        self.type_norm = nn.LayerNorm(features)
+        self.point_embedding = nn.Embedding(len(layout) + 1, features)  # row 0 is padding
+        self.point_norm = nn.LayerNorm(features)
+        self.conv1 = nn.Conv1d(3, features // 2, KERNEL, bias=False)
+        self.conv2 = nn.Conv1d(features // 2, features, KERNEL, bias=False)
+        self.position = nn.Linear(3 + features, features)
+        self.dense = nn.Linear(3 * features, features)
+
+    def folded(self) -> tuple[Float[Tensor, "E 3 9"], Float[Tensor, "L E"]]:
+        """All layers as one: the weight of nine frames of (x, y, z), and each point's constant."""
+        reach = KERNEL - 1
+        smooth = F.conv1d(
+            F.pad(self.conv1.weight.transpose(0, 1), (reach, reach)), self.conv2.weight.flip(-1)
+        )  # (3, E, 9): the second convolution of the first
+        of_xyz, of_smooth = self.position.weight.split([3, self.position.out_features], dim=1)
+        kernel = torch.einsum("eo,cot->ect", of_smooth, smooth)
+        kernel = kernel + F.pad(of_xyz[..., None], (reach, reach))
+        of_type, of_point, of_position = self.dense.weight.chunk(3, dim=1)
+        constant = (
+            self.type_norm(self.type_embedding(self.types)) @ of_type.T
+            + self.point_norm(self.point_embedding.weight[1:]) @ of_point.T
+            + self.position.bias @ of_position.T
+            + self.dense.bias
+        )
+        return torch.einsum("po,oct->pct", of_position, kernel), constant
+
+    def forward(self, xyz: Float[Tensor, "B T L 3"]) -> Float[Tensor, "B T L E"]:
+        """Embed; frames before the first and after the last are zero."""
+        kernel, constant = self.folded()
+        reach = KERNEL - 1
+        windows = F.pad(xyz, (0, 0, 0, 0, reach, reach)).unfold(1, 2 * reach + 1, 1)
+        # A constant per point is the same in every row of the batch norm behind each MLP, which
+        # takes it out again. Left in, it is 20 times what moves, and bfloat16 loses the motion;
+        # so only its (vanishing) gradient is kept.
+        return F.linear(windows.flatten(-2), kernel.flatten(1)) + (constant - constant.detach())
+
+
+class Mlp(nn.Module):
+    """Dense, batch norm over the real frames, dropout, Mish."""
+
+    def __init__(self, width_in: int, width_out: int, dropout: float):
+        super().__init__()
+        self.dense = nn.Linear(width_in, width_out)
+        self.norm = MaskedBatchNorm(width_out)
+        self.dropout = dropout
+
+    def forward(
+        self,
+        x: Float[Tensor, "B T D"],
+        mask: Bool[Tensor, "B T"] | None,
+        centre: Float[Tensor, "B 1 E"] | None = None,
+    ) -> Float[Tensor, "B T D2"]:
+        """Transform; `centre` is subtracted from every group of E inputs."""
+        y = self.dense(x)
+        if centre is not None:
+            by_feature = self.dense.weight.unflatten(1, (-1, centre.shape[-1])).sum(1)
+            y = y - F.linear(centre, by_feature)
+        y = self.norm(y, mask)
+        return F.mish(F.dropout(y, self.dropout, self.training))
+
+
+class FrameEncoder(nn.Module):
+    """One vector per frame from five MLPs: everything, each hand, lips, the rest of the face."""
+
+    def __init__(self, config: Config, layout: Layout, width: int):
+        super().__init__()
+        self.rows = {
+            "left_hand": layout.rows("left_hand"),
+            "right_hand": layout.rows("right_hand"),
+            "lips": layout.rows("lips"),
+            "face": layout.rows(*FACE),
+        }
+        e, dim, dropout = config.features, config.dim, config.mlp_dropout
+        self.embedding = LandmarkEmbedding(layout, e)
+        self.full = Mlp(e * len(layout), dim, dropout)
+        self.parts = nn.ModuleDict(
+            {name: Mlp(e * len(rows), dim, dropout) for name, rows in self.rows.items()}
+        )
+        self.fusion = Mlp(4 * dim, width, config.fusion_dropout)
+
+    def forward(
+        self, xyz: Float[Tensor, "B T L 3"], mask: Bool[Tensor, "B T"] | None
+    ) -> Float[Tensor, "B T D"]:
+        """Encode; padded frames come out as zero."""
+        points = self.embedding(xyz)  # (B, T, L, E)
+        left_hand, right_hand, lips, face = (self._part(points, mask, name) for name in self.rows)
+        hands = torch.maximum(left_hand, right_hand)  # signers use one hand, either
+        full = self.full(points.flatten(-2), mask)
+        x = self.fusion(torch.cat([full, hands, lips, face], -1), mask)
+        return x if mask is None else x * mask[..., None]
+
+    def _part(self, points: Tensor, mask: Tensor | None, name: str) -> Tensor:
+        rows = self.rows[name]
+        contiguous = rows[-1] - rows[0] + 1 == len(rows)
+        part = points[:, :, rows[0] : rows[-1] + 1] if contiguous else points[:, :, list(rows)]
+        centre = masked_mean(part.mean(2), mask)[:, None]  # (B, 1, E)
+        return self.parts[name](part.flatten(-2), mask, centre)
+
+
+class Layer(nn.Module):
+    """A DeBERTa layer whose output has its own width.
+
+    a = LN(x + attention);  i = Mish(W a);  out = LN(dropout(W' (i + a)))
+    """
+
+    def __init__(self, width_in: int, width_out: int, config: Config, dropout: float):
+        super().__init__()
+        self.attention = DisentangledAttention(width_in, config.heads, config.max_len, dropout)
+        self.attention_out = nn.Linear(width_in, width_in)
+        self.attention_norm = nn.LayerNorm(width_in, eps=1e-7)
+        self.intermediate = nn.Linear(width_in, width_in)
+        self.out = nn.Linear(width_in, width_out)
+        self.out_norm = nn.LayerNorm(width_out, eps=1e-7)
+        self.dropout = dropout
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
+    ) -> Float[Tensor, "B T D2"]:
+        """Attend over the frames, then change the width."""
+        attended = self.attention_out(self.attention(x, mask))
+        a = self.attention_norm(x + F.dropout(attended, self.dropout, self.training))
+        y = self.out(a + F.mish(self.intermediate(a)))
+        return self.out_norm(F.dropout(y, self.dropout, self.training))
+
+
+class FrameDeberta(nn.Module):
+    """The whole network: frame encoder, transformer, mean over frames, classifier.
+
+    Args:
+        config: sizes.
+        layout: the points, with the parts of `TYPES`.
+        classes: K.
+    """
+
+    def __init__(self, config: Config, layout: Layout, classes: int):
+        super().__init__()
+        self.encoder = FrameEncoder(config, layout, config.widths[0])
+        sizes = zip(pairwise(config.widths), config.dropouts, strict=True)
+        self.layers = nn.ModuleList(Layer(*widths, config, dropout) for widths, dropout in sizes)
+        self.classifier = nn.Linear(config.widths[-1], classes)
+
+    def forward(
+        self,
+        xyz: Float[Tensor, "B T L 3"],
+        mask: Bool[Tensor, "B T"] | None = None,
+        mix: LayerMix | None = None,
+    ) -> dict[str, Tensor]:
+        """Classify clips.
+
+        Args:
+            xyz: normalised landmarks, 0 = missing or padded.
+            mask: real frames; None = all.
+            mix: manifold mixup to apply before one of the layers.
+
+        Returns:
+            logits (B, K); pooled (B, D), the mean over frames.
+        """
+        if mask is not None:
+            xyz = torch.where(mask[..., None, None], xyz, 0.0)
+        x = self.encoder(xyz, mask)
+        for number, layer in enumerate(self.layers):
+            if mix is not None:
+                x, mask = mix(x, mask, number)
+            x = layer(x, mask)
+        pooled = masked_mean(x, mask)
+        return {"logits": self.classifier(pooled), "pooled": pooled}

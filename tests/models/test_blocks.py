@@ -1,0 +1,158 @@
+"""Shared layers: batch norm of a padded batch against torch's on the packed rows; late dropout."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from src.models.blocks import (
+    LateDropout,
+    MaskedBatchNorm,
+    RmsNorm,
+    masked_mean,
+    set_progress,
+)
+
+WIDTH = 6
+# Sums over some 30 rows in another order than torch's.
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+def pair(seed: int = 0) -> tuple[MaskedBatchNorm, nn.BatchNorm1d]:
+    """Ours and torch's with the same weights and running statistics."""
+    ours, theirs = MaskedBatchNorm(WIDTH), nn.BatchNorm1d(WIDTH)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            value = torch.rand(WIDTH, generator=generator) + 0.5
+            for norm in (ours, theirs):
+                getattr(norm, name).copy_(value)
+    return ours, theirs
+
+
+def rows_of(mask: Tensor, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return 2 * torch.randn(*mask.shape, WIDTH, generator=generator) + 3
+
+
+# --- masked mean --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rest", [(), (4,), (3, 2)])
+def test_masked_mean_is_numpys_over_the_real_frames(mask, rest):
+    x = torch.randn(*mask.shape, *rest, generator=torch.Generator().manual_seed(0))
+    ours = masked_mean(x, mask)
+    for k in range(len(mask)):
+        expected = np.mean(x[k, mask[k]].double().numpy(), axis=0)
+        np.testing.assert_allclose(ours[k].numpy(), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(masked_mean(x, None), masked_mean(x, torch.ones_like(mask)))
+
+
+# --- batch norm ---------------------------------------------------------------------------------
+
+
+def test_training_is_torchs_on_the_packed_rows(mask):
+    """Outputs, running statistics, and gradients, over several steps."""
+    ours, theirs = pair()
+    for step in range(4):
+        x = rows_of(mask, seed=step).requires_grad_()
+        packed = x.detach()[mask].requires_grad_()
+        weight = torch.randn(packed.shape, generator=torch.Generator().manual_seed(step + 9))
+        a, b = ours(x, mask), theirs(packed)
+        torch.testing.assert_close(a[mask], b, **CLOSE)
+        (a[mask] * weight).sum().backward()
+        (b * weight).sum().backward()
+        torch.testing.assert_close(x.grad[mask], packed.grad, **CLOSE)
+        assert (x.grad[~mask] == 0).all()
+    for name, value in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], value, **CLOSE)
+    torch.testing.assert_close(ours.weight.grad, theirs.weight.grad, **CLOSE)
+    torch.testing.assert_close(ours.bias.grad, theirs.bias.grad, **CLOSE)
+
+
+def test_evaluation_is_torchs_and_changes_nothing(mask):
+    ours, theirs = (norm.eval() for norm in pair())
+    before = {name: value.clone() for name, value in ours.state_dict().items()}
+    x = rows_of(mask)
+    torch.testing.assert_close(ours(x, mask)[mask], theirs(x[mask]), **CLOSE)
+    assert all(torch.equal(ours.state_dict()[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_without_a_mask_every_row_is_real(training):
+    ours, theirs = (norm.train(training) for norm in pair())
+    x = rows_of(torch.ones(9, dtype=torch.bool))
+    torch.testing.assert_close(ours(x), theirs(x), **CLOSE)
+    torch.testing.assert_close(ours.running_var, theirs.running_var, **CLOSE)
+
+
+def test_padding_changes_neither_rows_nor_statistics(mask):
+    x = rows_of(mask)
+    answers = []
+    for filling, n_frames in ((0.0, 12), (1e3, 12), (-50.0, 40)):
+        ours, _ = pair()
+        padded = torch.full((len(mask), n_frames, WIDTH), filling)
+        real = torch.zeros(len(mask), n_frames, dtype=torch.bool)
+        padded[:, :12], real[:, :12] = torch.where(mask[..., None], x, filling), mask
+        answers.append((ours(padded, real)[:, :12][mask], ours.running_mean, ours.running_var))
+    for other in answers[1:]:
+        for a, b in zip(answers[0], other, strict=True):
+            torch.testing.assert_close(a, b, **CLOSE)
+
+
+def test_one_real_row_is_finite():
+    """torch's own refuses it; a batch of one clip of one frame may come last in an epoch."""
+    ours, _ = pair()
+    out = ours(rows_of(torch.ones(1, 1, dtype=torch.bool)), torch.ones(1, 1, dtype=torch.bool))
+    # The row is its own mean: float32 leaves 1e-7 of it, times 1 / sqrt(eps) = 316.
+    torch.testing.assert_close(out[0, 0], ours.bias, rtol=0, atol=5e-4)
+    assert ours.running_var.isfinite().all()
+
+
+def test_features_far_from_zero_keep_their_spread(mask):
+    """E[x^2] - E[x]^2 in float32: a mean of 30 deviations costs 900 units in the last place."""
+    ours, theirs = pair()
+    x = rows_of(mask) + 60
+    torch.testing.assert_close(ours(x, mask)[mask], theirs(x[mask]), rtol=0, atol=2e-3)
+
+
+def test_statistics_are_summed_in_float32_under_autocast(mask):
+    ours, theirs = pair()
+    x = rows_of(mask).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = ours(x, mask)
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out[mask], theirs(x[mask].float()), **CLOSE)
+
+
+# --- RMSNorm ------------------------------------------------------------------------------------
+
+
+def test_rms_norm_is_torchs_and_float32_under_autocast(mask):
+    ours, theirs = RmsNorm(WIDTH, eps=1e-6), nn.RMSNorm(WIDTH, eps=1e-6)
+    nn.init.normal_(ours.weight)
+    theirs.load_state_dict(ours.state_dict())
+    x = rows_of(mask).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = ours(x)
+    assert out.dtype == torch.float32
+    assert torch.equal(out, theirs(x.float()))
+
+
+# --- late dropout -------------------------------------------------------------------------------
+
+
+def test_late_dropout_begins_at_its_share_of_the_training():
+    model = nn.Sequential(nn.Identity(), nn.ModuleDict({"late": LateDropout(0.5, start=0.3)}))
+    layer = model[1]["late"]
+    x = torch.ones(2000, 2)
+    torch.manual_seed(0)
+    for progress, drops in ((0.0, False), (0.299, False), (0.3, True), (1.0, True)):
+        set_progress(model, progress)
+        assert (layer.train()(x) == 0).any() == drops
+        assert torch.equal(layer.eval()(x), x)
+    kept = layer.train()(x)
+    assert set(kept.unique().tolist()) == {0.0, 2.0}
+    assert kept.mean().item() == pytest.approx(1, abs=4 * 4000**-0.5)
