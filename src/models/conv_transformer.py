@@ -1,0 +1,233 @@
+"""1st place: causal depthwise convolutions and a few transformer blocks over the frames.
+
+Unusual here:
+- Everything before the two attentions looks back in time only, so that padding behind a clip can
+  not reach it; the channel gates and the last mean look at the real frames alone.
+- Batch norm stands where transformers have layer norm. Its statistics are those of the real frames,
+  so results do not depend on how much is padded.
+- The scale of the attention scores is D^-0.5, the width of the block and not of a head.
+- The two dense layers around the mean over frames have no activation between them, and a mean of
+  dense outputs is the dense output of the mean: the mean comes first, at 1 / T of the cost.
+- Dropout of 0.8 before the classifier begins only after a while.
+
+Letters: **B** batch, **T** frames, **F** features of a frame, **D** width, **K** signs.
+Source: anchors.md, hoyso48's solution (MIT); ECA: Wang et al., arXiv 1910.03151.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from src.landmarks import Layout
+from src.models.blocks import LateDropout, MaskedBatchNorm, drop_path, masked_mean
+from src.models.mixing import LayerMix
+
+PER_POINT = 6  # features of a point: x and y, and two motions of them
+GATE_KERNEL = 5  # channels that the gate of a channel looks at
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of one network.
+
+    Args:
+        dim: D.
+        groups: of `convs` convolution blocks and a transformer block each.
+        convs: convolution blocks in a group.
+        kernel: frames that a convolution looks at, its own and those before it.
+        heads: of a transformer block.
+        expand: width inside of a block, in D.
+        drop: probability of leaving a clip's block out, and dropout of the attention weights.
+        late_drop: dropout before the classifier.
+        late_from: share of the training after which it begins.
+    """
+
+    dim: int = 192
+    groups: int = 2
+    convs: int = 3
+    kernel: int = 17
+    heads: int = 4
+    expand: int = 2
+    drop: float = 0.2
+    late_drop: float = 0.8
+    late_from: float = 15 / 300
+
+
+def batch_norm(width: int) -> MaskedBatchNorm:
+    """Batch norm with the published constants: Keras' epsilon, and a momentum of 0.95 there."""
+    return MaskedBatchNorm(width, eps=1e-3, momentum=1 - 0.95)
+
+
+class CausalConv(nn.Conv1d):
+    """out[t] = sum over n of weight[n] x[t - N + 1 + n], each channel by itself; zeros before 0.
+
+    Args:
+        width: D.
+        kernel: N frames.
+    """
+
+    def __init__(self, width: int, kernel: int):
+        super().__init__(width, width, kernel, groups=width, bias=False)
+
+    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        """Convolve."""
+        channels_first = F.pad(x, (0, 0, self.kernel_size[0] - 1, 0)).transpose(1, 2)
+        if torch.compiler.is_exporting():  # to the operation that TFLite has
+            return F.conv1d(channels_first, self.weight, groups=self.groups).transpose(1, 2)
+        # An image of height 1 with channels last: the clip as it lies in memory, which a processor
+        # convolves without a copy.
+        image = channels_first[:, :, None]  # (B, D, 1, T)
+        out = F.conv2d(image, self.weight[:, :, None], groups=self.groups)
+        return out[:, :, 0].transpose(1, 2)
+
+
+class ChannelGate(nn.Module):
+    """ECA: a factor for each channel of a clip, from the means over time of its neighbours."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(1, 1, GATE_KERNEL, padding=GATE_KERNEL // 2, bias=False)
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
+    ) -> Float[Tensor, "B T D"]:
+        """Scale every channel."""
+        mean = masked_mean(x, mask)[:, None]  # (B, 1, D)
+        return x * self.conv(mean).sigmoid()
+
+
+class ConvBlock(nn.Module):
+    """x + drop path(project(gate(norm(conv(swish(expand(x)))))))."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        inner = config.expand * config.dim
+        self.expand = nn.Linear(config.dim, inner)
+        self.conv = CausalConv(inner, config.kernel)
+        self.norm = batch_norm(inner)
+        self.gate = ChannelGate()
+        self.project = nn.Linear(inner, config.dim)
+        self.drop = config.drop
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
+    ) -> Float[Tensor, "B T D"]:
+        """Look back in time, channel by channel."""
+        y = self.norm(self.conv(F.silu(self.expand(x))), mask)
+        y = self.project(self.gate(y, mask))
+        return x + drop_path(y, self.drop, self.training)
+
+
+class Attention(nn.Module):
+    """Multi-head attention over the frames; keys outside the mask are never attended to."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.heads, self.dropout = config.heads, config.drop
+        self.qkv = nn.Linear(config.dim, 3 * config.dim, bias=False)
+        self.project = nn.Linear(config.dim, config.dim, bias=False)
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
+    ) -> Float[Tensor, "B T D"]:
+        """Attend."""
+        by_head = self.qkv(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, H, T, 3d)
+        q, k, v = by_head.chunk(3, dim=-1)
+        out = F.scaled_dot_product_attention(
+            q, k, v,
+            attn_mask=None if mask is None else mask[:, None, None],
+            dropout_p=self.dropout if self.training else 0.0,
+            scale=x.shape[-1] ** -0.5,
+        )  # fmt: skip
+        return self.project(out.transpose(1, 2).flatten(-2))
+
+
+class TransformerBlock(nn.Module):
+    """x + drop path(attention(norm(x))), then x + drop path(dense(swish(dense(norm(x)))))."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        inner = config.expand * config.dim
+        self.attention_norm = batch_norm(config.dim)
+        self.attention = Attention(config)
+        self.dense_norm = batch_norm(config.dim)
+        self.expand = nn.Linear(config.dim, inner, bias=False)
+        self.project = nn.Linear(inner, config.dim, bias=False)
+        self.drop = config.drop
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
+    ) -> Float[Tensor, "B T D"]:
+        """Look at every frame."""
+        y = self.attention(self.attention_norm(x, mask), mask)
+        x = x + drop_path(y, self.drop, self.training)
+        y = self.project(F.silu(self.expand(self.dense_norm(x, mask))))
+        return x + drop_path(y, self.drop, self.training)
+
+
+class ConvTransformer(nn.Module):
+    """The whole network: stem, groups of blocks, mean over frames, two dense layers.
+
+    Args:
+        config: sizes.
+        layout: the points whose features it reads.
+        classes: K.
+    """
+
+    def __init__(self, config: Config, layout: Layout, classes: int):
+        super().__init__()
+        dim = config.dim
+        self.stem = nn.Linear(PER_POINT * len(layout), dim, bias=False)
+        self.stem_norm = batch_norm(dim)
+        group = (*[ConvBlock] * config.convs, TransformerBlock)
+        self.layers = nn.ModuleList(block(config) for block in group * config.groups)
+        self.classifier = nn.Sequential(
+            nn.Linear(dim, config.expand * dim),
+            LateDropout(config.late_drop, config.late_from),
+            nn.Linear(config.expand * dim, classes),
+        )
+        initialise(self)
+
+    def forward(
+        self,
+        features: Float[Tensor, "B T F"],
+        mask: Bool[Tensor, "B T"] | None = None,
+        mix: LayerMix | None = None,
+    ) -> dict[str, Tensor]:
+        """Classify clips.
+
+        Args:
+            features: of every frame.
+            mask: real frames; None = all.
+            mix: manifold mixup to apply before one of the layers.
+
+        Returns:
+            logits (B, K); pooled (B, D), the mean over frames.
+        """
+        if mask is not None:
+            features = torch.where(mask[..., None], features, 0.0)
+        x = self.stem_norm(self.stem(features), mask)
+        for number, layer in enumerate(self.layers):
+            if mix is not None:
+                x, mask = mix(x, mask, number)
+            x = layer(x, mask)
+        pooled = masked_mean(x, mask)
+        return {"logits": self.classifier(pooled), "pooled": pooled}
+
+
+def initialise(model: nn.Module) -> None:
+    """Set every weight as Keras does: kernels by Glorot's uniform law, biases 0, norms 1 and 0.
+
+    torch's own bound for the depthwise kernels is eight times as wide, and in front of a batch norm
+    that is a learning rate 64 times as small.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv1d):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

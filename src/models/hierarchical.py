@@ -1,0 +1,360 @@
+"""Slovo: parts embedded apart, joined across parts, local blocks, convolution, global blocks.
+
+Unusual here:
+- Points are normalised inside of the network, with statistics of the training clips (parts.py):
+  `learn_statistics` takes them before training.
+- Local blocks see a band around the diagonal. Every frame may look at itself, also a padded one:
+  a row of attention that is masked whole would be NaN.
+
+Letters: **B** batch, **T** frames, **L** points, **D** width, **H** heads, **K** signs.
+Source: recognition.md 4.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from src.landmarks import Layout
+from src.models.blocks import RmsNorm, drop_path, masked_mean
+from src.models.mixing import LayerMix
+from src.models.parts import EPS, CrossAttention, PatchEmbedding, PointNorm, by_head
+from src.models.pooling import MultiScalePooling
+from src.models.rotary import Rotary
+
+PARTS = ("lips", "left_hand", "right_hand", "pose")  # a layout's other parts are not read
+KERNELS = (3, 5, 7)  # frames of the parallel convolutions
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of one network.
+
+    Args:
+        max_len: frames of the longest clip.
+        dim: D.
+        heads: H.
+        local_layers: blocks before the convolution.
+        global_layers: blocks after it.
+        dropout: everywhere.
+        patch: points of a patch.
+        patch_heads: heads of the attention among the patches of a frame.
+        positions: rows of the temporal embedding.
+        scales: numbers of pieces that a clip is pooled in.
+        widths: of the classifier's layers.
+        local_window: frames that a local block looks to either side; None = all (code).
+        averaged_bins: True = code, see `MultiScalePooling`.
+        random_query: True = code, see `AttentionPooling`.
+        sparse_stride: in a global block a frame looks at its neighbours up to this distance, and at
+            the frames at multiples of it (Child et al., arXiv 1904.10509); None = at all.
+        stochastic_depth: probability, in the last block, of leaving out a residual branch for a
+            clip; rises linearly from 0 (Huang et al., arXiv 1603.09382).
+        layer_drop: probability of leaving out a block for a batch (Fan et al., arXiv 1909.11556).
+    """
+
+    max_len: int
+    dim: int = 512
+    heads: int = 8
+    local_layers: int = 4
+    global_layers: int = 4
+    dropout: float = 0.1
+    patch: int = 4
+    patch_heads: int = 4
+    positions: int = 1000
+    scales: tuple[int, ...] = (1, 2, 4, 8)
+    widths: tuple[int, ...] = (256, 128)
+    local_window: int | None = 8
+    averaged_bins: bool = False
+    random_query: bool = False
+    sparse_stride: int | None = None
+    stochastic_depth: float = 0.0
+    layer_drop: float = 0.0
+
+
+def _norm(dim: int) -> RmsNorm:
+    return RmsNorm(dim, eps=EPS)
+
+
+# --- frames of a clip ---------------------------------------------------------------------------
+
+
+class PartsEncoder(nn.Module):
+    """One vector per frame: the parts, what hands say to each other, what lips and pose do.
+
+    Args:
+        config: sizes.
+        layout: has the parts of `PARTS`.
+    """
+
+    def __init__(self, config: Config, layout: Layout):
+        super().__init__()
+        self.rows = {part: layout.rows(part) for part in PARTS}
+        self.normalise = PointNorm(len(layout))
+        self.embeddings = nn.ModuleDict(
+            {
+                part: PatchEmbedding(
+                    len(rows), config.dim, config.patch, config.patch_heads, config.dropout
+                )
+                for part, rows in self.rows.items()
+            }
+        )
+        self.hands, self.body = (
+            CrossAttention(config.dim, config.heads, config.dropout) for _ in range(2)
+        )
+        self.share = nn.Parameter(torch.zeros(len(PARTS)))
+        self.join = nn.Linear(len(PARTS) * config.dim, config.dim)
+        self.positions = nn.Embedding(config.positions, config.dim)
+
+    def forward(
+        self, xy: Float[Tensor, "B T L 2"], mask: Bool[Tensor, "B T"] | None
+    ) -> tuple[Float[Tensor, "B T D"], list[Float[Tensor, "B T D"]]]:
+        """Encode.
+
+        Returns:
+            The frames; and the parts they were made of, in the order of `PARTS`.
+        """
+        xy = self.normalise(xy)
+        lips, left, right, pose = (
+            self.embeddings[part](xy[:, :, rows[0] : rows[-1] + 1])
+            for part, rows in self.rows.items()
+        )
+        left, right = self.hands(left, right, mask), self.hands(right, left, mask)
+        lips, pose = self.body(lips, pose, mask), self.body(pose, lips, mask)
+        parts = [lips, left, right, pose]
+        shares = self.share.softmax(0)
+        x = self.join(torch.cat(parts, -1)) + sum(
+            share * part for share, part in zip(shares, parts, strict=True)
+        )
+        return x + self.positions.weight[: x.shape[1]], parts
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Which frames look at which, (B or 1, 1, T, T), True = looks; None = all at all."""
+
+    local: Bool[Tensor, "_ 1 T T"] | None
+    everywhere: Bool[Tensor, "_ 1 T T"] | None
+
+    @classmethod
+    def of(cls, config: Config, x: Float[Tensor, "B T D"], mask: Tensor | None) -> Spans:
+        """The spans of a batch of clips."""
+        t = torch.arange(x.shape[1], device=x.device)
+        offset = t - t[:, None]
+        band = strided = None
+        if config.local_window is not None:
+            band = offset.abs() <= config.local_window
+        if config.sparse_stride is not None:
+            stride = config.sparse_stride
+            strided = (offset.abs() <= stride) | (offset % stride == 0)
+        return cls(_looks(band, mask, offset), _looks(strided, mask, offset))
+
+
+def _looks(pattern: Tensor | None, mask: Tensor | None, offset: Tensor) -> Tensor | None:
+    if mask is None:
+        return None if pattern is None else pattern[None, None]
+    keys = mask[:, None, None] | (offset == 0)  # (B, 1, T, T)
+    return keys if pattern is None else keys & pattern
+
+
+class SwiGlu(nn.Module):
+    """silu(a) b, where a and b are linear in x; then linear again."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.gated = nn.Linear(dim, 2 * dim, bias=False)
+        self.out = nn.Linear(dim, dim, bias=False)
+
+    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        """Transform."""
+        a, b = self.gated(x).chunk(2, dim=-1)
+        return self.out(F.silu(a) * b)
+
+
+class Block(nn.Module):
+    """Attention and SwiGLU, each before a norm, behind it a learned weight of the branch.
+
+    Args:
+        config: sizes.
+        local: look at a band of frames only.
+        branch_drop: probability of leaving out a branch for a clip.
+    """
+
+    def __init__(self, config: Config, local: bool, branch_drop: float):
+        super().__init__()
+        self.config, self.local, self.branch_drop = config, local, branch_drop
+        dim = config.dim
+        self.attention_norm, self.mlp_norm = _norm(dim), _norm(dim)
+        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.out = nn.Linear(dim, dim, bias=False)
+        self.rotary = Rotary(dim // config.heads, config.max_len)
+        self.mlp = SwiGlu(dim)
+        self.attention_weight = nn.Parameter(torch.ones(()))
+        self.mlp_weight = nn.Parameter(torch.ones(()))
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None, spans: Spans
+    ) -> Float[Tensor, "B T D"]:
+        """Transform; in training a whole block is left out now and then."""
+        attended = self._attend(self.attention_norm(x), spans)
+        y = x + self.attention_weight * self._dropped(attended)
+        y = y + self.mlp_weight * self._dropped(self.mlp(self.mlp_norm(y)))
+        if self.training and self.config.layer_drop:
+            dropped = torch.rand((), device=x.device) < self.config.layer_drop
+            y = torch.where(dropped, x, y)
+        return y
+
+    def _attend(self, x: Tensor, spans: Spans) -> Tensor:
+        q, k, v = (by_head(y, self.config.heads) for y in self.qkv(x).chunk(3, dim=-1))
+        looks = spans.local if self.local else spans.everywhere
+        attended = F.scaled_dot_product_attention(self.rotary(q), self.rotary(k), v, looks)
+        return self.out(attended.transpose(1, 2).flatten(-2))
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        x = F.dropout(x, self.config.dropout, self.training)
+        return drop_path(x, self.branch_drop, self.training)
+
+
+class TemporalConvolution(nn.Module):
+    """RMSNorm(x + convolutions over 3, 5 and 7 frames side by side)."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        dim, n = config.dim, len(KERNELS)
+        channels = [(dim + k) // n for k in range(n)]  # 170, 171, 171 of 512
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(dim, width, kernel, padding=kernel // 2)
+            for width, kernel in zip(channels, KERNELS, strict=True)
+        )
+        self.norm = _norm(dim)
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None, spans: Spans
+    ) -> Float[Tensor, "B T D"]:
+        """Convolve; frames outside the mask count as zero."""
+        seen = x if mask is None else x * mask[..., None]
+        channels = seen.transpose(1, 2)
+        convolved = torch.cat([convolve(channels) for convolve in self.convolutions], 1)
+        return self.norm(x + convolved.transpose(1, 2))
+
+
+# --- clips --------------------------------------------------------------------------------------
+
+
+class Classifier(nn.Module):
+    """Norm, pooling, layers of falling width; a further classifier looks at each of them.
+
+    Args:
+        config: sizes.
+        classes: K.
+    """
+
+    def __init__(self, config: Config, classes: int):
+        super().__init__()
+        self.norm = _norm(config.dim)
+        self.pooling = MultiScalePooling(
+            config.dim,
+            config.heads,
+            config.scales,
+            config.dropout,
+            config.averaged_bins,
+            config.random_query,
+        )
+        widths = (config.dim, *config.widths)
+        self.stages = nn.ModuleList(
+            nn.Sequential(nn.Linear(a, b), _norm(b), nn.GELU(), nn.Dropout(config.dropout))
+            for a, b in pairwise(widths)
+        )
+        self.logits = nn.Linear(widths[-1], classes)
+        self.auxiliary = nn.ModuleList(nn.Linear(width, classes) for width in widths)
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
+    ) -> dict[str, Tensor]:
+        """Classify."""
+        features = [self.pooling(self.norm(x), mask)]
+        for stage in self.stages:
+            features.append(stage(features[-1]))
+        auxiliary = [head(y) for head, y in zip(self.auxiliary, features, strict=True)]
+        return {
+            "logits": self.logits(features[-1]),
+            "auxiliary": torch.stack(auxiliary),
+            "pooled": features[0],
+        }
+
+
+class Hierarchical(nn.Module):
+    """The whole network.
+
+    Args:
+        config: sizes.
+        layout: has the parts of `PARTS`.
+        classes: K.
+    """
+
+    def __init__(self, config: Config, layout: Layout, classes: int):
+        super().__init__()
+        self.config = config
+        self.encoder = PartsEncoder(config, layout)
+        depth = config.local_layers + config.global_layers
+        drops = [config.stochastic_depth * k / max(depth - 1, 1) for k in range(depth)]
+        blocks = [Block(config, k < config.local_layers, drop) for k, drop in enumerate(drops)]
+        blocks.insert(config.local_layers, TemporalConvolution(config))
+        self.layers = nn.ModuleList(blocks)
+        self.classifier = Classifier(config, classes)
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Every matrix and vector of features N(0, 0.02), biases 0; convolutions as torch has them.
+
+        Norms are 1, weights of branches 1, shares of parts equal.
+        """
+        for module in self.modules():
+            match module:
+                case nn.Linear() | nn.Embedding():
+                    nn.init.normal_(module.weight, std=0.02)
+                    if isinstance(module, nn.Linear) and module.bias is not None:
+                        nn.init.zeros_(module.bias)
+                case PatchEmbedding():
+                    nn.init.normal_(module.position, std=0.02)
+                    nn.init.normal_(module.missing, std=0.02)
+        if (query := self.classifier.pooling.attention.query) is not None:
+            nn.init.normal_(query, std=0.02)
+
+    def learn_statistics(self, frames: Iterable[Float[Tensor, "_ L 3"]]) -> None:
+        """Take each point's mean and deviation over the frames of the training clips."""
+        self.encoder.normalise.learn(frames)
+
+    def forward(
+        self,
+        xy: Float[Tensor, "B T L 2"],
+        mask: Bool[Tensor, "B T"] | None = None,
+        mix: LayerMix | None = None,
+    ) -> dict[str, Tensor]:
+        """Classify clips.
+
+        Args:
+            xy: landmarks in the units of the training clips, 0 = missing or padded.
+            mask: real frames; None = all.
+            mix: manifold mixup to apply before one of the layers.
+
+        Returns:
+            logits (B, K); auxiliary (3, B, K), logits of the further classifiers from the
+            shallowest to the deepest; pooled (B, D); parts (B, 4, D), the mean over frames of each.
+        """
+        if mask is not None:
+            xy = torch.where(mask[..., None, None], xy, 0.0)
+        x, parts = self.encoder(xy, mask)
+        means = torch.stack([masked_mean(part, mask) for part in parts], 1)
+        spans = Spans.of(self.config, x, mask)
+        for number, layer in enumerate(self.layers):
+            if mix is not None:
+                x, mask = mix(x, mask, number)
+                spans = Spans.of(self.config, x, mask)
+            x = layer(x, mask, spans)
+        return self.classifier(x, mask) | {"parts": means}

@@ -1,0 +1,231 @@
+"""26th place: LLaMA's transformer over the frames of a clip, read at a class token.
+
+Unusual here:
+- A frame is one token: a linear map of its coordinates, batch norm, a learned position. Rotary
+  positions are there as well; the class token is at position 0, frame t at t + 1.
+- Only the class token is classified, so in the last layer it alone asks; the frames answer.
+- A clip longer than `max_len` is read up to there, in training, in tests and in the exported graph.
+- `next_frame_share` turns on what the authors tried and left out: some clips of each batch are also
+  read from past to future, without the class token, to predict the landmarks of a later frame.
+
+Letters: **B** batch, **T** frames, **N** tokens (T + 1), **M** tokens that ask, **L** points, **C**
+coordinates of a point, **D** width, **H** heads, **d** features of a head, **K** signs. Source:
+recognition.md 2.4; Touvron et al., LLaMA, arXiv 2302.13971.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from src.landmarks import Layout
+from src.models.blocks import MaskedBatchNorm
+from src.models.mixing import LayerMix
+from src.models.rotary import Rotary
+
+EPS = 1e-5  # of RMSNorm
+INIT_STD = 0.02  # of positions and class token; what torch initialises is as torch has it
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of one network.
+
+    Args:
+        heads: H.
+        depth: layers.
+        hidden: width inside of the feed-forward part. LLaMA's rule is 4 D times 2 / 3, rounded up
+            to a multiple of 8; the published count of the ensemble's members needs 4 D.
+        max_len: frames of the longest clip that is read to its end.
+        head_dim: d.
+        axes: C, coordinates of a point.
+        dropout: in the layers.
+        classifier_dropout: before the classifier.
+        next_frame_share: share of the clips of each batch that also train to predict frames.
+        next_frame_ahead: how many frames later the predicted one is.
+    """
+
+    heads: int
+    depth: int
+    hidden: int
+    max_len: int = 512
+    head_dim: int = 64
+    axes: int = 2
+    dropout: float = 0.1
+    classifier_dropout: float = 0.5
+    next_frame_share: float = 0.0
+    next_frame_ahead: int = 1
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return self.heads * self.head_dim
+
+
+class Attention(nn.Module):
+    """Multi-head attention with rotary positions; no biases but the output's."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        width = config.width
+        self.heads, self.dropout = config.heads, config.dropout
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.rotary = Rotary(config.head_dim, config.max_len + 1, interleaved=True)
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self, x: Float[Tensor, "B N D"], looks: Bool[Tensor, "B 1 _ N"] | None, asking: int | None
+    ) -> Float[Tensor, "B M D"]:
+        """Attend.
+
+        Args:
+            x: tokens.
+            looks: which token looks at which; None = all at all.
+            asking: how many of the first tokens ask; None = all (M = N).
+        """
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q = q[:, :, :asking]
+        dropout = self.dropout if self.training else 0.0
+        attended = F.scaled_dot_product_attention(self.rotary(q), self.rotary(k), v, looks, dropout)
+        return self.out(attended.transpose(1, 2).flatten(-2))
+
+
+class SwiGlu(nn.Module):
+    """silu(a) b, where a and b are linear in x; then linear again. Shazeer, arXiv 2002.05202."""
+
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.gated = nn.Linear(width, 2 * hidden, bias=False)
+        self.out = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
+        """Transform."""
+        a, b = self.gated(x).chunk(2, dim=-1)
+        return self.out(F.silu(a) * b)
+
+
+class Layer(nn.Module):
+    """h = x + attention(RMSNorm(x));  out = h + SwiGLU(RMSNorm(h))."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        width = config.width
+        self.attention_norm = nn.RMSNorm(width, eps=EPS)
+        self.attention = Attention(config)
+        self.mlp_norm = nn.RMSNorm(width, eps=EPS)
+        self.mlp = SwiGlu(width, config.hidden)
+        self.dropout = config.dropout
+
+    def forward(
+        self,
+        x: Float[Tensor, "B N D"],
+        looks: Bool[Tensor, "B 1 _ N"] | None,
+        asking: int | None = None,
+    ) -> Float[Tensor, "B M D"]:
+        """Transform the first `asking` tokens, or all."""
+        attended = self.attention(self.attention_norm(x), looks, asking)
+        h = x[:, :asking] + F.dropout(attended, self.dropout, self.training)
+        return h + F.dropout(self.mlp(self.mlp_norm(h)), self.dropout, self.training)
+
+
+class Llama(nn.Module):
+    """The whole network.
+
+    Args:
+        config: sizes.
+        layout: the points.
+        classes: K.
+    """
+
+    def __init__(self, config: Config, layout: Layout, classes: int):
+        super().__init__()
+        self.config, width = config, config.width
+        inputs = config.axes * len(layout)
+        self.frames = nn.Linear(inputs, width)
+        self.frame_norm = MaskedBatchNorm(width)
+        self.positions = nn.Parameter(torch.empty(config.max_len, width))
+        self.token = nn.Parameter(torch.empty(width))
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
+        self.norm = nn.RMSNorm(width, eps=EPS)
+        self.token_norm = MaskedBatchNorm(width)
+        self.classifier = nn.Linear(width, classes)
+        if config.next_frame_share:
+            self.next_frame = nn.Sequential(
+                nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width), nn.Linear(width, inputs)
+            )
+        for parameter in (self.positions, self.token):
+            nn.init.normal_(parameter, std=INIT_STD)
+
+    def forward(
+        self,
+        features: Float[Tensor, "B T L C"],
+        mask: Bool[Tensor, "B T"] | None = None,
+        mix: LayerMix | None = None,
+    ) -> dict[str, Tensor]:
+        """Classify clips.
+
+        Args:
+            features: coordinates, 0 = missing.
+            mask: real frames; None = all.
+            mix: manifold mixup to apply before one of the layers.
+
+        Returns:
+            logits (B, K); pooled (B, D), the class token; in training with `next_frame_share` also
+            what `_next_frames` returns.
+        """
+        if mask is not None:
+            features = torch.where(mask[..., None, None], features, 0.0)
+        embedded = self.frame_norm(self.frames(features.flatten(-2)), mask)
+        n_frames = torch.sym_min(features.shape[1], self.config.max_len)
+        embedded = embedded[:, :n_frames] + self.positions[:n_frames]
+        mask = None if mask is None else mask[:, :n_frames]
+        pooled = self._read(embedded, mask, mix)
+        normed = self.token_norm(pooled)
+        dropped = F.dropout(normed, self.config.classifier_dropout, self.training)
+        out = {"logits": self.classifier(dropped), "pooled": pooled}
+        if self.training and self.config.next_frame_share:
+            out |= self._next_frames(embedded, features[:, :n_frames], mask)
+        return out
+
+    def _read(
+        self, x: Float[Tensor, "B T D"], mask: Tensor | None, mix: LayerMix | None
+    ) -> Float[Tensor, "B D"]:
+        """The class token after all layers."""
+        x = torch.cat([self.token.to(x.dtype).expand(len(x), 1, -1), x], 1)
+        mask = None if mask is None else F.pad(mask, (1, 0), value=True)
+        for number, layer in enumerate(self.layers):
+            if mix is not None:
+                x, mask = mix(x, mask, number)
+            looks = None if mask is None else mask[:, None, None]
+            last = number == len(self.layers) - 1
+            x = layer(x, looks, asking=1 if last else None)
+        return self.norm(x[:, 0])
+
+    def _next_frames(
+        self, embedded: Tensor, features: Tensor, mask: Tensor | None
+    ) -> dict[str, Tensor]:
+        """What the first clips' frames say of frames to come.
+
+        Returns:
+            next_frame (S, T', L, C), the predicted coordinates; next_frame_true, what they are;
+            next_frame_mask (S, T', L), True where both frames are real and the point is known.
+        """
+        config, n_frames = self.config, embedded.shape[1]
+        if mask is None:
+            mask = torch.ones_like(embedded[..., 0], dtype=torch.bool)
+        some = max(1, round(config.next_frame_share * len(embedded)))
+        t = torch.arange(n_frames, device=embedded.device)
+        # A padded frame may look at itself: a row that is masked whole would be NaN.
+        looks = (t <= t[:, None]) & (mask[:some, None, None] | (t == t[:, None]))
+        x = embedded[:some]
+        for layer in self.layers:
+            x = layer(x, looks)
+        now, later = slice(0, -config.next_frame_ahead), slice(config.next_frame_ahead, None)
+        true, real = features[:some, later], mask[:some, now] & mask[:some, later]
+        predicted = self.next_frame(self.norm(x[:, now])).view_as(true)
+        known = real[..., None] & (true != 0).any(-1)
+        return {"next_frame": predicted, "next_frame_true": true, "next_frame_mask": known}

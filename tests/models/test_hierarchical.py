@@ -1,0 +1,355 @@
+"""Slovo's network: published counts, padding, masks, blocks written out, options, export."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from src import models
+from src.landmarks import LIPS_40, RIGHT_FOREARM, Layout
+from src.models.blocks import LearnsStatistics
+from src.models.hierarchical import Block, Config, Hierarchical, Spans, TemporalConvolution
+from src.models.mixing import LayerMix
+from src.recipes.hierarchical import LAYOUT
+
+K, MAX_LEN = 7, 24
+CODE = {"local_window": None, "averaged_bins": True, "random_query": True}
+SMALL = Config(
+    MAX_LEN, dim=24, heads=2, local_layers=2, global_layers=1, dropout=0.0, patch_heads=2,
+    positions=30, widths=(16, 12), local_window=3,
+)  # fmt: skip
+LENGTHS = (24, 1, 9, 17)
+
+
+@pytest.fixture
+def net() -> Hierarchical:
+    torch.manual_seed(0)
+    net = Hierarchical(SMALL, LAYOUT, K).eval()
+    for parameter in net.parameters():  # larger than at the start, so that everything matters
+        if parameter.dim():
+            nn.init.normal_(parameter, std=0.2)
+    return net
+
+
+@pytest.fixture
+def xy() -> Tensor:
+    """Four clips with missing parts, NaN already 0, for the fresh statistics 0 and 1."""
+    xy = torch.randn(
+        len(LENGTHS), MAX_LEN, len(LAYOUT), 2, generator=torch.Generator().manual_seed(1)
+    )
+    xy[2, :, : len(LIPS_40)] = 0
+    xy[3, 5:8] = 0
+    return xy
+
+
+@pytest.fixture
+def mask() -> Tensor:
+    return torch.arange(MAX_LEN) < torch.tensor(LENGTHS)[:, None]
+
+
+# --- sizes --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("classes", "millions"), [(500, 29.82), (1000, 30.33)])
+def test_the_codes_form_has_the_published_number_of_parameters(classes, millions):
+    """recognition.md 4.3."""
+    with torch.device("meta"):
+        net = Hierarchical(Config(128, **CODE), LAYOUT, classes)
+    assert round(sum(p.numel() for p in net.parameters()) / 1e6, 2) == millions
+
+
+def test_the_number_of_signs_changes_the_classifiers_alone():
+    with torch.device("meta"):
+        few, many = (
+            {k: v.shape for k, v in Hierarchical(Config(128), LAYOUT, n).state_dict().items()}
+            for n in (250, 1000)
+        )
+    changed = {name.rsplit(".", 1)[0] for name in few if few[name] != many[name]}
+    assert changed == {
+        "classifier.logits", *(f"classifier.auxiliary.{stage}" for stage in range(3)),
+    }  # fmt: skip
+
+
+def test_a_scale_costs_what_its_pieces_do():
+    """The document's vector per piece: (1 + 2 + 4 + 8) D^2 + 4 D more, and a query."""
+    with torch.device("meta"):
+        document, code = (
+            sum(p.numel() for p in Hierarchical(Config(128, **form), LAYOUT, 500).parameters())
+            for form in ({}, CODE)
+        )
+    assert document - code == 15 * 512**2 + 4 * 512 + 512
+
+
+def test_build_knows_the_config():
+    assert isinstance(models.build(SMALL, LAYOUT, K), Hierarchical)
+
+
+# --- what must not matter -----------------------------------------------------------------------
+
+
+def test_no_mask_is_a_mask_of_real_frames(net, xy, mask):
+    for k, length in enumerate(LENGTHS):
+        alone = net(xy[k : k + 1, :length])["logits"]
+        masked = net(xy, mask)["logits"][k : k + 1]
+        torch.testing.assert_close(masked, alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("fill", [0.0, 1e3, float("inf")])
+def test_padding_changes_no_logit(net, xy, mask, fill):
+    expected = net(xy[:, :20], mask[:, :20])
+    padded = torch.where(mask[..., None, None], xy, fill)
+    out = net(padded, mask)
+    rows = torch.tensor(LENGTHS) <= 20
+    for name in ("logits", "pooled", "parts"):
+        # The same sums, over more zeros.
+        torch.testing.assert_close(out[name][rows], expected[name][rows], rtol=1e-4, atol=1e-5)
+
+
+def test_points_that_are_not_read_do_not_matter(net, xy, mask):
+    other = xy.clone()
+    rows = [LAYOUT.row(point) for point in RIGHT_FOREARM]
+    other[:, :, rows] = torch.randn_like(other[:, :, rows])
+    assert torch.equal(net(other, mask)["logits"], net(xy, mask)["logits"])
+
+
+def test_every_other_point_matters(net, xy):
+    x = xy[:1].clone().requires_grad_()
+    net(x)["logits"].square().sum().backward()
+    per_point = x.grad.abs().sum((0, 1, 3))
+    unread = {LAYOUT.row(point) for point in RIGHT_FOREARM}
+    assert {k for k, g in enumerate(per_point.tolist()) if g == 0} == unread
+
+
+def test_hidden_frames_get_no_gradient_and_leave_no_nan(net, xy):
+    mask = torch.ones(len(LENGTHS), MAX_LEN, dtype=torch.bool)
+    mask[:, 4:16] = False  # more in a row than a local block can see
+    x = xy.clone().requires_grad_()
+    net(x, mask)["logits"].square().sum().backward()
+    assert x.grad.isfinite().all()
+    assert (x.grad[:, 4:16] == 0).all() and (x.grad[:, :4] != 0).any()
+
+
+def test_layouts_are_read_by_the_names_of_their_parts(net, xy):
+    order = ("other_forearm", "pose", "right_hand", "lips", "left_hand")
+    shuffled = Layout({part: LAYOUT.parts[part] for part in order})
+    other = Hierarchical(SMALL, shuffled, K).eval()
+    other.load_state_dict(net.state_dict())
+    rows = list(LAYOUT.rows(*order))
+    expected = net(xy)["logits"]
+    torch.testing.assert_close(other(xy[:, :, rows])["logits"], expected, rtol=1e-4, atol=1e-5)
+
+
+# --- layers -------------------------------------------------------------------------------------
+
+
+def band(n: int, reach: int) -> Tensor:
+    t = torch.arange(n)
+    return (t - t[:, None]).abs() <= reach
+
+
+def by_hand(block: Block, x: Tensor, looks: Tensor) -> Tensor:
+    """x + a Attn(norm x), then + b SwiGLU(norm .): recognition.md 4.3.3, clip by clip."""
+
+    def norm(weight: Tensor, y: Tensor) -> Tensor:
+        return y / (y.square().mean(-1, keepdim=True).sqrt() + 1e-6) * weight
+
+    out = []
+    for clip in x:
+        q, k, v = F.linear(norm(block.attention_norm.weight, clip), block.qkv.weight).chunk(3, -1)
+        heads = []
+        for head in zip(*(y.chunk(SMALL.heads, -1) for y in (q, k, v)), strict=True):
+            query, key = block.rotary(head[0]), block.rotary(head[1])
+            scores = query @ key.T / head[0].shape[-1] ** 0.5
+            heads.append(scores.masked_fill(~looks, -torch.inf).softmax(-1) @ head[2])
+        y = clip + block.attention_weight * F.linear(torch.cat(heads, -1), block.out.weight)
+        a, b = F.linear(norm(block.mlp_norm.weight, y), block.mlp.gated.weight).chunk(2, -1)
+        out.append(y + block.mlp_weight * F.linear(a * a.sigmoid() * b, block.mlp.out.weight))
+    return torch.stack(out)
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_a_block_is_what_the_document_writes(net, local):
+    torch.manual_seed(2)
+    block, x = net.layers[0 if local else -1], torch.randn(2, MAX_LEN, SMALL.dim)
+    nn.init.constant_(block.attention_weight, 0.7)
+    nn.init.constant_(block.mlp_weight, 1.3)
+    assert block.local == local
+    looks = band(MAX_LEN, 3 if local else MAX_LEN)
+    out = block(x, None, Spans.of(SMALL, x, None))
+    torch.testing.assert_close(out, by_hand(block, x, looks), rtol=1e-4, atol=1e-4)
+
+
+def test_local_blocks_see_three_frames_to_either_side_and_global_ones_all(net):
+    x = torch.randn(1, MAX_LEN, SMALL.dim, requires_grad=True)
+    for block, expected in ((net.layers[0], band(MAX_LEN, 3)), (net.layers[-1], None)):
+        out = block(x, None, Spans.of(SMALL, x, None))
+        for t in range(MAX_LEN):
+            (gradient,) = torch.autograd.grad(out[0, t].sum(), x, retain_graph=True)
+            reached = gradient[0].abs().sum(-1) > 0
+            assert reached.all() if expected is None else torch.equal(reached, expected[t])
+
+
+def test_sparse_attention_sees_neighbours_and_every_stride_th_frame():
+    config = replace(SMALL, sparse_stride=4)
+    spans = Spans.of(config, torch.zeros(1, MAX_LEN, 1), None)
+    offset = torch.arange(MAX_LEN) - torch.arange(MAX_LEN)[:, None]
+    expected = (offset.abs() <= 4) | (offset % 4 == 0)
+    assert torch.equal(spans.everywhere[0, 0], expected) and not expected.all()
+    assert torch.equal(spans.local[0, 0], band(MAX_LEN, 3))
+
+
+def test_spans_join_pattern_and_mask_but_everyone_sees_himself(mask):
+    x = torch.zeros(len(LENGTHS), MAX_LEN, 1)
+    spans = Spans.of(SMALL, x, mask)
+    eye = torch.eye(MAX_LEN, dtype=torch.bool)
+    for k in range(len(LENGTHS)):
+        keys = mask[k].expand(MAX_LEN, -1) | eye
+        assert torch.equal(spans.everywhere[k, 0], keys)
+        assert torch.equal(spans.local[k, 0], keys & band(MAX_LEN, 3))
+    assert Spans.of(replace(SMALL, local_window=None), x, None) == Spans(None, None)
+
+
+def test_the_convolution_is_three_side_by_side(net, mask):
+    layer = net.layers[SMALL.local_layers]
+    assert isinstance(layer, TemporalConvolution)
+    x = torch.randn(len(LENGTHS), MAX_LEN, SMALL.dim)
+    out = layer(x, mask, Spans(None, None))
+    for k, length in enumerate(LENGTHS):
+        clip = x[k, :length].T[None]
+        channels = [F.conv1d(clip, c.weight, c.bias, padding="same") for c in layer.convolutions]
+        y = x[k, :length] + torch.cat(channels, 1)[0].T
+        expected = y / (y.square().mean(-1, keepdim=True).sqrt() + 1e-6) * layer.norm.weight
+        torch.testing.assert_close(out[k, :length], expected, rtol=1e-4, atol=1e-5)
+    assert [c.kernel_size for c in layer.convolutions] == [(3,), (5,), (7,)]
+
+
+def test_published_channels_of_the_convolution():
+    """recognition.md 4.3.3: 170 + 171 + 171."""
+    with torch.device("meta"):
+        layer = TemporalConvolution(Config(128))
+    assert [c.out_channels for c in layer.convolutions] == [170, 171, 171]
+
+
+# --- outputs ------------------------------------------------------------------------------------
+
+
+def test_further_classifiers_look_at_the_shallowest_first(net, xy):
+    out = net(xy)
+    features = out["pooled"]
+    head = net.classifier
+    for number, stage in enumerate([*head.stages, None]):
+        torch.testing.assert_close(out["auxiliary"][number], head.auxiliary[number](features))
+        features = stage(features) if stage else features
+    torch.testing.assert_close(out["logits"], head.logits(features))
+
+
+def test_parts_are_the_encoders_over_real_frames(net, xy, mask):
+    hidden = torch.where(mask[..., None, None], xy, 0.0)
+    _, parts = net.encoder(hidden, mask)
+    out = net(xy, mask)["parts"]
+    for k, length in enumerate(LENGTHS):
+        for number, part in enumerate(parts):
+            torch.testing.assert_close(
+                out[k, number], part[k, :length].mean(0), rtol=1e-4, atol=1e-5
+            )
+
+
+# --- options ------------------------------------------------------------------------------------
+
+
+def test_in_training_nothing_is_random_when_all_is_off(net, xy, mask):
+    expected = net(xy, mask)["logits"]
+    assert torch.equal(net.train()(xy, mask)["logits"], expected)
+
+
+def test_stochastic_depth_rises_from_block_to_block(xy):
+    net = Hierarchical(replace(SMALL, stochastic_depth=0.4), LAYOUT, K)
+    drops = [layer.branch_drop for layer in net.layers if isinstance(layer, Block)]
+    assert drops == pytest.approx([0.0, 0.2, 0.4])
+    block, x = net.layers[-1].train(), torch.randn(400, 2, SMALL.dim)
+    spans = Spans(None, None)
+    torch.manual_seed(0)
+    alone = block.eval()(x, None, spans)
+    out = block.train()(x, None, spans)
+    untouched = (out == x).all(-1).all(-1)
+    # Both branches are left out with probability 0.16: 64 of 400, deviation 7.3; four of them.
+    assert abs(untouched.sum().item() - 64) < 30
+    assert not torch.allclose(out, alone)
+
+
+def test_layer_drop_leaves_out_a_block_for_the_whole_batch(net, xy):
+    block = net.layers[0]
+    block.config = replace(SMALL, layer_drop=0.3)
+    x, spans = torch.randn(3, MAX_LEN, SMALL.dim), Spans(None, None)
+    whole = block.eval()(x, None, spans)
+    block.train()
+    torch.manual_seed(0)
+    dropped = 0
+    for _ in range(500):
+        out = block(x, None, spans)
+        is_dropped = torch.equal(out, x)
+        assert is_dropped or torch.equal(out, whole)
+        dropped += is_dropped
+    # Binomial of 500 and 0.3: 150, deviation 10; four of them.
+    assert abs(dropped - 150) < 41
+
+
+def test_mixing_happens_before_the_layer_it_names(net, xy, mask):
+    """A clip that keeps nothing of itself is its partner; one that keeps all is itself."""
+    swap, same = torch.tensor([3, 2, 1, 0]), torch.ones_like(mask)
+    nothing, everything = torch.zeros(len(LENGTHS)), torch.ones(len(LENGTHS))
+    for layer in range(len(net.layers)):
+        mixed = net(xy, same, LayerMix(swap, nothing, torch.tensor(layer)))["logits"]
+        torch.testing.assert_close(mixed, net(xy[swap], same)["logits"], rtol=1e-4, atol=1e-5)
+    kept = net(xy, same, LayerMix(swap, everything, torch.tensor(0)))["logits"]
+    torch.testing.assert_close(kept, net(xy, same)["logits"], rtol=1e-4, atol=1e-5)
+    # From that layer on a clip is as long as the longer of the two.
+    joined = net(xy, mask, LayerMix(swap, everything, torch.tensor(1)))["logits"]
+    longest = torch.tensor(LENGTHS) >= torch.tensor(LENGTHS)[swap]
+    expected = net(xy, mask)["logits"]
+    torch.testing.assert_close(joined[longest], expected[longest], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(joined[~longest], expected[~longest], rtol=1e-2)
+
+
+def test_statistics_of_the_training_clips_are_in_the_checkpoint(net):
+    assert isinstance(net, LearnsStatistics)
+    frames = torch.randn(50, len(LAYOUT), 3) * 3 + 1
+    net.learn_statistics([frames])
+    other = Hierarchical(SMALL, LAYOUT, K).eval()
+    other.load_state_dict(net.state_dict())
+    xy = frames[None, :MAX_LEN, :, :2]
+    torch.testing.assert_close(other(xy)["logits"], net(xy)["logits"])
+    mean = frames[..., :2].mean(0)
+    torch.testing.assert_close(other.encoder.normalise.mean, mean)
+
+
+# --- export -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"local_window": None, "sparse_stride": 4}])
+def test_it_exports_at_every_length(options, xy):
+    torch.manual_seed(0)
+    net = Hierarchical(replace(SMALL, local_layers=1, **options), LAYOUT, K).eval()
+
+    class Core(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = net
+
+        def forward(self, xy):
+            return self.net(xy)["logits"]
+
+    exported = torch.export.export(
+        Core(),
+        (xy[:1, :7],),
+        dynamic_shapes=({1: torch.export.Dim.DYNAMIC},),
+        strict=False,
+        prefer_deferred_runtime_asserts_over_guards=True,
+    ).module()
+    for n_frames in (1, 2, 7, 8, 13, MAX_LEN):
+        clip = xy[2:3, :n_frames]
+        torch.testing.assert_close(exported(clip), net(clip)["logits"], rtol=1e-4, atol=1e-5)

@@ -1,0 +1,175 @@
+"""Parts of a frame: statistics against numpy, patch attention and cross attention written out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from src.models.parts import LIMIT, CrossAttention, PatchEmbedding, PointNorm
+
+B, T, D, H = 3, 5, 16, 2
+# Two orders of float32 sums over some hundred numbers near 1.
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+def randomised(module: nn.Module) -> nn.Module:
+    """Weights of order 0.3, so that the softmax is far from flat."""
+    generator = torch.Generator().manual_seed(0)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.3, generator=generator)
+    return module.eval()
+
+
+def points(n: int, seed: int = 1) -> Tensor:
+    """(B, T, n, 2) normalised points; in two frames the part is missing, in others some points."""
+    xy = torch.randn(B, T, n, 2, generator=torch.Generator().manual_seed(seed))
+    xy[0, 1] = xy[2, 4] = 0
+    xy[1, :, :3] = 0
+    return xy
+
+
+# --- PointNorm ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def frames() -> list[Tensor]:
+    """Clips of raw frames, in which points are missing; the last point is never seen."""
+    rng = np.random.default_rng(0)
+    clips = []
+    for n_frames in (1, 7, 40):
+        clip = (
+            rng.normal((0.4, 0.6, -1.0), (0.1, 0.3, 2.0), (n_frames, 6, 3)) + np.arange(6)[:, None]
+        )
+        clip[rng.random(clip.shape[:2]) < 0.3] = np.nan
+        clip[:, 5] = np.nan
+        clips.append(torch.from_numpy(clip).float())
+    return clips
+
+
+def test_statistics_are_numpys_of_all_frames_together(frames):
+    norm = PointNorm(6)
+    norm.learn(frames)
+    together = torch.cat(frames)[:, :5, :2].double().numpy()
+    np.testing.assert_allclose(norm.mean[:5], np.nanmean(together, 0), rtol=1e-6)
+    np.testing.assert_allclose(norm.std[:5], np.nanstd(together, 0), rtol=1e-6)
+    assert norm.mean[5].tolist() == [0, 0] and norm.std[5].tolist() == [1, 1]
+    # In one piece or in many, it is the same.
+    whole = PointNorm(6)
+    whole.learn([torch.cat(frames)])
+    torch.testing.assert_close(whole.mean, norm.mean)
+
+
+def test_points_become_deviations_and_missing_ones_stay_zero(frames):
+    norm = PointNorm(6)
+    norm.learn(frames)
+    xy = torch.where(frames[2].isnan(), 0.0, frames[2])[None, ..., :2]
+    missing = (xy == 0).all(-1)
+    out = norm(xy)
+    expected = (xy - norm.mean) / (norm.std + 1e-8)
+    torch.testing.assert_close(out[~missing], expected[~missing].clamp(-5, 5))
+    assert missing.any() and (out[missing] == 0).all()
+
+
+def test_far_points_are_clamped(frames):
+    norm = PointNorm(6)
+    norm.learn(frames)
+    out = norm(torch.full((1, 1, 6, 2), 1e4))
+    assert (out == LIMIT).all() and (norm(torch.full((1, 1, 6, 2), -1e4)) == -LIMIT).all()
+
+
+def test_statistics_go_with_the_checkpoint_and_are_no_parameters(frames):
+    norm, other = PointNorm(6), PointNorm(6)
+    norm.learn(frames)
+    other.load_state_dict(norm.state_dict())
+    assert torch.equal(other.mean, norm.mean) and torch.equal(other.std, norm.std)
+    assert not list(norm.parameters())
+
+
+# --- PatchEmbedding -----------------------------------------------------------------------------
+
+
+def written_out(embedding: PatchEmbedding, xy: Tensor, patch: int) -> Tensor:
+    """recognition.md 4.3.1, step by step as it stands there, with torch's own modules."""
+    n_patches = embedding.n_patches
+    padded = torch.zeros(*xy.shape[:2], n_patches * patch, 2)
+    padded[:, :, : xy.shape[2]] = xy
+    patches = padded.reshape(*xy.shape[:2], n_patches, 2 * patch)
+    x = F.linear(patches, embedding.embed.weight, embedding.embed.bias) + embedding.position
+    x = x / (x.square().mean(-1, keepdim=True).sqrt() + 1e-6) * embedding.norm.weight
+    linears = (embedding.query, embedding.key, embedding.value)
+    q, k, v = (F.linear(x, linear.weight).unflatten(-1, (H, -1)) for linear in linears)
+    q, k = (embedding.rotary(y.transpose(-2, -3)) for y in (q, k))
+    weights = (q @ k.transpose(-1, -2) / (D / H) ** 0.5).softmax(-1)
+    attended = (weights @ v.transpose(-2, -3)).transpose(-2, -3).flatten(-2)
+    pooled = F.linear(attended, embedding.out.weight).mean(-2)
+    missing = (xy == 0).all(-1).all(-1)
+    return torch.where(missing[..., None], embedding.missing, pooled)
+
+
+@pytest.mark.parametrize("n_points", [40, 21, 5, 4, 1])
+def test_a_patch_embedding_is_what_the_document_writes(n_points):
+    embedding = randomised(PatchEmbedding(n_points, D, patch=4, heads=H, dropout=0.1))
+    xy = points(n_points)
+    torch.testing.assert_close(embedding(xy), written_out(embedding, xy, 4), **CLOSE)
+
+
+def test_so_are_its_gradients():
+    embedding = randomised(PatchEmbedding(21, D, patch=4, heads=H, dropout=0.1))
+    xy, gradients = points(21), []
+    for forward in (embedding, lambda xy: written_out(embedding, xy, 4)):
+        embedding.zero_grad()
+        forward(xy).square().sum().backward()
+        gradients.append({name: p.grad.clone() for name, p in embedding.named_parameters()})
+    assert len(gradients[0]) == 9
+    for name, gradient in gradients[0].items():
+        # Sums over all frames, as large as a few hundred.
+        torch.testing.assert_close(gradient, gradients[1][name], rtol=1e-3, atol=1e-3)
+
+
+def test_dropout_is_on_the_weights_and_only_in_training():
+    embedding = randomised(PatchEmbedding(21, D, patch=4, heads=H, dropout=0.9))
+    xy = points(21)
+    whole = embedding(xy)
+    torch.manual_seed(0)
+    dropped = torch.stack([embedding.train()(xy) for _ in range(600)])
+    missing = (xy == 0).all(-1).all(-1)
+    assert torch.equal(dropped[:, missing], whole[missing].expand(600, -1, -1))
+    assert not torch.allclose(dropped[0], whole, atol=0.01)
+    # The mean over dropouts is what there is without; five deviations of the mean.
+    error = 5 * dropped.std(0) / 600**0.5 + 1e-6
+    assert ((dropped.mean(0) - whole).abs() < error).all()
+
+
+def test_half_precision_around_it_does_not_reach_it():
+    embedding = randomised(PatchEmbedding(21, D, patch=4, heads=H, dropout=0.0))
+    with torch.autocast("cpu", torch.bfloat16):
+        out = embedding(points(21))
+    assert out.dtype == torch.float32
+    assert torch.equal(out, embedding(points(21)))
+
+
+# --- CrossAttention -----------------------------------------------------------------------------
+
+
+def with_weights_of(attention: CrossAttention) -> nn.MultiheadAttention:
+    """torch's attention with the same weights."""
+    theirs = nn.MultiheadAttention(D, H, bias=False, batch_first=True)
+    weights = [attention.query.weight, attention.key.weight, attention.value.weight]
+    theirs.in_proj_weight.data = torch.cat(weights).detach()
+    theirs.out_proj.weight.data = attention.out.weight.detach()
+    return theirs.eval()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_cross_attention_is_torchs_plus_the_asking_part_normed(masked):
+    attention = randomised(CrossAttention(D, H, dropout=0.1))
+    x, other = (torch.randn(B, T, D, generator=torch.Generator().manual_seed(s)) for s in (1, 2))
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 0, 0, 0, 0], [1, 0, 1, 1, 0]]).bool()
+    padded = ~mask if masked else None
+    attended, _ = with_weights_of(attention)(x, other, other, key_padding_mask=padded)
+    y = x + attended
+    expected = y / (y.square().mean(-1, keepdim=True).sqrt() + 1e-6) * attention.norm.weight
+    torch.testing.assert_close(attention(x, other, mask if masked else None), expected, **CLOSE)

@@ -1,0 +1,117 @@
+"""Pooling against torch's own, and padding that changes nothing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from src.models.pooling import AttentionPooling, MultiScalePooling, piece_means
+
+D, H = 12, 3
+LENGTHS = (20, 1, 7, 8, 13)
+SCALES = (1, 2, 4, 8)
+CLOSE = {"rtol": 1e-5, "atol": 1e-6}  # float32 sums over 20 frames
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.randn(len(LENGTHS), 20, D, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def mask() -> Tensor:
+    return torch.arange(20) < torch.tensor(LENGTHS)[:, None]
+
+
+def pooled(x: Tensor, pieces: int) -> Tensor:
+    """torch's adaptive average pooling over frames, (B, pieces, D)."""
+    return F.adaptive_avg_pool1d(x.transpose(1, 2), pieces).transpose(1, 2)
+
+
+@pytest.mark.parametrize("pieces", [*SCALES, 3])
+@pytest.mark.parametrize("n_frames", [1, 3, 8, 17, 20])
+def test_pieces_are_torchs_adaptive_pooling(x, pieces, n_frames):
+    out = piece_means(x[:, :n_frames], None, pieces)
+    torch.testing.assert_close(out, pooled(x[:, :n_frames], pieces), **CLOSE)
+
+
+@pytest.mark.parametrize("pieces", SCALES)
+def test_each_clip_is_cut_at_its_own_length(x, mask, pieces):
+    out = piece_means(torch.where(mask[..., None], x, 1e9), mask, pieces)
+    for k, length in enumerate(LENGTHS):
+        torch.testing.assert_close(out[k : k + 1], pooled(x[k : k + 1, :length], pieces), **CLOSE)
+
+
+def test_frames_hidden_in_between_are_left_out_of_their_piece(x):
+    mask = torch.ones(len(LENGTHS), 20, dtype=torch.bool)
+    mask[:, 5:10] = False  # the second of four pieces
+    mask[:, 12] = False
+    out = piece_means(x, mask, 4)
+    torch.testing.assert_close(out[:, 0], x[:, :5].mean(1), **CLOSE)
+    assert torch.equal(out[:, 1], torch.zeros_like(out[:, 1]))
+    torch.testing.assert_close(out[:, 2], x[:, [10, 11, 13, 14]].mean(1), **CLOSE)
+
+
+@pytest.fixture
+def attention() -> AttentionPooling:
+    torch.manual_seed(0)
+    attention = AttentionPooling(D, H)
+    nn.init.normal_(attention.query)
+    return attention
+
+
+def test_attention_is_torchs_with_one_query(attention, x, mask):
+    theirs = nn.MultiheadAttention(D, H, batch_first=True).eval()
+    linears = (attention.to_query, attention.to_key, attention.to_value)
+    theirs.in_proj_weight.data = torch.cat([linear.weight for linear in linears]).detach()
+    theirs.in_proj_bias.data = torch.cat([linear.bias for linear in linears]).detach()
+    theirs.out_proj.load_state_dict(attention.out.state_dict())
+    query = attention.query.expand(len(x), 1, -1)
+    for real in (None, mask):
+        expected, _ = theirs(query, x, x, key_padding_mask=None if real is None else ~real)
+        torch.testing.assert_close(attention(x, real), expected[:, 0], **CLOSE)
+
+
+def test_the_codes_query_is_another_one_at_every_call(x):
+    attention = AttentionPooling(D, H, random_query=True).eval()
+    assert not torch.equal(attention(x, None), attention(x, None))
+    torch.manual_seed(5)
+    first = attention(x, None)
+    torch.manual_seed(5)
+    assert torch.equal(first, attention(x, None))
+
+
+@pytest.mark.parametrize("averaged_bins", [False, True])
+def test_what_is_joined(x, mask, averaged_bins):
+    """Mean, maximum, a vector per scale, attention: recognition.md 4.3.4."""
+    torch.manual_seed(0)
+    pooling = MultiScalePooling(D, H, SCALES, 0.1, averaged_bins).eval()
+    nn.init.normal_(pooling.attention.query)
+    joined = []
+    pooling.join.register_forward_pre_hook(lambda _, inputs: joined.append(inputs[0]))
+    pooling(x, mask)
+    for k, length in enumerate(LENGTHS):
+        clip = x[k : k + 1, :length]
+        by_scale = []
+        for number, scale in enumerate(SCALES):
+            pieces = pooled(clip, scale)
+            if averaged_bins:
+                by_scale.append(pieces.mean(1))
+            else:
+                by_scale.append(pooling.pieces[number](pieces.flatten(1)))
+        vectors = [clip.mean(1), clip.amax(1), *by_scale, pooling.attention(clip, None)]
+        torch.testing.assert_close(joined[0][k : k + 1], torch.cat(vectors, -1), **CLOSE)
+
+
+def test_halves_can_be_told_apart_but_not_by_the_codes_averages():
+    """Two clips, one the other with its halves exchanged."""
+    x = torch.randn(1, 16, D, generator=torch.Generator().manual_seed(1))
+    both = torch.cat([x, x.roll(8, 1)])
+    for averaged_bins in (False, True):
+        torch.manual_seed(0)
+        pooling = MultiScalePooling(D, H, SCALES, 0.0, averaged_bins).eval()
+        nn.init.normal_(pooling.attention.query)
+        one, other = pooling(both, None)
+        assert torch.allclose(one, other, atol=1e-5) == averaged_bins
