@@ -1,0 +1,116 @@
+"""What every recipe says: data, network, loss, optimiser, schedule, roles. Values, no logic.
+
+A recipe is a frozen dataclass; a published solution narrows the types of its fields to its own
+pipelines and network, so that it reads like its write-up, every number is a typed flag
+(`--augment.rotate.degrees 30`), and config.json rebuilds it anywhere.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from src.landmarks import Layout
+from src.recipes.ingredients import (
+    Awp,
+    Distil,
+    EarlyStopping,
+    Ema,
+    MeanTeacher,
+    Optimiser,
+    Role,
+    Schedule,
+)
+from src.transforms.frames import select
+from src.transforms.mix import InputMixup, ManifoldMixup
+from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One network and everything that makes it.
+
+    Args:
+        name: of its folder in a run.
+        layout: the points it reads.
+        clip: deterministic steps on one clip; they are exported.
+        augment: random operations on a batch.
+        features: (xyz, mask, layout) -> what the network reads; exported too.
+        model: sizes of the student.
+        max_len: frames of the longest clip that the network takes.
+        loss: (what the network returns, soft targets, training progress) -> scalar.
+        mix: mixup.
+        optimiser: and its peak learning rate.
+        schedule: of the learning rate.
+        epochs: of training.
+        steps: of an epoch, with clips drawn with replacement; 0 = each clip once.
+        batch_size: clips in a step, over all processes.
+        clip_norm: of each trained model's gradient; 0 = no clipping.
+        mean_teacher: a teacher that follows the student; None = no teacher.
+        distilled: sizes of a smaller model that learns from the teacher in the same loop.
+        ema: an average of the student's weights.
+        distil: a finished training to learn from.
+        start: a recipe of the same run whose weights to start from, where names and shapes agree;
+            "" = from scratch.
+        awp: adversarial weight perturbation.
+        stop: early stopping.
+        soup_epochs: the soup is the mean over this many last epochs; 0 = no soup.
+        shipped: the role that is exported.
+        member: False for a stage that only teaches or starts another.
+        seed: members that differ in nothing else differ by this; goes with the run's own seed.
+    """
+
+    name: str
+    layout: Layout
+    clip: ClipPipeline
+    augment: AugmentationPipeline
+    features: Callable[..., Tensor]
+    model: object
+    max_len: int
+    loss: Callable[..., Tensor]
+    mix: ManifoldMixup | InputMixup | None = None
+    optimiser: Optimiser
+    schedule: Schedule
+    epochs: int
+    steps: int = 0
+    batch_size: int
+    clip_norm: float = 0.0
+    mean_teacher: MeanTeacher | None = None
+    distilled: object | None = None
+    ema: Ema | None = None
+    distil: Distil = Distil()
+    start: str = ""
+    awp: Awp | None = None
+    stop: EarlyStopping | None = None
+    soup_epochs: int = 0
+    shipped: Role = "student"
+    member: bool = True
+    seed: int = 0
+
+    def read(
+        self, rows: Float[Tensor, "T N 3"], landmarks: Sequence[int]
+    ) -> Float[Tensor, "T2 L 3"]:
+        """One clip as the network sees it, before features: the chosen points, the clip steps.
+
+        Args:
+            rows: NaN = not detected.
+            landmarks: the frame row behind each of the N rows.
+        """
+        column = {landmark: n for n, landmark in enumerate(landmarks)}
+        points = [[column[landmark] for landmark in point] for point in self.layout.points]
+        return self.clip(select(rows, points), self.layout)
+
+    @property
+    def key(self) -> str:
+        """What `read` depends on: the points, the steps' values, and the steps' code."""
+        code = [inspect.getsource(type(step)) for step in self.clip]
+        return repr((self.layout.points, self.clip, inspect.getsource(select), code))
+
+    def config_of(self, role: Role) -> object:
+        """The sizes of the network in a role."""
+        derived = role == "distilled" or (role in ("soup", "best") and self.ema is None)
+        return self.distilled if derived and self.distilled else self.model

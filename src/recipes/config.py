@@ -1,0 +1,123 @@
+"""Recipes as JSON and as flags.
+
+A run keeps its recipe in config.json, with every value written out, so that it can be rebuilt after
+the defaults have changed. `override` changes single values by typed flags, such as
+`--epochs 30 --augment.rotate.degrees 30`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import shlex
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import cattrs
+import tyro
+
+from src.errors import InputError
+from src.files import write_json
+from src.landmarks import Point
+from src.recipes.base import Recipe
+from src.recipes.conv_transformer import ConvTransformerRecipe
+from src.recipes.frame_deberta import FrameDebertaRecipe
+from src.recipes.hand_bert import HandBertRecipe
+from src.recipes.hierarchical import HierarchicalRecipe
+from src.recipes.llama import LlamaRecipe
+
+TYPES = {
+    kind.__name__: kind
+    for kind in (
+        ConvTransformerRecipe,
+        FrameDebertaRecipe,
+        HandBertRecipe,
+        HierarchicalRecipe,
+        LlamaRecipe,
+    )
+}
+
+_CONVERTER = cattrs.Converter(forbid_extra_keys=True)
+_CONVERTER.register_structure_hook(
+    Point, lambda value, _: value if isinstance(value, int) else tuple(value)
+)
+
+
+def to_json(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as plain values."""
+    return {"type": type(recipe).__name__, "values": _CONVERTER.unstructure(recipe)}
+
+
+def from_json(value: Any, where: str) -> Recipe:
+    """The recipe that `to_json` wrote.
+
+    Raises:
+        InputError: it is not one, or of a version whose fields were others.
+    """
+    try:
+        return _CONVERTER.structure(value["values"], TYPES[value["type"]])
+    except Exception as error:  # cattrs raises groups of whatever went wrong in each field
+        reasons = "; ".join(cattrs.transform_error(error, path="recipe"))
+        raise InputError(
+            f"{where}: expected a recipe as this version writes it, found: {reasons}; train again, "
+            "or use the version that wrote it"
+        ) from error
+
+
+def save(recipe: Recipe, path: Path) -> None:
+    """Write config.json."""
+    write_json(path, to_json(recipe))
+
+
+def load(path: Path) -> Recipe:
+    """Read config.json.
+
+    Raises:
+        InputError: it is missing or not a recipe.
+    """
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected a recipe in JSON, found {error}") from error
+    return from_json(value, str(path))
+
+
+def digest(recipe: Recipe) -> str:
+    """A short name for all the values of a recipe."""
+    return hashlib.sha256(json.dumps(to_json(recipe)).encode()).hexdigest()[:16]
+
+
+def override(recipe: Recipe, flags: str) -> Recipe:
+    """Change values by flags.
+
+    Args:
+        recipe: the defaults.
+        flags: such as "--epochs 30 --model.dim 128".
+
+    Raises:
+        InputError: an unknown flag or a value of the wrong type; names it.
+    """
+    if not flags.strip():
+        return recipe
+    said = io.StringIO()
+    try:
+        words = shlex.split(flags)
+    except ValueError as error:  # a quotation mark without its partner
+        raise _refusal(recipe, flags, str(error)) from error
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            return tyro.cli(tyro.conf.AvoidSubcommands[type(recipe)], default=recipe, args=words)
+    except SystemExit as error:
+        lines = [line.strip(" │╭╰─╮╯-") for line in said.getvalue().splitlines()]
+        reason = ": ".join(dict.fromkeys(line for line in lines if line).keys())
+        raise _refusal(recipe, flags, reason[:300]) from error
+
+
+def _refusal(recipe: Recipe, flags: str, reason: str) -> InputError:
+    return InputError(
+        f"OVERRIDES {flags!r} for {recipe.name}: {reason}. The flags are --<field>, and "
+        f"--<field>.<field> inside, of {', '.join(field.name for field in fields(recipe))}"
+    )

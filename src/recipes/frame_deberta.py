@@ -1,0 +1,146 @@
+"""6th place: MLP encoder, DeBERTa over frames, mean teacher and distilled student in one loop.
+
+Theo Viel and Christof Henkel; private 0.877, public 0.795, four-fold CV 0.7490 for the pair of
+distilled models; 16 V100-hours a fold and member. Document: "2 model ensemble of a
+MLP-encoder-frame-transformer"; code: TheoViel/kaggle_islr (MIT).
+
+Member A sees at most 25 frames, member B at most 80. Where the authors' code says something else
+than their document, the document is the value here and the code's variant is given beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from src.landmarks import (
+    ARMS,
+    CHEEKS,
+    LEFT_BROW_MEAN,
+    LEFT_EYE_MEAN,
+    LEFT_HAND,
+    LIPS_21,
+    NOSE_MEAN,
+    RIGHT_BROW_MEAN,
+    RIGHT_EYE_MEAN,
+    RIGHT_HAND,
+    SILHOUETTE_18,
+    Layout,
+)
+from src.losses import CrossEntropy
+from src.models.frame_deberta import FACE, Config
+from src.recipes.base import Recipe
+from src.recipes.ingredients import AdamW, MeanTeacher, Role, WarmupLinear
+from src.transforms.augment.parts import FaceCutMix, FillMissingHand
+from src.transforms.augment.space import Flip, Rotate, Scale
+from src.transforms.augment.time import Crop, FillMissing
+from src.transforms.features.coordinates import Coordinates
+from src.transforms.frames import KeepFramesWith, Stride
+from src.transforms.mix import ManifoldMixup
+from src.transforms.normalise import Standardise
+from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
+
+LAYOUT = Layout(  # 100 points; an average is one point
+    {
+        "left_hand": LEFT_HAND,
+        "right_hand": RIGHT_HAND,
+        "silhouette": SILHOUETTE_18,
+        "lips": LIPS_21,
+        "arms": ARMS,
+        "cheeks": CHEEKS,
+        "means": (LEFT_EYE_MEAN, RIGHT_EYE_MEAN, LEFT_BROW_MEAN, RIGHT_BROW_MEAN, NOSE_MEAN),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Clip(ClipPipeline):
+    """Remove frames without fingers, use one of every n, normalise the whole sequence."""
+
+    hands: KeepFramesWith
+    stride: Stride
+    normalise: Standardise
+
+
+@dataclass(frozen=True)
+class Augment(AugmentationPipeline):
+    """The document's augmentations, in the order of the authors' code."""
+
+    face_cutmix: FaceCutMix | None
+    missing_hand: FillMissingHand | None
+    interpolate: FillMissing | None
+    flip: Flip | None
+    rotate: Rotate | None
+    crop: Crop | None
+    resize: Scale | None
+
+
+AUGMENT = Augment(
+    face_cutmix=FaceCutMix(p=0.25, parts=(*FACE, "lips"), until=0.5),
+    missing_hand=FillMissingHand(p=0.25, until=0.5),  # code: overwrite_left=True
+    interpolate=FillMissing(p=0.5),
+    flip=Flip(p=0.5),
+    rotate=Rotate(p=0.5, degrees=60.0),  # code: 30
+    crop=Crop(p=0.5, share=0.2, min_frames=20),  # code: late_p=0.25
+    resize=Scale(p=0.5, low=0.7, high=1.3, distort_p=0.5),  # code: .25, .25, distort_by_sum=True
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameDebertaRecipe(Recipe):
+    """The 6th place's recipe; its members differ in frames and widths."""
+
+    layout: Layout = LAYOUT
+    clip: Clip
+    augment: Augment = AUGMENT
+    features: Coordinates = Coordinates()
+    model: Config
+    distilled: Config | None
+    loss: CrossEntropy = CrossEntropy(smoothing=0.3, among="others", drop=3, drop_per=32)
+    mix: ManifoldMixup | None = ManifoldMixup(p=0.5, alpha=0.4, span=0.9)  # code: falling=True
+    optimiser: AdamW = AdamW(
+        lr=3e-4,
+        weight_decay=0.4,
+        # What the code's "LayerNorm" names: not the batch norms, not the two in the encoder.
+        no_decay=("bias", "attention_norm", "out_norm", "positions.norm"),
+    )
+    schedule: WarmupLinear = WarmupLinear(warmup=0.25)
+    epochs: int = 100
+    batch_size: int = 256  # eight GPUs of 32
+    clip_norm: float = 10.0
+    mean_teacher: MeanTeacher | None = MeanTeacher(decay=0.97, weight=5.0, ramp=0.25)
+    soup_epochs: int = 10
+    shipped: Role = "soup"
+
+
+def _clip(max_len: int) -> Clip:
+    return Clip(
+        hands=KeepFramesWith(("left_hand", "right_hand")),
+        stride=Stride(max_len),
+        normalise=Standardise(),
+    )
+
+
+# Code: mlp_dropout 0.05 in the students and 0.025 in the distilled models, where the document says
+# 0.25 for all; dropouts (0.05, 0.1, 0.2) in the students.
+_DROPOUTS = (0.05, 0.1, 0.1)
+A = FrameDebertaRecipe(
+    name="frame_deberta_a",
+    max_len=25,
+    clip=_clip(25),
+    model=Config(25, dim=512, widths=(1024, 1280, 1536, 1536), dropouts=_DROPOUTS),
+    distilled=Config(25, dim=192, widths=(512, 768, 768, 512), dropouts=_DROPOUTS),
+)
+B = FrameDebertaRecipe(
+    name="frame_deberta_b",
+    max_len=80,
+    clip=_clip(80),
+    model=Config(80, dim=256, widths=(512, 768, 1024, 1024), dropouts=_DROPOUTS),
+    distilled=Config(80, dim=192, widths=(512, 576, 576, 512), dropouts=_DROPOUTS),
+)
+
+# Small enough for two CPU cores: the distilled sizes, and students no wider.
+_SMALL = {"epochs": 60, "batch_size": 32}
+A_CPU = replace(A, model=A.distilled, **_SMALL)
+B_CPU = replace(B, model=B.distilled, **_SMALL)
+
+MEMBERS = {"full": (A, B), "cpu": (A_CPU, B_CPU), "sample": (A_CPU, B_CPU)}

@@ -1,0 +1,121 @@
+"""2nd place's transformers: BERT or DeBERTa over hand-made features, distilled three times.
+
+ffs333 and team; public 0.81 together with a convolutional network that has about 0.80 alone. Of the
+transformers alone only 0.717 is known, on one fold of other signers, for a smaller one of three
+layers. Training time unknown. Documents: second-place-transformers.txt; code:
+ffs333/2nd_place_GISLR (Apache-2.0).
+
+Three stages: four layers from scratch; four layers again, learning from the first; three layers
+that start as the second's first three and learn from it. Only the third is a member of an
+ensemble. Where the authors' code says something else than their document, the document is the value
+here and the code's variant is given beside it. In their code the two sides of the mirrored lips
+share memory, and both end up as the same side: here they are exchanged, as the document says.
+
+How much is learnt from a teacher, and how, is said neither in the document nor in the code. Here it
+is T^2 KL(teacher || student) at temperature T = 2, weight 1, beside the smoothed cross entropy: the
+form of Hinton et al. (arXiv 1503.02531), whose T^2 keeps both gradients of one size. The teacher is
+frozen and sees the student's augmented clips.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from src.landmarks import LEFT_HAND, LIPS_40_BY_SIDE, RIGHT_HAND, Layout
+from src.losses import CrossEntropy
+from src.models.hand_bert import Config
+from src.recipes.base import Recipe
+from src.recipes.ingredients import Distil, FlatCosine, Ranger
+from src.transforms.augment.affine import ScaleShiftRotate
+from src.transforms.augment.fingers import BendFingers
+from src.transforms.augment.space import Flip
+from src.transforms.augment.stretch import Stretch
+from src.transforms.features.hand_bert import HandBertFeatures
+from src.transforms.frames import Subsample
+from src.transforms.mix import ManifoldMixup
+from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
+
+LAYOUT = Layout(  # 82 points, of which the features read 61
+    {"lips": LIPS_40_BY_SIDE, "left_hand": LEFT_HAND, "right_hand": RIGHT_HAND}
+)
+LONGEST = 1024  # frames; well above the longest clips of the competition
+
+
+@dataclass(frozen=True)
+class Clip(ClipPipeline):
+    """Every frame as it is: it is the features of a long clip that the network subsamples.
+
+    The authors' exported graph subsampled the frames instead, so that the motions of a long clip
+    were not those that it was trained on.
+    """
+
+    subsample: Subsample = Subsample(LONGEST)  # code's graph: 96
+
+
+@dataclass(frozen=True)
+class Augment(AugmentationPipeline):
+    """The document's augmentations, in the order of the authors' code."""
+
+    affine: ScaleShiftRotate | None = ScaleShiftRotate(
+        p=0.8, low=0.8, high=1.5, shift=0.1, degrees=15.0
+    )
+    stretch: Stretch | None = Stretch(p=0.3, low=0.8, high=1.5, shift=0.5)
+    # Code: joint_p=0.4. The document has no p; this is the code's.
+    fingers: BendFingers | None = BendFingers(p=0.9, joint_p=0.15, degrees=4.0)
+    flip: Flip | None = Flip(p=0.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandBertRecipe(Recipe):
+    """One stage of the 2nd place's recipe."""
+
+    layout: Layout = LAYOUT
+    clip: Clip = Clip()
+    augment: Augment = Augment()
+    features: HandBertFeatures = HandBertFeatures()  # code: interior_angles, future_first
+    model: Config
+    distilled: Config | None = None
+    max_len: int = LONGEST
+    loss: CrossEntropy = CrossEntropy(smoothing=0.5)
+    mix: ManifoldMixup | None = None  # the authors: "works only with CNN"
+    optimiser: Ranger = Ranger(lr=2e-4)  # the rate is the code's, the document has none
+    schedule: FlatCosine = FlatCosine(flat=45 / 70)
+    epochs: int = 70
+    batch_size: int = 128
+    clip_norm: float = 10.0
+
+
+def stages(recipe: HandBertRecipe) -> tuple[HandBertRecipe, ...]:
+    """The three trainings of one network, <name>_1 to <name>_3, each of its own seed."""
+    first, second, third = (f"{recipe.name}_{number}" for number in (1, 2, 3))
+    scratch = replace(recipe, name=first, member=False)
+    again = replace(scratch, name=second, seed=1, distil=Distil(teacher=first))
+    smaller = replace(
+        recipe,
+        name=third,
+        seed=2,
+        model=replace(recipe.model, layers=recipe.model.layers - 1),
+        start=second,
+        distil=Distil(teacher=second),
+    )
+    return scratch, again, smaller
+
+
+BERT = HandBertRecipe(name="hand_bert", model=Config(layers=4))
+DEBERTA = HandBertRecipe(
+    name="hand_deberta",
+    model=Config(layers=4, family="deberta"),  # code: disentangled=False
+)
+
+# For some hundred clips and two CPU cores: narrower, and as many steps however few the clips are.
+_CPU = {"epochs": 120, "steps": 15, "batch_size": 16, "optimiser": Ranger(lr=2e-3)}
+_NARROW = {"layers": 3, "width": 128, "inner": 256}
+BERT_CPU = replace(BERT, model=replace(BERT.model, **_NARROW), **_CPU)
+DEBERTA_CPU = replace(DEBERTA, model=replace(DEBERTA.model, **_NARROW), **_CPU)
+
+MEMBERS = {"full": stages(BERT), "cpu": stages(BERT_CPU), "sample": stages(BERT_CPU)}
+DEBERTA_MEMBERS = {
+    "full": stages(DEBERTA),
+    "cpu": stages(DEBERTA_CPU),
+    "sample": stages(DEBERTA_CPU),
+}

@@ -1,0 +1,235 @@
+"""What recipes are made of besides data and networks: optimisers, schedules, roles.
+
+Only values; training/ says what they do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["student", "teacher", "distilled", "ema", "best", "soup"]
+
+# --- optimisers ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimiser:
+    """Base of optimisers.
+
+    Args:
+        lr: peak learning rate.
+        weight_decay: decoupled.
+        decay_with_rate: multiply weight_decay by the learning rate once more, so that it follows
+            the schedule: a step takes lr^2 weight_decay off a weight, not lr weight_decay.
+        no_decay: a parameter whose name contains one of these is not decayed.
+        layer_decay: the rate of a layer is this times that of the layer above it; 1 = one rate.
+    """
+
+    lr: float
+    weight_decay: float = 0.0
+    decay_with_rate: bool = False
+    no_decay: tuple[str, ...] = ()
+    layer_decay: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamW(Optimiser):
+    """Loshchilov & Hutter, arXiv 1711.05101."""
+
+    betas: tuple[float, float] = (0.9, 0.999)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lion(Optimiser):
+    """Chen et al., arXiv 2302.06675."""
+
+    betas: tuple[float, float] = (0.9, 0.99)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranger(Optimiser):
+    """RAdam, Lookahead and gradient centralisation."""
+
+    betas: tuple[float, float] = (0.95, 0.999)
+    eps: float = 1e-5
+    lookahead_steps: int = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class RAdamLookahead(Optimiser):
+    """RAdam (Liu et al., arXiv 1908.03265) in Lookahead (Zhang et al., arXiv 1907.08610).
+
+    Args:
+        betas: of the moving averages.
+        eps: added to the root of the second one.
+        sma_threshold: length of the second average from which on it is used; steps before that
+            follow the first one alone.
+        lookahead_steps: steps after which the weights go back half of the way.
+    """
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-7
+    sma_threshold: int = 4
+    lookahead_steps: int = 5
+
+
+# --- schedules: the learning rate as a share of its peak, by training progress 0 to 1 ------------
+
+
+@dataclass(frozen=True)
+class WarmupLinear:
+    """Linearly from 0 to the peak over `warmup` of the training, then linearly to 0."""
+
+    warmup: float
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from the peak to `floor` of it."""
+
+    floor: float
+
+
+@dataclass(frozen=True)
+class FlatCosine:
+    """The peak for `flat` of the training, then half a cosine to 0."""
+
+    flat: float
+
+
+@dataclass(frozen=True)
+class WarmupCycles:
+    """Linearly from `floor` to the peak over `warmup`, then cycle after cycle, each a cosine.
+
+    A cycle falls from `decay` times the peak of the cycle before it to `floor`. Source: Slovo,
+    recognition.md 4.4.
+
+    Args:
+        warmup: share of the training.
+        cycle: share of the training that one cycle takes.
+        decay: of the peaks.
+        floor: share of the peak.
+    """
+
+    warmup: float
+    cycle: float
+    decay: float
+    floor: float
+
+
+@dataclass(frozen=True)
+class WarmRestarts:
+    """Half a cosine from the peak to `floor` of it, again and again; each lasts `growth` as long.
+
+    Args:
+        first: share of the training that the first one takes.
+        growth: how many times as long as the one before each lasts.
+        floor: share of the peak.
+    """
+
+    first: float
+    growth: float = 1.0
+    floor: float = 0.0
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """Half a cosine from `start` of the peak to the peak, half a cosine to `end` of it.
+
+    With `Optimiser.layer_decay` each layer has its own peak. Source: Smith & Topin, arXiv
+    1708.07120.
+
+    Args:
+        warmup: share of the training that the way up takes; torch has 0.3.
+        start: share of the peak; torch has 1 / 25.
+        end: share of the peak; torch has 1 / 250,000.
+    """
+
+    warmup: float
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class OnPlateau:
+    """The peak, times `factor` whenever the held-out loss has stopped falling.
+
+    Args:
+        factor: of the learning rate.
+        patience: tests in a row without a better loss that are let pass.
+        threshold: a loss is better if it is less than this much, as a share, below the best.
+        floor: share of the peak.
+    """
+
+    factor: float
+    patience: int
+    threshold: float = 1e-4
+    floor: float = 0.0
+
+
+Schedule = WarmupLinear | Cosine | FlatCosine | WarmupCycles | WarmRestarts | OneCycle | OnPlateau
+
+# --- roles: which models a training makes -------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MeanTeacher:
+    """A copy of the student whose parameters follow it, and which it must agree with.
+
+    Args:
+        decay: of the moving average; min(1 - 1 / (step + 1), decay) while it is young.
+        weight: of the consistency loss at the end of its ramp.
+        ramp: share of the training over which the weight rises, as exp(-5 (1 - t)^2).
+    """
+
+    decay: float = 0.97
+    weight: float = 5.0
+    ramp: float = 0.25
+
+
+@dataclass(frozen=True)
+class Ema:
+    """A copy of the student whose weights and buffers follow it; never run in training.
+
+    Args:
+        decay: of the moving average; min((1 + n) / (10 + n), decay) after n updates.
+    """
+
+    decay: float
+
+
+@dataclass(frozen=True)
+class Distil:
+    """Learn from the logits of a finished training, too.
+
+    Args:
+        teacher: a recipe of the same run, or a path logs/<run>/<recipe>; "" = nobody. Its training
+            on the same fold is used, so that it has not seen the held-out signers either.
+        weight: of T^2 KL(teacher / T || student / T) beside the recipe's own loss.
+        temperature: T.
+    """
+
+    teacher: str = ""
+    weight: float = 1.0
+    temperature: float = 2.0
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stop after this many tests in a row without a better accuracy on the held-out clips."""
+
+    patience: int
+
+
+@dataclass(frozen=True)
+class Awp:
+    """Adversarial weight perturbation: the gradient is taken at weights moved against the model.
+
+    Args:
+        delta: each weight tensor moves by delta g / ||g||.
+        start: share of the training after which it begins.
+    """
+
+    delta: float
+    start: float

@@ -1,0 +1,58 @@
+"""Which recipes a run trains, and which landmarks a store keeps."""
+
+import pytest
+
+from src.errors import InputError
+from src.recipes import SOLUTIONS, choose, landmark_union
+from src.recipes.profiles import EVERYTHING, PROFILES, profile
+
+RECIPES = [r for sizes in SOLUTIONS.values() for members in sizes.values() for r in members]
+
+
+def test_a_solution_is_all_of_its_members_in_order():
+    assert choose("frame_deberta", "full") == SOLUTIONS["frame_deberta"]["full"]
+
+
+def test_a_member_can_be_chosen_alone_and_comes_once():
+    (only,) = choose("frame_deberta_b", "cpu")
+    assert only == SOLUTIONS["frame_deberta"]["cpu"][1]
+    assert len(choose(" frame_deberta_b , frame_deberta ", "cpu")) == 2
+
+
+def test_the_union_of_all_recipes_is_kept():
+    union = landmark_union()
+    assert list(union) == sorted(set(union))
+    for recipe in RECIPES:
+        assert set(recipe.layout.sources) <= set(union), recipe.name
+    assert set(union) == {k for recipe in RECIPES for k in recipe.layout.sources}
+
+
+@pytest.mark.parametrize("names", ["frame_debertta", "frame_deberta, nobody"])
+def test_an_unknown_name_lists_the_known(names):
+    with pytest.raises(InputError, match=r"RECIPES.*frame_deberta.*frame_deberta_a"):
+        choose(names, "full")
+
+
+@pytest.mark.parametrize("names", ["", " , "])
+def test_no_name_is_refused(names):
+    with pytest.raises(InputError, match="at least one solution"):
+        choose(names, "full")
+
+
+def test_every_solution_has_every_profile_and_no_name_comes_twice():
+    for size in PROFILES:
+        names = [r.name for sizes in SOLUTIONS.values() for r in sizes[size]]
+        assert len(set(names)) == len(names)
+        assert choose(",".join(SOLUTIONS), size) == tuple(
+            r for sizes in SOLUTIONS.values() for r in sizes[size]
+        )
+
+
+def test_profiles_say_how_much_is_run():
+    assert profile("sample").synthetic and not profile("full").synthetic
+    assert profile("full").folds == (0, 1, 2, 3, EVERYTHING)  # four folds, then all data
+
+
+def test_an_unknown_profile_lists_the_known():
+    with pytest.raises(InputError, match="PROFILE: no profile 'huge'; there are sample, cpu, full"):
+        profile("huge")

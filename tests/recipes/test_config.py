@@ -1,0 +1,196 @@
+"""Recipes survive JSON; every value counts in the digest; flags change what they name."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from src.errors import InputError
+from src.recipes import SOLUTIONS
+from src.recipes.base import Recipe
+from src.recipes.config import TYPES, digest, from_json, load, override, save, to_json
+from src.recipes.frame_deberta import A, B
+
+RECIPES = {
+    f"{profile}/{recipe.name}": recipe
+    for sizes in SOLUTIONS.values()
+    for profile, members in sizes.items()
+    for recipe in members
+}
+EVERY = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+# One recipe of each type, for what would take long on all of them.
+OF_EACH_TYPE = {type(recipe).__name__: recipe for recipe in RECIPES.values()}
+
+
+# --- JSON ---------------------------------------------------------------------------------------
+
+
+@EVERY
+def test_json_gives_the_same_recipe_back(recipe, tmp_path):
+    """Also by name and to the type of every number: 60 is not 60.0 in a digest."""
+    path = tmp_path / "config.json"
+    save(recipe, path)
+    again = load(path)
+    assert again == recipe and repr(again) == repr(recipe)
+    assert digest(again) == digest(recipe)
+
+
+def test_every_type_of_recipe_is_known():
+    assert {type(recipe) for recipe in RECIPES.values()} <= set(TYPES.values())
+
+
+def test_the_order_of_the_points_survives():
+    """A layout's rows follow the order of its parts."""
+    again = from_json(json.loads(json.dumps(to_json(A))), "here")
+    assert again.layout.points == A.layout.points and list(again.augment) == list(A.augment)
+
+
+def leaves(value: Any, path: tuple = ()) -> Iterator[tuple[tuple, Any]]:
+    """Every number, switch and name in nested JSON, with the way to it."""
+    if isinstance(value, dict | list):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in pairs:
+            yield from leaves(inner, (*path, key))
+    elif value is not None:
+        yield path, value
+
+
+def changed(value: dict, path: tuple) -> dict:
+    """A copy in which one leaf is another one of the same type."""
+    value = copy.deepcopy(value)
+    inner = value
+    for key in path[:-1]:
+        inner = inner[key]
+    old = inner[path[-1]]
+    inner[path[-1]] = not old if isinstance(old, bool) else old + (1 if path[-1] != "type" else "")
+    return value
+
+
+@pytest.mark.parametrize("recipe", OF_EACH_TYPE.values(), ids=OF_EACH_TYPE)
+def test_the_digest_changes_with_every_value(recipe):
+    value = to_json(recipe)
+    json_leaves = dict(leaves(json.loads(json.dumps(value["values"]))))
+    numbers = [path for path, leaf in json_leaves.items() if not isinstance(leaf, str)]
+    # A few of the hundred landmark numbers stand for all.
+    numbers = [p for n, p in enumerate(numbers) if p[0] != "layout" or n % 10 == 0]
+    assert len(numbers) > 20
+    digests = {digest(recipe)}
+    for path in numbers:
+        other = changed(json.loads(json.dumps(value)), ("values", *path))
+        digests.add(digest(from_json(other, "here")))
+    assert len(digests) == len(numbers) + 1
+    assert digest(replace(recipe, name="other")) not in digests
+
+
+def test_a_number_written_without_its_point_is_the_same_number():
+    """60 instead of 60.0 in a config.json that somebody edited."""
+    value = json.loads(json.dumps(to_json(A)))
+    value["values"]["augment"]["rotate"]["degrees"] = 60
+    again = from_json(value, "here")
+    assert repr(again) == repr(A) and digest(again) == digest(A)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file"),
+        ("{", "Expecting property name"),
+        ("[]", "expected a recipe"),
+        ("{}", "expected a recipe"),
+        ('{"type": "Unknown", "values": {}}', "expected a recipe"),
+        ('{"type": "FrameDebertaRecipe", "values": {}}', "required field missing"),
+    ],
+    ids=["no file", "no JSON", "a list", "nothing in it", "unknown type", "no values"],
+)
+def test_what_is_no_recipe_is_refused_with_the_files_name(tmp_path, content, reason):
+    path = tmp_path / "config.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=rf"config\.json.*{reason}"):
+        load(path)
+
+
+@pytest.mark.parametrize("change", ["extra", "missing", "wrong type"])
+def test_a_recipe_of_other_fields_names_the_field(change):
+    value = json.loads(json.dumps(to_json(A)))
+    rotate = value["values"]["augment"]["rotate"]
+    if change == "extra":
+        rotate["radians"] = 1.0
+    elif change == "missing":
+        del rotate["degrees"]
+    else:
+        rotate["degrees"] = "far"
+    with pytest.raises(InputError, match=r"logs/config\.json.*recipe\.augment\.rotate") as refused:
+        from_json(value, "logs/config.json")
+    field = {"extra": "radians", "missing": "degrees", "wrong type": "degrees"}[change]
+    assert field in str(refused.value)
+
+
+# --- flags --------------------------------------------------------------------------------------
+
+
+@EVERY
+def test_no_flags_change_nothing(recipe):
+    assert override(recipe, "") is recipe and override(recipe, "  ") is recipe
+
+
+@EVERY
+def test_a_flag_changes_its_value_and_no_other(recipe):
+    changed = override(recipe, "--epochs 3 --optimiser.lr 0.5")
+    assert changed == replace(recipe, epochs=3, optimiser=replace(recipe.optimiser, lr=0.5))
+
+
+@pytest.mark.parametrize(
+    ("flags", "read", "expected"),
+    [
+        ("--augment.rotate.degrees 30", lambda r: r.augment.rotate.degrees, 30.0),
+        ("--augment.resize.distort-by-sum", lambda r: r.augment.resize.distort_by_sum, True),
+        ("--augment.missing-hand.until 0.3", lambda r: r.augment.missing_hand.until, 0.3),
+        ("--augment.crop.late-p 0.25", lambda r: r.augment.crop.late_p, 0.25),
+        ("--mix.falling", lambda r: r.mix.falling, True),
+        ("--model.mlp-dropout 0.05", lambda r: r.model.mlp_dropout, 0.05),
+        ("--model.widths 16 32 16", lambda r: r.model.widths, (16, 32, 16)),
+        ("--distilled.mlp-dropout 0.025", lambda r: r.distilled.mlp_dropout, 0.025),
+        ("--loss.among all", lambda r: r.loss.among, "all"),
+        ("--shipped student", lambda r: r.shipped, "student"),
+    ],
+)  # fmt: skip
+def test_flags_reach_every_depth(flags, read, expected):
+    changed = override(B, flags)
+    assert read(changed) == expected and read(B) != expected
+    again = from_json(json.loads(json.dumps(to_json(changed))), "here")
+    assert again == changed
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ("--epoch 3", "--epoch"),
+        ("--augment.rotate.radians 1", "--augment.rotate.radians"),
+        ("--epochs many", "many"),
+        ("--epochs 2.5", "2.5"),
+        ("--augment.rotate.degrees far", "far"),
+        ("--mix.falling perhaps", "perhaps"),
+        ("--loss.among both", "both"),
+        ("--shipped nobody", "nobody"),
+        ("--epochs", "--epochs"),
+        ("epochs=3", "epochs=3"),
+        ('--name "half', "No closing quotation"),
+    ],
+)
+def test_wrong_flags_are_refused_by_name(flags, named):
+    with pytest.raises(InputError, match="OVERRIDES") as refused:
+        override(A, flags)
+    message = str(refused.value)
+    assert named in message.removeprefix(f"OVERRIDES {flags!r}")
+    assert A.name in message and "--<field>" in message
+
+
+def test_overridden_recipes_are_recipes():
+    changed: Recipe = override(A, "--epochs 3")
+    assert type(changed) is type(A) and digest(changed) != digest(A)
