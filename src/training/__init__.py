@@ -1,0 +1,1 @@
+"""Training: one flat loop, the roles of the models in it, and what keeps it exact."""

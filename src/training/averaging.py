@@ -1,0 +1,70 @@
+"""Averages of weights: the teacher that follows its student, and the soup of the last epochs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def follow(average: nn.Module, model: nn.Module, decay: float, buffers: bool) -> None:
+    """Move an average towards the model: a = decay a + (1 - decay) m.
+
+    Args:
+        average: changed in place.
+        model: what it follows.
+        decay: 1 = stay, 0 = become the model.
+        buffers: take batch-norm statistics along. A mean teacher runs in training mode and keeps
+            its own.
+    """
+    pairs = [list(average.parameters()), list(model.parameters())]
+    if buffers:
+        for own, other in zip(average.buffers(), model.buffers(), strict=True):
+            if own.is_floating_point():
+                pairs[0].append(own)
+                pairs[1].append(other)
+            else:
+                own.copy_(other)
+    torch._foreach_lerp_(*pairs, 1 - decay)
+
+
+def young_decay(decay: float, step: int) -> float:
+    """The decay after `step` updates: a plain mean of the first ones, then `decay`.
+
+    Source: Tarvainen & Valpola, arXiv 1703.01780, min(1 - 1 / (step + 1), decay).
+    """
+    return min(1 - 1 / (step + 1), decay)
+
+
+def warm_decay(decay: float, updates: int) -> float:
+    """min((1 + n) / (10 + n), decay): 26th place's average forgets its start."""
+    return min((1 + updates) / (10 + updates), decay)
+
+
+class Soup:
+    """The mean of a model's tensors, buffers too, over the epochs that are added to it.
+
+    Source: Wortsman et al., Model soups, arXiv 2203.05482.
+    """
+
+    def __init__(self) -> None:
+        self.mean: dict[str, Tensor] = {}
+        self.count = 0
+
+    @torch.no_grad()
+    def add(self, model: nn.Module) -> None:
+        """Take one more epoch's weights into the mean."""
+        self.count += 1
+        for name, value in model.state_dict().items():
+            if name not in self.mean or not value.is_floating_point():
+                self.mean[name] = value.detach().clone()
+            else:
+                self.mean[name].lerp_(value, 1 / self.count)
+
+    def state_dict(self) -> dict:
+        """What `load_state_dict` needs to go on."""
+        return {"mean": self.mean, "count": self.count}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on where `state_dict` was taken."""
+        self.mean, self.count = state["mean"], state["count"]

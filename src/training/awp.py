@@ -1,0 +1,31 @@
+"""Adversarial weight perturbation: Wu et al., arXiv 2004.05884, as the 1st place uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+
+@contextmanager
+def perturbed(models: Iterable[nn.Module], delta: float) -> Iterator[None]:
+    """Move every weight tensor by delta g / ||g|| along its gradient, and back at the end.
+
+    Args:
+        models: with gradients of the loss; a parameter without one stays.
+        delta: the length of each tensor's move.
+    """
+    moved = [p for model in models for p in model.parameters() if p.grad is not None]
+    with torch.no_grad():
+        norms = torch._foreach_norm([p.grad for p in moved])
+        tiny = torch.finfo(torch.float32).tiny  # a tensor whose gradient is 0 stays, and no NaN
+        steps = [
+            p.grad * (delta / norm.clamp(min=tiny)) for p, norm in zip(moved, norms, strict=True)
+        ]
+        before = [p.clone() for p in moved]
+        torch._foreach_add_(moved, steps)
+    yield
+    with torch.no_grad():
+        torch._foreach_copy_(moved, before)

@@ -1,0 +1,97 @@
+"""The processes of a run: one, or as many as torchrun started.
+
+Started by torchrun, every process holds a copy of the models and takes its share of each batch;
+without torchrun everything here does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from src.errors import InputError
+
+Told = TypeVar("Told")
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among all.
+
+    Args:
+        rank: its number, 0 = the one that writes.
+        world: how many there are.
+        device: where it computes.
+    """
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @classmethod
+    def start(cls, device: str = "auto") -> Processes:
+        """Join the process group that torchrun describes in the environment, if there is one."""
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        world = int(os.environ.get("WORLD_SIZE", 1))
+        if world == 1:
+            return cls(0, 1, torch.device(device))
+        rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
+        if device == "cuda":
+            torch.cuda.set_device(local)
+            device = f"cuda:{local}"
+        if not torch.distributed.is_initialized():
+            backend = "nccl" if device.startswith("cuda") else "gloo"
+            torch.distributed.init_process_group(backend)
+        return cls(rank, world, torch.device(device))
+
+    @property
+    def writes(self) -> bool:
+        """True in the one process that writes files."""
+        return self.rank == 0
+
+    def share(self, batch: np.ndarray) -> np.ndarray:
+        """This process's part of a batch.
+
+        Raises:
+            InputError: the batch cannot be shared evenly.
+        """
+        if len(batch) % self.world:
+            raise InputError(
+                f"a batch of {len(batch)} clips cannot be shared by {self.world} processes; set "
+                "batch_size to a multiple"
+            )
+        size = len(batch) // self.world
+        return batch[self.rank * size : (self.rank + 1) * size]
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model, with gradients averaged over the processes."""
+        if self.world == 1:
+            return model
+        return nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean of a tensor over the processes."""
+        if self.world > 1:
+            torch.distributed.all_reduce(value)
+            value /= self.world
+        return value
+
+    def told(self, compute: Callable[[], Told]) -> Told:
+        """What the writing process computes; the others wait for it."""
+        if self.world == 1:
+            return compute()
+        answer = [compute() if self.writes else None]
+        torch.distributed.broadcast_object_list(answer)
+        return answer[0]
+
+    def wait(self) -> None:
+        """Wait for all processes."""
+        if self.world > 1:
+            torch.distributed.barrier()

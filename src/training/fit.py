@@ -1,0 +1,215 @@
+"""Training from start to end: epochs, tests, history, checkpoints.
+
+Everything random comes from (seed, epoch), so a run that goes on after a kill has the history of an
+unbroken one; it goes on after its last whole epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from src import checkpoint, evaluation
+from src.dataset.batches import ClipSet
+from src.errors import InputError
+from src.models.blocks import LearnsStatistics
+from src.recipes.base import Recipe
+from src.recipes.config import digest
+from src.recipes.ingredients import OnPlateau
+from src.training.distributed import Processes
+from src.training.guide import Guide
+from src.training.history import History
+from src.training.loop import Loop, Settings
+from src.training.roles import Trainee
+
+SEEDS_APART = 10_000  # members that differ by seed alone never meet in the seeds of two runs
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained on what, and where it is kept.
+
+    Args:
+        recipe: what to train.
+        train: clips to learn from, on the device.
+        valid: clips to test on; None or empty for a fit on everything.
+        classes: K.
+        folder: gets last.pt and history.csv on the way, one file of weights per role at the end.
+        guide: a finished training to learn from.
+        start: weights to start from, where names and shapes agree.
+    """
+
+    recipe: Recipe
+    train: ClipSet
+    valid: ClipSet | None
+    classes: int
+    folder: Path
+    guide: Guide | None = None
+    start: dict[str, Tensor] | None = None
+
+
+def fit(task: Task, settings: Settings, processes: Processes) -> Trainee:
+    """Train a recipe's models, or go on where an earlier call was stopped.
+
+    Returns:
+        The trained models, as they are after the last epoch.
+
+    Raises:
+        InputError: there is no clip, or the folder's checkpoint is of another recipe.
+    """
+    recipe, folder = task.recipe, task.folder
+    if len(task.train) == 0:
+        raise InputError(f"{folder}: no clip to train on; check the folds and HOLD_OUT")
+    settings = replace(settings, seed=settings.seed + SEEDS_APART * recipe.seed)
+    torch.manual_seed(settings.seed)
+    trainee = Trainee(recipe, task.classes).to(processes.device)
+    _initialise(trainee, task)
+    loop = Loop(recipe, trainee, settings, processes, task.guide)
+    history, best = History(folder / "history.csv"), Best(recipe)
+    start = _resume(loop, history, best, folder)
+    if start == 0 and recipe.stop and task.start is not None and _has_tests(task):
+        best.consider(processes.told(partial(_tested, trainee, task, 0.0)), trainee)
+    bar = tqdm(range(start, recipe.epochs), initial=start, total=recipe.epochs, desc=recipe.name)
+    for epoch in bar:
+        if best.exhausted:
+            break
+        record = loop.epoch(task.train, epoch)
+        if epoch >= recipe.epochs - recipe.soup_epochs:
+            loop.soup.add(trainee.leader)
+        if _is_tested(task, settings, epoch):
+            record |= processes.told(partial(_tested, trainee, task, (epoch + 1) / recipe.epochs))
+            best.consider(record, trainee)
+            loop.plateau.consider(record[f"{trainee.leading}_test_loss"])
+        if processes.writes:
+            history.add(record)
+            bar.set_postfix(history.brief(), refresh=False)
+            _save(loop, history, best, folder, epoch)
+        processes.wait()
+    if processes.writes:
+        _save_weights(loop, best, folder)
+    return trainee
+
+
+class Best:
+    """The weights with the best accuracy so far, and how long they have been the best.
+
+    Args:
+        recipe: says whether to keep them, and when to stop.
+    """
+
+    def __init__(self, recipe: Recipe):
+        self.recipe = recipe
+        self.accuracy, self.tests_since = -1.0, 0
+        self.weights: dict[str, Tensor] = {}
+
+    def consider(self, record: dict[str, float | int], trainee: Trainee) -> None:
+        """Keep the leader's weights if this epoch's accuracy is the best."""
+        if self.recipe.stop is None:
+            return
+        accuracy = record[f"{trainee.leading}_accuracy"]
+        self.tests_since += 1
+        if accuracy > self.accuracy:
+            self.accuracy, self.tests_since = accuracy, 0
+            state = trainee.leader.state_dict()
+            self.weights = {name: value.clone() for name, value in state.items()}
+
+    @property
+    def exhausted(self) -> bool:
+        """True when the recipe says to stop."""
+        return self.recipe.stop is not None and self.tests_since >= self.recipe.stop.patience
+
+    def state_dict(self) -> dict:
+        """What `load_state_dict` needs to go on."""
+        return {
+            "accuracy": self.accuracy, "tests_since": self.tests_since, "weights": self.weights
+        }  # fmt: skip
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on where `state_dict` was taken."""
+        self.accuracy, self.tests_since = state["accuracy"], state["tests_since"]
+        self.weights = state["weights"]
+
+
+def _initialise(trainee: Trainee, task: Task) -> None:
+    """What the models know before the first step: train-set statistics, another's weights."""
+    for model in trainee.models.values():
+        if isinstance(model, LearnsStatistics):
+            model.learn_statistics(task.train.real_frames())
+        if task.start is not None:
+            own = model.state_dict()
+            fitting = {k: v for k, v in task.start.items() if k in own and own[k].shape == v.shape}
+            model.load_state_dict(own | fitting)
+
+
+def _has_tests(task: Task) -> bool:
+    return task.valid is not None and len(task.valid) > 0
+
+
+def _is_tested(task: Task, settings: Settings, epoch: int) -> bool:
+    if not _has_tests(task):
+        return False
+    every = task.recipe.stop or isinstance(task.recipe.schedule, OnPlateau)
+    spacing = 1 if every else max(1, task.recipe.epochs // settings.validations)
+    return epoch + 1 == task.recipe.epochs or (epoch + 1) % spacing == 0
+
+
+def _tested(trainee: Trainee, task: Task, progress: float) -> dict[str, float]:
+    """Accuracy and loss of every model on the held-out clips, and on as many training clips.
+
+    Both kinds as they are, without augmentation or dropout, so that they can be compared.
+    """
+    n, n_probed = len(task.train), min(len(task.train), len(task.valid))
+    probe = task.train.subset(np.linspace(0, n - 1, n_probed).round().astype(np.int64))
+    record = {}
+    for role, model in trainee.models.items():
+        accuracy, loss = evaluation.examine(model, trainee.recipe, task.valid, progress)
+        record |= {f"{role}_accuracy": accuracy, f"{role}_test_loss": loss}
+        accuracy, loss = evaluation.examine(model, trainee.recipe, probe, progress)
+        record |= {f"{role}_train_accuracy": accuracy, f"{role}_train_loss": loss}
+    return record
+
+
+def _resume(loop: Loop, history: History, best: Best, folder: Path) -> int:
+    """Load last.pt if there is one; returns the first epoch to train."""
+    path = folder / "last.pt"
+    if not path.is_file():
+        return 0
+    state = checkpoint.load(path, loop.processes.device)
+    if state.get("recipe") != digest(loop.recipe):
+        raise InputError(
+            f"{path}: expected a checkpoint of this very recipe, found one of another recipe or "
+            "of other values; choose another run folder, or delete this one"
+        )
+    loop.load_state_dict(state["loop"])
+    best.load_state_dict(state["best"])
+    history.load(state["history"])
+    return state["epoch"] + 1
+
+
+def _save(loop: Loop, history: History, best: Best, folder: Path, epoch: int) -> None:
+    state = {
+        "recipe": digest(loop.recipe),
+        "epoch": epoch,
+        "loop": loop.state_dict(),
+        "best": best.state_dict(),
+        "history": history.records,
+    }
+    checkpoint.save(folder / "last.pt", state)
+    history.write()
+
+
+def _save_weights(loop: Loop, best: Best, folder: Path) -> None:
+    weights = {role: model.state_dict() for role, model in loop.trainee.models.items()}
+    if loop.recipe.soup_epochs:
+        weights["soup"] = loop.soup.mean
+    if loop.recipe.stop:
+        weights["best"] = best.weights or loop.trainee.leader.state_dict()
+    for role, state in weights.items():
+        checkpoint.save(folder / f"{role}.pt", state)
+    (folder / "last.pt").unlink(missing_ok=True)

@@ -1,0 +1,218 @@
+"""One epoch and one step of training, and the state that they change.
+
+Nothing in a step waits for the device: the host plans the epoch, losses are summed on the device.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from src.clips import Clips
+from src.dataset.batches import ClipSet, donors, plan
+from src.models.blocks import set_progress
+from src.recipes.base import Recipe
+from src.training import averaging, awp, optim
+from src.training.distributed import Processes
+from src.training.guide import Guide
+from src.training.roles import Trainee
+from src.transforms.pipeline import Draw
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train, apart from what the recipe says.
+
+    Args:
+        seed: of everything random.
+        precision: of the matrix products; auto = bf16 where the processor has units for it.
+        compile: pass the models' forward and backward through torch.compile.
+        validations: how often, evenly spaced, the models are tested on the way; the last epoch
+            always is.
+    """
+
+    seed: int = 0
+    precision: Precision = "auto"
+    compile: bool = False
+    validations: int = 10
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step needs: the clips, which they are, and the step's randomness."""
+
+    clips: Clips
+    index: Tensor
+    draw: Draw
+
+
+class Loop:
+    """The models of a training, their optimiser and averages.
+
+    Args:
+        recipe: what is trained.
+        trainee: its models, on the device.
+        settings: seed, precision, ...
+        processes: this process among all.
+        guide: a finished training to learn from.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        trainee: Trainee,
+        settings: Settings,
+        processes: Processes,
+        guide: Guide | None = None,
+    ):
+        self.recipe, self.trainee, self.guide = recipe, trainee, guide
+        self.settings, self.processes = settings, processes
+        self.optimiser = optim.build(recipe.optimiser, trainee.trained.values())
+        self.plateau = optim.Plateau(recipe.schedule)
+        self.soup = averaging.Soup()
+        dtype = precision_of(settings.precision, processes.device)
+        self.autocast = torch.autocast(
+            processes.device.type, dtype, enabled=dtype is not torch.float32
+        )
+        self.scaler = torch.amp.GradScaler(processes.device.type, enabled=dtype is torch.float16)
+        wrapped = processes.wrap(trainee)
+        self.losses_of = torch.compile(wrapped) if settings.compile else wrapped
+
+    def epoch(self, train: ClipSet, epoch: int) -> dict[str, float | int]:
+        """Train one epoch; returns its record for the history."""
+        planned = self._plan(train, epoch)
+        self.trainee.train()
+        totals: dict[str, Tensor] = {}
+        for number, batch in enumerate(self.batches(train, planned, epoch)):
+            for role, loss in self.step(batch, epoch * len(planned) + number).items():
+                totals[role] = totals.get(role, 0.0) + loss.detach()
+        record = {"epoch": epoch + 1, "rate": self.optimiser.param_groups[0]["lr"]}
+        for role, total in totals.items():
+            record[f"{role}_loss"] = float(self.processes.mean(total / len(planned)))
+        return record
+
+    def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """One step: losses, gradients, new weights, new averages."""
+        recipe, progress = self.recipe, batch.draw.progress
+        rate = recipe.optimiser.lr * optim.factor(recipe.schedule, progress)
+        optim.set_rate(self.optimiser, rate * self.plateau.level)
+        for model in self.trainee.trained.values():
+            set_progress(model, progress)
+        views, target, pairs = self.trainee.views(batch.clips, batch.draw)
+        guidance = self.guide(views["student"], pairs, batch.index) if self.guide else None
+        done = torch.full((), progress, device=self.processes.device)
+        losses = self._backward(views, target, done, guidance)
+        if recipe.awp and progress >= recipe.awp.start:
+            with awp.perturbed(self.trainee.trained.values(), recipe.awp.delta):
+                losses = self._backward(views, target, done, guidance)
+        self._update()
+        self._average(step)
+        return losses
+
+    def _backward(self, *arguments) -> dict[str, Tensor]:
+        with self.autocast:
+            losses = self.losses_of(*arguments)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(sum(losses.values())).backward()
+        return losses
+
+    def _update(self) -> None:
+        self.scaler.unscale_(self.optimiser)
+        if self.recipe.clip_norm:
+            for model in self.trainee.trained.values():
+                torch.nn.utils.clip_grad_norm_(model.parameters(), self.recipe.clip_norm)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+
+    def _average(self, step: int) -> None:
+        recipe, models = self.recipe, self.trainee.models
+        if recipe.mean_teacher:
+            decay = averaging.young_decay(recipe.mean_teacher.decay, step)
+            averaging.follow(models["teacher"], models["student"], decay, buffers=False)
+        if recipe.ema:
+            decay = averaging.warm_decay(recipe.ema.decay, step)
+            averaging.follow(models["ema"], models["student"], decay, buffers=True)
+
+    # --- batches ---
+
+    def _rng(self, epoch: int) -> np.random.Generator:
+        return np.random.default_rng((self.settings.seed, epoch))
+
+    def _plan(self, train: ClipSet, epoch: int) -> list[np.ndarray]:
+        """The batches of an epoch, the same in all processes."""
+        rng, recipe = self._rng(epoch), self.recipe
+        if not recipe.steps:
+            return list(plan(train.length, recipe.batch_size, rng))
+        drawn = rng.integers(0, len(train), recipe.steps * recipe.batch_size)
+        return [drawn[batch] for batch in plan(train.length[drawn], recipe.batch_size, rng)]
+
+    def batches(self, train: ClipSet, planned: list[np.ndarray], epoch: int) -> Iterator[Batch]:
+        """Gather the epoch's batches on the device, each with its randomness."""
+        device, rng = self.processes.device, self._rng(epoch)
+        # One seed for the device's draws and one for dropout; other processes draw others.
+        seeds = np.random.SeedSequence((self.settings.seed, epoch, self.processes.rank))
+        own, dropout = (int(seed) for seed in seeds.generate_state(2))
+        torch.manual_seed(dropout)
+        generator = torch.Generator(device).manual_seed(own)
+        host = random.Random(epoch * 1_000_003 + self.settings.seed)  # the same in all processes
+        shares = [self.processes.share(batch) for batch in planned]
+        index = self._uploaded(shares)
+        donated = None
+        if self.recipe.augment.needs_donor:
+            donated = [donors(train.label, share, rng) for share in shares]
+            donor_index = self._uploaded(donated)
+        n_steps = self.recipe.epochs * len(planned)
+        for number in range(len(shares)):
+            clips = train.gather(index[number], int(train.length[planned[number]].max()))
+            donor = None
+            if donated is not None:
+                longest = int(train.length[donated[number]].max())
+                donor = train.gather(donor_index[number], longest).repeat(len(self.trainee.seeing))
+            progress = (epoch * len(planned) + number) / n_steps
+            yield Batch(clips, index[number], Draw(generator, host, progress, donor))
+
+    def _uploaded(self, batches: list[np.ndarray]) -> tuple[Tensor, ...]:
+        """All indices of an epoch in one copy to the device."""
+        flat = torch.from_numpy(np.concatenate(batches)).to(self.processes.device)
+        return flat.split([len(batch) for batch in batches])
+
+    # --- state ---
+
+    def state_dict(self) -> dict:
+        """Everything that the next epoch depends on."""
+        return {
+            "models": self.trainee.models.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "plateau": self.plateau.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "soup": self.soup.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on where `state_dict` was taken."""
+        self.trainee.models.load_state_dict(state["models"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.plateau.load_state_dict(state["plateau"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.soup.load_state_dict(state["soup"])
+
+
+def precision_of(precision: Precision, device: torch.device) -> torch.dtype:
+    """The type that matrix products are computed in."""
+    match precision:
+        case "fp32":
+            return torch.float32
+        case "bf16":
+            return torch.bfloat16
+        case "fp16":
+            return torch.float16
+    has_units = device.type == "cuda" or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if has_units else torch.float32

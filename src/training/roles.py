@@ -1,0 +1,160 @@
+"""The models of one run, and the losses that train them together.
+
+- student: learns from the targets, and agrees with the teacher.
+- teacher: follows the student's parameters; runs in training mode on its own view of the batch and
+  keeps its own batch-norm statistics; is never trained.
+- distilled: a smaller network that learns from the targets, and agrees with the teacher.
+- ema: an average of the student's weights and buffers; only follows, sees nothing.
+
+Each that sees anything sees its own augmented view of the same clips.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from src import losses, models
+from src.clips import Clips
+from src.models.mixing import LayerMix
+from src.recipes.base import Recipe
+from src.recipes.ingredients import MeanTeacher, Role
+from src.transforms.mix import ManifoldMixup, Pairs
+from src.transforms.pipeline import Draw
+
+
+def sizes(recipe: Recipe, classes: int) -> dict[Role, int]:
+    """Parameters of each model that a recipe trains."""
+    with torch.device("meta"):
+        models = Trainee(recipe, classes).models
+    return {role: sum(p.numel() for p in model.parameters()) for role, model in models.items()}
+
+
+@dataclass(frozen=True)
+class View:
+    """What one model sees of a batch: features, real frames, and manifold mixup if there is any."""
+
+    features: Tensor
+    mask: Bool[Tensor, "B T"]
+    mix: LayerMix | None
+
+
+def consistency_weight(config: MeanTeacher, progress: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    """The weight of the consistency loss at this share of the training."""
+    t = (progress / config.ramp).clamp(max=1.0)
+    return config.weight * torch.exp(-5 * (1 - t).square())
+
+
+class Trainee(nn.Module):
+    """All models of a training; calling it gives the losses of one step.
+
+    Args:
+        recipe: says which roles there are.
+        classes: number of signs.
+    """
+
+    def __init__(self, recipe: Recipe, classes: int):
+        super().__init__()
+        self.recipe, self.classes = recipe, classes
+        student = models.build(recipe.model, recipe.layout, classes)
+        self.models = nn.ModuleDict({"student": student})
+        if recipe.mean_teacher:
+            self.models["teacher"] = copy.deepcopy(student).requires_grad_(False)
+        if recipe.distilled:
+            self.models["distilled"] = models.build(recipe.distilled, recipe.layout, classes)
+        if recipe.ema:
+            self.models["ema"] = copy.deepcopy(student).requires_grad_(False)
+
+    @property
+    def trained(self) -> dict[Role, nn.Module]:
+        """The models that have gradients."""
+        return {role: self.models[role] for role in self.models if role in ("student", "distilled")}
+
+    @property
+    def seeing(self) -> tuple[Role, ...]:
+        """The models that are run in training."""
+        return tuple(role for role in self.models if role != "ema")
+
+    @property
+    def leading(self) -> Role:
+        """The model that the shipped weights are made of: the most derived one."""
+        return next(role for role in ("ema", "distilled", "student") if role in self.models)
+
+    @property
+    def leader(self) -> nn.Module:
+        """The leading model."""
+        return self.models[self.leading]
+
+    def views(
+        self, clips: Clips, draw: Draw
+    ) -> tuple[dict[Role, View], Float[Tensor, "B K"], Pairs | None]:
+        """An independently augmented view of the batch for each model.
+
+        Returns:
+            The views; the targets, mixed like the clips; who is mixed with whom.
+        """
+        n, recipe, roles = len(clips.label), self.recipe, self.seeing
+        seen = recipe.augment(clips.repeat(len(roles)), recipe.layout, draw)
+        features = recipe.features(seen.xyz, seen.mask, recipe.layout)
+        target = nn.functional.one_hot(clips.label, self.classes).float()
+        pairs = recipe.mix.pairs(n, draw) if recipe.mix else None
+        if pairs is not None:
+            target = pairs.target(target)
+        views = {}
+        for role, x, mask in zip(roles, features.split(n), seen.mask.split(n), strict=True):
+            views[role] = self._mixed(role, x, mask, pairs, draw)
+        return views, target, pairs
+
+    def _mixed(self, role: Role, x: Tensor, mask: Tensor, pairs: Pairs | None, draw: Draw) -> View:
+        """One model's view: the pairs are the same for all, a hidden layer is each one's own."""
+        if pairs is None:
+            return View(x, mask, None)
+        if isinstance(self.recipe.mix, ManifoldMixup):
+            depth = len(self.models[role].layers)
+            layer = torch.full((), draw.host.randrange(depth), device=x.device)
+            return View(x, mask, LayerMix(pairs.partner, pairs.share, layer))
+        return View(*self.recipe.mix.inputs(x, mask, pairs, draw), None)
+
+    def forward(
+        self,
+        views: dict[Role, View],
+        target: Float[Tensor, "B K"],
+        progress: Float[Tensor, ""],
+        guidance: Float[Tensor, "B K"] | None = None,
+    ) -> dict[Role, Float[Tensor, ""]]:
+        """The loss of every trained model.
+
+        Args:
+            views: what each model sees.
+            target: distributions over the signs.
+            progress: share of the training that is done; a tensor, so that a compiled step is
+                compiled once.
+            guidance: a frozen teacher's probabilities.
+        """
+        recipe, teacher_logits = self.recipe, None
+        if "teacher" in self.models:
+            with torch.no_grad():
+                teacher_logits = self._out("teacher", views)["logits"]
+        step_losses = {}
+        for role in self.trained:
+            out = self._out(role, views)
+            loss = recipe.loss(out, target, progress)
+            if teacher_logits is not None:
+                weight = consistency_weight(recipe.mean_teacher, progress)
+                loss = loss + weight * losses.consistency(out["logits"], teacher_logits)
+            if guidance is not None:
+                distil, logits = recipe.distil, out["logits"]
+                learned = losses.distillation(logits, guidance, distil.temperature)
+                loss = loss + distil.weight * learned
+            step_losses[role] = loss
+        return step_losses
+
+    def _out(self, role: Role, views: dict[Role, View]) -> dict[str, Tensor]:
+        view = views[role]
+        if view.mix is None:
+            return self.models[role](view.features, view.mask)
+        return self.models[role](view.features, view.mask, view.mix)

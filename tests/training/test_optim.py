@@ -1,0 +1,154 @@
+"""Schedules against the documents, parameter groups against the published names."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from src import checkpoint, models
+from src.recipes.frame_deberta import B
+from src.recipes.ingredients import AdamW, Cosine, Lion, RAdamLookahead, Ranger, WarmupLinear
+from src.training import optim
+
+
+def test_warmup_linear():
+    schedule = WarmupLinear(0.25)
+    points = {0.0: 0.0, 0.125: 0.5, 0.25: 1.0, 0.625: 0.5, 1.0: 0.0}
+    for progress, expected in points.items():
+        assert optim.factor(schedule, progress) == pytest.approx(expected)
+
+
+def test_decay_spares_what_the_publication_spares():
+    """Biases and the transformer's layer norms; batch norms and embeddings are decayed."""
+    model = models.build(B.distilled, B.layout, 5)
+    optimiser = optim.build(B.optimiser, [model])
+    decayed = {id(p) for p in optimiser.param_groups[0]["params"]}
+    assert optimiser.param_groups[0]["weight_decay"] == 0.4
+    assert optimiser.param_groups[1]["weight_decay"] == 0.0
+    for name, parameter in model.named_parameters():
+        module = model.get_submodule(name.rpartition(".")[0])
+        in_encoder = name.startswith("encoder.")
+        spared = name.endswith("bias") or (
+            isinstance(module, torch.nn.LayerNorm) and not in_encoder
+        )
+        assert (id(parameter) in decayed) != spared, name
+
+
+def test_every_parameter_is_in_one_group():
+    model = models.build(B.distilled, B.layout, 5)
+    optimiser = optim.build(B.optimiser, [model])
+    listed = [id(p) for group in optimiser.param_groups for p in group["params"]]
+    assert sorted(listed) == sorted(id(p) for p in model.parameters())
+
+
+def test_frozen_models_are_left_out():
+    trained, frozen = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2).requires_grad_(False)
+    optimiser = optim.build(B.optimiser, [trained, frozen])
+    assert sum(len(group["params"]) for group in optimiser.param_groups) == 2
+
+
+def test_lion_is_the_published_update():
+    """arXiv 2302.06675, algorithm 2, unrolled in numpy: recognition.md 2.5."""
+    config = Lion(lr=0.01, weight_decay=0.1)
+    layer = torch.nn.Linear(3, 2, bias=False)
+    optimiser = optim.build(config, [layer])
+    weight = layer.weight.detach().double().numpy()
+    moment, rng = np.zeros_like(weight), np.random.default_rng(0)
+    for _ in range(20):
+        gradient = rng.normal(size=weight.shape)
+        layer.weight.grad = torch.from_numpy(gradient).float()
+        optimiser.step()
+        update = np.sign(0.9 * moment + 0.1 * gradient)
+        weight = weight - 0.01 * (update + 0.1 * weight)
+        moment = 0.99 * moment + 0.01 * gradient
+    # Twenty steps in float32.
+    np.testing.assert_allclose(layer.weight.detach().numpy(), weight, atol=1e-6)
+
+
+def test_cosine_ends_at_its_floor():
+    """1e-4 to 1e-5, per step, without warm-up."""
+    schedule = Cosine(floor=0.1)
+    points = {0.0: 1.0, 0.5: 0.55, 1.0: 0.1}
+    for progress, expected in points.items():
+        assert optim.factor(schedule, progress) == pytest.approx(expected)
+
+
+def test_radam_in_lookahead_is_the_published_update():
+    """arXiv 1908.03265, algorithm 2, in arXiv 1907.08610, algorithm 1, unrolled in numpy.
+
+    As the 1st place has them: the threshold is 4, and what a step takes off a weight is
+    lr(t) 0.1 lr(t).
+    """
+    config = RAdamLookahead(lr=0.1, weight_decay=0.1, decay_with_rate=True)
+    layer = torch.nn.Linear(3, 2, bias=False)
+    optimiser = optim.build(config, [layer])
+    fast = slow = layer.weight.detach().double().numpy()
+    m, v, rng = np.zeros_like(fast), np.zeros_like(fast), np.random.default_rng(0)
+    longest = 2 / (1 - 0.999) - 1
+    for t in range(1, 24):
+        rate = 0.1 / t
+        gradient = rng.normal(size=fast.shape)
+        layer.weight.grad = torch.from_numpy(gradient).float()
+        optim.set_rate(optimiser, rate)
+        optimiser.step()
+
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        step = m / (1 - 0.9**t)
+        length = longest - 2 * t * 0.999**t / (1 - 0.999**t)
+        if length >= 4:
+            r = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
+            step = np.sqrt(r) * step / np.sqrt(v / (1 - 0.999**t))
+        fast = fast - rate * (step + 0.1 * rate * fast)
+        if t % 5 == 0:
+            fast = slow = slow + 0.5 * (fast - slow)
+        # Float32, and an epsilon of 1e-7 beside a root of at least 1e-3.
+        np.testing.assert_allclose(layer.weight.detach().numpy(), fast, atol=2e-5)
+
+
+@pytest.mark.parametrize("decay_with_rate", [False, True])
+def test_the_decay_follows_the_rate_only_if_asked(decay_with_rate):
+    model = torch.nn.Linear(2, 2)
+    config = AdamW(lr=0.5, weight_decay=0.4, no_decay=("bias",), decay_with_rate=decay_with_rate)
+    optimiser = optim.build(config, [model])
+    for rate in (0.5, 0.1):
+        optim.set_rate(optimiser, rate)
+        decays = {g["params"][0].dim(): g["weight_decay"] for g in optimiser.param_groups}
+        assert decays == {2: pytest.approx(0.4 * rate if decay_with_rate else 0.4), 1: 0.0}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        AdamW(lr=0.1, weight_decay=0.1),
+        Lion(lr=0.1, weight_decay=0.1),
+        Ranger(lr=0.1),
+        RAdamLookahead(lr=0.1, weight_decay=0.1, decay_with_rate=True),
+    ],
+    ids=lambda config: type(config).__name__,
+)
+def test_every_optimiser_resumes_to_the_same_bits(config, tmp_path):
+    """Saved after seven steps, in the middle of a Lookahead, through a file as checkpoints are."""
+
+    def stepped(model, optimiser, steps):
+        for t in steps:
+            optim.set_rate(optimiser, 0.1 / (t + 1))
+            optimiser.zero_grad()
+            model(torch.full((1, 3), t / 10)).square().sum().backward()
+            optimiser.step()
+        return model
+
+    torch.manual_seed(0)
+    unbroken = torch.nn.Linear(3, 2)
+    first = copy.deepcopy(unbroken)
+    stepped(unbroken, optim.build(config, [unbroken]), range(20))
+    optimiser = optim.build(config, [first])
+    stepped(first, optimiser, range(7))
+    checkpoint.save(tmp_path / "state.pt", {"optimiser": optimiser.state_dict()})
+
+    second = copy.deepcopy(first)
+    resumed = optim.build(config, [second])
+    resumed.load_state_dict(checkpoint.load(tmp_path / "state.pt")["optimiser"])
+    stepped(second, resumed, range(7, 20))
+    for a, b in zip(unbroken.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)

@@ -1,0 +1,142 @@
+"""Cyclic schedules against the document and torch's; the plateau against torch's."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.optim import lr_scheduler
+
+from src import models
+from src.models.hierarchical import Config
+from src.recipes.hierarchical import LAYOUT
+from src.recipes.ingredients import (
+    AdamW,
+    Cosine,
+    OneCycle,
+    OnPlateau,
+    WarmRestarts,
+    WarmupCycles,
+)
+from src.training import optim
+
+STEPS = 200
+
+
+def ours(schedule, steps: int = STEPS) -> list[float]:
+    return [optim.factor(schedule, step / steps) for step in range(steps)]
+
+
+def torchs(make, steps: int = STEPS) -> list[float]:
+    """What a scheduler of torch does to a learning rate of 1."""
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler, rates = make(optimiser), []
+    for _ in range(steps):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        scheduler.step()
+    return rates
+
+
+def test_warmup_and_cycles_are_the_published_ones():
+    """recognition.md 4.4: 5 epochs from 1e-5 to 3e-4; cycles of 20 from 3e-4 x 0.8^c to 1e-5."""
+    epochs = 105
+    schedule = WarmupCycles(5 / epochs, 20 / epochs, decay=0.8, floor=1 / 30)
+    for epoch in range(epochs):
+        if epoch < 5:
+            expected = 1e-5 + (3e-4 - 1e-5) * epoch / 5
+        else:
+            cycle, within = divmod(epoch - 5, 20)
+            peak = 3e-4 * 0.8**cycle
+            expected = 1e-5 + (peak - 1e-5) * (1 + math.cos(math.pi * within / 20)) / 2
+        # Half an epoch on, so that no rounding puts a cycle's first epoch into the one before.
+        between = optim.factor(schedule, (epoch + 1e-6) / epochs)
+        assert 3e-4 * between == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("growth", [1, 2])
+def test_warm_restarts_are_torchs(growth):
+    schedule = WarmRestarts(first=25 / STEPS, growth=float(growth), floor=0.1)
+    expected = torchs(
+        lambda optimiser: lr_scheduler.CosineAnnealingWarmRestarts(
+            optimiser, 25, T_mult=growth, eta_min=0.1
+        )
+    )
+    np.testing.assert_allclose(ours(schedule), expected, rtol=1e-6)
+    assert optim.factor(schedule, 1.0) >= 0.1
+
+
+def test_one_cycle_is_torchs():
+    schedule = OneCycle(warmup=0.3, start=1 / 25, end=1 / 25e4)
+    # torch's last step is at the end, and its summit at step pct_start x steps - 1.
+    expected = torchs(
+        lambda optimiser: lr_scheduler.OneCycleLR(
+            optimiser, 1.0, STEPS + 1, pct_start=(0.3 * STEPS + 1) / (STEPS + 1)
+        )
+    )
+    np.testing.assert_allclose(ours(schedule), expected, rtol=1e-6)
+    points = {
+        0.0: 1 / 25,
+        0.15: (1 + 1 / 25) / 2,
+        0.3: 1.0,
+        0.65: (1 + 1 / 25e4) / 2,
+        1.0: 1 / 25e4,
+    }
+    for progress, factor in points.items():
+        assert optim.factor(schedule, progress) == pytest.approx(factor)
+
+
+@pytest.mark.parametrize("patience", [0, 2, 5])
+def test_the_plateau_is_torchs(patience):
+    config = OnPlateau(factor=0.5, patience=patience, threshold=1e-4, floor=0.05)
+    losses = 2 + np.random.default_rng(0).normal(0, 0.3, 60) - np.linspace(0, 1, 60)
+    plateau = optim.Plateau(config)
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler = lr_scheduler.ReduceLROnPlateau(
+        optimiser, factor=0.5, patience=patience, threshold=1e-4, min_lr=0.05
+    )
+    levels = []
+    for loss in losses.tolist():
+        plateau.consider(loss)
+        scheduler.step(loss)
+        levels.append(plateau.level)
+        assert plateau.level == pytest.approx(optimiser.param_groups[0]["lr"])
+    assert len(set(levels)) > 2
+
+
+def test_the_plateau_goes_on_where_it_was_saved():
+    config, losses = OnPlateau(factor=0.5, patience=2), [3.0, 2.0, 2.5, 2.6, 2.7, 2.8, 2.9, 3.0]
+    unbroken, first = optim.Plateau(config), optim.Plateau(config)
+    second = optim.Plateau(config)
+    for loss in losses:
+        unbroken.consider(loss)
+    for loss in losses[:4]:
+        first.consider(loss)
+    second.load_state_dict(first.state_dict())
+    for loss in losses[4:]:
+        second.consider(loss)
+    assert second.state_dict() == unbroken.state_dict() and unbroken.level == 0.25
+
+
+def test_other_schedules_have_no_plateau():
+    plateau = optim.Plateau(Cosine(0.0))
+    for _ in range(50):
+        plateau.consider(1.0)
+    assert plateau.level == 1.0
+
+
+def test_layers_have_their_own_rates():
+    """What lies behind the layers has the peak; each layer below it a tenth less."""
+    config = Config(8, dim=8, heads=2, local_layers=1, global_layers=1, patch_heads=2, positions=8)
+    model = models.build(config, LAYOUT, 3)
+    optimiser = optim.build(AdamW(lr=1.0, layer_decay=0.9), [model])
+    optim.set_rate(optimiser, 0.5)
+    rate = {id(p): g["lr"] for g in optimiser.param_groups for p in g["params"]}
+    assert len(model.layers) == 3  # the convolution is one
+    for name, parameter in model.named_parameters():
+        words = name.split(".")
+        below = {"classifier": 0, "encoder": 3}.get(words[0])
+        below = 2 - int(words[1]) if below is None else below
+        assert rate[id(parameter)] == pytest.approx(0.5 * 0.9**below), name

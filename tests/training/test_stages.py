@@ -1,0 +1,243 @@
+"""Training in stages: from the best weights so far, stopped early, train and test side by side."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn import functional as F
+
+from src import checkpoint, evaluation, models
+from src.dataset.batches import ClipSet
+from src.models.hierarchical import Config
+from src.recipes.hierarchical import LAYOUT, PUBLISHED
+from src.recipes.ingredients import EarlyStopping, MeanTeacher, OnPlateau
+from src.training.distributed import Processes
+from src.training.fit import Task, fit
+from src.training.loop import Loop, Settings
+
+ONE = Processes(0, 1, torch.device("cpu"))
+FP32 = Settings(seed=0, precision="fp32", validations=2)
+SIGNS, FRAMES = 3, 6
+TINY = replace(
+    PUBLISHED,
+    name="tiny",
+    model=Config(
+        FRAMES, dim=16, heads=2, local_layers=1, global_layers=1, patch_heads=2, positions=FRAMES,
+        widths=(16, 8),
+    ),
+    max_len=FRAMES,
+    optimiser=replace(PUBLISHED.optimiser, lr=3e-3),
+    epochs=8,
+    batch_size=8,
+    stop=EarlyStopping(patience=100),
+)  # fmt: skip
+
+
+def clips(n: int, seed: int) -> ClipSet:
+    """Clips of 3 signs; a sign is where the right hand is."""
+    rng = np.random.default_rng(seed)
+    length, label = np.full(n, FRAMES), np.arange(n) % SIGNS
+    frames = rng.normal(0.5, 0.1, (n * FRAMES, len(LAYOUT), 3))
+    frames[:, list(LAYOUT.rows("right_hand"))] += 0.3 * np.repeat(label, FRAMES)[:, None, None]
+    frames[rng.random(len(frames)) < 0.1] = np.nan
+    frames = torch.from_numpy(frames.astype(np.float16))
+    return ClipSet(frames, np.cumsum(length) - length, length, label)
+
+
+TRAIN, VALID = clips(24, 0), clips(12, 1)
+
+
+def task(recipe, folder: Path, start: dict | None = None) -> Task:
+    return Task(recipe, TRAIN, VALID, SIGNS, folder, start=start)
+
+
+def history(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "history.csv")
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory) -> Path:
+    """A finished first stage."""
+    folder = tmp_path_factory.mktemp("first")
+    fit(task(TINY, folder), FP32, ONE)
+    return folder
+
+
+def test_it_learns(first):
+    last = history(first).iloc[-1]
+    assert last.student_accuracy > 0.8  # a third would be chance
+    assert last.student_loss < history(first).student_loss[0]
+
+
+# --- curves -------------------------------------------------------------------------------------
+
+
+def test_curves_are_of_the_clips_as_they_are(first):
+    """Accuracy and loss of the last epoch again, clip by clip, without padding."""
+    model = models.build(TINY.model, TINY.layout, SIGNS)
+    model.load_state_dict(checkpoint.load(first / "student.pt"))
+    last = history(first).iloc[-1]
+    probe = TRAIN.subset(np.linspace(0, len(TRAIN) - 1, len(VALID)).round().astype(int))
+    for kind, clip_set in (("test", VALID), ("train", probe)):
+        hits, losses = [], []
+        for k in range(len(clip_set)):
+            batch = clip_set.gather(torch.tensor([k]), FRAMES)
+            out = model.eval()(TINY.features(batch.xyz, None, TINY.layout))
+            target = F.one_hot(batch.label, SIGNS).float()
+            hits.append(bool(out["logits"].argmax() == batch.label))
+            losses.append(TINY.loss(out, target, torch.tensor(1.0)).item())
+        accuracy = "student_accuracy" if kind == "test" else "student_train_accuracy"
+        assert last[accuracy] == pytest.approx(np.mean(hits))
+        # The store's frames are float16, the rest float32.
+        assert last[f"student_{kind}_loss"] == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_examining_leaves_the_mode_and_no_gradient(first):
+    model = models.build(TINY.model, TINY.layout, SIGNS).train()
+    evaluation.examine(model, TINY, VALID, 0.5)
+    assert model.training and all(p.grad is None for p in model.parameters())
+
+
+def test_the_curriculum_is_told_how_far_the_training_is(first):
+    model = models.build(TINY.model, TINY.layout, SIGNS)
+    recipe = replace(TINY, loss=replace(TINY.loss, gamma_at_start=0.0))
+    losses = [evaluation.examine(model, recipe, VALID, progress)[1] for progress in (0.0, 1.0)]
+    plain = evaluation.examine(model, TINY, VALID, 0.3)[1]
+    assert losses[1] == pytest.approx(plain) and losses[0] > plain
+
+
+def test_every_epoch_is_tested_where_it_decides_something(first, tmp_path):
+    assert history(first).student_accuracy.notna().all()
+    without = replace(TINY, stop=None, shipped="student", epochs=4)
+    fit(task(without, tmp_path), FP32, ONE)
+    assert history(tmp_path).student_accuracy.notna().tolist() == [False, True, False, True]
+
+
+# --- stages -------------------------------------------------------------------------------------
+
+
+def test_the_best_weights_are_those_of_the_best_epoch(first):
+    best = models.build(TINY.model, TINY.layout, SIGNS)
+    best.load_state_dict(checkpoint.load(first / "best.pt"))
+    accuracy, _ = evaluation.examine(best, TINY, VALID, 1.0)
+    assert accuracy == pytest.approx(history(first).student_accuracy.max())
+
+
+def test_a_stage_that_only_loses_ends_with_what_it_started_from(first, tmp_path):
+    """The best weights so far, over all stages."""
+    start = checkpoint.load(first / "best.pt")
+    harmful = replace(TINY, name="worse", optimiser=replace(TINY.optimiser, lr=3.0), epochs=3)
+    fit(task(harmful, tmp_path, start), FP32, ONE)
+    assert history(tmp_path).student_accuracy.max() < history(first).student_accuracy.max()
+    best = checkpoint.load(tmp_path / "best.pt")
+    for name, value in start.items():
+        assert torch.equal(best[name], value), name
+    assert not torch.equal(checkpoint.load(tmp_path / "student.pt")["layers.0.qkv.weight"],
+                           start["layers.0.qkv.weight"])  # fmt: skip
+
+
+def test_a_stage_starts_from_the_weights_of_the_one_before(first, tmp_path):
+    start = checkpoint.load(first / "best.pt")
+    still = replace(TINY, optimiser=replace(TINY.optimiser, lr=0.0), epochs=1)
+    fit(task(still, tmp_path, start), FP32, ONE)
+    end = checkpoint.load(tmp_path / "student.pt")
+    assert all(torch.equal(end[name], value) for name, value in start.items())
+    assert history(tmp_path).student_accuracy[0] == history(first).student_accuracy.max()
+
+
+def test_it_stops_after_its_patience(first, tmp_path):
+    """With a rate of 0 nothing gets better than the start, which was tested before."""
+    start = checkpoint.load(first / "best.pt")
+    still = replace(TINY, optimiser=replace(TINY.optimiser, lr=0.0), stop=EarlyStopping(3))
+    fit(task(still, tmp_path, start), FP32, ONE)
+    assert len(history(tmp_path)) == 3
+    fit(task(still, tmp_path / "scratch"), FP32, ONE)
+    assert len(history(tmp_path / "scratch")) == 4  # the first test was a better one
+
+
+class _Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stop_after", [1, 3])
+def test_a_stage_goes_on_to_the_same_end(first, tmp_path, monkeypatch, stop_after):
+    """Weights, plateau and patience; the start is not tested for a second time."""
+    start = checkpoint.load(first / "best.pt")
+    recipe = replace(
+        TINY, epochs=6, stop=EarlyStopping(4), schedule=OnPlateau(factor=0.5, patience=0)
+    )
+    fit(task(recipe, tmp_path / "unbroken", start), FP32, ONE)
+    whole_epoch = Loop.epoch
+
+    def stopping(self, train, epoch):
+        if epoch == stop_after:
+            raise _Stopped
+        return whole_epoch(self, train, epoch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Loop, "epoch", stopping)
+        with pytest.raises(_Stopped):
+            fit(task(recipe, tmp_path / "broken", start), FP32, ONE)
+    fit(task(recipe, tmp_path / "broken", start), FP32, ONE)
+    one, other = (
+        history(tmp_path / name).drop(columns="seconds") for name in ("unbroken", "broken")
+    )
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
+    for role in ("best", "student"):
+        states = [
+            checkpoint.load(tmp_path / name / f"{role}.pt") for name in ("unbroken", "broken")
+        ]
+        assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_the_plateau_lowers_the_rate(first, tmp_path):
+    still = replace(
+        TINY,
+        optimiser=replace(TINY.optimiser, lr=1e-9),  # too small to change the loss by a share
+        schedule=OnPlateau(factor=0.5, patience=1, threshold=0.01, floor=0.2),
+        epochs=9,
+    )
+    fit(task(still, tmp_path), FP32, ONE)
+    # The second test in a row without a better loss lowers it for the epochs after.
+    expected = [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.2, 0.2]
+    np.testing.assert_allclose(history(tmp_path).rate / 1e-9, expected, rtol=1e-6)
+
+
+def test_without_held_out_clips_it_trains_to_the_end(first, tmp_path):
+    start = checkpoint.load(first / "best.pt")
+    recipe = replace(TINY, epochs=2, stop=EarlyStopping(1))
+    fit(Task(recipe, TRAIN, None, SIGNS, tmp_path, start=start), FP32, ONE)
+    table = history(tmp_path)
+    assert len(table) == 2 and "student_accuracy" not in table
+    best, student = (checkpoint.load(tmp_path / f"{role}.pt") for role in ("best", "student"))
+    assert all(torch.equal(best[name], student[name]) for name in best)
+
+
+# --- what a model learns before its first step --------------------------------------------------
+
+
+def test_every_model_learns_the_statistics_of_the_training_clips_alone(tmp_path):
+    recipe = replace(TINY, mean_teacher=MeanTeacher(), epochs=1)
+    trainee = fit(task(recipe, tmp_path), FP32, ONE)
+    expected = TRAIN.frames[..., :2].double().numpy()
+    assert set(trainee.models) == {"student", "teacher"}
+    for model in trainee.models.values():
+        statistics = model.encoder.normalise
+        np.testing.assert_allclose(statistics.mean, np.nanmean(expected, 0), rtol=1e-5)
+        np.testing.assert_allclose(statistics.std, np.nanstd(expected, 0), rtol=1e-4)
+
+
+def test_self_distillation_pulls_the_student_to_its_average(first, tmp_path):
+    """An average of the student as its teacher: the document's wish, by the mean teacher."""
+    recipe = replace(TINY, mean_teacher=MeanTeacher(weight=5.0), epochs=8)
+    fit(task(recipe, tmp_path), FP32, ONE)
+    table = history(tmp_path)
+    assert {"teacher_accuracy", "teacher_test_loss"} <= set(table)
+    assert table.student_accuracy.iloc[-1] > 0.5 and table.teacher_accuracy.iloc[-1] > 0.5
+    # The consistency is a part of the training loss: without it the run is another one.
+    assert not np.allclose(table.student_loss, history(first).student_loss)
