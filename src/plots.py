@@ -1,0 +1,195 @@
+"""Figures from arrays. Every function returns a Figure; nothing is shown or saved here.
+
+Letters: **T** frames, **K** signs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.animation import FuncAnimation
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from src.landmarks import EDGES
+
+COLOURS = {"face": "0.6", "left_hand": "tab:blue", "pose": "0.3", "right_hand": "tab:red"}
+
+
+def figure(width: float, height: float, **subplots) -> tuple[Figure, Axes | np.ndarray]:
+    """A figure of a size in inches, laid out so that no label is cut off."""
+    fig, axes = plt.subplots(figsize=(width, height), layout="constrained", **subplots)
+    plt.close(fig)  # shown when a cell returns it, once
+    return fig, axes
+
+
+# --- clips --------------------------------------------------------------------------------------
+
+
+def _limits(xyz: Float[np.ndarray, "T 543 3"]) -> tuple[np.ndarray, np.ndarray]:
+    """The box around everything that is drawn, with a margin of 5 %."""
+    drawn = np.unique(np.concatenate([np.ravel(edges) for edges in EDGES.values()]))
+    xy = xyz[:, drawn, :2].reshape(-1, 2)
+    xy = xy[np.isfinite(xy).all(1)]
+    if not len(xy):
+        return np.zeros(2), np.ones(2)
+    low, high = xy.min(0), xy.max(0)
+    margin = 0.05 * (high - low).max() + 1e-6
+    return low - margin, high + margin
+
+
+def draw_frame(ax: Axes, frame: Float[np.ndarray, "543 3"]) -> None:
+    """Draw one frame's landmarks as lines, y down as in an image."""
+    for part, edges in EDGES.items():
+        lines = frame[np.array(edges), :2]  # (edges, 2, 2)
+        ax.plot(lines[..., 0].T, lines[..., 1].T, color=COLOURS[part], lw=0.9)
+
+
+def frames(xyz: Float[np.ndarray, "T 543 3"], title: str = "", count: int = 6) -> Figure:
+    """A row of frames, evenly spaced over the clip."""
+    low, high = _limits(xyz)
+    chosen = np.unique(np.linspace(0, len(xyz) - 1, count).round().astype(int))
+    fig, axes = figure(2.0 * count, 2.6, ncols=count, squeeze=False)
+    for ax in axes[0]:
+        ax.set_axis_off()
+    for ax, t in zip(axes[0], chosen, strict=False):
+        draw_frame(ax, xyz[t])
+        ax.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]), aspect="equal")
+        ax.set_title(f"frame {t}", fontsize=8)
+    fig.suptitle(title, fontsize=10)
+    return fig
+
+
+def animation(
+    xyz: Float[np.ndarray, "T 543 3"], title: str = "", fps: float = 15.0
+) -> FuncAnimation:
+    """The clip as an animation; `.to_jshtml()` shows it in a notebook, `.save` makes a GIF."""
+    low, high = _limits(xyz)
+    fig, ax = figure(4, 4)
+
+    def show(t: int) -> list:
+        ax.clear()
+        ax.set_axis_off()
+        draw_frame(ax, xyz[t])
+        ax.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]), aspect="equal")
+        ax.set_title(f"{title}  {t + 1}/{len(xyz)}", fontsize=9)
+        return []
+
+    return FuncAnimation(fig, show, frames=len(xyz), interval=1000 / fps)
+
+
+# --- data ---------------------------------------------------------------------------------------
+
+
+def lengths_and_gaps(length: np.ndarray, missing: dict[str, float]) -> Figure:
+    """How long clips are, and which share of the frames each part is missing in."""
+    fig, (left, right) = figure(9, 3, ncols=2)
+    left.hist(length, bins=np.geomspace(1, max(length.max(), 2) + 1, 40), color="tab:blue")
+    left.set(xscale="log", xlabel="frames of a clip", ylabel="clips")
+    left.axvline(np.median(length), color="k", lw=1, ls="--", label=f"median {np.median(length):g}")
+    left.legend()
+    right.barh(list(missing), [100 * share for share in missing.values()], color="tab:orange")
+    right.set(xlabel="missing, % of frames", xlim=(0, 100))
+    return fig
+
+
+# --- training -----------------------------------------------------------------------------------
+
+
+# What a history's columns are called after the role's name, how they are drawn, what they are.
+CURVES = {
+    "loss": {
+        "_loss": ("-", "in training"),
+        "_train_loss": ("--", "training clips"),
+        "_test_loss": (".-", "held-out clips"),
+    },
+    "accuracy": {
+        "_train_accuracy": ("--", "training clips"),
+        "_accuracy": (".-", "held-out clips"),
+    },
+}
+
+
+def learning_curves(histories: dict[str, pd.DataFrame]) -> Figure:
+    """Loss and accuracy of every role over the epochs, a column per training.
+
+    Training and held-out clips are drawn together: where the one curve goes on getting better and
+    the other does not, the model learns by heart.
+    """
+    fig, axes = figure(4.5 * len(histories), 6.5, nrows=2, ncols=len(histories), squeeze=False)
+    for column, (name, history) in enumerate(histories.items()):
+        for ax, (kind, curves) in zip(axes[:, column], CURVES.items(), strict=True):
+            roles = dict.fromkeys(key.partition("_")[0] for key in history if "_" in key)
+            for number, role in enumerate(roles):
+                for suffix, (style, what) in curves.items():
+                    if (key := role + suffix) in history:
+                        known = history[["epoch", key]].dropna()
+                        label = f"{role}, {what}"
+                        ax.plot(known.epoch, known[key], style, color=f"C{number}", label=label)
+            ax.set(xlabel="epoch", ylabel=kind)
+            ax.grid(alpha=0.3)
+            if kind == "accuracy":
+                ax.set_ylim(0, 1)
+            if ax.lines:
+                ax.legend(fontsize=7)
+        axes[0, column].set_title(name, fontsize=10)
+    return fig
+
+
+# --- validation ---------------------------------------------------------------------------------
+
+
+def accuracies(values: pd.Series, title: str) -> Figure:
+    """A bar per name, with its value written at its end; lowest on top."""
+    values = values.sort_values(ascending=False)
+    fig, ax = figure(6, 0.8 + 0.24 * len(values))
+    bars = ax.barh(values.index.astype(str), 100 * values.to_numpy(), color="tab:blue")
+    ax.bar_label(bars, fmt="%.1f", fontsize=8, padding=2)
+    ax.set(xlabel="accuracy, %", xlim=(0, 108), title=title)
+    ax.tick_params(axis="y", labelsize=8)
+    return fig
+
+
+def confusions(pairs: pd.DataFrame, signs: Sequence[str], counts: np.ndarray) -> Figure:
+    """The confusion matrix of the signs in the worst pairs.
+
+    Args:
+        pairs: columns sign, predicted, clips; worst first.
+        signs: all signs in the order of `counts`.
+        counts: (K, K) clips of a sign (row) that were taken for another (column).
+    """
+    involved = list(dict.fromkeys([*pairs.sign, *pairs.predicted]))[:20]
+    index = [signs.index(sign) for sign in involved]
+    matrix = counts[np.ix_(index, index)]
+    size = 2.2 + 0.36 * len(involved)
+    fig, ax = figure(size + 0.6, size)
+    shares = matrix / np.maximum(counts[index].sum(1, keepdims=True), 1)
+    image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    ax.set_xticks(range(len(involved)), involved, rotation=90, fontsize=8)
+    ax.set_yticks(range(len(involved)), involved, fontsize=8)
+    for i, j in zip(*np.nonzero(matrix), strict=True):
+        colour = "w" if shares[i, j] > 0.5 else "k"
+        ax.text(j, i, matrix[i, j], ha="center", va="center", fontsize=7, color=colour)
+    ax.set(xlabel="predicted", ylabel="sign", title="the most confused signs (clips)")
+    fig.colorbar(image, ax=ax, shrink=0.7, label="share of the sign's clips")
+    return fig
+
+
+# --- export -------------------------------------------------------------------------------------
+
+
+def latencies(milliseconds: np.ndarray, length: np.ndarray) -> Figure:
+    """How long each clip took, by its raw frames."""
+    fig, ax = figure(6, 3.2)
+    ax.scatter(np.asarray(length), milliseconds, s=8, alpha=0.5)
+    mean = milliseconds.mean()
+    ax.axhline(mean, color="k", lw=1, ls="--", label=f"mean {mean:.1f} ms")
+    ax.set(xlabel="raw frames of the clip", ylabel="latency, ms, one thread", xscale="log")
+    ax.set_ylim(0, None)
+    ax.grid(alpha=0.3)
+    ax.legend()
+    return fig

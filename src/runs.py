@@ -1,0 +1,213 @@
+"""A run is its folder: what it is about, its recipes, its folds, its models.
+
+    logs/<run>/
+        run.json                      profile, data, store, seed, held-out participants
+        folds.csv                     the fold of every clip, in the store's order
+        <recipe>/config.json          every value of the recipe
+        <recipe>/<fold>/              history.csv, weights per role, predictions.parquet
+        01_preparation.ipynb, ...     the notebooks as they ran
+        figures/, model.tflite, submission.zip, report.md, report.json
+
+Later stages read the run's folder and the store, and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+from torch import nn
+
+from src import checkpoint, models
+from src.dataset import folds
+from src.dataset.store import Store
+from src.errors import InputError
+from src.files import write_atomically, write_json
+from src.recipes import config, profiles
+from src.recipes.base import Recipe
+from src.recipes.ingredients import Role
+
+TRAINED = "trained.json"  # in a member's folder: of which recipe and folds its weights are
+EVERYTHING = profiles.EVERYTHING
+
+
+@dataclass(frozen=True)
+class About:
+    """What a run is about.
+
+    Args:
+        profile: sample, cpu or full.
+        data: the competition folder.
+        store: the folder of the landmark store.
+        seed: of everything random.
+        hold_out: participants of a named split; empty = the usual folds.
+        recipes: names of the members, in order.
+        folds: the folds to train, `EVERYTHING` for a fit on all clips.
+    """
+
+    profile: str
+    data: str
+    store: str
+    seed: int
+    hold_out: tuple[str, ...]
+    recipes: tuple[str, ...]
+    folds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder and what is read from it.
+
+    Args:
+        folder: logs/<run>.
+        about: run.json.
+    """
+
+    folder: Path
+    about: About
+
+    @classmethod
+    def create(cls, folder: Path, about: About, recipes: Sequence[Recipe]) -> Run:
+        """Write what a new run is about; a run that is there already keeps its models.
+
+        Raises:
+            InputError: HOLD_OUT names a participant that has no clip.
+        """
+        store = Store.open(Path(about.store))
+        fold = store.clips.fold
+        if about.hold_out:
+            fold = folds.hold_out(store.clips, about.hold_out)
+        table = store.clips[["sequence", "participant", "sign"]].assign(fold=fold)
+        write_atomically(folder / "folds.csv", lambda path: table.to_csv(path, index=False))
+        for recipe in recipes:
+            config.save(recipe, folder / recipe.name / "config.json")
+        write_json(folder / "run.json", asdict(about))
+        return cls(folder, about)
+
+    @classmethod
+    def open(cls, folder: Path) -> Run:
+        """Open the run that `create` wrote.
+
+        Raises:
+            InputError: there is none.
+        """
+        path = folder / "run.json"
+        try:
+            values = json.loads(path.read_text())
+            about = About(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(
+                f"{path}: expected what 01_preparation writes, found {error}; run it first"
+            ) from error
+        return cls(folder, about)
+
+    @cached_property
+    def store(self) -> Store:
+        """The landmark store."""
+        return Store.open(Path(self.about.store))
+
+    @cached_property
+    def clips(self) -> pd.DataFrame:
+        """The store's clips with this run's folds."""
+        table = pd.read_csv(self.folder / "folds.csv", dtype={"sequence": str})
+        if list(table.sequence) != list(self.store.clips.sequence):
+            raise InputError(
+                f"{self.folder / 'folds.csv'}: its clips are not those of {self.about.store}; run "
+                "01_preparation again"
+            )
+        return self.store.clips.assign(fold=table.fold)
+
+    @property
+    def lengths(self) -> pd.Series:
+        """Raw frames of every clip, by sequence."""
+        return self.clips.set_index("sequence").length
+
+    @cached_property
+    def recipes(self) -> dict[str, Recipe]:
+        """The recipes by name, as they were when the run was made."""
+        folder = self.folder
+        return {name: config.load(folder / name / "config.json") for name in self.about.recipes}
+
+    def recipe(self, name: str) -> Recipe:
+        """One recipe.
+
+        Raises:
+            InputError: the run has no recipe of that name.
+        """
+        if name not in self.recipes:
+            raise InputError(
+                f"{self.folder}: no recipe {name!r} in this run, it has {', '.join(self.recipes)}"
+            )
+        return self.recipes[name]
+
+    def member(self, name: str, fold: int) -> Path:
+        """The folder of one recipe trained on one fold."""
+        return self.folder / name / ("everything" if fold == EVERYTHING else f"fold{fold}")
+
+    def is_trained(self, name: str, fold: int) -> bool:
+        """True if this very recipe is trained on these very folds."""
+        path = self.member(name, fold) / TRAINED
+        return path.is_file() and json.loads(path.read_text()) == self._identity(name)
+
+    def mark_trained(self, name: str, fold: int) -> None:
+        """Say that a training is finished; the last thing it writes."""
+        write_json(self.member(name, fold) / TRAINED, self._identity(name))
+
+    def forget(self, name: str, fold: int) -> None:
+        """Delete a finished training that is not of this recipe and these folds any more."""
+        folder = self.member(name, fold)
+        if (folder / TRAINED).is_file() and not self.is_trained(name, fold):
+            for pattern in (TRAINED, "*.pt", "*.csv", "*.parquet"):
+                for path in folder.glob(pattern):
+                    path.unlink()
+
+    def _identity(self, name: str) -> dict[str, str]:
+        folds = hashlib.sha256((self.folder / "folds.csv").read_bytes()).hexdigest()[:16]
+        return {"recipe": config.digest(self.recipe(name)), "folds": folds}
+
+    def model(self, name: str, fold: int, role: Role | None = None) -> nn.Module:
+        """A trained network, in evaluation mode.
+
+        Args:
+            name: of the recipe.
+            fold: the fold that was held out.
+            role: None = the one that the recipe ships.
+
+        Raises:
+            InputError: it is not trained yet, or its weights are of other sizes.
+        """
+        recipe = self.recipe(name)
+        role = role or recipe.shipped
+        path = self.member(name, fold) / f"{role}.pt"
+        model = models.build(recipe.config_of(role), recipe.layout, len(self.store.signs))
+        weights = checkpoint.load(path)
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise InputError(
+                f"{path}: expected weights of {recipe.config_of(role)}, found others; train again"
+            ) from error
+        return model.eval()
+
+    def predictions(self, name: str) -> pd.DataFrame:
+        """The out-of-fold predictions of one recipe, of the folds that are trained.
+
+        Raises:
+            InputError: no fold is.
+        """
+        folders = [self.member(name, fold) for fold in self.about.folds if fold != EVERYTHING]
+        paths = [path for f in folders if (path := f / "predictions.parquet").is_file()]
+        if not paths:
+            raise InputError(f"{self.folder / name}: no trained fold yet; run 02_training first")
+        return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+
+    def save_figure(self, figure: Figure, name: str) -> Path:
+        """Keep a figure as figures/<name>.png."""
+        path = self.folder / "figures" / f"{name}.png"
+        return write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=120))
