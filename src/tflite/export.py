@@ -1,0 +1,120 @@
+"""Members of an ensemble -> `model.tflite` -> `submission.zip`.
+
+- The default route translates the torch modules themselves, at any length (translate.py); the
+  second route, by ONNX, is independent of it and covers what the table does not (onnx_route.py).
+- A file over the competition's limit is refused before anything is written.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from src.errors import InputError
+from src.files import write_atomically
+from src.tflite.convert import Precision, convert
+from src.tflite.graph import Graph
+from src.tflite.members import Blend, Member, check_members
+from src.tflite.scorer import LIMIT_MB
+
+Route = Literal["table", "onnx2tf"]
+_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}  # per weight
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How the file is made.
+
+    Args:
+        precision: of the stored weights.
+        blend: what is averaged over the members, by their weights.
+        route: from torch to TensorFlow.
+    """
+
+    precision: Precision = "fp16"
+    blend: Blend = "probabilities"
+    route: Route = "table"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A written file and what it was made of.
+
+    Args:
+        path: the file.
+        size_mb: its size, in 10^6 bytes.
+        members: the ensemble.
+        options: how it was made.
+        graph: the ensemble in TensorFlow.
+    """
+
+    path: Path
+    size_mb: float
+    members: tuple[Member, ...]
+    options: ExportOptions
+    graph: Graph
+
+
+def write_tflite(
+    members: Sequence[Member], path: Path, options: ExportOptions = ExportOptions()
+) -> Exported:
+    """Write an ensemble as the competition's one file.
+
+    Raises:
+        InputError: the file would be over the limit (the message says what each member costs), or
+            a member cannot be exported.
+    """
+    check_members(members)
+    graph = build_graph(members, options)
+    content = convert(graph, options.precision)
+    size_mb = len(content) / 1e6
+    if size_mb >= LIMIT_MB:
+        raise InputError(_too_large(members, options, size_mb, path))
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+    return Exported(path, size_mb, tuple(members), options, graph)
+
+
+def build_graph(members: Sequence[Member], options: ExportOptions) -> Graph:
+    """The ensemble in TensorFlow, by the route asked for."""
+    if options.route == "table":
+        return Graph(members, options.blend)
+    from src.tflite.onnx_route import OnnxCore  # onnx takes seconds to import
+
+    return Graph(members, options.blend, [OnnxCore(member) for member in members])
+
+
+def write_submission(tflite_path: Path, zip_path: Path) -> None:
+    """Pack the file as the competition wants it: `model.tflite` at the top of a zip.
+
+    Raises:
+        InputError: there is no such file, or it is over the limit.
+    """
+    if not tflite_path.is_file():
+        raise InputError(f"{tflite_path}: no such file; export the model first")
+    size_mb = tflite_path.stat().st_size / 1e6
+    if size_mb >= LIMIT_MB:
+        raise InputError(
+            f"{tflite_path}: {size_mb:.1f} MB; the competition takes less than {LIMIT_MB:g} MB"
+        )
+
+    def pack(temporary: Path) -> None:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(tflite_path, "model.tflite")
+
+    write_atomically(zip_path, pack)
+
+
+def _too_large(
+    members: Sequence[Member], options: ExportOptions, size_mb: float, path: Path
+) -> str:
+    costs = ", ".join(
+        f"{m.name} {m.parameters * _BYTES[options.precision] / 1e6:.1f} MB" for m in members
+    )
+    return (
+        f"{path}: not written: {size_mb:.1f} MB, the competition takes less than {LIMIT_MB:g} MB. "
+        f"The weights of each member in {options.precision}: {costs}. Leave one out, make one "
+        "smaller, or store weights in fewer bits (fp16, int8)."
+    )

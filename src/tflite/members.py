@@ -1,0 +1,142 @@
+"""What is exported: members of an ensemble, each a clip pipeline and a network.
+
+The torch side of the parity ladder is here too: what a member, and the ensemble, answer to one raw
+clip by torch alone.
+
+Letters: **T** frames, **L** points, **K** signs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from src.errors import InputError
+from src.landmarks import N_LANDMARKS
+from src.recipes.base import Recipe
+from src.transforms.frames import select
+
+Blend = Literal["probabilities", "logits"]
+Step = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network of the ensemble and what it wants to see.
+
+    Args:
+        name: for messages and reports.
+        sources: for each point the landmarks (0 to 542) that are averaged.
+        steps: (T, L, 3) -> (T', L, 3) float32, NaN = not detected; comparable with ==, so that
+            members that begin alike share the beginning.
+        core: (1, T', L, 3) -> (1, K) logits, 1 <= T' <= max_len, in eval mode. For the onnx2tf
+            route it also takes the real frames of a padded clip, `core(xyz, mask)`, mask (1, T').
+        max_len: frames that the steps let through at most.
+        weight: share in the ensemble, relative to the others.
+    """
+
+    name: str
+    sources: tuple[tuple[int, ...], ...]
+    steps: tuple[Step, ...]
+    core: nn.Module
+    max_len: int
+    weight: float = 1.0
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that the network's part of the file holds."""
+        return sum(p.numel() for p in self.core.parameters())
+
+
+class RecipeCore(nn.Module):
+    """A recipe's features and network as one module: normalised landmarks in, logits out.
+
+    Args:
+        recipe: with the features.
+        network: in eval mode.
+    """
+
+    def __init__(self, recipe: Recipe, network: nn.Module) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.network = network
+
+    def forward(
+        self, xyz: Float[Tensor, "1 T L 3"], mask: Bool[Tensor, "1 T"] | None = None
+    ) -> Float[Tensor, "1 K"]:
+        """Classify one clip; `mask` says which frames are real, None = all."""
+        features = self.recipe.features(xyz, mask, self.recipe.layout)
+        return self.network(features, mask)["logits"]
+
+
+def member_of(recipe: Recipe, network: nn.Module, weight: float = 1.0) -> Member:
+    """A trained recipe as a member of an ensemble."""
+    return Member(
+        name=recipe.name,
+        sources=recipe.layout.points,
+        steps=recipe.clip.bound(recipe.layout),
+        core=RecipeCore(recipe, network).eval(),
+        max_len=recipe.max_len,
+        weight=weight,
+    )
+
+
+def check_members(members: Sequence[Member]) -> None:
+    """Refuse an ensemble that cannot be one.
+
+    Raises:
+        InputError: it is empty, a weight is not positive, or a network is in training mode.
+    """
+    if not members:
+        raise InputError("ensemble: expected at least one member, got none; name a trained run")
+    for member in members:
+        if not member.weight > 0:
+            raise InputError(
+                f"ensemble member {member.name}: expected a weight above 0, got {member.weight}; "
+                "leave the member out instead"
+            )
+        if member.core.training:
+            raise InputError(
+                f"ensemble member {member.name}: its network is in training mode; call .eval()"
+            )
+
+
+def shares(members: Sequence[Member]) -> list[float]:
+    """The members' weights, adding up to 1."""
+    total = sum(member.weight for member in members)
+    return [member.weight / total for member in members]
+
+
+def prepare(member: Member, frames: Float[Tensor, "T 543 3"]) -> Float[Tensor, "T2 L 3"]:
+    """What a member's network gets to see of a raw clip, by torch: its points, its steps.
+
+    A clip without frames counts as one frame in which nothing was detected.
+    """
+    if len(frames) == 0:
+        frames = torch.full((1, N_LANDMARKS, 3), torch.nan)
+    xyz = select(frames, member.sources)
+    for step in member.steps:
+        xyz = step(xyz)
+    return xyz
+
+
+def blended(
+    logits: Sequence[Float[Tensor, "K"]], weights: Sequence[float], how: Blend
+) -> Float[Tensor, "K"]:
+    """The weighted mean of the members' probabilities, or of their logits."""
+    answers = [x.softmax(-1) if how == "probabilities" else x for x in logits]
+    return sum(w * a for w, a in zip(weights, answers, strict=True))
+
+
+@torch.no_grad()
+def answer(
+    members: Sequence[Member], frames: Float[Tensor, "T 543 3"], how: Blend
+) -> Float[Tensor, "K"]:
+    """The ensemble's answer to a raw clip, by torch alone: the top of the parity ladder."""
+    logits = [m.core(prepare(m, frames)[None])[0] for m in members]
+    return blended(logits, shares(members), how)

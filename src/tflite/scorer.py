@@ -1,0 +1,285 @@
+"""The competition's scorer: one file, one clip at a time, one thread.
+
+    python -m src.tflite.scorer model.tflite DATA_FOLDER [--limit N] [--participants ID ...]
+
+- To the letter: x, y, z of the parquet file by pandas as float32 with NaN kept, the signature
+  `serving_default`, `inputs` [n, 543, 3] -> `outputs`, argmax, the sign of that number.
+- Any file will do, ours or not. TensorFlow is not needed, only the interpreter.
+- The first call, in which the runtime allocates its memory, is timed apart: it would be a tenth of
+  the mean of a few hundred clips, and nothing in the competition's 40,000.
+
+Letters: **T** frames, **K** signs.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tyro
+from jaxtyping import Float, Int
+
+from src.errors import InputError
+from src.landmarks import N_LANDMARKS
+from src.tflite.interpreter import INPUT, OUTPUT, SIGNATURE, Interpreter
+
+LIMIT_MB = 40.0  # of the file, in 10^6 bytes
+LIMIT_MS = 100.0  # mean a clip
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One of the competition's conditions.
+
+    Args:
+        name: what is limited.
+        passed: whether the file meets it.
+        found: in words.
+    """
+
+    name: str
+    passed: bool
+    found: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the scorer found.
+
+    Args:
+        clips: how many were scored.
+        correct: of them.
+        latency_ms: of every clip but the first call.
+        first_call_ms: of the first call.
+        size_mb: of the file, in 10^6 bytes.
+        predictions: the number of the sign answered to each clip, in the order of the table.
+        limits: the competition's conditions.
+    """
+
+    clips: int
+    correct: int
+    latency_ms: Float[np.ndarray, "N"]
+    first_call_ms: float
+    size_mb: float
+    predictions: Int[np.ndarray, "N"]
+    limits: tuple[Limit, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of clips whose sign was answered, 0 to 1."""
+        return self.correct / self.clips
+
+    @property
+    def mean_ms(self) -> float:
+        """Mean latency."""
+        return float(self.latency_ms.mean())
+
+    @property
+    def median_ms(self) -> float:
+        """Median latency."""
+        return float(np.median(self.latency_ms))
+
+    @property
+    def p95_ms(self) -> float:
+        """The latency that 95 % of the clips stay below."""
+        return float(np.percentile(self.latency_ms, 95))
+
+    @property
+    def passed(self) -> bool:
+        """True if every limit is met."""
+        return all(limit.passed for limit in self.limits)
+
+    def __str__(self) -> str:
+        rows = [
+            ("accuracy", f"{self.accuracy:.2%}, {self.correct} of {self.clips} clips"),
+            (
+                "latency",
+                f"mean {self.mean_ms:.2f} ms, median {self.median_ms:.2f}, p95 {self.p95_ms:.2f} "
+                f"(first call {self.first_call_ms:.0f}), one thread",
+            ),
+            *((x.name, f"{'pass' if x.passed else 'FAIL'}: {x.found}") for x in self.limits),
+        ]
+        return "\n".join(f"{name:<10}{value}" for name, value in rows)
+
+
+class Model:
+    """A `.tflite` file as the competition calls it.
+
+    Args:
+        path: the file.
+
+    Raises:
+        InputError: no such file, not a TFLite file, or not the competition's signature.
+    """
+
+    def __init__(self, path: Path) -> None:
+        interpreter = _interpreter(path)
+        self.runner = _runner(path, interpreter)
+        self.size_mb = path.stat().st_size / 1e6
+
+    def __call__(self, frames: Float[np.ndarray, "T 543 3"]) -> Float[np.ndarray, "..."]:
+        """The file's answer to one raw clip, NaN = not detected."""
+        return self.runner(inputs=frames)[OUTPUT]
+
+
+def score(
+    path: Path, data: Path, clips: pd.DataFrame | None = None, limit: int | None = None
+) -> Score:
+    """Score a file on clips of a competition folder.
+
+    Args:
+        path: the `.tflite` file.
+        data: a folder with train.csv, the parquet files and sign_to_prediction_index_map.json.
+        clips: the rows of train.csv to score (columns path, sign); default: all.
+        limit: score only so many of them, the first.
+
+    Raises:
+        InputError: the file or the folder is not what the competition has.
+    """
+    model = Model(path)
+    number = read_signs(data)
+    clips = (read_clips(data) if clips is None else clips)[:limit]
+    if clips.empty:
+        raise InputError(f"{data / 'train.csv'}: expected at least one clip to score, found none")
+    first = _timed(model, load_frames(data / clips.path.iloc[0]))[1]
+    answers, latency = [], []
+    for frames in _frames(data, clips.path):
+        answer, milliseconds = _timed(model, frames)
+        answers.append(answer.ravel())
+        latency.append(milliseconds)
+    predictions = np.array([int(np.argmax(answer)) for answer in answers])
+    return Score(
+        clips=len(clips),
+        correct=int((predictions == clips.sign.map(number).to_numpy()).sum()),
+        latency_ms=np.array(latency),
+        first_call_ms=first,
+        size_mb=model.size_mb,
+        predictions=predictions,
+        limits=_limits(model, answers, float(np.mean(latency)), len(number)),
+    )
+
+
+def load_frames(path: Path) -> Float[np.ndarray, "T 543 3"]:
+    """One clip as the competition loads it.
+
+    Raises:
+        InputError: there is no such file, or it does not hold whole frames.
+    """
+    try:
+        table = pd.read_parquet(path, columns=["x", "y", "z"])
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: expected a clip with columns x, y, z; {reason}") from error
+    if len(table) % N_LANDMARKS:
+        raise InputError(
+            f"{path}: expected a multiple of {N_LANDMARKS} rows, found {len(table)}; fetch it again"
+        )
+    return table.to_numpy().reshape(-1, N_LANDMARKS, 3).astype(np.float32)
+
+
+def read_clips(data: Path) -> pd.DataFrame:
+    """train.csv of a competition folder."""
+    path = data / "train.csv"
+    try:
+        return pd.read_csv(path, dtype={"participant_id": str, "sequence_id": str})
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected the competition's table of clips; {error}") from error
+
+
+def read_signs(data: Path) -> dict[str, int]:
+    """Sign -> number, as the competition maps them."""
+    path = data / "sign_to_prediction_index_map.json"
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected the map of signs to numbers; {error}") from error
+
+
+def _frames(data: Path, paths: Sequence[str]) -> Iterator[Float[np.ndarray, "T 543 3"]]:
+    return (load_frames(data / path) for path in paths)
+
+
+def _timed(model: Model, frames: np.ndarray) -> tuple[np.ndarray, float]:
+    start = time.perf_counter()
+    answer = model(frames)
+    return answer, (time.perf_counter() - start) * 1e3
+
+
+def _limits(
+    model: Model, answers: Sequence[np.ndarray], mean_ms: float, signs: int
+) -> tuple[Limit, ...]:
+    lengths = sorted({len(answer) for answer in answers})
+    broken = sum(not np.isfinite(answer).all() for answer in answers)
+    return (
+        Limit("size", model.size_mb < LIMIT_MB, f"{model.size_mb:.2f} of {LIMIT_MB:g} MB"),
+        Limit("time", mean_ms < LIMIT_MS, f"{mean_ms:.2f} of {LIMIT_MS:g} ms mean"),
+        Limit("signature", True, f"{SIGNATURE}, {INPUT} [None, {N_LANDMARKS}, 3] -> {OUTPUT}"),
+        Limit("outputs", lengths == [signs], f"{lengths} numbers for {signs} signs"),
+        Limit("finite", broken == 0, f"{broken} clips with NaN or infinity in the answer"),
+    )
+
+
+def _interpreter(path: Path) -> Interpreter:
+    if not path.is_file():
+        raise InputError(f"{path}: expected a .tflite file, found none; export a model first")
+    if path.read_bytes()[4:8] != b"TFL3":  # the identifier of the file format
+        raise InputError(f"{path}: expected a TFLite file, found something else")
+    try:
+        return Interpreter(str(path), num_threads=1)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: TFLite cannot read it ({reason}); export it again") from error
+
+
+def _runner(path: Path, interpreter: Interpreter):
+    found = interpreter.get_signature_list()
+    names = found.get(SIGNATURE)
+    if names is None or list(names["inputs"]) != [INPUT] or OUTPUT not in names["outputs"]:
+        raise InputError(
+            f"{path}: expected the signature {SIGNATURE} with {INPUT} -> {OUTPUT}, found "
+            f"{found or 'none'}; export it with signatures={{'{SIGNATURE}': ...}}"
+        )
+    runner = interpreter.get_signature_runner(SIGNATURE)
+    details = runner.get_input_details()[INPUT]
+    shape, kind = details["shape_signature"].tolist(), np.dtype(details["dtype"])
+    if shape != [-1, N_LANDMARKS, 3] or kind != np.float32:
+        raise InputError(
+            f"{path}: expected {INPUT} [None, {N_LANDMARKS}, 3] float32, found {shape} {kind}"
+        )
+    return runner
+
+
+def main(
+    model: tyro.conf.Positional[Path],
+    data: tyro.conf.Positional[Path],
+    limit: int | None = None,
+    participants: tuple[str, ...] = (),
+) -> bool:
+    """Score a .tflite file as the competition does, and say whether it meets every limit.
+
+    Args:
+        model: the .tflite file.
+        data: a competition folder.
+        limit: score only the first so many clips.
+        participants: score only these signers' clips.
+    """
+    clips = read_clips(data)
+    if participants:
+        clips = clips[clips.participant_id.isin(participants)]
+    result = score(model, data, clips, limit)
+    print(f"{model} on {data}")
+    print(result)
+    return result.passed
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(not tyro.cli(main))
+    except InputError as error:
+        sys.exit(f"error: {error}")

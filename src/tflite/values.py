@@ -1,0 +1,98 @@
+"""What both sides of a translation share: types, constants, shapes.
+
+- A value of a translated program is one of three: a TensorFlow tensor (it depends on the input), a
+  torch tensor (it does not, torch has computed it already), or a plain Python value.
+- Integers are int32 in the file: frame counts and landmark numbers, TFLite's fastest index type.
+- A length that is known only at run time is a scalar int32 tensor on the TensorFlow side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import torch
+from torch.fx import Node
+
+TF_TYPES = {
+    torch.float32: tf.float32,
+    torch.float64: tf.float32,
+    torch.float16: tf.float32,
+    torch.bfloat16: tf.float32,
+    torch.int64: tf.int32,
+    torch.int32: tf.int32,
+    torch.int16: tf.int32,
+    torch.int8: tf.int32,
+    torch.uint8: tf.int32,
+    torch.bool: tf.bool,
+}
+
+Dim = int | tf.Tensor
+Number = int | float  # torch takes either wherever it says float
+
+
+def is_dynamic(value: Any) -> bool:
+    """Whether a value depends on the program's input."""
+    return isinstance(value, tf.Tensor)
+
+
+def as_tf(value: Any, dtype: torch.dtype | None = None) -> tf.Tensor:
+    """The TensorFlow tensor of a value, in the type that stands for `dtype` (default: its own)."""
+    wanted = None if dtype is None else TF_TYPES[dtype]
+    if isinstance(value, tf.Tensor):
+        return value if wanted in (None, value.dtype) else tf.cast(value, wanted)
+    if isinstance(value, torch.Tensor):
+        wanted = wanted or TF_TYPES[value.dtype]
+        return tf.constant(numpy_of(value).astype(wanted.as_numpy_dtype))
+    return tf.constant(value, wanted)
+
+
+def numpy_of(value: torch.Tensor) -> np.ndarray:
+    """A torch constant as an array; half precision is widened, NumPy has no bfloat16."""
+    value = value.detach().cpu()
+    return (value.float() if value.is_floating_point() else value).contiguous().numpy()
+
+
+def dtype_of(node: Node) -> torch.dtype:
+    """The type torch gives the (single) result of a node."""
+    return node.meta["val"].dtype
+
+
+def rank_of(value: Any) -> int:
+    """The number of dimensions of a tensor of either side."""
+    return len(value.shape)
+
+
+def shape_of(value: tf.Tensor | torch.Tensor) -> list[Dim]:
+    """The dimensions of a tensor, as numbers wherever they are known before the file runs."""
+    known = list(value.shape)
+    if None not in known:
+        return [int(d) for d in known]
+    running = tf.shape(value)
+    return [running[i] if d is None else int(d) for i, d in enumerate(known)]
+
+
+def result_shape(node: Node, asked: Sequence[Dim]) -> list[Dim]:
+    """The shape a node was asked for, as numbers where torch knows them.
+
+    Args:
+        node: the node whose result is shaped.
+        asked: its shape argument; -1 means "the rest" or "as it is".
+    """
+    known = node.meta["val"].shape
+    return [int(k) if isinstance(k, int) else d for k, d in zip(known, asked, strict=True)]
+
+
+def reshape(value: Any, shape: Sequence[Dim]) -> tf.Tensor:
+    """`tf.reshape` with at most one dimension left open.
+
+    A single length that is known only at run time becomes -1: the shape is then a constant of the
+    file, which XNNPACK takes over; a computed shape would end its share of the graph.
+    """
+    shape = list(shape)
+    dynamic = [i for i, d in enumerate(shape) if is_dynamic(d)]
+    if len(dynamic) == 1 and not any(isinstance(d, int) and d < 0 for d in shape):
+        shape[dynamic[0]] = -1
+    return tf.reshape(as_tf(value), shape)

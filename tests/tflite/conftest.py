@@ -1,0 +1,30 @@
+"""What the converters warn about, and the files several tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from src.tflite.export import Exported, write_tflite
+from tests.tflite import toys
+
+HERE = Path(__file__).parent
+NOT_OURS = (
+    # torch.export pickles its own tree specs (torch 2.13).
+    "ignore:`isinstance\\(treespec, LeafSpec\\)` is deprecated:FutureWarning",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            for warning in NOT_OURS:
+                item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory) -> Exported:
+    """Two members that share their first step, as the default route and options write them."""
+    members = [toys.deberta(9, seed=1), toys.deberta(13, seed=2)]
+    return write_tflite(members, tmp_path_factory.mktemp("exported") / "model.tflite")

@@ -1,0 +1,69 @@
+"""Small members of every family, and raw clips to try them on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from src import models
+from src.landmarks import LEFT_HAND, N_LANDMARKS, RIGHT_HAND
+from src.models import conv_transformer, frame_deberta, hand_bert, llama
+from src.recipes import conv_transformer as conv_transformer_recipe
+from src.recipes import frame_deberta as frame_deberta_recipe
+from src.recipes import hand_bert as hand_bert_recipe
+from src.recipes import llama as llama_recipe
+from src.recipes.base import Recipe
+from src.tflite.members import Member, member_of
+
+SIGNS = 10
+
+
+def deberta(max_len: int, seed: int = 0) -> Member:
+    """The 6th place's network, small; two of different `max_len` share their first step."""
+    base = frame_deberta_recipe.A
+    small = frame_deberta.Config(max_len, 16, (32, 48, 32, 32), dropouts=(0.1, 0.1, 0.1), heads=4)
+    clip = replace(base.clip, stride=replace(base.clip.stride, max_len=max_len))
+    recipe = replace(
+        base, name=f"deberta_{max_len}", max_len=max_len, clip=clip, model=small, distilled=small
+    )
+    return trained(recipe, seed)
+
+
+def families() -> dict[str, Member]:
+    """One small member of each family."""
+    convs = conv_transformer.Config(dim=24, groups=1, convs=2, kernel=5, heads=4)
+    bert = hand_bert.Config(layers=2, width=32, inner=48, heads=4)
+    small_llama = llama.Config(heads=2, depth=2, hidden=48, head_dim=8)
+    return {
+        "deberta": deberta(13),
+        "conv_transformer": trained(replace(conv_transformer_recipe.FULL, model=convs)),
+        "hand_bert": trained(replace(hand_bert_recipe.BERT, model=bert)),
+        "llama": trained(replace(llama_recipe.SINGLE, model=small_llama)),
+    }
+
+
+def trained(recipe: Recipe, seed: int = 0) -> Member:
+    """A member with weights as training might leave them: no gain is 1, no shift is 0."""
+    torch.manual_seed(seed)
+    network = models.build(recipe.config_of(recipe.shipped), recipe.layout, SIGNS)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+        for module in network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.running_mean.normal_(0, 0.2)
+                module.running_var.uniform_(0.5, 2)
+    return member_of(recipe, network)
+
+
+def raw_clip(frames: int, seed: int = 0) -> np.ndarray:
+    """A raw clip: a body that drifts, hands that are there every other frame or so."""
+    draw = np.random.default_rng((seed, frames))
+    body = draw.uniform(0.2, 0.8, (1, N_LANDMARKS, 3))
+    xyz = body + 0.02 * draw.standard_normal((frames, N_LANDMARKS, 3)).cumsum(0)
+    for hand in (LEFT_HAND, RIGHT_HAND):
+        xyz[np.ix_(draw.random(frames) < 0.3, hand)] = np.nan
+    return xyz.astype(np.float32)
