@@ -1,0 +1,247 @@
+"""Run the numbered notebooks in order, headlessly.
+
+    python -m src.run -p PROFILE sample                    all of 01 to 04
+    python -m src.run 03 04 -p RUN_DIR logs/sample         some of them
+
+- A parameter that no notebook declares is refused before anything runs.
+- A notebook is skipped when neither it, its parameters, its inputs, nor src has changed, and
+  nothing before it ran.
+- The first failure ends the run with one message and the command that goes on from there.
+- The executed copies, with outputs and pictures, are in the run's folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import hashlib
+import json
+import os
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import nbformat
+import papermill
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from src.errors import InputError
+from src.files import locked, write_json
+from src.paths import anchored, root
+
+NOTEBOOKS = root() / "notebooks"
+MAIN_PATH = ("01", "02", "03", "04")  # 05 is a study of its own
+RUN_DIR = "RUN_DIR"
+TAG = "parameters"
+Value = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A numbered notebook.
+
+    Args:
+        path: notebooks/NN_name.ipynb.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """NN_name."""
+        return self.path.stem
+
+    @cached_property
+    def defaults(self) -> dict[str, Value]:
+        """The names and literals of the cell tagged `parameters`."""
+        cells = nbformat.read(self.path, as_version=4).cells
+        (cell,) = (c for c in cells if TAG in c.metadata.get("tags", ()))
+        assigned = {}
+        for node in ast.parse(cell.source).body:
+            if isinstance(node, ast.Assign | ast.AnnAssign):
+                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                assigned[target.id] = ast.literal_eval(node.value)
+        return assigned
+
+    def given(self, values: dict[str, Value]) -> dict[str, Value]:
+        """Those of the values that this notebook declares."""
+        return {name: value for name, value in values.items() if name in self.defaults}
+
+
+def notebooks(numbers: list[str]) -> list[Notebook]:
+    """The notebooks of these numbers, in order.
+
+    Raises:
+        InputError: there is none of that number.
+    """
+    found = {path.name[:2]: Notebook(path) for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))}
+    for number in numbers:
+        if number not in found:
+            raise InputError(f"no notebook {number!r}; there are {', '.join(found)}")
+    return [notebook for number, notebook in found.items() if number in numbers]
+
+
+def parse(given: list[tuple[str, str]]) -> dict[str, Value]:
+    """Values for the notebooks, of the types that they declare.
+
+    Args:
+        given: names and texts from the command line.
+
+    Raises:
+        InputError: no notebook declares the name, or the text is not of its type.
+    """
+    declared: dict[str, Value] = {}
+    for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
+        declared |= Notebook(path).defaults
+    unknown = [name for name, _ in given if name not in declared]
+    if unknown:
+        raise InputError(
+            f"unknown parameter {', '.join(unknown)}: no notebook declares it; there are "
+            f"{', '.join(declared)}"
+        )
+    return {name: _typed(name, text, declared[name]) for name, text in given}
+
+
+def _typed(name: str, text: str, default: Value) -> Value:
+    if isinstance(default, str):
+        return text
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    # A bool is an int to Python, but not to a reader of RUN_DIR=True.
+    if type(value) is type(default) or (type(default) is float and type(value) is int):
+        return type(default)(value)
+    raise InputError(f"{name}: expected {type(default).__name__} like {default!r}, found {text!r}")
+
+
+def execute(numbers: list[str], values: dict[str, Value], force: bool, show: bool) -> int:
+    """Run notebooks in order; stop at the first that fails.
+
+    Args:
+        numbers: which notebooks.
+        values: parameters.
+        force: run finished notebooks again.
+        show: pass on what the cells print.
+
+    Returns:
+        The exit code: 0, 1 for a failed cell, 138 for a dead kernel, 124 for a time-out.
+    """
+    chosen = notebooks(numbers)
+    run_dir = values.get(RUN_DIR, chosen[0].defaults[RUN_DIR])
+    folder = anchored(run_dir)
+    _quieten()
+    with locked(folder, "runs notebooks here"):
+        stamp = _inputs(values)
+        for i, notebook in enumerate(chosen):
+            stamp = _stamp(stamp, notebook, values)
+            mark = folder / ".finished" / f"{notebook.name}.json"
+            label = f"[{i + 1}/{len(chosen)}] {notebook.name:<22}"
+            if not force and mark.is_file() and json.loads(mark.read_text()) == stamp:
+                print(f"{label} already done", flush=True)
+                continue
+            mark.unlink(missing_ok=True)
+            print(f"{label} running ...", flush=True)
+            started = time.monotonic()
+            code = _execute(notebook, values, folder, show)
+            if code:
+                rest = [later.name[:2] for later in chosen[i:]]
+                print(f"go on from here: {command(rest, values)}", flush=True)
+                return code
+            write_json(mark, stamp)
+            seconds = time.monotonic() - started
+            print(f"{label} {seconds:.1f} s -> {folder / notebook.path.name}", flush=True)
+    return 0
+
+
+def command(numbers: list[str], values: dict[str, Value]) -> str:
+    """The command line that runs these notebooks with these parameters."""
+    words = [sys.executable, "-m", "src.run", *numbers]
+    for name, value in values.items():
+        words += ["-p", name, str(value)]
+    return shlex.join(words)
+
+
+def _execute(notebook: Notebook, values: dict[str, Value], folder: Path, show: bool) -> int:
+    output = folder / notebook.path.name
+    try:
+        papermill.execute_notebook(
+            str(notebook.path),
+            str(output),
+            parameters=notebook.given(values),
+            kernel_name="python3",
+            cwd=str(root()),
+            progress_bar=sys.stderr.isatty(),
+            log_output=show,
+            autosave_cell_every=30,
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # it greets with a warning
+        )
+    except PapermillExecutionError as error:
+        print(f"FAILED  {notebook.name}, cell In [{error.exec_count}]: {_cause(error)}")
+        code = 1
+    except DeadKernelError:
+        print(f"FAILED  {notebook.name}: the kernel died; most often: out of memory")
+        code = 138
+    except CellTimeoutError as error:
+        print(f"FAILED  {notebook.name}: {str(error).splitlines()[0]}")
+        code = 124
+    else:
+        return 0
+    print(f"executed notebook: {output}", flush=True)
+    return code
+
+
+def _cause(error: PapermillExecutionError) -> str:
+    name = error.ename.rpartition(".")[-1]
+    return error.evalue if name == InputError.__name__ else f"{name}: {error.evalue}"
+
+
+def _quieten() -> None:
+    """Keep progress bars to a line now and then, and the kernel from greeting us."""
+    os.environ.setdefault("TQDM_MININTERVAL", "20")
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(root()), os.environ.get("PYTHONPATH", "")])
+
+
+def _inputs(values: dict[str, Value]) -> str:
+    """A digest of what the notebooks read besides their parameters: src, and the data's index."""
+    digest = hashlib.sha256()
+    for path in sorted((root() / "src").rglob("*.py")):
+        digest.update(path.read_bytes())
+    data = anchored(str(values["DATA"])) if values.get("DATA") else None
+    if data and (data / "train.csv").is_file():
+        digest.update((data / "train.csv").read_bytes())
+    return digest.hexdigest()
+
+
+def _stamp(before: str, notebook: Notebook, values: dict[str, Value]) -> str:
+    parameters = json.dumps(notebook.given(values), sort_keys=True)
+    content = notebook.path.read_bytes()
+    return hashlib.sha256(before.encode() + content + parameters.encode()).hexdigest()
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m src.run", description=__doc__.split("\n")[0])
+    parser.add_argument("numbers", nargs="*", default=[], help="01 02 ..., without: 01 to 04")
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument("--force", action="store_true", help="run finished notebooks again")
+    parser.add_argument("--show", action="store_true", help="pass on what the cells print")
+    arguments = parser.parse_args()
+    try:
+        values = parse([tuple(pair) for pair in arguments.p])
+        return execute(
+            arguments.numbers or list(MAIN_PATH), values, arguments.force, arguments.show
+        )
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""The notebook runner, on notebooks of two cells."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from src import run
+from src.errors import InputError
+
+FIRST = 'N: int = 1\nRUN_DIR: str = "x"\nNAME: str = "a"'
+SECOND = 'RUN_DIR: str = "x"\nRATE: float = 0.5\nLOUD: bool = False'
+
+
+def write(folder: Path, name: str, parameters: str, *cells: str) -> None:
+    notebook = nbformat.v4.new_notebook()
+    notebook.metadata = {
+        "kernelspec": {"name": "python3", "display_name": "", "language": "python"}
+    }
+    tagged = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    notebook.cells = [tagged, *(nbformat.v4.new_code_cell(cell) for cell in cells)]
+    nbformat.write(notebook, folder / name)
+
+
+@pytest.fixture
+def notebooks(tmp_path, monkeypatch) -> Path:
+    """01 writes N to a file, 02 fails above a rate of 1."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    target = tmp_path / "ran"
+    write(folder, "01_first.ipynb", FIRST, f'open({str(target)!r}, "a").write(str(N))')
+    failing = (
+        "if RATE > 1:\n    from src.errors import InputError\n    raise InputError('too fast')"
+    )
+    write(folder, "02_second.ipynb", SECOND, failing, f'open({str(target)!r}, "a").write("s")')
+    monkeypatch.setattr(run, "NOTEBOOKS", folder)
+    monkeypatch.setenv("TQDM_MININTERVAL", "20")
+    return tmp_path
+
+
+def ran(folder: Path) -> str:
+    path = folder / "ran"
+    return path.read_text() if path.exists() else ""
+
+
+def execute(folder: Path, numbers: list[str], **values) -> int:
+    return run.execute(numbers, {"RUN_DIR": str(folder / "logs"), **values}, False, False)
+
+
+def test_unknown_parameters_are_refused_before_anything_runs(notebooks):
+    with pytest.raises(
+        InputError, match=r"unknown parameter TYPO: .* N, RUN_DIR, NAME, RATE, LOUD"
+    ):
+        run.parse([("TYPO", "1"), ("N", "2")])
+    assert ran(notebooks) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [("N", "3", 3), ("NAME", "3", "3"), ("RATE", "2", 2.0), ("LOUD", "True", True)],
+)
+def test_values_get_the_declared_type(notebooks, name, text, value):
+    parsed = run.parse([(name, text)])[name]
+    assert parsed == value
+    assert type(parsed) is type(value)
+
+
+@pytest.mark.parametrize(("name", "text"), [("N", "x"), ("N", "1.5"), ("N", "True"), ("LOUD", "1")])
+def test_values_of_another_type_are_refused(notebooks, name, text):
+    with pytest.raises(InputError, match=f"{name}: expected"):
+        run.parse([(name, text)])
+
+
+@pytest.mark.slow
+def test_a_failure_says_where_and_how_to_go_on(notebooks, capsys):
+    assert execute(notebooks, ["01", "02"], N=7, RATE=2.0) == 1
+    said = capsys.readouterr().out
+    assert "FAILED  02_second, cell In [3]: too fast" in said
+    assert ran(notebooks) == "7"
+    # The printed command is the one that goes on, with the same parameters.
+    line = next(line for line in said.splitlines() if line.startswith("go on from here: "))
+    words = shlex.split(line.removeprefix("go on from here: "))
+    assert words[:3] == [sys.executable, "-m", "src.run"]
+    given = ["-p", "RUN_DIR", str(notebooks / "logs"), "-p", "N", "7", "-p", "RATE", "2.0"]
+    assert words[3:] == ["02", *given]
+
+    # What is finished is skipped; a changed parameter runs its notebook and those after it again.
+    assert execute(notebooks, ["01", "02"], N=7, RATE=0.5) == 0
+    assert ran(notebooks) == "7s"
+    assert "01_first               already done" in capsys.readouterr().out
+    assert execute(notebooks, ["01", "02"], N=8, RATE=0.5) == 0
+    assert ran(notebooks) == "7s8s"
+    assert execute(notebooks, ["01", "02"], N=8, RATE=0.5) == 0
+    assert ran(notebooks) == "7s8s"
+    executed = nbformat.read(notebooks / "logs" / "01_first.ipynb", 4)
+    assert executed.cells[-1].execution_count is not None
+
+
+@pytest.mark.slow
+def test_a_dead_kernel_is_told_from_an_error(notebooks, capsys):
+    write(
+        notebooks / "notebooks",
+        "01_first.ipynb",
+        FIRST,
+        "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
+    )
+    assert execute(notebooks, ["01"]) == 138
+    assert "the kernel died; most often: out of memory" in capsys.readouterr().out
+
+
+def test_a_second_run_on_the_same_folder_is_refused(notebooks):
+    holder = (
+        "import sys, time\nfrom pathlib import Path\nfrom src.files import locked\n"
+        "with locked(Path(sys.argv[1]), 'runs notebooks here'):\n"
+        "    print('held', flush=True)\n    time.sleep(60)"
+    )
+    command = [sys.executable, "-c", holder, str(notebooks / "logs")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match=f"process {process.pid} .* runs notebooks here"):
+            execute(notebooks, ["01"])
+        assert ran(notebooks) == ""
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_the_numbered_notebooks_follow_the_rules():
+    """One cell of plain parameters, a first cell that says what, short cells, no outputs."""
+    folder = Path(run.__file__).parents[1] / "notebooks"
+    paths = sorted(folder.glob("*.ipynb"))
+    assert [path.name[:2] for path in paths] == ["01", "02", "03", "04", "05"]
+    for path in paths:
+        notebook = nbformat.read(path, 4)
+        assert "RUN_DIR" in run.Notebook(path).defaults
+        first = notebook.cells[0]
+        assert first.cell_type == "markdown"
+        assert all(word in first.source for word in ("**What.**", "**In.**", "**Out.**"))
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                assert not cell.outputs, path.name
+                assert cell.execution_count is None
+                assert cell.source.count("\n") < 20, (path.name, cell.source)
+                assert not any(
+                    line.startswith(("def ", "class ")) for line in cell.source.split("\n")
+                )
