@@ -1,0 +1,156 @@
+"""A folder of motion files as training, validation and test clips, and as what networks see.
+
+- Splits are subfolders train/, test/ and, if there is one, valid/; or the published lists.
+- Without a valid split, every eighth training clip is held out for it: early stopping never sees
+  a test clip.
+- Every clip is brought to 60 Hz as it is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from src.errors import InputError
+from src.motion import windows
+from src.motion.clip import MotionClip
+from src.motion.formats import SUFFIXES, read_motion
+from src.motion.pose_space import Normaliser, PoseFormat, PoseSpace, Scaling, mirrored, sources
+from src.motion.resample import resample
+from src.motion.splits import read_splits, split_files
+
+HELD_OUT = 8  # every eighth training clip validates
+TEST_STRIDE = 60  # frames between test windows, as for the shipped corpus' reference numbers
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Clips at 60 Hz."""
+
+    train: tuple[MotionClip, ...]
+    valid: tuple[MotionClip, ...]
+    test: tuple[MotionClip, ...]
+
+
+def read_corpus(folder: Path, lists: Path | None = None, fps: float | None = None) -> Corpus:
+    """Read every motion file of a folder.
+
+    Args:
+        folder: with train/ and test/, or any tree of files where `lists` says the splits.
+        lists: folder of the published split lists.
+        fps: for files that do not say their rate.
+
+    Raises:
+        InputError: no files, a missing split, or a file that cannot be read.
+    """
+    if lists is not None:
+        files = split_files(_files(folder), read_splits(lists))
+    else:
+        files = {split: _files(folder / split) for split in ("train", "test")}
+        if (folder / "valid").is_dir():
+            files["valid"] = _files(folder / "valid")
+    clips = {
+        split: tuple(resample(read_motion(path, fps)) for path in paths)
+        for split, paths in files.items()
+    }
+    if "valid" not in clips:
+        train = clips["train"]
+        clips["valid"] = train[HELD_OUT - 1 :: HELD_OUT]
+        clips["train"] = tuple(c for n, c in enumerate(train, 1) if n % HELD_OUT)
+    return Corpus(clips["train"], clips["valid"], clips["test"])
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder}: expected a folder of motion files, found none; a corpus has train/ and "
+            "test/, or published split lists beside it"
+        )
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not files:
+        raise InputError(f"{folder}: no motion file ({', '.join(SUFFIXES)}) in it")
+    return files
+
+
+@dataclass(frozen=True)
+class MotionData:
+    """A corpus as one kind of network sees it.
+
+    Args:
+        space: back to rotations.
+        train: each (T, J, M), mirrored clips too if asked for.
+        valid: (B, 144, J, M), windows of the held-out clips.
+        test: (B, 144, J, M), the windows that are scored.
+        test_clips: each (T, J, M), for long roll-outs.
+        test_truth: (B, 24, 15, 3, 3), rotations that forecasts are compared with.
+        valid_truth: the same for validation.
+    """
+
+    space: PoseSpace
+    train: tuple[Float[Tensor, "_ J M"], ...]
+    valid: Float[Tensor, "B1 T J M"]
+    test: Float[Tensor, "B2 T J M"]
+    test_clips: tuple[Float[Tensor, "_ J M"], ...]
+    test_truth: Float[Tensor, "B2 N 15 3 3"]
+    valid_truth: Float[Tensor, "B1 N 15 3 3"]
+
+
+def prepare(
+    corpus: Corpus,
+    pose_format: PoseFormat,
+    scaling: Scaling,
+    mirror: bool = True,
+    device: torch.device | str = "cpu",
+) -> MotionData:
+    """Encode, normalise and cut a corpus.
+
+    Args:
+        corpus: the clips.
+        pose_format: joints and representation.
+        scaling: fitted on the training clips as they are, before mirroring.
+        mirror: train on the mirror image of every clip too.
+        device: where the tensors go.
+
+    Raises:
+        InputError: a split has no clip long enough for a window of 144 frames.
+    """
+    raw = {
+        name: [pose_format.encode(torch.from_numpy(c.rotations)) for c in clips]
+        for name, clips in (("train", corpus.train), ("valid", corpus.valid), ("test", corpus.test))
+    }
+    fitted = sources(raw["train"], windows.sliding(raw["train"]), scaling, windows.SEED)
+    normaliser = Normaliser.fit(fitted, scaling)
+    if mirror:
+        reflected = (mirrored(clip) for clip in corpus.train)
+        raw["train"] += [pose_format.encode(torch.from_numpy(c.rotations)) for c in reflected]
+    seen = {name: [normaliser.normalise(c).to(device) for c in raw[name]] for name in raw}
+    return MotionData(
+        PoseSpace(pose_format, normaliser.to(device)),
+        tuple(seen["train"]),
+        _cut(seen["valid"], "valid"),
+        _cut(seen["test"], "test"),
+        tuple(seen["test"]),
+        _truth(corpus.test).to(device),
+        _truth(corpus.valid).to(device),
+    )
+
+
+def _cut(clips: list[Tensor], split: str) -> Tensor:
+    cut = windows.sliding(clips, TEST_STRIDE, windows.LENGTH) if clips else torch.empty(0)
+    if not len(cut):
+        longest = max((len(clip) for clip in clips), default=0)
+        raise InputError(
+            f"the {split} split has no clip of {windows.LENGTH} frames (2.4 s at 60 Hz); its "
+            f"{len(clips)} clips have {longest} at most"
+        )
+    return cut
+
+
+def _truth(clips: tuple[MotionClip, ...]) -> Tensor:
+    rotations = [torch.from_numpy(clip.predicted) for clip in clips]
+    cut = windows.sliding(rotations, TEST_STRIDE, windows.LENGTH)
+    return cut[:, windows.SEED :]

@@ -1,0 +1,104 @@
+"""Errors of a forecast, as the literature on DIP/AMASS counts them.
+
+- Euler error is on the local rotations of the fifteen joints, joint angle on global ones,
+  position and PCK on forward kinematics in thigh lengths with the root at identity.
+- The first three are **sums** over frames 1 to N of the mean over windows; PCK and AUC are means
+  over frames 1 to N. `at` reads frame N alone.
+- AUC uses fewer PCK thresholds for short horizons, hence is not monotone in N.
+- Predictions are projected to the nearest rotation first; truth is taken as it is.
+- Reading: Euler components that hardly move are dropped by their standard deviation over all
+  windows that are evaluated together (the original: over a batch).
+
+Letters: **B** windows, **T** frames, **J** = 15 joints. Everything is computed in float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from src.motion.kinematics import fill_joints, global_rotations, positions
+from src.motion.rotations import angle_between, euler_angles, nearest_rotation
+from src.motion.skeleton import PREDICTED
+
+HORIZONS = {100: 6, 200: 12, 300: 18, 400: 24}  # milliseconds -> frames at 60 Hz
+PCK_THRESHOLDS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)  # thigh lengths
+STILL = 1e-4  # radians: Euler components with less standard deviation are not counted
+METRICS = ("euler", "joint_angle", "positional", "auc")
+
+
+@dataclass(frozen=True)
+class FrameErrors:
+    """Errors per forecast frame, averaged over windows.
+
+    Args:
+        euler: (T,) length of the vector of Euler differences, radians.
+        joint_angle: (T,) mean angle per joint, radians.
+        positional: (T,) mean distance per joint, thigh lengths.
+        pck: (9, T) share of joints within each of `PCK_THRESHOLDS`.
+    """
+
+    euler: Float[Tensor, "T"]
+    joint_angle: Float[Tensor, "T"]
+    positional: Float[Tensor, "T"]
+    pck: Float[Tensor, "9 T"]
+
+    def pck_until(self, n: int) -> Float[Tensor, "9"]:
+        """Mean PCK over frames 1 to n, per threshold."""
+        return self.pck[:, :n].mean(1)
+
+    def auc(self, n: int, mode: Literal["until", "at"] = "until") -> float:
+        """Area under PCK over its thresholds, divided by their range."""
+        used = 6 + min(n // 6, 3)
+        x = torch.tensor(PCK_THRESHOLDS[:used], dtype=torch.float64)
+        pck = self.pck_until(n) if mode == "until" else self.pck[:, n - 1]
+        return (torch.trapezoid(pck[:used], x) / (x[-1] - x[0])).item()
+
+    def at_horizon(self, n: int, mode: Literal["until", "at"] = "until") -> dict[str, float]:
+        """The four numbers of the document's Fig. 6 after n frames."""
+        rows = {name: getattr(self, name) for name in ("euler", "joint_angle", "positional")}
+        values = {
+            name: (errors[:n].sum() if mode == "until" else errors[n - 1]).item()
+            for name, errors in rows.items()
+        }
+        return values | {"auc": self.auc(n, mode)}
+
+    def table(self, mode: Literal["until", "at"] = "until") -> pd.DataFrame:
+        """Metrics down, horizons in milliseconds across, as far as the forecast goes."""
+        frames = self.euler.shape[0]
+        columns = {ms: self.at_horizon(n, mode) for ms, n in HORIZONS.items() if n <= frames}
+        return pd.DataFrame(columns).loc[list(METRICS)]
+
+
+def frame_errors(
+    predicted: Float[Tensor, "B T 15 3 3"], truth: Float[Tensor, "B T 15 3 3"]
+) -> FrameErrors:
+    """Compare forecast and true local rotations of the fifteen joints.
+
+    Args:
+        predicted: (B, T, 15, 3, 3), any finite matrices.
+        truth: (B, T, 15, 3, 3), rotations.
+    """
+    predicted, truth = nearest_rotation(predicted.double()), truth.double()
+    euler = _euler_error(predicted, truth)
+    world, world_true = (global_rotations(fill_joints(r)) for r in (predicted, truth))
+    angle = angle_between(world, world_true)[..., list(PREDICTED)]
+    distance = (positions(world) - positions(world_true))[..., list(PREDICTED), :].norm(dim=-1)
+    thresholds = torch.tensor(PCK_THRESHOLDS, dtype=torch.float64, device=distance.device)
+    within = (distance[None] <= thresholds[:, None, None, None]).double()
+    return FrameErrors(
+        euler.mean(0), angle.mean((0, 2)), distance.mean((0, 2)), within.mean((1, 3))
+    )
+
+
+def _euler_error(
+    predicted: Float[Tensor, "B T 15 3 3"], truth: Float[Tensor, "B T 15 3 3"]
+) -> Float[Tensor, "B T"]:
+    angles, angles_true = euler_angles(predicted).flatten(2), euler_angles(truth).flatten(2)
+    moving = angles_true.flatten(0, 1).std(0, correction=0) > STILL
+    return (angles - angles_true)[..., moving].norm(dim=-1)

@@ -1,0 +1,1 @@
+"""The networks that forecast motion; one file per family."""

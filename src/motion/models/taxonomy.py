@@ -1,0 +1,61 @@
+"""The motion-taxonomy prior: eighteen motion codes gate the input of a transformer.
+
+x' = x * (W2 sigmoid(W1 x + b1) + b2), frame by frame; the 18 codes are learned, since the
+published embeddings cannot be had. Reading: the encoder reads x', the decoder x as it is.
+
+Source: motion-prediction.txt 2.1 and Fig. 2; Paulius et al., A motion taxonomy for manipulation
+embedding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from src.motion.models import transformer
+
+CODES = 18
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The transformer behind it, and how the prior begins.
+
+    Args:
+        transformer: sizes of the transformer.
+        identity: begin with W2 = 0 and b2 = 1, that is, with the input as it is; otherwise with
+            torch's default, as a plain layer would.
+    """
+
+    transformer: transformer.Config = transformer.Config()
+    identity: bool = False
+
+
+class TaxonomyPrior(nn.Module):
+    """The gate.
+
+    Args:
+        pose: C, channels of a pose.
+        identity: begin as the identity.
+    """
+
+    def __init__(self, pose: int, identity: bool):
+        super().__init__()
+        self.codes = nn.Linear(pose, CODES)
+        self.gate = nn.Linear(CODES, pose)
+        if identity:
+            nn.init.zeros_(self.gate.weight)
+            nn.init.ones_(self.gate.bias)
+
+    def forward(self, x: Float[Tensor, "*n C"]) -> Float[Tensor, "*n C"]:
+        """The gated input."""
+        return x * self.gate(torch.sigmoid(self.codes(x)))
+
+
+def build(config: Config, joints: int, channels: int) -> transformer.Transformer:
+    """fairmotion's transformer behind the prior."""
+    prior = TaxonomyPrior(joints * channels, config.identity)
+    return transformer.Transformer(config.transformer, joints, channels, prior)

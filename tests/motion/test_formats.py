@@ -1,0 +1,252 @@
+"""AMASS, BVH and ASF/AMC, against scipy, against one another, and against the shipped corpus."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from src.errors import InputError
+from src.motion.formats import read_motion
+from src.motion.formats.amass import read_amass
+from src.motion.formats.asfamc import CMU_FPS, read_asfamc
+from src.motion.formats.bvh import read_bvh
+from src.motion.formats.dip import read_dip
+from src.motion.formats.joint_names import DIALECTS, find_joints
+from src.motion.kinematics import global_rotations, positions
+from src.motion.resample import resample
+from src.motion.rotations import angle_between
+from src.motion.skeleton import JOINTS, PREDICTED
+
+
+def degrees_apart(a, b):
+    """Angle per frame and joint."""
+    return torch.rad2deg(
+        angle_between(torch.from_numpy(a).double(), torch.from_numpy(b).double())
+    ).numpy()
+
+
+# --- AMASS --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["mocap_framerate", "mocap_frame_rate"])
+@pytest.mark.parametrize("width", [72, 156])
+def test_amass_is_axis_angle_under_either_spelling_of_the_rate(tmp_path, rng, key, width):
+    poses = rng.normal(0, 0.4, (7, width))
+    np.savez(tmp_path / "a.npz", poses=poses, **{key: np.array(100.0)})
+    clip = read_motion(tmp_path / "a.npz")
+    assert clip.fps == 100
+    body = poses[:, :66].reshape(7, 22, 3)
+    for joint in (0, 4, 21):
+        expected = Rotation.from_rotvec(body[:, joint]).as_matrix()
+        assert np.allclose(clip.rotations[:, joint], expected, atol=1e-6)  # kept as float32
+    hand = Rotation.from_rotvec(poses[:, 66:69]).as_matrix() if width == 72 else np.eye(3)
+    assert np.allclose(clip.rotations[:, 22], hand, atol=1e-6)  # SMPL-H goes on with fingers there
+
+
+def test_amass_errors_say_what_to_do(tmp_path):
+    poses = np.zeros((5, 72))
+    np.savez(tmp_path / "norate.npz", poses=poses)
+    with pytest.raises(InputError, match=r"norate.npz: unknown frame rate.*give fps"):
+        read_amass(tmp_path / "norate.npz")
+    assert read_amass(tmp_path / "norate.npz", fps=30.0).fps == 30
+    np.savez(tmp_path / "zero.npz", poses=poses, mocap_framerate=0.0)
+    with pytest.raises(InputError, match=r"unknown frame rate.*found 0"):
+        read_amass(tmp_path / "zero.npz")
+    np.savez(tmp_path / "none.npz", trans=poses)
+    with pytest.raises(InputError, match="expected an array 'poses'"):
+        read_amass(tmp_path / "none.npz")
+    np.savez(tmp_path / "wide.npz", poses=np.zeros((5, 135)), mocap_framerate=60.0)
+    with pytest.raises(InputError, match=r"72 or 156\), got \(5, 135\)"):
+        read_amass(tmp_path / "wide.npz")
+    whole = (tmp_path / "norate.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"cut.npz: expected an npz"):
+        read_amass(tmp_path / "cut.npz")
+
+
+# --- BVH ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def classic(mocap) -> Path:
+    return mocap / "bvh_cmu_classic" / "01_01.bvh"
+
+
+def expmap_as_bvh(text: Path, like: Path, target: Path) -> None:
+    """Write an exponential-map file of the same 38 nodes as BVH, with `like`'s hierarchy."""
+    rows = np.loadtxt(text, delimiter=",")
+    header = like.read_text(encoding="latin1").split("MOTION")[0]
+    words = [line.split()[0] for line in header.splitlines() if line.split()]
+    nodes = [word for word in words if word in ("ROOT", "JOINT", "End")]  # 38, tips included
+    joints = [n for n, word in enumerate(nodes) if word != "End"]
+    vectors = rows[:, 3:].reshape(len(rows), len(nodes), 3)[:, joints].reshape(-1, 3)
+    matrices = Rotation.from_rotvec(vectors).as_matrix().swapaxes(1, 2)  # row-vector convention
+    angles = Rotation.from_matrix(matrices).as_euler("ZYX", degrees=True).reshape(len(rows), -1)
+    angles[0, np.abs(angles[0]) < 1e-9] = 0  # so that the T-pose is found as such
+    frames = [" ".join(f"{v:.9f}" if v else "0" for v in row)
+              for row in np.concatenate([rows[:, :3], angles], 1)]  # fmt: skip
+    target.write_text(
+        f"{header}MOTION\nFrames: {len(rows)}\nFrame Time: .0083333\n" + "\n".join(frames)
+    )
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("name", ["test/walking/walking_1", "train/jumping/jumping_1"])
+def test_bvh_gives_the_rotations_of_the_shipped_corpus(mocap, classic, tmp_path, name):
+    """The shipped corpus was derived from the same recordings by other code (its README)."""
+    expmap_as_bvh(mocap / "expmap_cmu_120fps" / f"{name}.txt", classic, tmp_path / "a.bvh")
+    split, _, file = name.split("/")
+    truth = read_dip(mocap / "dip_format_60fps" / split / f"{file}.pkl")
+    clip = resample(read_bvh(tmp_path / "a.bvh"))
+    frames = min(len(clip), len(truth))
+    assert frames >= len(truth) - 1
+    # Angles are printed with nine digits; float32 matrices differ by 1e-7 an entry.
+    assert np.abs(clip.predicted[:frames] - truth.predicted[:frames]).max() < 1e-5
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(
+    "file,frames,dialect",
+    [
+        ("01_01", 2751, 0),
+        ("12_01", 523, 0),
+        ("02_01", 343, 0),
+        ("131_01", 994, 1),
+        ("131_03", 1102, 1),
+    ],
+)
+def test_both_dialects_of_real_bvh_are_read(mocap, file, frames, dialect):
+    path = mocap / "bvh_cmu_classic" / f"{file}.bvh"
+    clip = read_motion(path)
+    assert clip.fps == 120
+    assert len(clip) == frames  # MANIFEST.csv, less the T-pose where there is one
+    assert DIALECTS[dialect].startswith(("classic", "MotionBuilder")[dialect])
+    # People stand on their feet: in every file the ankles are below the hips most of the time.
+    points = positions(global_rotations(torch.from_numpy(clip.rotations).double()))
+    ankles = points[:, [JOINTS.index("left_ankle"), JOINTS.index("right_ankle")], 1].mean(1)
+    assert (ankles < -1).double().mean() > 0.9
+
+
+@pytest.mark.reference
+def test_the_tpose_can_be_taken_from_the_zero_pose_instead(classic):
+    """Legs were turned by 17 degrees in frame 0 and are straightened by 20: 3 degrees apart."""
+    first, zero = read_bvh(classic, "first frame"), read_bvh(classic, "zero pose")
+    assert len(zero) == len(first) + 1
+    apart = degrees_apart(first.rotations, zero.rotations[1:])
+    assert apart[:, JOINTS.index("left_hip")].mean() == pytest.approx(3, abs=0.01)
+    assert apart[:, JOINTS.index("spine2")].max() < 0.01
+
+
+def small_bvh(names, channels="Zrotation Xrotation Yrotation", frame_time="0.01"):
+    """A chain of joints, two frames."""
+    text = "HIERARCHY\n"
+    for n, name in enumerate(names):
+        text += f"{'JOINT' if n else 'ROOT'} {name}\n{{\nOFFSET 0 1 0\nCHANNELS 3 {channels}\n"
+    text += "End Site\n{\nOFFSET 0 1 0\n}\n" + "}\n" * len(names)
+    values = " ".join(str(n) for n in range(1, 3 * len(names) + 1))
+    return text + f"MOTION\nFrames: 2\nFrame Time: {frame_time}\n{values}\n{values}\n"
+
+
+def smpl_named():
+    """The classic dialect's 24 names, in an order whose chain keeps a parent before its child."""
+    from src.motion.formats.joint_names import _TABLE
+
+    return [_TABLE[joint][0].split("/")[0] for joint in JOINTS]
+
+
+@pytest.mark.parametrize("order", ["ZYX", "XYZ", "ZXY", "YXZ"])
+def test_every_channel_order_is_the_product_in_file_order(tmp_path, order):
+    channels = " ".join(f"{axis}rotation" for axis in order)
+    (tmp_path / "a.bvh").write_text(small_bvh(smpl_named(), channels))
+    clip = read_bvh(tmp_path / "a.bvh", "zero pose")
+    turn = {
+        a: Rotation.from_euler(a.lower(), d, degrees=True)
+        for a, d in zip(order, (1, 2, 3), strict=True)
+    }
+    expected = turn[order[0]] * turn[order[1]] * turn[order[2]]
+    assert np.allclose(clip.rotations[0, 0], expected.as_matrix(), atol=1e-6)
+
+
+def test_bvh_errors_say_what_is_wrong(tmp_path):
+    path = tmp_path / "a.bvh"
+    good = small_bvh(smpl_named())
+    path.write_text(good)
+    assert len(read_bvh(path)) == 2
+
+    def refused(text, message):
+        path.write_text(text)
+        with pytest.raises(InputError, match=r"a.bvh.*" + message):
+            read_bvh(path)
+
+    refused(good[: good.index("MOTION")], "no MOTION section")
+    refused(good.rstrip()[:-5], "expected 2 frames of 72 values, found 1")
+    refused(good.replace("Frame Time: 0.01", "Frame Time: 0"), "frame rate is unknown")
+    refused(good.replace("Frame Time: 0.01", ""), "must begin with 'Frames:'")
+    refused(
+        good.replace("CHANNELS 3", "CHANNELS 6", 1), "number of channels and their names differ"
+    )
+    refused(good.replace("OFFSET 0 1 0", "OFFSET 0 one 0", 1), "line 4.*could not convert")
+    refused(
+        good.replace("LeftForeArm", "LeftGadget"), "1 joints are missing.*classic CMU.*LeftForeArm"
+    )
+
+
+def test_a_missing_joint_is_named_for_the_nearest_dialect():
+    names = smpl_named()
+    assert find_joints(names, "f") == list(range(24))
+    with pytest.raises(InputError, match="24 joints are missing"):
+        find_joints(["a", "b"], "f")
+    names[names.index("Head")] = "head_top"
+    with pytest.raises(InputError, match=r"f: 1 joints are missing.*which also has Head"):
+        find_joints(names, "f")
+
+
+# --- ASF/AMC ------------------------------------------------------------------------------------
+
+
+@pytest.mark.reference
+def test_asfamc_agrees_with_the_same_recording_in_bvh(mocap, classic):
+    """CMU's trial 01_01 is shipped in both forms; the BVH is printed with four decimals."""
+    amc = read_motion(mocap / "asfamc_cmu" / "01_01.amc", fps=CMU_FPS)
+    bvh = read_bvh(classic, "zero pose")
+    assert amc.fps == 120 and len(amc) == len(bvh) - 1
+    apart = degrees_apart(amc.rotations, bvh.rotations[1:])[:, list(PREDICTED)]
+    assert apart.max() < 0.05  # degrees
+    assert apart.mean() < 0.001
+
+
+@pytest.mark.reference
+def test_the_second_real_asfamc_file_is_read(mocap):
+    assert len(read_asfamc(mocap / "asfamc_cmu" / "11_01.amc", fps=120.0)) == 597  # MANIFEST.csv
+
+
+def test_asfamc_without_a_rate_is_refused_and_never_left_unset(tmp_path):
+    """fairmotion's loader leaves the rate unset (motion.md 4, defect h)."""
+    (tmp_path / "01_01.amc").write_text("")
+    with pytest.raises(InputError, match=r"01_01.amc: AMC files do not say their frame rate.*120"):
+        read_motion(tmp_path / "01_01.amc")
+
+
+@pytest.mark.reference
+def test_asfamc_errors_say_what_is_wrong(mocap, tmp_path):
+    asf = (mocap / "asfamc_cmu" / "01.asf").read_text(encoding="latin1")
+    amc = "\n".join((mocap / "asfamc_cmu" / "01_01.amc").read_text().splitlines()[:64])
+
+    def refused(skeleton, motion, message):
+        (tmp_path / "01.asf").write_text(skeleton)
+        (tmp_path / "01_01.amc").write_text(motion)
+        with pytest.raises(InputError, match=message):
+            read_asfamc(tmp_path / "01_01.amc", fps=120.0)
+
+    refused(asf, amc[: amc.index("lhumerus")], r"01_01.amc: frame 1 of 1: expected 3 values of 'l")
+    refused(asf, "", "no frames; truncated, or not AMC")
+    refused(asf, amc.replace("rtibia 26.4457", "rtibia x"), r"line \d+: no motion values")
+    refused(asf[: asf.index(":hierarchy")], amc, r"01.asf: expected an ASF skeleton")
+    refused(
+        asf.replace("rradius", "rgadget"), amc.replace("rradius", "rgadget"), "ASF/AMC.*rradius"
+    )
+    (tmp_path / "01.asf").unlink()
+    with pytest.raises(InputError, match=r"01.asf: no such file"):
+        read_asfamc(tmp_path / "01_01.amc", fps=120.0)

@@ -1,0 +1,219 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from src.errors import InputError
+from src.motion.gan import Config, Critic, Gan, GanTraining, emd, train_gan
+from src.motion.models import transformer
+from src.motion.optimisers import RmsProp, Sgd
+from src.motion.pose_space import Normaliser
+
+SMALL = Config(
+    generator=transformer.Config(hidden=16, heads=2, window=8, target=5, lstm_decoder=True,
+                                 dropout=0.0)
+)  # fmt: skip
+J, M = 4, 3
+TRAINING = GanTraining(optimiser=RmsProp(1e-3))
+
+
+def gan_of(config=SMALL, **changes):
+    torch.manual_seed(0)
+    normaliser = Normaliser(torch.zeros(J, M), torch.ones(J, M))
+    return Gan(config, replace(TRAINING, **changes), normaliser)
+
+
+def frames(batch=6):
+    return torch.randn(batch, 13, J, M)
+
+
+def test_emd_is_zero_for_equals_and_grows_with_the_distance_mass_is_moved():
+    p = torch.zeros(2, 5)
+    p[:, 0] = 1
+    shifted = [p.roll(k, 1) for k in range(4)]
+    distances = [emd(p, q).item() for q in shifted]
+    assert distances[0] == 0
+    assert distances == pytest.approx(
+        [0, 1 / 5, 2 / 5, 3 / 5]
+    )  # one of five sums differs per place
+    assert emd(p, p + 0.1).item() == pytest.approx(0.01 * (1 + 4 + 9 + 16 + 25) / 5)
+
+
+def test_the_total_form_sees_sums_only():
+    p = torch.eye(3)
+    assert emd(p, p.roll(1, 1), "total") == 0
+    assert emd(p, p + 1, "total").item() == pytest.approx(9)
+
+
+def test_the_critic_gives_a_probability_per_joint_from_one_decoder_step():
+    critic = Critic(SMALL.generator, J, M, 5).eval()
+    x, seed = torch.randn(2, 5, J, M), torch.rand(2, J)
+    last = critic.encoder(critic.embedding(x.flatten(2)))[None, :, -1]
+    out, _ = critic.lstm(seed[:, None], (last, last))
+    expected = torch.sigmoid(critic.project(out[:, 0]))
+    assert torch.allclose(critic(x, seed), expected)
+    assert ((expected > 0) & (expected < 1)).all() and expected.shape == (2, J)
+
+
+def test_the_default_sizes_are_the_documents():
+    assert Config().generator.hidden == 512 and Config().generator.lstm_decoder
+    with torch.device("meta"):
+        generator = transformer.TransformerLstm(Config().generator, 24, 3)
+    h, pose = 512, 72
+    linear = lambda i, o: i * o + o  # noqa: E731
+    encoder = 4 * linear(h, h) + 2 * linear(h, h) + 4 * h
+    lstm = 4 * h * (pose + h + 2)
+    count = sum(p.numel() for p in generator.parameters())
+    assert count == linear(pose, h) + encoder + lstm + linear(h, pose)
+    with pytest.raises(InputError, match="LSTM decoder"):
+        gan_of(Config(generator=transformer.Config(hidden=16, heads=2)))
+
+
+@pytest.mark.parametrize("sees,length", [("target", 5), ("whole", 13)])
+def test_the_critic_sees_the_target_or_the_whole(sees, length):
+    gan = gan_of(replace(SMALL, critic_sees=sees))
+    seen = []
+    gan.critic.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    window = frames()
+    gan.judge(window[:, :8], window[:, 8:], 1.0)
+    assert torch.equal(seen[0], window[:, -length:])
+
+
+def test_the_critic_step_ascends_the_emd():
+    gan = gan_of(clipped="update", clip=1.0, optimiser=Sgd(0.05))
+    window = frames(32)
+    gan.generator.eval()
+    gan.critic.eval()
+    distances = [gan.critic_step(window) for _ in range(30)]
+    assert distances[-1] > distances[0]
+
+
+def test_weight_clipping_bounds_the_critic_and_spares_the_generator():
+    gan = gan_of(clip=0.01)
+    generator = [p.clone() for p in gan.generator.parameters()]
+    assert max(p.abs().max() for p in gan.critic.parameters()) > 0.01
+    gan.critic_step(frames())
+    assert max(p.abs().max() for p in gan.critic.parameters()) <= 0.01
+    for before, after in zip(generator, gan.generator.parameters(), strict=True):
+        assert torch.equal(before, after)
+
+
+def test_update_clipping_bounds_the_change_only():
+    """Algorithm 1, line 6."""
+    gan = gan_of(clipped="update", clip=1e-4, optimiser=RmsProp(0.1))
+    before = [p.detach().clone() for p in gan.critic.parameters()]
+    gan.critic_step(frames())
+    changes = [
+        (p - old).abs().max().item() for p, old in zip(gan.critic.parameters(), before, strict=True)
+    ]
+    assert max(changes) == pytest.approx(1e-4, rel=1e-2)
+    assert max(p.abs().max() for p in gan.critic.parameters()) > 0.01
+
+
+@pytest.mark.parametrize("loss", ["adversarial", "mse", "sum"])
+def test_the_generator_descends_what_it_is_told_to(loss):
+    gan = gan_of(generator_loss=loss, optimiser=Sgd(0.05))
+    for network in (gan.generator, gan.critic):
+        network.eval()
+    window = frames(32)
+    seed, target = window[:, :8], window[:, 8:]
+
+    def measured():
+        with torch.no_grad():
+            made = gan.generator.next_frames(seed)
+            fooled = (gan.judge(seed, made, 0.0) - 1).square().mean()
+            off = (made - target).square().mean()
+        return {"adversarial": fooled, "mse": off, "sum": fooled + off}[loss].item()
+
+    critic = [p.clone() for p in gan.critic.parameters()]
+    before = measured()
+    for _ in range(20):
+        gan.generator_step(window, pretraining=False)
+    assert measured() < before
+    for old, new in zip(critic, gan.critic.parameters(), strict=True):
+        assert torch.equal(old, new)
+
+
+def test_pretraining_is_by_mean_square_whatever_the_loss():
+    one, other = gan_of(generator_loss="mse"), gan_of(generator_loss="adversarial")
+    window = frames()
+    one.generator_step(window, pretraining=False)
+    other.generator_step(window, pretraining=True)
+    for a, b in zip(one.generator.parameters(), other.generator.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_smoothness_is_the_documents_equation_2():
+    """(sum_t |y_t - y_(t-1)|^p)^(1/p): with a huge weight the generator comes to a halt."""
+    gan = gan_of(generator_loss="mse", smoothness=100.0, optimiser=RmsProp(3e-3))
+    window = frames(16)
+    gan.generator.eval()
+
+    def speed():
+        made = gan.generator.next_frames(window[:, :8])
+        return torch.cat([window[:, 7:8], made], 1).diff(dim=1).abs().mean().item()
+
+    before = speed()
+    for _ in range(60):
+        gan.generator_step(window, pretraining=False)
+    assert speed() < 0.7 * before
+
+
+def test_a_critic_seeded_with_the_truth_can_copy_it_and_one_seeded_with_noise_cannot():
+    """The warning of motion.md, section 5. The critic's encoder is made blind."""
+    distances = {}
+    for seeding in ("truth", "noise"):
+        gan = gan_of(seeding=seeding, clipped="update", clip=1.0, optimiser=RmsProp(1e-2))
+        gan.critic.encoder.register_forward_hook(lambda module, given, out: out * 0)
+        gan.critic.eval()
+        window = frames(64)
+        for _ in range(60):
+            gan.critic_step(window)
+        seed, target = window[:, :8], window[:, 8:]
+        made = gan.generator.next_frames(seed).detach()
+        told = emd(gan.judge(seed, target, 1.0), gan.judge(seed, made, 0.0))
+        untold = emd(
+            gan.judge(seed, target, None).mean(0, True), gan.judge(seed, made, None).mean(0, True)
+        )
+        distances[seeding] = (told.item(), untold.item())
+    assert distances["truth"][0] > 1  # it reads the answer off its seed
+    assert distances["truth"][1] < 0.1 * distances["truth"][0]  # and knows nothing without
+
+
+def test_emd_with_noise_seeds_separates_real_from_fake_by_looking():
+    gan = gan_of(seeding="noise", clipped="update", clip=1.0, optimiser=RmsProp(3e-3))
+    gan.critic.eval()
+    window = frames(64)
+    window[:, 8:] *= 3  # real targets move much more than an untrained generator's
+    first = gan.critic_step(window)
+    for _ in range(80):
+        last = gan.critic_step(window)
+    assert last > 1 and last > 10 * first
+
+
+def test_training_keeps_the_best_generator_and_both_curves(task, tmp_path):
+    config = Config(
+        generator=transformer.Config(
+            hidden=16, heads=2, window=10, lstm_decoder=True, residual=True
+        )
+    )
+    training = GanTraining(
+        steps=6, batch=4, sampling="uniform", critic_steps=2, pretraining=0.5, validate_every=2,
+        optimiser=RmsProp(1e-3), seed=0,
+    )  # fmt: skip
+    made = []
+    for folder in ("a", "b"):
+        torch.manual_seed(0)
+        gan = Gan(config, training, task.space.normaliser)
+        history = train_gan(gan, task, tmp_path / folder)
+        made.append(torch.cat([p.detach().flatten() for p in gan.generator.parameters()]))
+        assert list(history.columns) == [
+            "step",
+            "critic_emd",
+            "generator_mse",
+            "joint_angle",
+            "seconds",
+        ]
+        assert history.step.tolist() == [2, 4, 6] and history.notna().all(axis=None)
+        assert (tmp_path / folder / "best.pt").is_file()
+    assert torch.equal(made[0], made[1])

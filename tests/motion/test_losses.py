@@ -1,0 +1,65 @@
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from src.errors import InputError
+from src.motion.losses import Geodesic, JointNorm, MeanSquared, PointSpace, forecast_loss
+from src.motion.pose_space import MOTION_TRANSFORMER, Normaliser, PoseSpace
+
+SPACE = PointSpace(Normaliser(torch.zeros(3, 2), torch.tensor([[2.0, 2], [1, 1], [0.5, 0.5]])))
+
+
+def test_joint_norm_sums_lengths_over_joints_and_averages_the_rest():
+    truth = torch.zeros(2, 4, 3, 2)
+    made = truth + torch.tensor([3.0, 4.0])  # length 5 at each of three joints
+    assert forecast_loss(JointNorm(), made, truth, SPACE).item() == pytest.approx(15)
+    raw = forecast_loss(JointNorm("raw"), made, truth, SPACE).item()
+    assert raw == pytest.approx(5 * (2 + 1 + 0.5))
+
+
+def test_mean_squared_is_torchs():
+    made, truth = torch.randn(2, 4, 3, 2), torch.randn(2, 4, 3, 2)
+    expected = torch.nn.functional.mse_loss(made, truth)
+    assert torch.allclose(forecast_loss(MeanSquared(), made, truth, SPACE), expected)
+
+
+def test_geodesic_is_the_angle_of_local_rotations_summed_over_joints():
+    space = PoseSpace(MOTION_TRANSFORMER, Normaliser(torch.ones(15, 9), torch.full((15, 9), 0.5)))
+    truth = torch.from_numpy(Rotation.random(30, random_state=0).as_matrix()).view(2, 15, 3, 3)
+    turn = torch.from_numpy(Rotation.from_euler("z", 0.2).as_matrix())
+    encode = lambda m: space.normaliser.normalise(m.flatten(-2).float())  # noqa: E731
+    loss = forecast_loss(Geodesic(), encode(turn @ truth), encode(truth), space)
+    assert loss.item() == pytest.approx(15 * 0.2, rel=1e-4)
+    with pytest.raises(InputError, match="needs rotations"):
+        forecast_loss(Geodesic(), torch.zeros(1, 3, 2), torch.zeros(1, 3, 2), SPACE)
+
+
+@pytest.mark.parametrize("loss", [JointNorm(), JointNorm("raw"), MeanSquared()])
+def test_defect_e_the_loss_does_not_depend_on_the_batchs_size(loss):
+    """fairmotion divides a mean by the batch once more."""
+    made, truth = torch.randn(2, 4, 3, 2), torch.randn(2, 4, 3, 2)
+    once = forecast_loss(loss, made, truth, SPACE)
+    again = forecast_loss(loss, made.repeat(5, 1, 1, 1), truth.repeat(5, 1, 1, 1), SPACE)
+    assert torch.allclose(once, again)
+
+
+@pytest.mark.parametrize("loss", [JointNorm(), JointNorm("raw"), MeanSquared()])
+def test_what_was_not_observed_is_not_counted(loss):
+    made, truth = torch.randn(2, 4, 3, 2), torch.randn(2, 4, 3, 2)
+    truth[:, 1:3, 2] = torch.nan
+    made.requires_grad_()
+    one = forecast_loss(loss, made, truth, SPACE)
+    one.backward()
+    assert (made.grad[:, 1:3, 2] == 0).all() and (made.grad[:, 0] != 0).any()
+    other = made.detach().clone()
+    other[:, 1:3, 2] += 100
+    assert torch.equal(forecast_loss(loss, other, truth, SPACE), one)
+    nothing = forecast_loss(loss, other, torch.full_like(truth, torch.nan), SPACE)
+    assert nothing == 0
+
+
+def test_a_perfect_prediction_has_a_finite_gradient():
+    """The length of a vector of zeros has no derivative; 0 is taken."""
+    made = torch.zeros(1, 1, 3, 2, requires_grad=True)
+    forecast_loss(JointNorm(), made, torch.zeros(1, 1, 3, 2), SPACE).backward()
+    assert (made.grad == 0).all()

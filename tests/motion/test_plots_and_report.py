@@ -1,0 +1,171 @@
+"""Figures hold what they should; tables and reports say what was measured."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from src.motion import plots, report
+from src.motion.kinematics import fill_joints, global_rotations, positions
+from src.motion.metrics import PCK_THRESHOLDS, FrameErrors
+from src.motion.representations import representation_table
+from src.motion.skeleton import EDGES, PREDICTED_NAMES
+from src.motion.windows import sliding
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def body(corpus):
+    return plots.joints_of(torch.from_numpy(corpus.test[0].predicted[:40]))
+
+
+def errors_of(scale):
+    ramp = scale * torch.linspace(0.1, 1, 24).double()
+    return FrameErrors(ramp, ramp, ramp, (1 - ramp.clamp(max=1) / 2).expand(9, -1))
+
+
+def test_joints_are_those_of_the_rotations(corpus):
+    predicted = torch.from_numpy(corpus.test[0].predicted[:3]).double()
+    expected = positions(global_rotations(fill_joints(predicted)))
+    assert np.allclose(
+        plots.joints_of(predicted * 1.3), expected, atol=1e-6
+    )  # scale projected away
+
+
+def test_stick_figures_draw_both_bodies_from_front_and_side(body):
+    figure = plots.stick_figures(body[:3], body[3:6], [0, 100, 200], "title")
+    assert len(figure.axes) == 6
+    for column in range(3):
+        front, side = figure.axes[column], figure.axes[3 + column]
+        assert len([line for line in front.lines if len(line.get_xdata())]) == 2 * len(EDGES)
+        parent, child = EDGES[4]
+        assert np.allclose(front.lines[4].get_xdata(), body[column, [parent, child], 0])
+        assert np.allclose(side.lines[4].get_xdata(), body[column, [parent, child], 2])
+    low, high = figure.axes[0].get_ylim()
+    assert low < body[..., 1].min() and body[..., 1].max() < high  # nobody is cut off
+
+
+def test_an_animation_becomes_a_gif_and_html(body, tmp_path):
+    made = plots.animation(body[:3], body[:5], "title", fps=10.0)
+    gif, html = report.save_animation(tmp_path, "walk", made, fps=10.0)
+    with Image.open(gif) as image:
+        assert image.n_frames == 5 and image.info["duration"] == 100
+    assert html.read_text().count("data:image/png") >= 5
+
+
+def test_the_embedding_has_four_panels_of_joint_times_component_rows():
+    weights = np.random.default_rng(0).normal(size=(15, 9, 32))
+    figure = plots.embedding_panels(weights)
+    images = {ax.get_title(): ax.images[0] for ax in figure.axes}
+    assert list(images) == ["all", "left", "right", "centre"]
+    assert images["all"].get_array().shape == (135, 32)
+    assert np.allclose(images["all"].get_array(), weights.reshape(135, 32))
+    knee = PREDICTED_NAMES.index("left_knee")
+    assert np.allclose(images["left"].get_array()[9:18], weights[knee])
+    assert images["centre"].get_array().shape == images["right"].get_array().shape == (45, 32)
+    for image in images.values():  # white is the largest weight of all panels alike
+        assert (
+            image.get_clim() == (weights.min(), weights.max()) and image.get_cmap().name == "gray"
+        )
+
+
+def test_gradients_are_means_with_their_deviations():
+    table = pd.DataFrame({"layer": [1, 2], "mean": [0.0, 1e-4], "std": [1e-3, 2e-3]})
+    figure = plots.gradient_grid({"a": table, "b": table, "c": table})
+    drawn = [ax for ax in figure.axes if ax.containers]
+    assert [ax.get_title() for ax in drawn] == ["a", "b", "c"]
+    bars = drawn[0].containers[0].lines[2][0].get_segments()
+    assert np.allclose([b[:, 1] for b in bars], [[-1e-3, 1e-3], [-1.9e-3, 2.1e-3]])
+
+
+def test_the_study_figure_has_a_dot_per_model_and_horizon():
+    tables = {f"m{k}": errors_of(k).table() for k in (1, 2)}
+    figure = plots.study_table(tables, {"zero velocity": errors_of(3).table()})
+    assert len(figure.axes) == 4
+    for ax, metric in zip(figure.axes, ("euler", "joint_angle", "positional", "auc"), strict=True):
+        for dots, horizon in zip(ax.collections, (100, 200, 300, 400), strict=True):
+            expected = [tables[m].loc[metric, horizon] for m in tables]
+            assert np.allclose(dots.get_offsets()[:, 0], expected)
+        assert ax.lines[0].get_xdata()[0] == errors_of(3).table().loc[metric, 400]
+    assert "higher is better" in figure.axes[3].get_xlabel()
+
+
+def test_curves_show_their_histories():
+    history = pd.DataFrame({
+        "step": [1, 2], "train_loss": [3.0, 2], "valid_loss": [4.0, 3], "train_mse": [1.0, 0.5],
+        "valid_mse": [2.0, 1], "critic_emd": [0.1, 0.2], "generator_mse": [0.9, 0.8],
+    })  # fmt: skip
+    losses = plots.loss_curves({"a": history, "b": history})
+    assert losses.axes[0].lines[0].get_ydata().tolist() == [3, 2]
+    prior = plots.taxonomy_curves(history, history * 2)
+    assert [line.get_ydata()[0] for line in prior.axes[0].lines] == [1, 2, 2, 4]
+    both = plots.gan_curves({"g": history})
+    assert [ax.lines[0].get_ydata()[1] for ax in both.axes] == [0.8, 0.2]
+
+
+def test_roll_outs_are_mapped_model_by_second():
+    table = pd.DataFrame({"second": [1, 2], "speed": [1.0, np.nan], "drift": [0.1, 1.0],
+                          "entropy": [0.2, 0.4]})  # fmt: skip
+    figure = plots.rollout_maps({"a": table, "b": table})
+    speed, _, entropy = (ax.images[0].get_array() for ax in figure.axes[:3])
+    assert np.ma.allclose(entropy, [[0.2, 0.4]] * 2)
+    assert np.isnan(np.asarray(speed)[0, 1]) or np.ma.is_masked(speed[0, 1])
+
+
+def test_bars_and_pck_show_their_values():
+    parts = pd.DataFrame({"zero velocity": [0.1, 0.2], "ours": [0.05, 0.1]}, ["left_hand", "pose"])
+    figure = plots.part_bars(parts, "units")
+    heights = [patch.get_height() for patch in figure.axes[0].patches]
+    assert heights == [0.1, 0.2, 0.05, 0.1]
+    curve = plots.pck_curves({"m": torch.linspace(0, 1, 9)}, PCK_THRESHOLDS)
+    assert curve.axes[0].lines[0].get_ydata()[-1] == 1
+
+
+# --- tables and report --------------------------------------------------------------------------
+
+
+def test_table_1_has_the_documents_sizes(corpus):
+    """5.2, 6.9 and 15.5 GB as printed; axis-angle is smallest."""
+    windows = sliding([torch.from_numpy(corpus.test[0].rotations)])[:1]
+    table = representation_table(windows, repeats=1)
+    assert table["points per joint"].tolist() == [3, 4, 9]
+    assert table["size, GiB"].round(1).tolist() == [5.2, 6.9, 15.5]
+    assert (table > 0).all(axis=None)
+    assert len(plots.rotation_table(table).axes) == table.shape[1]
+
+
+def test_tables_and_verdicts_are_the_metrics():
+    errors = {"zero velocity": errors_of(2.0), "ridge": errors_of(1.0), "model": errors_of(1.5)}
+    wide = report.wide_table(errors)
+    assert wide.loc["model", "euler 100"] == pytest.approx(
+        1.5 * errors["ridge"].euler[:6].sum().item()
+    )
+    assert list(wide.columns)[:4] == ["euler 100", "euler 200", "euler 300", "euler 400"]
+    verdicts = report.verdicts(wide)
+    assert verdicts["beats zero velocity"].tolist() == [False, True, True]
+    assert verdicts["beats ridge"].tolist() == [False, False, False]
+    assert verdicts.loc["model", "of zero velocity"] == "75%"
+
+
+def test_the_report_says_what_it_is_about_and_every_number(tmp_path):
+    errors = {"zero velocity": errors_of(2.0), "ridge": errors_of(1.0), "model": errors_of(1.5)}
+    wide = report.wide_table(errors)
+    sizes = pd.DataFrame({"parameters": [7]}, ["model"])
+    path = report.write_report(tmp_path, "Profile x; SYNTHETIC motion.", wide, sizes, ["a note"])
+    text = path.read_text()
+    assert "SYNTHETIC motion" in text and "- a note" in text and "| model | 7 |" in text
+    for value in wide.to_numpy().ravel():
+        assert f"{round(value, 3)}" in text
+    report.save_table(tmp_path, "metrics", wide)
+    read = pd.read_csv(tmp_path / "tables" / "metrics.csv", index_col=0)
+    assert np.allclose(read, wide)
+    listed = report.inventory(tmp_path)
+    assert listed.file.tolist() == ["report.md", "tables/metrics.csv"]
+    assert listed.bytes.tolist()[0] == len(path.read_bytes())

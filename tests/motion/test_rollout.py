@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from src.motion.bars import zero_velocity
+from src.motion.forecaster import Forecaster
+from src.motion.models.st_transformer import Config, StTransformer
+from src.motion.rollout import FRAMES, angular_speed, per_second, roll_out, spectral_entropy
+from src.motion.rotations import distance_from_rotations, nearest_rotation
+
+
+class Held(Forecaster):
+    """Zero velocity as a forecaster."""
+
+    def __init__(self):
+        super().__init__(window=1, step=24)
+
+    def teach(self, frames, truth, progress):
+        return self.next_frames(frames[:, :1]), truth[:, 1:]
+
+    def next_frames(self, window):
+        return zero_velocity(window, self.step)
+
+
+def turning(hertz, frames=240, joints=15):
+    """Every joint swings by 0.4 rad."""
+    angle = 0.4 * np.sin(2 * np.pi * hertz * np.arange(frames) / 60)
+    matrices = Rotation.from_euler("x", angle[:, None]).as_matrix()
+    return torch.from_numpy(matrices)[None, :, None].expand(1, -1, joints, -1, -1)
+
+
+def test_the_angular_speed_of_a_steady_turn():
+    """0.01 rad a frame at 60 Hz."""
+    matrices = torch.from_numpy(Rotation.from_euler("y", 0.01 * np.arange(50)[:, None]).as_matrix())
+    speed = angular_speed(matrices[None, :, None].expand(2, -1, 15, -1, -1))
+    assert speed.shape == (2, 49) and torch.allclose(speed, torch.full((2, 49), 0.6).double())
+
+
+def test_the_truth_is_as_fast_as_itself_and_a_held_frame_is_frozen():
+    truth = turning(1.0)
+    same = per_second(truth, [truth[0]])
+    assert same.speed.to_numpy() == pytest.approx(1) and same.second.tolist() == [1, 2, 3, 4]
+    assert same.drift.max() < 1e-9
+    frozen = per_second(zero_velocity(truth[:, :1], 240), [truth[0]])
+    assert frozen.speed.max() < 1e-6 and frozen.entropy.max() < 1e-6
+    double = per_second(turning(2.0), [truth[0]])
+    assert double.speed.to_numpy() == pytest.approx(2, rel=0.02)
+
+
+def test_seconds_beyond_the_truth_have_no_speed():
+    truth = turning(1.0)
+    table = per_second(truth, [truth[0, :150]])
+    assert table.speed.notna().tolist() == [True, True, False, False]
+    assert table.drift.notna().all() and table.entropy.notna().all()
+
+
+def test_drift_is_the_distance_from_rotations_before_projection():
+    truth = turning(1.0)
+    table = per_second(1.5 * truth, [truth[0]])  # 0.5 times the identity's norm, sqrt(3)
+    assert table.drift.to_numpy() == pytest.approx(0.5 * 3**0.5)
+    assert table.speed.to_numpy() == pytest.approx(1)  # speed is of the projected frames
+
+
+def test_entropy_tells_a_swing_from_jitter():
+    swing = spectral_entropy(turning(2.0, frames=60))
+    noise = torch.from_numpy(
+        Rotation.from_rotvec(np.random.default_rng(0).normal(0, 0.2, (60 * 15, 3))).as_matrix()
+    ).view(1, 60, 15, 3, 3)
+    assert swing < 0.25 and spectral_entropy(noise) > 0.8
+
+
+@pytest.mark.parametrize("reproject", [False, True])
+def test_a_thousand_frames_are_finite_and_valid_when_reprojected(data, reproject):
+    model = StTransformer(
+        Config(width=16, feed_forward=16, heads=2, layers=1, window=6, frames_per_step=5),
+        data.space.normaliser.scale,
+    )
+    model.train()
+    seeds = data.test[:2, :120]
+    made = roll_out(model, data.space, seeds, FRAMES, reproject)
+    assert made.shape == (2, 1000, 15, 3, 3) and made.isfinite().all()
+    assert model.training  # left as it was
+    if reproject:
+        # What is fed back is a rotation, so at most one step's own error is left in the output.
+        again = roll_out(model, data.space, seeds, FRAMES, False)
+        assert distance_from_rotations(made).mean() < distance_from_rotations(again).mean()
+
+
+def test_roll_outs_are_batched_and_seeds_do_not_mix(data):
+    model = StTransformer(
+        Config(width=16, feed_forward=16, heads=2, layers=1, window=6), data.space.normaliser.scale
+    )
+    seeds = data.test[[0, 9], :120]
+    together = roll_out(model, data.space, seeds, 30)
+    alone = torch.cat([roll_out(model, data.space, seed[None], 30) for seed in seeds])
+    assert torch.allclose(together, alone, atol=1e-4)
+
+
+def test_a_held_frame_rolled_out_freezes_on_the_last_pose(data):
+    seeds = data.test[:2, :120]
+    made = roll_out(Held(), data.space, seeds, 100)
+    assert torch.allclose(made[:, -1], data.space.decode(seeds[:, -1]), atol=1e-6)
+    assert torch.allclose(nearest_rotation(made), made, atol=1e-4)

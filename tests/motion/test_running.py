@@ -1,0 +1,175 @@
+"""Experiments by name: every one is built, saved and rebuilt; a few are run."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from src.errors import InputError
+from src.motion import experiments, gan, networks, running
+from src.motion.forecaster import parameter_count
+from src.motion.gradients import layer_gradients, study_gradients
+from src.motion.metrics import frame_errors
+from src.motion.pose_space import FAIRMOTION, MOTION_TRANSFORMER
+from src.motion.rollout import roll_outs
+from src.motion.studies import STUDIES
+from src.motion.task import forecasts, pose_task
+
+PROFILE = replace(experiments.PROFILES["sample"], steps=4, validate_every=2, batch=4)
+
+
+def test_names_are_chosen_and_unknown_ones_refused():
+    assert running.choose("all") == list(experiments.PUBLISHED)
+    assert running.choose("ours, 10-no-time") == ["ours", "10-no-time"]
+    with pytest.raises(InputError, match=r"no experiment 15-none; there are: 01-authors"):
+        running.choose("ours,15-none")
+    with pytest.raises(InputError, match="no experiment named"):
+        running.choose(" , ")
+    with pytest.raises(InputError, match="PROFILE: expected sample, cpu, gpu, got 'huge'"):
+        experiments.profile_named("huge")
+
+
+def test_all_that_the_document_names_is_there():
+    names = set(experiments.PUBLISHED)
+    assert len(STUDIES) == 14 and {s.name for s in STUDIES} <= names
+    assert {"seq2seq", "tied-seq2seq", "rnn", "transformer", "transformer-lstm"} <= names
+    assert {"gan", "taxonomy"} <= names
+
+
+def test_published_trainings_are_the_published_ones():
+    """motion.md, sections 2 and 4."""
+    base = experiments.PUBLISHED["02-original"]
+    t = base.training
+    assert (t.batch, t.clip_norm, t.validate_every, t.patience, t.seed) == (32, 1.0, 1000, 20, 1237)
+    assert t.schedule.warmup == 10_000 and t.sampling == "one per clip"
+    assert base.scaling.divide_by == "variance" and base.pose_format == MOTION_TRANSFORMER
+    assert experiments.PUBLISHED["01-authors"].model.norm == "sample"
+    seq2seq = experiments.PUBLISHED["seq2seq"]
+    assert seq2seq.pose_format == FAIRMOTION and seq2seq.scaling.divide_by == "std"
+    assert seq2seq.training.optimiser.rate == 0.1 and seq2seq.training.batch == 64
+    assert not seq2seq.model.residual
+    g = experiments.PUBLISHED["gan"].training
+    assert (g.critic_steps, g.clip, g.clipped, g.generator_loss) == (
+        5,
+        0.01,
+        "weights",
+        "adversarial",
+    )
+    assert g.pretraining == 0
+
+
+@pytest.mark.parametrize("name", experiments.PUBLISHED)
+@pytest.mark.parametrize("profile", [None, *experiments.PROFILES.values()],
+                         ids=["published", *experiments.PROFILES])  # fmt: skip
+def test_a_config_goes_to_json_and_back(name, profile):
+    experiment = experiments.PUBLISHED[name]
+    if profile is not None:
+        experiment = experiments.resized(experiment, profile)
+    values = running._CONVERTER.unstructure(experiment)
+    import json
+
+    again = running._CONVERTER.structure(json.loads(json.dumps(values)), experiments.Experiment)
+    assert again == experiment
+
+
+@pytest.mark.parametrize("profile", experiments.PROFILES)
+def test_a_profile_keeps_what_each_study_is_about(profile):
+    chosen = experiments.PROFILES[profile]
+    small = {
+        s.name: experiments.resized(experiments.PUBLISHED[s.name], chosen).model for s in STUDIES
+    }
+    base = small["02-original"]
+    same = {"joint_relation", "noise", "blocks", "norm", "positions"}
+    for study in STUDIES[:13]:
+        for field in same:
+            assert getattr(small[study.name], field) == getattr(study.model, field)
+    assert small["13-seven-layers"].layers == base.layers - 1
+    assert min(small["14-convolution"].conv_widths) >= 1
+    for model in small.values():
+        assert model.window <= 120
+
+
+def test_an_experiment_leaves_what_rebuilds_it(corpus, tmp_path):
+    for name in ("02-original", "transformer-lstm", "gan-sum"):
+        result = running.run(name, corpus, PROFILE, tmp_path, seed=1)
+        left = {p.name for p in (tmp_path / name).iterdir()}
+        assert left == {"config.json", "history.csv", "best.pt", "metrics.csv"}
+        model, data = running.load(tmp_path / name, corpus)
+        made = data.space.decode(forecasts(model, data.test[:, :120], 24))
+        assert torch.equal(made, result.predicted)
+        again = frame_errors(made, data.test_truth)
+        assert torch.equal(again.joint_angle, result.errors.joint_angle)
+        assert parameter_count(model) == parameter_count(result.model)
+
+
+def test_the_same_seed_gives_the_same_result_and_the_order_of_names_no_other(corpus, tmp_path):
+    one = running.run("12-no-positions", corpus, PROFILE, tmp_path / "a", seed=1)
+    running.run("rnn", corpus, PROFILE, tmp_path / "b", seed=1)
+    other = running.run("12-no-positions", corpus, PROFILE, tmp_path / "b", seed=1)
+    assert torch.equal(one.predicted, other.predicted)
+
+
+def test_an_unfinished_or_foreign_folder_is_refused(corpus, tmp_path):
+    with pytest.raises(InputError, match=r"config.json: expected an experiment"):
+        running.load(tmp_path, corpus)
+    running.run("ours", corpus, PROFILE, tmp_path, seed=0)
+    path = tmp_path / "ours" / "config.json"
+    path.write_text(path.read_text().replace('"heads"', '"tails"'))
+    with pytest.raises(InputError, match="run it again"):
+        running.load(tmp_path / "ours", corpus)
+
+
+def test_the_bars_of_a_corpus_are_those_of_the_metrics_tests(dip_corpus):
+    errors = running.bar_errors(dip_corpus)
+    # zero velocity and ridge, motion.md section 13; the ridge here may see validation clips twice
+    assert errors["zero velocity"].at_horizon(24)["joint_angle"] == pytest.approx(5.244, abs=5e-4)
+    assert errors["constant velocity"].at_horizon(6)["euler"] == pytest.approx(1.525, abs=5e-4)
+
+
+def test_gradients_per_layer_are_torchs_over_all_weights_of_the_layer(corpus, tmp_path):
+    result = running.run("13-seven-layers", corpus, replace(PROFILE, layers=3), tmp_path, seed=0)
+    tables = study_gradients({"13-seven-layers": result}, seed=0)
+    table = tables["13-seven-layers"]
+    assert table.layer.tolist() == [1, 2]  # one fewer than the profile's three
+    task = pose_task(result.data)
+    window = result.data.test[:3, -result.model.span :]
+    torch.manual_seed(0)
+    made = layer_gradients(result.model, task, result.experiment.training.loss, (window, window))
+    torch.manual_seed(0)
+    result.model.train()
+    predicted, truth = result.model.teach(window, window, 1.0)
+    difference = (predicted - truth) * result.data.space.normaliser.scale
+    loss = difference.norm(dim=-1).sum() * 15 / truth[..., 0].numel()
+    parameters = list(result.model.layers[1].parameters())
+    flat = torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)])
+    assert made["std"][1] == pytest.approx(flat.std().item(), rel=1e-4)
+    assert made["mean"][1] == pytest.approx(flat.mean().item(), rel=1e-3)
+
+
+def test_every_kind_of_model_rolls_out_from_every_test_clip(corpus, tmp_path):
+    results = {
+        n: running.run(n, corpus, PROFILE, tmp_path, 0) for n in ("14-convolution", "taxonomy")
+    }
+    rolled = roll_outs(results, corpus, n=70)
+    for rollout in rolled.values():
+        assert rollout.predicted.shape == (3, 70, 15, 3, 3) and rollout.predicted.isfinite().all()
+        assert len(rollout.table) == 1 and np.isfinite(rollout.table.speed).all()
+
+
+@pytest.mark.parametrize("name", experiments.PUBLISHED)
+def test_every_experiment_is_built_at_full_size(name):
+    """Construction only: parameter counts are in the tests of the families."""
+    experiment = experiments.PUBLISHED[name]
+    with torch.device("meta"):
+        shape = torch.ones(experiment.pose_format.n_joints, experiment.pose_format.channels)
+    from src.motion.pose_space import Normaliser
+
+    normaliser = Normaliser(shape, shape)
+    with torch.device("meta"):
+        match experiment.model:
+            case gan.Config():
+                pair = gan.Gan(experiment.model, experiment.training, normaliser)
+                assert parameter_count(pair.generator) > 2e6 < parameter_count(pair.critic)
+            case _:
+                assert parameter_count(networks.build(experiment.model, normaliser)) > 2e5

@@ -1,0 +1,169 @@
+import numpy as np
+import pytest
+import torch
+
+from src.errors import InputError
+from src.motion.clip import MotionClip
+from src.motion.corpus import Corpus, prepare, read_corpus
+from src.motion.formats.dip import read_dip, write_dip
+from src.motion.pose_space import FAIRMOTION, MOTION_TRANSFORMER, Scaling, mirrored
+from src.motion.rollout import angular_speed
+from src.motion.rotations import angle_between, matrix_to_axis_angle
+from src.motion.sample import ACTIONS, synthetic_clip, write_sample
+from src.motion.splits import LISTS, file_id, read_splits, split_files
+
+
+@pytest.mark.parametrize(
+    "folder,database",
+    [("AMASS_CMU_Kitchen", "CMU_Kitchen"), ("AMASS_HDM05", "HDM05"), ("BioMotion_x_y", "BioMotion"),
+     ("SSM", "SSM")],
+)  # fmt: skip
+def test_a_files_id_is_database_and_name(tmp_path, folder, database):
+    assert file_id(tmp_path / folder / "a.pkl") == f"{database}/a.pkl"
+
+
+def lists(folder, train=("A/1.pkl", "A/2.pkl"), valid=("A/3.pkl",), test=("B/1.pkl",)):
+    for split, ids in (("train", train), ("valid", valid), ("test", test)):
+        (folder / LISTS[split]).write_text("\n".join(ids) + "\n\n")
+
+
+def test_published_lists_say_which_file_is_in_which_split(tmp_path):
+    lists(tmp_path)
+    splits = read_splits(tmp_path)
+    assert splits == {"train": ("A/1.pkl", "A/2.pkl"), "valid": ("A/3.pkl",), "test": ("B/1.pkl",)}
+    files = [tmp_path / f / f"{n}.pkl" for f in ("AMASS_A", "B_x") for n in (1, 2, 3)]
+    found = split_files(files, splits)
+    assert [file_id(p) for p in found["train"]] == ["A/1.pkl", "A/2.pkl"]
+    assert [p.parent.name for p in found["test"]] == ["B_x"]
+
+
+def test_wrong_lists_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"training_fnames.txt: expected the published list"):
+        read_splits(tmp_path)
+    lists(tmp_path, test=("A/1.pkl",))
+    with pytest.raises(InputError, match=r"A/1.pkl is also in the train list"):
+        read_splits(tmp_path)
+    lists(tmp_path, test=("C/9.pkl",))
+    with pytest.raises(
+        InputError, match=r"none of the 1 files is in the .* list; ids look like 'A/1"
+    ):
+        split_files([tmp_path / "A" / "1.pkl"], read_splits(tmp_path))
+
+
+def test_a_corpus_can_be_read_by_published_lists(sample, tmp_path):
+    data = tmp_path / "data"
+    for n, path in enumerate(sorted((sample / "test").iterdir())):
+        write_dip(data / "AMASS_X" / f"{n}.pkl", read_dip(path))
+    lists(tmp_path, train=("X/1.pkl",), valid=("X/2.pkl",), test=("X/0.pkl", "X/gone.pkl"))
+    corpus = read_corpus(data, lists=tmp_path)
+    assert [len(part) for part in (corpus.train, corpus.valid, corpus.test)] == [1, 1, 1]
+    assert corpus.test[0].name == "0"
+
+
+def test_validation_clips_come_from_training_only(sample):
+    corpus = read_corpus(sample)
+    assert (len(corpus.train), len(corpus.valid), len(corpus.test)) == (8, 1, 3)  # of 9 and 3
+    names = {c.name for c in corpus.train} | {c.name for c in corpus.valid}
+    assert names == {p.stem for p in (sample / "train").iterdir()}
+
+
+def test_a_corpus_without_files_is_refused(tmp_path):
+    with pytest.raises(InputError, match="train: expected a folder of motion files"):
+        read_corpus(tmp_path)
+    (tmp_path / "train").mkdir()
+    with pytest.raises(InputError, match="no motion file"):
+        read_corpus(tmp_path)
+
+
+def test_clips_are_brought_to_60_hz_as_they_are_read(tmp_path, corpus):
+    for split in ("train", "valid", "test"):
+        (tmp_path / split).mkdir()
+        np.savez(tmp_path / split / "a.npz", poses=np.zeros((300, 72)), mocap_framerate=120.0)
+    assert len(read_corpus(tmp_path).test[0]) == 150
+
+
+def test_a_split_without_a_long_enough_clip_is_refused(corpus):
+    short = MotionClip("short", corpus.test[0].rotations[:143], 60.0)
+    with pytest.raises(InputError, match=r"test split has no clip of 144 frames.*have 143 at most"):
+        prepare(Corpus(corpus.train, corpus.valid, (short,)), MOTION_TRANSFORMER, Scaling())
+
+
+# --- what networks see --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pose_format", [MOTION_TRANSFORMER, FAIRMOTION])
+def test_prepared_windows_lead_back_to_the_clips_rotations(corpus, pose_format):
+    data = prepare(corpus, pose_format, Scaling())
+    decoded = data.space.decode(data.test)
+    assert torch.allclose(decoded[:, 120:], data.test_truth, atol=1e-5)
+    first = torch.from_numpy(corpus.test[0].predicted[:144])
+    assert torch.allclose(decoded[0], first, atol=1e-5)
+
+
+@pytest.mark.parametrize("divide_by,power", [("std", 1), ("variance", 2)])
+def test_training_clips_are_normalised_by_std_or_variance(corpus, divide_by, power):
+    data = prepare(corpus, MOTION_TRANSFORMER, Scaling(divide_by, floor=1e-6), mirror=False)
+    raw = np.concatenate([c.predicted.reshape(-1, 15, 9) for c in corpus.train]).astype(np.float64)
+    moving = raw.std(0) > 1e-2
+    expected = (raw - raw.mean(0)) / np.maximum(raw.std(0) ** power, 1e-6)
+    made = torch.cat(data.train).numpy()
+    assert moving.sum() > 40
+    assert np.allclose(made[:, moving], expected[:, moving], rtol=1e-3, atol=1e-3)
+
+
+def test_sources_scaling_looks_at_the_inputs_of_training_windows_only(corpus):
+    over_sources = prepare(corpus, FAIRMOTION, Scaling(over="sources"), mirror=False)
+    frames = np.concatenate([
+        FAIRMOTION.encode(torch.from_numpy(c.rotations))[s : s + 120]
+        for c in corpus.train for s in range(0, len(c) - 179, 120)
+    ])  # fmt: skip
+    assert torch.allclose(
+        over_sources.space.normaliser.mean, torch.from_numpy(frames.mean(0)), atol=1e-5
+    )
+
+
+def test_channels_that_never_move_are_zero_and_finite_at_the_floor(corpus):
+    """The collars never move here, as in CMU's data; the originals divide by (almost) zero."""
+    for scaling in (Scaling("std", 0.02), Scaling("variance", 1e-3)):
+        data = prepare(corpus, MOTION_TRANSFORMER, scaling)
+        collar = data.test[:, :, 8]  # left_collar
+        assert collar.isfinite().all() and collar.abs().max() < 1e-3
+        assert data.space.normaliser.scale.min() >= scaling.floor
+
+
+def test_mirrored_clips_double_the_training_and_nothing_else(corpus):
+    with_, without = (prepare(corpus, MOTION_TRANSFORMER, Scaling(), m) for m in (True, False))
+    assert len(with_.train) == 2 * len(without.train)
+    assert torch.equal(with_.space.normaliser.mean, without.space.normaliser.mean)
+    assert torch.equal(with_.test, without.test) and torch.equal(with_.valid, without.valid)
+
+
+# --- synthetic motion ---------------------------------------------------------------------------
+
+
+def test_the_sample_is_the_same_for_the_same_seed_and_another_for_another(tmp_path):
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        write_sample(tmp_path / name, seed, train=3, test=3)
+    files = [
+        sorted(p.relative_to(tmp_path / n) for p in (tmp_path / n).rglob("*.pkl")) for n in "abc"
+    ]
+    assert files[0] == files[1] == files[2] and len(files[0]) == 6
+    read = [[(tmp_path / n / f).read_bytes() for f in files[0]] for n in "abc"]
+    assert read[0] == read[1] != read[2]
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_synthetic_bodies_move_smoothly_within_human_limits(action):
+    clip = synthetic_clip(action, 300, np.random.default_rng(0))
+    matrices = torch.from_numpy(clip.predicted).double()
+    assert matrix_to_axis_angle(matrices).norm(dim=-1).max() < 2.5  # rad, less than 145 degrees
+    speed = angular_speed(matrices[None])
+    assert 0.05 < speed.mean() < 5  # rad/s averaged over joints: neither still nor a blur
+
+
+def test_synthetic_walking_is_symmetric_half_a_period_later():
+    """Mirror it and shift it by half a period: about the same, since it walks."""
+    clip = synthetic_clip("walk", 400, np.random.default_rng(1))
+    one, other = (torch.from_numpy(c.predicted).double() for c in (clip, mirrored(clip)))
+    apart = [angle_between(one[k : k + 200], other[:200]).mean().item() for k in range(120)]
+    assert min(apart) < 0.25 * max(apart)

@@ -1,0 +1,345 @@
+"""The spatio-temporal transformer against a loop over joints, its studies, and what is causal."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from src.errors import InputError
+from src.motion.forecaster import parameter_count
+from src.motion.models.dropout import Dropout
+from src.motion.models.positions import sinusoids
+from src.motion.models.st_conv import StConv
+from src.motion.models.st_transformer import Config, OwnSpace, PoseTime, StTransformer
+from src.motion.networks import build
+from src.motion.pose_space import Normaliser
+from src.motion.skeleton import ADJACENCY
+from src.motion.studies import STUDIES
+from tests.motion.loop_model import LoopModel, attend, heads_of
+
+SMALL = Config(width=16, feed_forward=24, heads=4, layers=2, window=12, dropout=0.0)
+JOINTS, CHANNELS = 15, 9
+
+
+def model_of(config=SMALL, joints=JOINTS, scale=1.0):
+    return StTransformer(config, torch.full((joints, CHANNELS), scale))
+
+
+def frames(length=12, batch=2, joints=JOINTS):
+    return torch.randn(batch, length, joints, CHANNELS)
+
+
+# --- size ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda s: s.name)
+def test_every_study_at_full_size_has_its_derived_parameter_count(study):
+    """motion.md, section 3; 14's is that of its Reading, 30 % above the base."""
+    with torch.device("meta"):
+        scale = torch.ones(JOINTS, CHANNELS)
+    network = build_on_meta(study.model, scale)
+    assert parameter_count(network) == study.parameters
+
+
+def build_on_meta(config, scale):
+    with torch.device("meta"):
+        if isinstance(config, Config):
+            return StTransformer(config, scale)
+        return StConv(config, *scale.shape)
+
+
+def test_the_published_count_is_made_of_the_published_parts():
+    """motion.md, section 2: embedding, eight layers of four parts, output."""
+    with torch.device("meta"):
+        model = StTransformer(Config(), torch.ones(JOINTS, CHANNELS))
+    layer = model.layers[0]
+    norms = sum(parameter_count(n) for n in (*layer.norms, layer.last_norm))
+    feed_forward = parameter_count(layer.expand) + parameter_count(layer.contract)
+    assert [parameter_count(m) for m in (model.embedding, *layer.attentions, model.output)] == [
+        19_200, 990_720, 297_216, 17_415,
+    ]  # fmt: skip
+    assert (norms, feed_forward) == (768, 988_800)
+    assert parameter_count(layer) == 2_277_504 and parameter_count(model) == 18_256_647
+
+
+# --- against the loop ---------------------------------------------------------------------------
+
+
+def test_the_batched_products_are_a_loop_over_joints():
+    model = model_of()
+    loop = LoopModel(JOINTS, CHANNELS, SMALL, sinusoids(12, 16)).copy_from(model)
+    for parameter in model.parameters():  # no bias of zero hides a mistake
+        nn.init.normal_(parameter, std=0.3)
+    loop.copy_from(model)
+    x = frames()
+    # float32: sums over 16 to 24 products through two layers
+    assert torch.allclose(model(x)[:, :, 0], loop(x), atol=1e-5)
+
+
+def test_the_batched_products_have_the_loops_gradients():
+    model = model_of()
+    loop = LoopModel(JOINTS, CHANNELS, SMALL, sinusoids(12, 16)).copy_from(model)
+    x = frames()
+    model(x).square().mean().backward()
+    loop(x).square().mean().backward()
+    wanted = torch.stack([m.weight.grad.mT for m in loop.layers[0].k])
+    made = model.layers[0].attentions[0].query_key_value.weight.grad[..., 16:32]
+    assert torch.allclose(made, wanted, atol=1e-6) and wanted.abs().max() > 1e-4
+    assert torch.allclose(
+        model.layers[1].attentions[1].key.weight.grad, loop.layers[1].space_k.weight.grad, atol=1e-6
+    )
+
+
+def test_own_space_gives_every_joint_its_own_keys_and_values():
+    """Equation 4, by hand."""
+    block = OwnSpace(JOINTS, 16, 4)
+    x = torch.randn(JOINTS, 2, 3, 16)
+    qkv = torch.stack([x[j] @ block.query_key_value.weight[j] + block.query_key_value.bias[j]
+                       for j in range(JOINTS)], 2)  # fmt: skip
+    q, k, v = (heads_of(part, 4) for part in qkv.chunk(3, -1))
+    expected = block.output(attend(q, k, v, None).transpose(-3, -2).flatten(-2))
+    assert torch.allclose(block(x).permute(1, 2, 0, 3), expected, atol=1e-6)
+
+
+def test_pose_time_sums_scores_over_joints_and_keeps_values_per_joint():
+    """The Reading of study 08, by hand."""
+    block = PoseTime(JOINTS, 16, 4)
+    x = torch.randn(JOINTS, 2, 5, 16)
+    qkv = torch.stack([x[j] @ block.query_key_value.weight[j] + block.query_key_value.bias[j]
+                       for j in range(JOINTS)])  # fmt: skip
+    q, k, v = (part.unflatten(-1, (4, 4)) for part in qkv.chunk(3, -1))  # (J, B, T, H, d)
+    scores = torch.einsum("jbshd,jbthd->bhst", q, k) / (JOINTS * 4) ** 0.5
+    scores = scores + torch.triu(torch.full((5, 5), -torch.inf), 1)
+    out = torch.einsum("bhst,jbthd->jbshd", scores.softmax(-1), v).flatten(-2)
+    expected = torch.stack([out[j] @ block.output.weight[j] + block.output.bias[j]
+                            for j in range(JOINTS)])  # fmt: skip
+    assert torch.allclose(block(x), expected, atol=1e-6)
+
+
+def test_sample_norm_takes_its_moments_over_frames_and_joints():
+    model = model_of(replace(SMALL, norm="sample"))
+    x = torch.randn(JOINTS, 2, 5, 16)
+    norm = model.layers[0].norms[0]
+    norm.weight.data.uniform_(0.5, 2)
+    sample = x[:, 1]
+    expected = (sample - sample.mean()) / sample.std(correction=0) * norm.weight + norm.bias
+    assert torch.allclose(norm(x)[:, 1], expected, atol=1e-4)
+
+
+def test_glorot_bounds_are_those_of_one_map_not_of_the_fused_three():
+    weight = model_of().layers[0].attentions[0].query_key_value.weight
+    bound = (6 / (16 + 16)) ** 0.5
+    assert 0.97 * bound < weight.abs().max() <= bound
+
+
+# --- causality ----------------------------------------------------------------------------------
+
+CAUSAL = [s for s in STUDIES if isinstance(s.model, Config)]
+
+
+def small(model):
+    return replace(model, width=16, feed_forward=24, heads=4, layers=2, window=12, dropout=0.0)
+
+
+@pytest.mark.parametrize("study", CAUSAL, ids=lambda s: s.name)
+def test_a_later_frame_changes_no_earlier_output_with_token_norm(study):
+    model = model_of(replace(small(study.model), norm="token")).eval()
+    x = frames()
+    changed = x.clone()
+    changed[:, 7] += 1
+    one, other = model(x), model(changed)
+    assert torch.equal(one[:, :7], other[:, :7])
+    assert not torch.allclose(one[:, 7], other[:, 7])
+    if "time" in "".join(study.model.blocks):
+        assert not torch.allclose(one[:, 8:] - x[:, 8:, None], other[:, 8:] - x[:, 8:, None])
+
+
+def test_sample_norm_leaks_later_frames_by_design():
+    model = model_of(replace(SMALL, norm="sample")).eval()
+    x = frames()
+    changed = x.clone()
+    changed[:, 7] += 1
+    assert not torch.equal(model(x)[:, :7], model(changed)[:, :7])
+
+
+def test_no_time_block_no_memory():
+    """Study 10 sees one frame only: what came before changes nothing."""
+    study = next(s for s in STUDIES if s.name == "10-no-time")
+    model = model_of(small(study.model)).eval()
+    x = frames()
+    changed = x.clone()
+    changed[:, :11] += 1
+    assert torch.allclose(model(x)[:, 11], model(changed)[:, 11], atol=1e-6)
+
+
+def test_no_space_block_no_word_between_joints():
+    """Study 11: another joint's motion changes nothing."""
+    study = next(s for s in STUDIES if s.name == "11-no-space")
+    model = model_of(small(study.model)).eval()
+    x = frames()
+    changed = x.clone()
+    changed[:, :, 3] += 1
+    others = [j for j in range(JOINTS) if j != 3]
+    assert torch.equal(model(x)[..., others, :], model(changed)[..., others, :])
+    base = model_of(SMALL).eval()
+    assert not torch.allclose(base(x)[..., others, :], base(changed)[..., others, :])
+
+
+# --- embedding: positions, relations, noise, velocities -----------------------------------------
+
+
+def test_sinusoids_are_the_papers():
+    pattern = sinusoids(50, 8).numpy()
+    t = np.arange(50)[:, None]
+    for i in range(4):
+        rate = 10000 ** (-2 * i / 8)
+        assert np.allclose(pattern[:, 2 * i], np.sin(t[:, 0] * rate), atol=1e-6)
+        assert np.allclose(pattern[:, 2 * i + 1], np.cos(t[:, 0] * rate), atol=1e-6)
+
+
+def test_without_positions_the_same_frame_twice_looks_the_same():
+    """Study 12: a constant window gives the same output at every position."""
+    x = frames(1).expand(-1, 12, -1, -1)
+    without = model_of(replace(SMALL, positions=False)).eval()(x)
+    assert torch.allclose(without[:, 0], without[:, -1], atol=1e-5)
+    with_ = model_of(SMALL).eval()(x)
+    assert not torch.allclose(with_[:, 0], with_[:, -1], atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["fixed", "learned"])
+def test_joint_relations_are_added_to_every_frames_embedding(kind):
+    torch.manual_seed(1)
+    related = model_of(replace(SMALL, joint_relation=kind))
+    torch.manual_seed(1)
+    plain = model_of(SMALL)
+    plain.load_state_dict(related.state_dict(), strict=False)
+    added = (related._embed(frames()) * 0 + related._embed(frames() * 0)
+             - plain._embed(frames() * 0))  # fmt: skip
+    adjacency = torch.from_numpy(ADJACENCY)
+    if kind == "fixed":
+        expected = F.pad(adjacency, (0, 1))  # 15 rows of 15, zero-padded to 16
+    else:
+        expected = adjacency @ related.relation.weight.mT
+        assert related.relation.weight.numel() == 15 * 16
+    assert torch.allclose(added, expected[:, None, None].expand_as(added), atol=1e-6)
+
+
+def test_joint_relations_know_the_smpl_joints_only():
+    with pytest.raises(InputError, match="knows the 15 SMPL joints only, the data have 4"):
+        model_of(replace(SMALL, joint_relation="fixed"), joints=4)
+    with pytest.raises(InputError, match="width of at least 15, got 8"):
+        model_of(replace(SMALL, joint_relation="fixed", width=8))
+    with pytest.raises(InputError, match="width 18 must be a multiple of heads 4"):
+        model_of(replace(SMALL, width=18))
+
+
+@pytest.mark.parametrize("unit,expected", [("raw", 0.02 / 0.25), ("normalised", 0.02)])
+def test_noise_is_on_the_embeddings_input_in_training_only(unit, expected):
+    """With an embedding that copies its input, the noise itself can be read off."""
+    config = replace(SMALL, noise=0.02, noise_unit=unit, positions=False)
+    model = model_of(config, scale=0.25)
+    model.embedding.weight.data.zero_()
+    model.embedding.weight.data[:, :, :CHANNELS] = torch.eye(CHANNELS)
+    x = frames(batch=200)
+    seen = model._embed(x)[..., :CHANNELS].permute(1, 2, 0, 3)
+    noise = seen - x
+    assert noise.std().item() == pytest.approx(expected, rel=0.01)  # of 324,000 draws
+    assert noise.mean().abs() < expected / 100
+    model.eval()
+    assert torch.allclose(model._embed(x)[..., :CHANNELS].permute(1, 2, 0, 3), x)
+
+
+def test_the_velocity_path_stays_clean_of_noise():
+    """With an output of zeros the prediction is the frame itself, noise or not."""
+    model = model_of(replace(SMALL, noise=0.5, start_still=True)).train()
+    x = frames()
+    assert torch.equal(model(x)[:, :, 0], x)
+
+
+def test_velocities_are_the_change_from_the_frame_before():
+    model = model_of(replace(SMALL, velocities=True, positions=False))
+    model.embedding.weight.data.zero_()
+    model.embedding.weight.data[:, CHANNELS:, :CHANNELS] = torch.eye(CHANNELS)
+    x = frames()
+    seen = model._embed(x)[..., :CHANNELS].permute(1, 2, 0, 3)
+    assert torch.allclose(seen[:, 1:], x.diff(dim=1), atol=1e-6)
+    assert (seen[:, 0] == 0).all()
+
+
+def test_dropout_keeps_the_mean_and_zeroes_the_rounded_share():
+    x = torch.ones(1_000_003)  # no multiple of eight
+    out = Dropout(0.1).train()(x)
+    # 26 / 256 = 0.1016; standard deviations of a million draws are 3e-4
+    assert (out == 0).float().mean().item() == pytest.approx(26 / 256, abs=1.5e-3)
+    assert out.mean().item() == pytest.approx(1, abs=1.5e-3)
+    assert torch.equal(Dropout(0.1).eval()(x), x) and torch.equal(Dropout(0.0).train()(x), x)
+
+
+# --- teaching and forecasting -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 5])
+def test_every_position_is_taught_the_frames_after_it(n):
+    """With an output of zeros: predictions are the frame itself, truths the n frames after it."""
+    model = model_of(replace(SMALL, frames_per_step=n, start_still=True))
+    assert model.span == 12 + n
+    window = torch.arange(12.0 + n)[None, :, None, None].expand(1, -1, JOINTS, CHANNELS)
+    predicted, truth = model.teach(window, window, 0.0)
+    assert predicted.shape == truth.shape == (1, 12, n, JOINTS, CHANNELS)
+    for t in range(12):
+        assert (predicted[0, t] == t).all()
+        assert truth[0, t, :, 0, 0].tolist() == [t + k for k in range(1, n + 1)]
+
+
+def test_forecasting_slides_the_window_over_its_own_frames():
+    model = model_of().eval()
+    seed = frames(20)
+    window, made = seed[:, 8:], []
+    for _ in range(30):
+        made.append(model(window)[:, -1, 0])
+        window = torch.cat([window[:, 1:], made[-1][:, None]], 1)
+    assert torch.equal(model.forecast(seed, 30), torch.stack(made, 1))
+
+
+def test_a_seed_shorter_than_the_window_is_enough():
+    model = model_of().eval()
+    seed = frames(3)
+    first = model(seed)[:, -1, 0]
+    second = model(torch.cat([seed, first[:, None]], 1))[:, -1, 0]
+    assert torch.equal(model.forecast(seed, 2), torch.stack([first, second], 1))
+
+
+def test_feedback_is_applied_to_what_is_fed_back_and_not_to_what_is_returned():
+    model = model_of().eval()
+    seed = frames()
+    plain, fed = model.forecast(seed, 3), model.forecast(seed, 3, feedback=lambda f: f * 0)
+    assert torch.equal(plain[:, 0], fed[:, 0])
+    window = torch.cat([seed[:, 1:], torch.zeros_like(fed[:, :1])], 1)
+    assert torch.equal(fed[:, 1], model(window)[:, -1, 0])
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda s: s.name)
+def test_every_study_has_finite_gradients_in_every_parameter(study):
+    normaliser = Normaliser(torch.zeros(JOINTS, CHANNELS), torch.ones(JOINTS, CHANNELS))
+    if isinstance(study.model, Config):
+        config = small(study.model)
+    else:
+        config = replace(
+            study.model,
+            width=48,
+            feed_forward=32,
+            time_heads=2,
+            feature_heads=2,
+            layers=2,
+            window=12,
+        )
+    model = build(config, normaliser).train()
+    window = frames(model.span)
+    predicted, truth = model.teach(window, window, 0.0)
+    (predicted - truth).norm(dim=-1).sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0 or "key" in name, name

@@ -1,0 +1,253 @@
+"""The loop: what is clipped, validated, kept and resumed, and that a network learns by it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from src.errors import InputError
+from src.motion import training
+from src.motion.bars import zero_velocity
+from src.motion.corpus import Corpus, prepare
+from src.motion.losses import JointNorm
+from src.motion.metrics import frame_errors
+from src.motion.models import seq2seq, st_transformer
+from src.motion.networks import build
+from src.motion.optimisers import Adam, Constant, Cosine, Sgd
+from src.motion.pose_space import MOTION_TRANSFORMER, Scaling
+from src.motion.task import forecasts, pose_task
+from src.motion.training import Loop, Training, train
+
+TINY = st_transformer.Config(
+    width=16, feed_forward=32, heads=2, layers=1, window=10, frames_per_step=8, start_still=True
+)
+QUICK = Training(
+    steps=12, batch=4, sampling="uniform", optimiser=Adam(3e-3), schedule=Constant(),
+    validate_every=4, seed=0,
+)  # fmt: skip
+
+
+def network(task, config=TINY):
+    torch.manual_seed(0)
+    return build(config, task.space.normaliser)
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+# --- steps --------------------------------------------------------------------------------------
+
+
+def test_defect_c_gradients_are_clipped_before_the_step(task):
+    """fairmotion clips after it: then the first step is as long as the gradient is."""
+    model = network(task, replace(TINY, start_still=False))
+    rate, bound = 0.1, 1e-3
+    config = replace(QUICK, optimiser=Sgd(rate), clip_norm=bound)
+    before = weights(model)
+    loop = Loop(model, task, config)
+    model.train()
+    loop._step()
+    moved = (weights(model) - before).norm().item()
+    assert moved == pytest.approx(rate * bound, rel=1e-3)
+    unclipped = network(task, replace(TINY, start_still=False))
+    loop = Loop(unclipped.train(), task, replace(config, clip_norm=0.0))
+    loop._step()
+    assert (weights(unclipped) - before).norm() > 100 * rate * bound
+
+
+def test_defect_g_nothing_slow_is_left_switched_on(task, tmp_path):
+    """fairmotion leaves anomaly detection on and wires in pools of forty processes."""
+    train(network(task), task, QUICK, tmp_path)
+    assert not torch.is_anomaly_enabled()
+    source = Path(training.__file__).read_text(encoding="utf-8")
+    assert "multiprocessing" not in source and "detect_anomaly" not in source
+
+
+# --- validation ---------------------------------------------------------------------------------
+
+
+class Scripted:
+    """A task whose score is given in advance."""
+
+    def __init__(self, scores):
+        self.scores = list(scores)
+
+    def __call__(self, _):
+        return self.scores.pop(0)
+
+
+def test_defect_f_every_validation_may_be_the_best(task, tmp_path):
+    """fairmotion looks at every fifth epoch only; here the second of three is best, and kept."""
+    kept = {}
+
+    class Recording(Loop):
+        def validate(self):
+            super().validate()
+            kept[self.step] = weights(self.judged)
+
+    scripted = replace(task, score=Scripted([3.0, 1.0, 2.0]))
+    model = network(task)
+    original, training.Loop = training.Loop, Recording
+    try:
+        history = train(model, scripted, QUICK, tmp_path)
+    finally:
+        training.Loop = original
+    assert history.joint_angle.tolist() == [3, 1, 2] and history.step.tolist() == [4, 8, 12]
+    assert torch.equal(weights(model), kept[8])
+
+
+def test_training_stops_when_improvements_stay_below_a_percent(task, tmp_path):
+    """0.4 % better each time: better weights are kept, but patience runs out."""
+    scores = [1.0 * 0.996**n for n in range(50)]
+    config = replace(QUICK, steps=100, patience=3, validate_every=2)
+    history = train(network(task), replace(task, score=Scripted(scores)), config, tmp_path)
+    # 0.996^3 = 0.988: every third check is an improvement of a percent, so patience never ends
+    assert len(history) == 50
+    flat = [1.0] + [0.9999] * 50
+    history = train(network(task), replace(task, score=Scripted(flat)), config, tmp_path / "flat")
+    assert len(history) == 4  # the first and three in vain
+
+
+def test_train_and_validation_losses_are_the_same_mean(task, tmp_path):
+    """fairmotion's curves could not be compared: one was per batch, one per sequence."""
+    everything = replace(
+        task, train=tuple(task.valid), valid=task.valid[:, : TINY.window + 8], seed=TINY.window,
+        valid_truth=task.valid[:, : TINY.window + 8], score=lambda _: 1.0,
+    )  # fmt: skip
+    config = replace(QUICK, optimiser=Sgd(0.0), steps=60, validate_every=60, batch=16)
+    history = train(network(task), everything, config, tmp_path)
+    row = history.iloc[-1]
+    assert row.train_loss == pytest.approx(row.valid_loss, rel=0.25)  # other windows, same units
+
+
+def test_mean_squares_in_the_history_are_those_of_the_forecasts(task, tmp_path):
+    model = network(task)
+    history = train(model, task, replace(QUICK, steps=4), tmp_path)
+    made = forecasts(model, task.valid[:, :120], 24)
+    expected = (made - task.valid[:, 120:]).square().mean().item()
+    assert history.valid_mse.iloc[-1] == pytest.approx(expected, rel=1e-5)
+    assert history.joint_angle.iloc[-1] == pytest.approx(task.score(made))
+
+
+def test_a_loss_that_is_no_number_ends_the_training_with_advice(task, tmp_path):
+    broken = replace(task, train=tuple(clip * 1e38 for clip in task.train))
+    with pytest.raises(InputError, match=r"training loss is (nan|inf) at step 4: the rate is too"):
+        train(network(task), broken, QUICK, tmp_path)
+
+
+# --- exactness ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_a_broken_off_training_goes_on_as_if_nothing_had_happened(task, tmp_path, average):
+    config = replace(QUICK, average=average, schedule=Cosine(3))
+    straight = network(task)
+    whole = train(straight, task, config, tmp_path / "whole")
+
+    class Killed(Loop):
+        def until_validation(self):
+            if self.step >= 8:
+                raise KeyboardInterrupt
+            super().until_validation()
+
+    original, training.Loop = training.Loop, Killed
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(network(task), task, config, tmp_path / "broken")
+    finally:
+        training.Loop = original
+    assert (tmp_path / "broken" / "last.pt").is_file()
+    again = network(task)
+    resumed = train(again, task, config, tmp_path / "broken")
+    assert torch.equal(weights(again), weights(straight))
+    same = [c for c in whole if c != "seconds"]
+    pd.testing.assert_frame_equal(whole[same], resumed[same])
+    assert not (tmp_path / "broken" / "last.pt").exists()
+    on_disk = pd.read_csv(tmp_path / "broken" / "history.csv")
+    assert on_disk.step.tolist() == [4, 8, 12]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_others(task, tmp_path):
+    made = []
+    for n, seed in enumerate((0, 0, 1)):
+        model = network(task)
+        train(model, task, replace(QUICK, seed=seed), tmp_path / str(n))
+        made.append(weights(model))
+    assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
+
+
+def test_a_bound_in_seconds_ends_it(task, tmp_path):
+    history = train(network(task), task, replace(QUICK, steps=10**9, seconds=0.5), tmp_path)
+    assert 0.5 <= history.seconds.iloc[-1] < 10
+
+
+def test_the_average_trails_the_weights(task):
+    model = network(task)
+    loop = Loop(model, task, replace(QUICK, average=0.9))
+    start = weights(model)
+    loop.until_validation()
+    moved = (weights(model) - start).norm()
+    assert 0 < (weights(loop.judged) - start).norm() < moved
+    assert loop.judged is not model
+
+
+def test_bfloat16_trains_about_the_same(task, tmp_path):
+    """Eight bits of mantissa: half a percent of a loss."""
+    full = train(network(task), task, QUICK, tmp_path / "a")
+    half = train(network(task), task, replace(QUICK, precision="bf16"), tmp_path / "b")
+    assert half.train_loss.to_numpy() == pytest.approx(full.train_loss.to_numpy(), rel=0.05)
+    assert (half.train_loss != full.train_loss).any()
+
+
+# --- learning -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", ["st", "seq2seq"])
+def test_one_clip_of_144_frames_is_learned_by_heart(data, task, tmp_path, family):
+    """To a third of zero velocity's error on the window it was trained on."""
+    windows, truths = data.test, data.test_truth
+    held = zero_velocity(data.space.decode(windows[:, 119:120]), 24)
+    liveliest = (held - truths).flatten(1).norm(dim=1).argmax()  # some hardly move at all
+    window, truth = windows[liveliest][None], truths[liveliest][None]
+
+    def score(made):
+        return frame_errors(data.space.decode(made), truth).joint_angle.sum().item()
+
+    alone = replace(task, train=(window[0],), valid=window, valid_truth=window, score=score)
+    config = {
+        "st": replace(TINY, window=20, frames_per_step=24, dropout=0.0),
+        "seq2seq": seq2seq.Config(hidden=48, residual=True, window=20),
+    }[family]
+    quick = replace(
+        QUICK, steps=150, batch=8, loss=JointNorm("raw"), optimiser=Adam(1e-2), validate_every=50,
+        schedule=Cosine(10),
+    )  # fmt: skip
+    model = network(alone, config)
+    history = train(model, alone, quick, tmp_path)
+    still = score(zero_velocity(window[:, :120], 24))
+    assert history.joint_angle.min() < still / 3
+    assert history.valid_mse.iloc[-1] < history.valid_mse.iloc[0]
+
+
+@pytest.mark.slow
+@pytest.mark.reference
+def test_a_tiny_transformer_beats_zero_velocity_on_real_motion(dip_corpus, tmp_path):
+    """motion.md, section 13: by joint angle, at every horizon from 100 to 400 ms."""
+    corpus = Corpus(dip_corpus.train, dip_corpus.valid, dip_corpus.test)
+    data = prepare(corpus, MOTION_TRANSFORMER, Scaling())
+    task = pose_task(data)
+    config = replace(TINY, width=24, feed_forward=48, window=20, frames_per_step=24, dropout=0.0)
+    quick = replace(
+        QUICK, steps=120, batch=16, loss=JointNorm("raw"), optimiser=Adam(3e-3),
+        validate_every=60, schedule=Cosine(10), average=0.9,
+    )  # fmt: skip
+    model = network(task, config)
+    train(model, task, quick, tmp_path)
+    seeds = data.test[:, :120]
+    made = frame_errors(data.space.decode(forecasts(model, seeds, 24)), data.test_truth)
+    held = frame_errors(data.space.decode(zero_velocity(seeds, 24)), data.test_truth)
+    for horizon in (100, 200, 300, 400):
+        assert made.table().loc["joint_angle", horizon] < held.table().loc["joint_angle", horizon]
