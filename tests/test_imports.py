@@ -1,0 +1,227 @@
+"""Imports run one way, TensorFlow stays in its room, landmark numbers stay in landmarks.py.
+
+Everything is read from the source with `ast`, so that an import inside a function counts as well.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from src.landmarks import PARTS
+
+SRC = Path(__file__).parents[1] / "src"
+
+# A room or file imports from lower floors and from itself; on the ground, from each other too.
+# A new room or file must be given its floor here.
+FLOORS = (
+    ("landmarks", "clips", "errors", "files", "paths", "losses", "environments"),
+    ("dataset", "transforms", "models", "plots", "checkpoint"),
+    ("recipes",),
+    ("evaluation", "baselines", "runs"),
+    ("training", "tflite"),
+    ("motion", "teachers", "submission"),
+    ("train", "run", "kaggle", "check_runtime"),
+)
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+ONLY = {"plots": {"landmarks"}}  # figures from arrays: knows the edges to draw, nothing else
+
+TENSORFLOW = {"tensorflow", "keras", "tf_keras", "ai_edge_litert", "tflite_runtime"}
+TENSORFLOW |= {"onnx", "onnx2tf", "onnxruntime"}
+ORACLES = {"transformers", "tests", "pytest", "hypothesis"}
+
+FILES = sorted(SRC.rglob("*.py"))
+NAMES = [str(path.relative_to(SRC)) for path in FILES]
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(SRC.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path) for path in FILES}
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Every module that is imported, at any depth; of `from src.a import b` the deepest module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are written from the root: from src.room import name"
+            for alias in node.names:
+                deeper = f"{node.module}.{alias.name}"
+                yield deeper if deeper in MODULES else node.module
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+# --- floors -------------------------------------------------------------------------------------
+
+
+def refused(room: str, tree: ast.Module) -> list[str]:
+    """The rooms that this one imports and must not."""
+    others = {room_of(m) for m in imported(tree) if m.startswith("src.")} - {room}
+    ground = FLOORS[0]
+    allowed = {other for other in FLOOR if FLOOR[other] < FLOOR[room]}
+    allowed |= set(ground) if room in ground else set()
+    return sorted(others - ONLY.get(room, allowed))
+
+
+def test_the_whole_tree_is_looked_at():
+    assert {"src.landmarks", "src.dataset.store", "src.models", "src.recipes.base"} <= MODULES
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_imports_run_one_way(path):
+    room = room_of(module_of(path))
+    assert room in FLOOR, f"{room}: which floor is it on? Say so in FLOORS"
+    assert not refused(room, parsed(path))
+
+
+@pytest.mark.parametrize(
+    ("room", "line", "culprit"),
+    [
+        ("tflite", "from src.training.roles import Trainee", "training"),
+        ("models", "from src.transforms.frames import select", "transforms"),
+        ("transforms", "import src.dataset.store", "dataset"),
+        ("dataset", "def f():\n    from src import recipes", "recipes"),
+        ("models", "from src.recipes import base", "recipes"),
+        ("plots", "from src.clips import Clips", "clips"),
+        ("losses", "from src.models.blocks import masked_mean", "models"),
+        ("evaluation", "from src.training import fit", "training"),
+    ],
+)
+def test_the_rule_finds_a_wrong_import(room, line, culprit):
+    assert refused(room, ast.parse(line)) == [culprit]
+
+
+def test_no_module_imports_itself_in_a_circle():
+    graph = {module_of(p): {m for m in imported(parsed(p)) if m in MODULES} for p in FILES}
+    while graph:
+        free = {module for module, needs in graph.items() if not needs & graph.keys()}
+        assert free, f"among these, each imports another: {sorted(graph)}"
+        graph = {module: needs for module, needs in graph.items() if module not in free}
+
+
+# --- libraries ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_libraries_stay_in_their_rooms(path):
+    libraries = {module.split(".")[0] for module in imported(parsed(path))}
+    assert not libraries & ORACLES
+    if room_of(module_of(path)) != "tflite":
+        assert not libraries & TENSORFLOW
+
+
+# --- landmark numbers ---------------------------------------------------------------------------
+
+# A landmark number is an index or a member of a list of points. Numbers up to 32 are not looked at:
+# they are axes, coordinates, kernel sizes, heads; the published subsets of the face have enough
+# larger ones to be caught. Widths of layers are lists of large numbers, and go by their names;
+# text[:300] cuts a text short, unless the number is where a part ends.
+SUSPECT = range(33, 543)
+PART_ENDS = set(np.cumsum([*PARTS.values()]).tolist())
+SIZES = {"widths", "BUCKETS"}
+TAKES_POINTS = {"range", "row", "rows"}
+# Where lists of large numbers are joints of the motion study, per cent, or degrees.
+NOT_POINTS = ("src.motion", "src.plots", "src.dataset.sample")
+
+
+class _BareIndices(ast.NodeVisitor):
+    """Collects the lines in which a suspect number is used as an index or as a point."""
+
+    def __init__(self) -> None:
+        self.lines: list[int] = []
+
+    def visit_keyword(self, node: ast.keyword) -> None:
+        if node.arg not in SIZES:
+            self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if not (isinstance(node.target, ast.Name) and node.target.id in SIZES):
+            self.generic_visit(node)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        match node.slice:
+            case ast.Slice(lower=None, upper=ast.Constant(value=end)) if end not in PART_ENDS:
+                pass
+            case _:
+                self._look(ast.walk(node.slice))
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else None
+        name = node.func.id if isinstance(node.func, ast.Name) else name
+        if name in TAKES_POINTS:
+            self._look(node.args)
+        self.generic_visit(node)
+
+    def _look_at_members(self, node: ast.Tuple | ast.List | ast.Set) -> None:
+        self._look(node.elts)
+        self.generic_visit(node)
+
+    visit_Tuple = visit_List = visit_Set = _look_at_members
+
+    def _look(self, nodes: Iterator[ast.AST] | list[ast.expr]) -> None:
+        for node in nodes:
+            if isinstance(node, ast.Constant) and type(node.value) is int and node.value in SUSPECT:
+                self.lines.append(node.lineno)
+
+
+def bare_indices(tree: ast.Module) -> list[int]:
+    visitor = _BareIndices()
+    visitor.visit(tree)
+    return visitor.lines
+
+
+WITH_POINTS = [
+    path
+    for path in FILES
+    if path != SRC / "landmarks.py" and not module_of(path).startswith(NOT_POINTS)
+]
+
+
+@pytest.mark.parametrize(
+    "path", WITH_POINTS, ids=[str(path.relative_to(SRC)) for path in WITH_POINTS]
+)
+def test_no_landmark_number_outside_landmarks(path):
+    lines = bare_indices(parsed(path))
+    assert not lines, f"{path}:{lines}: name this landmark in landmarks.py"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "xyz[:, 468:489]",
+        "xyz[..., 500, 0]",
+        "frame[:468]",
+        "LIPS = (61, 185, 40)",
+        "rows = [x for x in {78, 191}]",
+        "hand = range(522, 543)",
+        "layout.row(499)",
+        "Layout({'cheeks': (205, 425)})",
+        "FaceCutMix(parts=(61,))",
+    ],
+)
+def test_the_rule_finds_landmark_numbers(code):
+    assert bare_indices(ast.parse(code))
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["Config(80, widths=(512, 768))", "x.reshape(64, -1)", "xyz[:, 0:21, :2]", "text[:300]"],
+)
+def test_the_rule_lets_other_numbers_pass(code):
+    assert not bare_indices(ast.parse(code))
