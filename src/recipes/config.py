@@ -2,7 +2,8 @@
 
 A run keeps its recipe in config.json, with every value written out, so that it can be rebuilt after
 the defaults have changed. `override` changes single values by typed flags, such as
-`--epochs 30 --augment.rotate.degrees 30`.
+`--epochs 30 --augment.rotate.degrees 30`, and what kind of thing a field is by its name without
+dashes, such as `schedule:one-cycle` or `ema:none`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import hashlib
 import io
 import json
+import re
 import shlex
 from dataclasses import fields
 from pathlib import Path
@@ -95,7 +97,9 @@ def override(recipe: Recipe, flags: str) -> Recipe:
 
     Args:
         recipe: the defaults.
-        flags: such as "--epochs 30 --model.dim 128".
+        flags: such as "--epochs 30 --model.dim 128"; a field that holds one of several kinds, or
+            nothing, gets another one by "<field>:<kind>", such as "mix:none" or
+            "schedule:warm-restarts --schedule.first 0.2".
 
     Raises:
         InputError: an unknown flag or a value of the wrong type; names it.
@@ -107,9 +111,14 @@ def override(recipe: Recipe, flags: str) -> Recipe:
         words = shlex.split(flags)
     except ValueError as error:  # a quotation mark without its partner
         raise _refusal(recipe, flags, str(error)) from error
+    # tyro takes kinds for subcommands. Where none is asked for they are left out of its sight, for
+    # its answers to slips of the pen would list them all.
+    kinds = any(re.fullmatch(r"[a-z][\w.-]*:[\w-]+", word) for word in words)
+    marker = tyro.conf.CascadeSubcommandArgs if kinds else tyro.conf.AvoidSubcommands
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-            return tyro.cli(tyro.conf.AvoidSubcommands[type(recipe)], default=recipe, args=words)
+            kind = marker[type(recipe)]
+            return tyro.cli(kind, prog="OVERRIDES", default=recipe, args=words)
     except SystemExit as error:
         lines = [line.strip(" │╭╰─╮╯-") for line in said.getvalue().splitlines()]
         reason = ": ".join(dict.fromkeys(line for line in lines if line).keys())
@@ -119,5 +128,6 @@ def override(recipe: Recipe, flags: str) -> Recipe:
 def _refusal(recipe: Recipe, flags: str, reason: str) -> InputError:
     return InputError(
         f"OVERRIDES {flags!r} for {recipe.name}: {reason}. The flags are --<field>, and "
-        f"--<field>.<field> inside, of {', '.join(field.name for field in fields(recipe))}"
+        f"--<field>.<field> inside, of {', '.join(field.name for field in fields(recipe))}; "
+        "<field>:<kind> without dashes puts another kind of thing there"
     )

@@ -15,6 +15,9 @@ from src.recipes import SOLUTIONS
 from src.recipes.base import Recipe
 from src.recipes.config import TYPES, digest, from_json, load, override, save, to_json
 from src.recipes.frame_deberta import A, B
+from src.recipes.hierarchical import PUBLISHED
+from src.recipes.ingredients import MeanTeacher, OneCycle, WarmRestarts
+from src.transforms.normalise import MirrorHands
 
 RECIPES = {
     f"{profile}/{recipe.name}": recipe
@@ -168,9 +171,34 @@ def test_flags_reach_every_depth(flags, read, expected):
 
 
 @pytest.mark.parametrize(
+    ("flags", "read", "expected"),
+    [
+        ("schedule:one-cycle --schedule.warmup 0.3 --schedule.start 0.04 --schedule.end 0",
+         lambda r: r.schedule, OneCycle(0.3, 0.04, 0.0)),
+        ("--epochs 3 schedule:warm-restarts --schedule.first 0.2",
+         lambda r: (r.epochs, r.schedule), (3, WarmRestarts(0.2))),
+        ("schedule:warm-restarts --schedule.first 0.2 --epochs 3",
+         lambda r: (r.epochs, r.schedule), (3, WarmRestarts(0.2))),
+        ("mean-teacher:mean-teacher --mean-teacher.decay 0.9 stop:none",
+         lambda r: (r.mean_teacher, r.stop), (MeanTeacher(decay=0.9), None)),
+        ("clip.mirror-hands:mirror-hands", lambda r: r.clip.mirror_hands, MirrorHands()),
+    ],
+)  # fmt: skip
+def test_a_field_gets_another_kind_of_thing_by_its_name(flags, read, expected):
+    changed = override(PUBLISHED, flags)
+    assert read(changed) == expected and read(PUBLISHED) != expected
+    usual = {"epochs", "schedule", "mean_teacher", "stop", "clip"}
+    assert replace(changed, **{name: getattr(PUBLISHED, name) for name in usual}) == PUBLISHED
+    again = from_json(json.loads(json.dumps(to_json(changed))), "here")
+    assert repr(again) == repr(changed)
+
+
+@pytest.mark.parametrize(
     ("flags", "named"),
     [
         ("--epoch 3", "--epoch"),
+        ("schedule:two-cycles", "schedule:two-cycles"),
+        ("schedule:one-cycle", "schedule.warmup FLOAT"),
         ("--augment.rotate.radians 1", "--augment.rotate.radians"),
         ("--epochs many", "many"),
         ("--epochs 2.5", "2.5"),
@@ -184,11 +212,12 @@ def test_flags_reach_every_depth(flags, read, expected):
     ],
 )
 def test_wrong_flags_are_refused_by_name(flags, named):
+    recipe = PUBLISHED if flags.startswith("schedule") else A
     with pytest.raises(InputError, match="OVERRIDES") as refused:
-        override(A, flags)
+        override(recipe, flags)
     message = str(refused.value)
     assert named in message.removeprefix(f"OVERRIDES {flags!r}")
-    assert A.name in message and "--<field>" in message
+    assert recipe.name in message and "--<field>" in message
 
 
 def test_overridden_recipes_are_recipes():
