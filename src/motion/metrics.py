@@ -34,7 +34,7 @@ METRICS = ("euler", "joint_angle", "positional", "auc")
 
 @dataclass(frozen=True)
 class FrameErrors:
-    """Errors per forecast frame, averaged over windows.
+    """Errors per forecast frame, averaged over windows; on the CPU, wherever they were computed.
 
     Args:
         euler: (T,) length of the vector of Euler differences, radians.
@@ -91,9 +91,8 @@ def frame_errors(
     distance = (positions(world) - positions(world_true))[..., list(PREDICTED), :].norm(dim=-1)
     thresholds = torch.tensor(PCK_THRESHOLDS, dtype=torch.float64, device=distance.device)
     within = (distance[None] <= thresholds[:, None, None, None]).double()
-    return FrameErrors(
-        euler.mean(0), angle.mean((0, 2)), distance.mean((0, 2)), within.mean((1, 3))
-    )
+    means = (euler.mean(0), angle.mean((0, 2)), distance.mean((0, 2)), within.mean((1, 3)))
+    return FrameErrors(*(mean.cpu() for mean in means))
 
 
 def _euler_error(

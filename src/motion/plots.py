@@ -1,120 +1,32 @@
 """Figures of the motion study, from arrays and tables. Nothing is shown or saved here.
 
-- Bodies are drawn from the front, and turned by a quarter for a second look: pelvis at the origin,
-  thigh lengths, y up. The root does not turn, since it is not forecast.
-
-Letters: **T** frames, **J** = 24 joints.
+Stick figures are in bodies.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
-from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from src.motion.kinematics import fill_joints, global_rotations, positions
 from src.motion.metrics import METRICS
-from src.motion.rotations import nearest_rotation
-from src.motion.skeleton import CENTRE, EDGES, LEFT, PREDICTED_NAMES, RIGHT
+from src.motion.skeleton import CENTRE, LEFT, PREDICTED_NAMES, RIGHT
 from src.plots import figure
 
-TRUE, PREDICTED = "0.75", "tab:red"
 AXES = {
     "euler": "Euler angle, rad (sum)",
     "joint_angle": "joint angle, rad (sum)",
     "positional": "position, thighs (sum)",
     "auc": "AUC of PCK (mean)",
 }
-
-
-def joints_of(predicted: Float[Tensor, "T 15 3 3"]) -> Float[np.ndarray, "T 24 3"]:
-    """Joint positions of a forecast, its matrices projected to rotations."""
-    rotations = nearest_rotation(predicted.detach().cpu().double())
-    return positions(global_rotations(fill_joints(rotations))).numpy()
-
-
-# --- bodies (Fig. 1) ----------------------------------------------------------------------------
-
-
-def draw_body(
-    ax: Axes, joints: Float[np.ndarray, "24 3"], colour: str, side: bool = False, width: float = 2.0
-) -> None:
-    """One body, from the front or from its left side."""
-    x, y = joints[:, 2 if side else 0], joints[:, 1]
-    for parent, child in EDGES:
-        ax.plot(
-            x[[parent, child]], y[[parent, child]], color=colour, lw=width, solid_capstyle="round"
-        )
-
-
-def _clean(ax: Axes) -> None:
-    ax.set(xlim=(-1.9, 1.9), ylim=(-2.7, 1.9), aspect="equal")  # an outstretched body
-    ax.set_axis_off()
-
-
-def stick_figures(
-    true: Float[np.ndarray, "T 24 3"],
-    predicted: Float[np.ndarray, "T 24 3"],
-    milliseconds: Sequence[int],
-    title: str = "",
-) -> Figure:
-    """Predicted over true bodies at chosen instants: front above, side below.
-
-    Args:
-        true: the frames to draw, already chosen.
-        predicted: the same instants.
-        milliseconds: after the last frame given, per instant.
-        title: of the figure.
-    """
-    count = len(milliseconds)
-    fig, axes = figure(1.9 * count, 5.4, nrows=2, ncols=count, squeeze=False)
-    for column, instant in enumerate(milliseconds):
-        for row in (0, 1):
-            ax = axes[row, column]
-            draw_body(ax, true[column], TRUE, side=bool(row), width=4.0)
-            draw_body(ax, predicted[column], PREDICTED, side=bool(row), width=1.4)
-            _clean(ax)
-        axes[0, column].set_title(f"{instant} ms", fontsize=9)
-    axes[0, 0].plot([], [], color=TRUE, label="true")
-    axes[0, 0].plot([], [], color=PREDICTED, label="predicted")
-    fig.legend(loc="outside lower center", ncols=2, frameon=False)
-    fig.suptitle(title, fontsize=10)
-    return fig
-
-
-def animation(
-    true: Float[np.ndarray, "T 24 3"],
-    predicted: Float[np.ndarray, "T2 24 3"],
-    title: str = "",
-    fps: float = 30.0,
-) -> FuncAnimation:
-    """Predicted and true body side by side; `.to_jshtml()` for HTML, `.save` for a GIF.
-
-    The truth may be shorter; it stays on its last frame, paler.
-    """
-    fig, axes = figure(6.0, 3.8, ncols=2)
-
-    def show(t: int) -> list:
-        for ax, joints, colour, name in zip(
-            axes, (true, predicted), (TRUE, PREDICTED), ("true", "predicted"), strict=True
-        ):
-            ax.clear()
-            over = t >= len(joints)
-            draw_body(ax, joints[min(t, len(joints) - 1)], "0.9" if over else colour)
-            _clean(ax)
-            ax.set_title(f"{name}{' (over)' if over else ''}", fontsize=9)
-        fig.suptitle(f"{title}  {t / fps:.1f} s", fontsize=10)
-        return []
-
-    return FuncAnimation(fig, show, frames=len(predicted), interval=1000 / fps)
 
 
 # --- accuracy (Fig. 6) --------------------------------------------------------------------------
@@ -144,6 +56,7 @@ def study_table(tables: Mapping[str, pd.DataFrame], bars: Mapping[str, pd.DataFr
         better = "higher" if metric == "auc" else "lower"
         ax.set_xlabel(f"{AXES[metric]}\n{better} is better", fontsize=9)
         ax.grid(alpha=0.3)
+        ax.margins(x=0.08)
         if metric != "auc":
             _keep_readable(ax, tables, bars, metric)
     axes[0].set_yticks(rows, names, fontsize=9)
@@ -265,10 +178,11 @@ def rollout_maps(tables: Mapping[str, pd.DataFrame]) -> Figure:
     fig, axes = figure(13.0, 1.8 + 0.24 * len(names), ncols=3, sharey=True)
     # Halving and doubling the speed are as bad as each other, and drift spans many magnitudes.
     panels = (
-        ("speed", "angular speed, predicted / true", "RdBu_r", LogNorm(0.1, 10)),
-        ("drift", "distance from rotations", "Greys", LogNorm(1e-3, 10)),
-        ("entropy", "entropy of the spectrum", "viridis", Normalize(0, 1)),
-    )
+        ("speed", "angular speed, predicted / true\n(grey: truth is over)", "RdBu_r",
+         LogNorm(0.1, 10)),
+        ("drift", "distance from rotations\n(white: none)", "Greys", LogNorm(1e-3, 10)),
+        ("entropy", "entropy of the spectrum\n(1: white noise)", "viridis", Normalize(0, 1)),
+    )  # fmt: skip
     for ax, (column, label, colours, scale) in zip(axes, panels, strict=True):
         values = np.stack([tables[name][column].to_numpy() for name in names])
         seconds = next(iter(tables.values())).second
@@ -277,7 +191,9 @@ def rollout_maps(tables: Mapping[str, pd.DataFrame]) -> Figure:
             extent=(seconds.min() - 0.5, seconds.max() + 0.5, len(names) - 0.5, -0.5),
         )  # fmt: skip
         ax.set_facecolor("0.93")  # where no truth is left to compare with
-        ax.set(xlabel="second", title=label)
+        ax.set_xlabel("second")
+        ax.set_title(label, fontsize=10)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         fig.colorbar(image, ax=ax, shrink=0.8)
     axes[0].set_yticks(range(len(names)), names, fontsize=9)
     return fig
@@ -292,9 +208,9 @@ def part_bars(table: pd.DataFrame, unit: str) -> Figure:
         drawn = ax.bar(at, table[name], width, label=name, color="0.6" if number == 0 else None)
         ax.bar_label(drawn, fmt="%.3g", fontsize=7, padding=2)
     ax.set_xticks(range(len(table)), [part.replace("_", " ") for part in table.index])
-    ax.set_ylabel(f"mean position error, {unit}")
+    ax.set_ylabel(f"mean position error,\n{unit}")
     ax.margins(y=0.15)
-    ax.legend(fontsize=8)
+    fig.legend(loc="outside upper center", ncols=table.shape[1], frameon=False, fontsize=8)
     return fig
 
 
@@ -302,10 +218,15 @@ def rotation_table(table: pd.DataFrame) -> Figure:
     """Size and speed of the three representations (Table 1)."""
     fig, axes = figure(3.4 * table.shape[1], 2.4, ncols=table.shape[1])
     for ax, column in zip(axes, table, strict=True):
-        drawn = ax.barh(table.index, table[column], color="tab:blue")
-        ax.bar_label(drawn, fmt="%.3g", fontsize=8, padding=2)
-        ax.set_xlabel(column, fontsize=9)
-        ax.margins(x=0.2)
+        values = table[column]
+        drawn = ax.barh(table.index, values, color="tab:blue")
+        labels = [f"{value:,.3g}" if value < 1000 else f"{value:,.0f}" for value in values]
+        ax.bar_label(drawn, labels, fontsize=8, padding=2)
+        if wide := values.max() > 20 * values.min():  # a matrix costs next to nothing to encode
+            ax.set(xscale="log", xlim=(values.min() / 10, values.max() * 30))
+        ax.set_xlabel(f"{column}{' (log scale)' if wide else ''}", fontsize=9)
+        ax.margins(x=0.25)
+        ax.tick_params(labelsize=8)
         ax.invert_yaxis()
     return fig
 

@@ -48,7 +48,7 @@ def sizes(results: Mapping[str, Result]) -> pd.DataFrame:
             "seconds": round(result.history.seconds.iloc[-1], 1),
         }
         for name, result in results.items()
-    }).T  # fmt: skip
+    }).T.astype({"parameters": int, "steps": int})  # fmt: skip
 
 
 def save_table(folder: Path, name: str, table: pd.DataFrame) -> Path:

@@ -20,7 +20,7 @@ from src import checkpoint
 from src.errors import InputError
 from src.files import write_atomically, write_json
 from src.motion import bars, gan, losses, networks, optimisers, pretrained
-from src.motion.corpus import TEST_STRIDE, Corpus, MotionData, prepare
+from src.motion.corpus import Corpus, MotionData, evaluation_windows, prepare
 from src.motion.experiments import PUBLISHED, Experiment, Profile, resized
 from src.motion.forecaster import Forecaster
 from src.motion.metrics import FrameErrors, frame_errors
@@ -178,7 +178,7 @@ def bar_errors(corpus: Corpus) -> dict[str, FrameErrors]:
     data = prepare(corpus, MOTION_TRANSFORMER, Scaling(), mirror=False)
     truth = data.test_truth
     raw = [torch.from_numpy(clip.predicted) for clip in corpus.test]
-    seeds = sliding(raw, TEST_STRIDE, LENGTH)[:, :SEED]
+    seeds = evaluation_windows(raw, corpus.cut, "test")[:, :SEED]
     known = [torch.from_numpy(clip.predicted).flatten(2) for clip in (*corpus.train, *corpus.valid)]
     ridge = bars.Ridge.fit(sliding(known, RIDGE_STRIDE, LENGTH), TARGET)
     forecasts_of = {

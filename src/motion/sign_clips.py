@@ -24,7 +24,16 @@ from torch import Tensor
 
 from src.dataset.store import Store
 from src.errors import InputError
-from src.landmarks import LEFT_HAND, POSE_17, RIGHT_HAND, Layout
+from src.landmarks import (
+    LEFT_ELBOW,
+    LEFT_HAND,
+    LEFT_WRIST,
+    POSE_17,
+    RIGHT_ELBOW,
+    RIGHT_HAND,
+    RIGHT_WRIST,
+    Layout,
+)
 from src.motion import networks, windows
 from src.motion.bars import zero_velocity
 from src.motion.experiments import PUBLISHED, Profile, resized
@@ -44,6 +53,7 @@ def sign_task(
     valid: Sequence[Float[np.ndarray, "_ L 3"]],
     seed: int = SEED,
     target: int = TARGET,
+    device: torch.device | str = "cpu",
 ) -> Task:
     """Forecasting landmarks, scored by the mean position error of what was seen.
 
@@ -52,12 +62,13 @@ def sign_task(
         valid: clips of other signers.
         seed: frames given.
         target: frames forecast.
+        device: where the tensors go.
 
     Raises:
         InputError: a split has no clip of seed + target frames.
     """
-    clips = {"train": [torch.as_tensor(c).float() for c in train]}
-    clips["valid"] = [torch.as_tensor(c).float() for c in valid]
+    clips = {"train": [torch.as_tensor(c, device=device).float() for c in train]}
+    clips["valid"] = [torch.as_tensor(c, device=device).float() for c in valid]
     length = seed + target
     for split in clips:
         long_enough = [c for c in clips[split] if len(c) >= length]
@@ -108,22 +119,25 @@ def from_store(store: Store, fold: int = 0) -> tuple[list[np.ndarray], list[np.n
 
 
 def synthetic_signs(seed: int, clips: int = 40) -> list[np.ndarray]:
-    """Made-up clips in the same layout: both hands circle, fingers bend, detections drop out.
+    """Made-up clips in the same layout: hands circle, arms follow, fingers bend, some drop out.
 
     Like sample.py's bodies they say that code works, nothing about signing.
     """
     rng = np.random.default_rng(seed)
     made = []
     hands = {part: list(LAYOUT.rows(part)) for part in ("left_hand", "right_hand")}
+    arms = {"left_hand": (LEFT_ELBOW, LEFT_WRIST), "right_hand": (RIGHT_ELBOW, RIGHT_WRIST)}
     pose = rng.uniform(0.3, 0.7, (len(LAYOUT), 3))
     for _ in range(clips):
         t = np.arange(rng.integers(50, 90)) / 30
         clip = np.tile(pose, (len(t), 1, 1)) + rng.normal(0, 0.02, 3)
-        for rows in hands.values():
+        for part, rows in hands.items():
             phase, hertz, size = rng.uniform(), rng.uniform(0.5, 1.2), rng.uniform(0.05, 0.12)
             turn = 2 * np.pi * (hertz * t + phase)
             path = size * np.stack([np.cos(turn), np.sin(turn), 0 * t], -1)
             clip[:, rows] += path[:, None] + 0.01 * np.sin(turn)[:, None, None]
+            for share, point in zip((0.4, 1.0), arms[part], strict=True):
+                clip[:, LAYOUT.points.index((point,))] += share * path
         gone = hands["left_hand" if rng.uniform() < 0.5 else "right_hand"]
         start = int(rng.integers(len(t)))
         clip[start : start + int(rng.integers(0, 12)), gone] = np.nan
@@ -133,7 +147,7 @@ def synthetic_signs(seed: int, clips: int = 40) -> list[np.ndarray]:
 
 def hold_last(clip: Float[Tensor, "T L 3"]) -> Float[Tensor, "T L 3"]:
     """NaN replaced by the last value before it, or by 0, the mean, where there is none."""
-    frame = torch.arange(len(clip))[:, None, None].expand_as(clip)
+    frame = torch.arange(len(clip), device=clip.device)[:, None, None].expand_as(clip)
     last = torch.where(clip.isfinite(), frame, -1).cummax(0).values
     return torch.where(last >= 0, clip.gather(0, last.clamp(min=0)), 0.0)
 
@@ -164,6 +178,7 @@ def run_signs(task: Task, profile: Profile, folder: Path, seed: int) -> dict[str
         training = replace(experiment.training, seed=seed, seconds=profile.seconds)
         torch.manual_seed(seed)
         model = networks.build(replace(experiment.model, **window), task.space.normaliser)
+        model.to(task.valid.device)
         train(model, task, training, folder / name)
         made[name] = forecasts(model, task.valid[:, : task.seed], task.target)
     return made

@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from src.motion import plots, report
+from src.motion import bodies, plots, report
 from src.motion.kinematics import fill_joints, global_rotations, positions
 from src.motion.metrics import PCK_THRESHOLDS, FrameErrors
 from src.motion.representations import representation_table
+from src.motion.rotations import axis_angle_to_matrix
 from src.motion.skeleton import EDGES, PREDICTED_NAMES
 from src.motion.windows import sliding
 
@@ -23,7 +24,7 @@ def close_figures():
 
 @pytest.fixture(scope="module")
 def body(corpus):
-    return plots.joints_of(torch.from_numpy(corpus.test[0].predicted[:40]))
+    return bodies.joints_of(torch.from_numpy(corpus.test[0].predicted[:40]))
 
 
 def errors_of(scale):
@@ -35,12 +36,12 @@ def test_joints_are_those_of_the_rotations(corpus):
     predicted = torch.from_numpy(corpus.test[0].predicted[:3]).double()
     expected = positions(global_rotations(fill_joints(predicted)))
     assert np.allclose(
-        plots.joints_of(predicted * 1.3), expected, atol=1e-6
+        bodies.joints_of(predicted * 1.3), expected, atol=1e-6
     )  # scale projected away
 
 
 def test_stick_figures_draw_both_bodies_from_front_and_side(body):
-    figure = plots.stick_figures(body[:3], body[3:6], [0, 100, 200], "title")
+    figure = bodies.stick_figures(body[:3], body[3:6], [0, 100, 200], "title")
     assert len(figure.axes) == 6
     for column in range(3):
         front, side = figure.axes[column], figure.axes[3 + column]
@@ -48,12 +49,22 @@ def test_stick_figures_draw_both_bodies_from_front_and_side(body):
         parent, child = EDGES[4]
         assert np.allclose(front.lines[4].get_xdata(), body[column, [parent, child], 0])
         assert np.allclose(side.lines[4].get_xdata(), body[column, [parent, child], 2])
+    alone = bodies.stick_figures(body[:3], None, [0, 100, 200])
+    assert len([line for line in alone.axes[0].lines if len(line.get_xdata())]) == len(EDGES)
+    assert [t.get_text() for t in alone.legends[0].get_texts()] == ["true"]
     low, high = figure.axes[0].get_ylim()
     assert low < body[..., 1].min() and body[..., 1].max() < high  # nobody is cut off
 
 
+def test_the_liveliest_window_is_the_one_that_turns_the_most(corpus):
+    """And not the one whose pose is furthest from the T-pose."""
+    moving = torch.from_numpy(corpus.test[0].predicted[:10]).double()
+    held = axis_angle_to_matrix(torch.full((10, 15, 3), 1.5, dtype=torch.float64))
+    assert bodies.liveliest(torch.stack([held, moving, held])) == 1
+
+
 def test_an_animation_becomes_a_gif_and_html(body, tmp_path):
-    made = plots.animation(body[:3], body[:5], "title", fps=10.0)
+    made = bodies.animation(body[:3], body[:5], "title", fps=10.0)
     gif, html = report.save_animation(tmp_path, "walk", made, fps=10.0)
     with Image.open(gif) as image:
         assert image.n_frames == 5 and image.info["duration"] == 100
@@ -138,7 +149,16 @@ def test_table_1_has_the_documents_sizes(corpus):
     assert table["points per joint"].tolist() == [3, 4, 9]
     assert table["size, GiB"].round(1).tolist() == [5.2, 6.9, 15.5]
     assert (table > 0).all(axis=None)
-    assert len(plots.rotation_table(table).axes) == table.shape[1]
+
+
+def test_small_bars_of_table_1_stay_visible_beside_a_huge_one():
+    """A matrix costs next to nothing to encode: the others would have no bar on a linear axis."""
+    table = pd.DataFrame({"size": [5.2, 15.5], "speed": [800.0, 127_000.0]}, ["angle", "matrix"])
+    drawn = plots.rotation_table(table)
+    assert [ax.get_xscale() for ax in drawn.axes] == ["linear", "log"]
+    assert [t.get_text() for t in drawn.axes[1].texts] == ["800", "127,000"]
+    low, high = drawn.axes[1].get_xlim()
+    assert low < 800 and high > 127_000
 
 
 def test_tables_and_verdicts_are_the_metrics():

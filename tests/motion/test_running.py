@@ -157,6 +157,17 @@ def test_every_kind_of_model_rolls_out_from_every_test_clip(corpus, tmp_path):
         assert len(rollout.table) == 1 and np.isfinite(rollout.table.speed).all()
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", experiments.PUBLISHED)
+def test_an_experiment_runs_on_a_gpu_and_its_errors_come_back(corpus, tmp_path, name):
+    result = running.run(name, corpus, PROFILE, tmp_path, seed=0, device="cuda")
+    assert result.predicted.device.type == "cuda" and result.errors.table().notna().all(axis=None)
+    model, data = running.load(tmp_path / name, corpus)
+    made = data.space.decode(forecasts(model, data.test[:, :120], 24))
+    assert torch.allclose(made, result.predicted.cpu(), atol=1e-3)
+
+
 @pytest.mark.parametrize("name", experiments.PUBLISHED)
 def test_every_experiment_is_built_at_full_size(name):
     """Construction only: parameter counts are in the tests of the families."""

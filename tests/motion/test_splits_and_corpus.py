@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from src.errors import InputError
 from src.motion.clip import MotionClip
-from src.motion.corpus import Corpus, prepare, read_corpus
+from src.motion.corpus import Corpus, evaluation_windows, prepare, read_corpus
 from src.motion.formats.dip import read_dip, write_dip
 from src.motion.pose_space import FAIRMOTION, MOTION_TRANSFORMER, Scaling, mirrored
 from src.motion.rollout import angular_speed
@@ -86,6 +88,35 @@ def test_a_split_without_a_long_enough_clip_is_refused(corpus):
     short = MotionClip("short", corpus.test[0].rotations[:143], 60.0)
     with pytest.raises(InputError, match=r"test split has no clip of 144 frames.*have 143 at most"):
         prepare(Corpus(corpus.train, corpus.valid, (short,)), MOTION_TRANSFORMER, Scaling())
+
+
+@pytest.mark.parametrize(
+    "cut,valid,test",
+    [
+        ("every 60", [0, 60, 120, 180], [0, 60, 120, 180]),
+        ("fairmotion", [0, 120], [0, 120]),
+        ("motion-transformer", [(330 - 144) // 2], [0, 120]),
+    ],
+)
+def test_evaluation_windows_are_cut_as_the_corpus_or_a_published_code_base(cut, valid, test):
+    """Of a clip of 330 frames that are numbered."""
+    clip = torch.arange(330)
+    for split, starts in (("valid", valid), ("test", test)):
+        made = evaluation_windows([clip], cut, split)
+        assert made[:, 0].tolist() == starts and made.shape[1] == 144
+
+
+def test_the_cut_reaches_windows_and_truths_alike(sample):
+    corpus = read_corpus(sample, cut="motion-transformer")
+    data = prepare(corpus, MOTION_TRANSFORMER, Scaling())
+    assert len(data.valid) == len(data.valid_truth) == len(corpus.valid)
+    assert torch.allclose(data.space.decode(data.valid[:, 120:]), data.valid_truth, atol=1e-5)
+    assert torch.allclose(data.space.decode(data.test[:, 120:]), data.test_truth, atol=1e-5)
+    with pytest.raises(InputError, match="expected one of every 60, fairmotion, motion-transf"):
+        read_corpus(sample, cut="every 61")
+    short = replace(corpus, test=(MotionClip("s", corpus.test[0].rotations[:179], 60.0),))
+    with pytest.raises(InputError, match=r"test split has no clip of 180 frames.*have 179 at most"):
+        prepare(short, MOTION_TRANSFORMER, Scaling())
 
 
 # --- what networks see --------------------------------------------------------------------------
