@@ -1,0 +1,32 @@
+"""Benchmarks: `python -m tests.benchmarks` runs the quick ones, names after it choose.
+
+Each prints one table and keeps it as logs/benchmarks/<name>.json. Things are compared within one
+run; nothing depends on absolute times.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from importlib import import_module
+
+QUICK = ("training_step",)
+LONG = ()
+
+
+def main(names: list[str]) -> None:
+    """Run the named benchmarks, or all quick ones."""
+    unknown = sorted(set(names) - {*QUICK, *LONG})
+    if unknown:
+        sys.exit(
+            f"error: no benchmark {', '.join(unknown)}; quick ones: {', '.join(QUICK)}; "
+            f"long ones, only by name: {', '.join(LONG)}"
+        )
+    for name in names or QUICK:
+        started = time.perf_counter()
+        import_module(f"tests.benchmarks.bench_{name}").run()
+        print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

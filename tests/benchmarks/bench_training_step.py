@@ -1,0 +1,243 @@
+"""A training step of the 6th place's member B against the same networks on Hugging Face's encoder.
+
+    python -m tests.benchmarks training_step
+
+- Ours: `Loop.step` and the gathering of its batches, all of it: augmentation, three forwards, two
+  backwards, clipping, AdamW, the teacher's average. Batches are those of `plan` on the genuine
+  lengths; a few are timed, evenly spaced over the epoch's batches by length.
+- Theirs: the same three networks (tests/benchmarks/hugging_face.py), every clip padded to 80, no
+  augmentation at all (the authors left it to other processes), AdamW as torch makes it by default.
+- "models" is forward and backward alone; what is left of a step is the share outside.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from src import losses
+from src.dataset.batches import ClipSet
+from src.recipes.base import Recipe
+from src.recipes.frame_deberta import B
+from src.training.distributed import Processes
+from src.training.loop import Loop, Settings, precision_of
+from src.training.roles import Trainee, consistency_weight
+from tests.benchmarks import data, hugging_face
+from tests.benchmarks.products import Recorder, bare
+from tests.benchmarks.table import Table
+from tests.benchmarks.timing import PeakMemory, in_turn
+
+CLASSES = 250
+EPOCH = 40  # of 100: every augmentation is on, and so is mixup
+BATCHES = 4  # of ours that are timed, short to long
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to train.
+
+    Args:
+        step: one or some whole steps.
+        models: the same without what surrounds forward and backward.
+        clips: how many clips `step` learns from.
+        padded: the share of the frames that are padding.
+        products: the matrix products of `models`.
+        flops: of all of them.
+        batches: steps in `step`.
+    """
+
+    step: Callable[[], None]
+    models: Callable[[], None]
+    clips: int
+    padded: float
+    products: Counter
+    flops: int
+    batches: int
+
+
+def ours(recipe: Recipe, clips: ClipSet, settings: Settings, device: str) -> Contender:
+    """Our loop on batches of similar lengths."""
+    torch.manual_seed(0)
+    processes = Processes.start(device)
+    loop = Loop(recipe, Trainee(recipe, CLASSES).to(device), settings, processes)
+    loop.trainee.train()
+    planned = _some(loop._plan(clips, EPOCH), clips.length)
+
+    def step() -> None:
+        for batch in loop.batches(clips, planned, EPOCH):
+            loop.step(batch, 1000)
+
+    done = torch.full((), EPOCH / recipe.epochs, device=device)
+    seen = [loop.trainee.views(b.clips, b.draw) for b in loop.batches(clips, planned, EPOCH)]
+
+    def models() -> None:
+        for views, target, _ in seen:
+            loop._backward(views, target, done, None)
+
+    plain = Loop(recipe, loop.trainee, replace(settings, compile=False), processes)
+    with Recorder() as recorder:
+        for views, target, _ in seen:
+            plain._backward(views, target, done, None)
+    frames = sum(len(batch) * clips.length[batch].max() for batch in planned)
+    padded = 1 - sum(clips.length[batch].sum() for batch in planned) / frames
+    n = sum(map(len, planned))
+    return Contender(step, models, n, padded, recorder.products, recorder.flops, len(planned))
+
+
+def _some(planned: list[np.ndarray], length: np.ndarray) -> list[np.ndarray]:
+    """A few batches that stand for all: one of every so many, sorted by length."""
+    ordered = sorted(planned, key=lambda batch: length[batch].max())
+    at = (np.arange(BATCHES) + 0.5) / BATCHES * len(ordered)
+    return [ordered[int(i)] for i in at]
+
+
+class TheirLoop:
+    """The plain loop: three networks, two optimisers, one batch padded to the longest clip."""
+
+    def __init__(self, recipe: Recipe, clips: ClipSet, settings: Settings, device: str):
+        torch.manual_seed(0)
+        self.recipe, self.device = recipe, device
+
+        def build(config: object) -> nn.Module:
+            return hugging_face.FrameDeberta(config, recipe.layout, CLASSES).to(device).train()
+
+        self.student, self.teacher = build(recipe.model), build(recipe.model)
+        self.distilled = build(recipe.distilled)
+        self.trained = (self.student, self.distilled)
+        rate, decay = recipe.optimiser.lr, recipe.optimiser.weight_decay
+        self.optimisers = [
+            torch.optim.AdamW(model.parameters(), rate, weight_decay=decay)
+            for model in self.trained
+        ]
+        index = torch.arange(recipe.batch_size, device=device)
+        batch = clips.gather(index, recipe.max_len)
+        self.mask = batch.mask
+        self.features = recipe.features(batch.xyz, batch.mask, recipe.layout)
+        self.target = nn.functional.one_hot(batch.label, CLASSES).float()
+        self.progress = torch.full((), EPOCH / recipe.epochs, device=device)
+        dtype = precision_of(settings.precision, torch.device(device))
+        self.autocast = torch.autocast(device, dtype, enabled=dtype is not torch.float32)
+
+    def models(self) -> None:
+        """Forward and backward."""
+        with self.autocast:
+            with torch.no_grad():
+                taught = self.teacher(self.features, self.mask)["logits"]
+            loss = sum(self._loss(model, taught) for model in self.trained)
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+
+    def _loss(self, model: nn.Module, taught: Tensor) -> Tensor:
+        out = model(self.features, self.mask)
+        weight = consistency_weight(self.recipe.mean_teacher, self.progress)
+        agreed = weight * losses.consistency(out["logits"], taught)
+        return self.recipe.loss(out, self.target, self.progress) + agreed
+
+    def step(self) -> None:
+        """One whole step."""
+        self.models()
+        for model, optimiser in zip(self.trained, self.optimisers, strict=True):
+            nn.utils.clip_grad_norm_(model.parameters(), self.recipe.clip_norm)
+            optimiser.step()
+        with torch.no_grad():
+            pairs = zip(self.teacher.parameters(), self.student.parameters(), strict=True)
+            for average, own in pairs:
+                average.mul_(0.97).add_(own, alpha=0.03)
+
+
+def theirs(recipe: Recipe, clips: ClipSet, settings: Settings, device: str) -> Contender:
+    """The plain loop on Hugging Face's encoder."""
+    loop = TheirLoop(recipe, clips, settings, device)
+    with Recorder() as recorder:
+        loop.models()
+    padded = 1 - float(loop.mask.float().mean())
+    n = recipe.batch_size
+    return Contender(
+        loop.step, loop.models, n, padded, recorder.products, recorder.flops, batches=1
+    )
+
+
+def contenders(clips: ClipSet, device: str) -> dict[str, tuple[Contender, PeakMemory]]:
+    """Everything that is compared on this machine, each with the memory of its first step."""
+    planned = {}
+    for precision in ("fp32", "bf16"):
+        for batch in (32, 256) if device == "cuda" else (32,):
+            recipe, settings = replace(B, batch_size=batch), Settings(precision=precision)
+            case = f"{precision}, batch {batch}"
+            planned[f"ours, {case}"] = partial(ours, recipe, clips, settings, device)
+            if device == "cuda" and precision == "bf16":
+                settings = replace(settings, compile=True)
+                planned[f"ours, compiled, {case}"] = partial(ours, recipe, clips, settings, device)
+            planned[f"Hugging Face, {case}"] = partial(theirs, recipe, clips, settings, device)
+    made = {}
+    for name, make in planned.items():
+        with PeakMemory() as memory:
+            contender = make()
+            contender.step()  # not timed: the optimiser makes its state, compilers compile
+        made[name] = contender, memory
+    return made
+
+
+def measured(
+    made: dict[str, tuple[Contender, PeakMemory]], device: str, repeats: int
+) -> list[dict]:
+    """The lines of the table; everything of everybody is timed in turn."""
+    steps = {}
+    for name, (contender, _) in made.items():
+        steps[name, "step"], steps[name, "models"] = contender.step, contender.models
+        steps[name, "products"] = bare(contender.products, device)
+    seconds = {key: min(times) for key, times in in_turn(steps, repeats, warm_up=0).items()}
+    rows = []
+    for name, (contender, memory) in made.items():
+        step = seconds[name, "step"]
+        against = name.replace("ours", "Hugging Face").replace(", compiled", "")
+        baseline = made[against][0].clips / seconds[against, "step"]
+        row = {
+            "": name,
+            "samples/s": contender.clips / step,
+            "x Hugging Face": contender.clips / step / baseline,
+            "ms/step": 1000 * step / contender.batches,
+            "padded": contender.padded,
+            "outside models": 1 - seconds[name, "models"] / step,
+            "GFLOP/clip": contender.flops / contender.clips / 1e9,
+            "GFLOP/s": contender.flops / step / 1e9,
+            "of products' rate": seconds[name, "products"] / step,
+            "peak MiB": memory.resident / 2**20,
+            "peak GPU MiB": memory.device / 2**20 if memory.device else None,
+        }
+        rows.append(row)
+    return rows
+
+
+def run(repeats: int = 2) -> None:
+    """Measure and print."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.set_num_threads(1)
+    clips = data.drawn(data.clips_of(B, device), 50 * (256 if device == "cuda" else 32))
+    rows = measured(contenders(clips, device), device, repeats)
+    best = max(row["of products' rate"] for row in rows if row[""].startswith("ours"))
+    Table(
+        name="training_step",
+        title="frame_deberta B: student, teacher and distilled student, one step of training; "
+        f"clips of ../shared/data/asl_signs, {clips.length.mean():.1f} frames on average",
+        rows=rows,
+        limit=f"the matrix products alone, same shapes and types, take {best:.0%} of our best step",
+        notes=[
+            "bar: 3 x Hugging Face on a CPU, later 5 x; on one GPU 6 x at batch 256",
+            "bar: at most 10 % of a step outside the models, on a GPU",
+            "the fastest of the repetitions; without a GPU seconds of one processor; peaks are "
+            "above what the process held before",
+            *([] if device == "cuda" else ["GPU: not measured, there is none"]),
+        ],
+    ).publish()
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,82 @@
+"""The matrix products of a computation: counted, and repeated bare.
+
+What is left when everything else costs nothing: the physical limit of a network on a machine.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+aten = torch.ops.aten
+# operation -> the positions of the two factors among its arguments
+FACTORS = {
+    aten.mm.default: (0, 1),
+    aten.bmm.default: (0, 1),
+    aten.addmm.default: (1, 2),
+    aten.baddbmm.default: (1, 2),
+}
+
+Product = tuple[tuple[int, ...], tuple[int, ...], torch.dtype, tuple[bool, bool]]
+
+
+class Recorder(TorchDispatchMode):
+    """Notes every matrix product that is computed inside the block, in training backward too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.products: Counter[Product] = Counter()
+        self.convolved = 0  # multiply-adds of convolutions
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        """Note, then compute."""
+        out = func(*args, **(kwargs or {}))
+        if func in FACTORS:
+            a, b = (args[i] for i in FACTORS[func])
+            turned = tuple(x.stride(-1) != 1 for x in (a, b))
+            self.products[tuple(a.shape), tuple(b.shape), a.dtype, turned] += 1
+        elif func is aten.convolution.default:
+            self.convolved += out.numel() * args[1][0].numel()
+        elif func is aten.convolution_backward.default:
+            self.convolved += 2 * args[0].numel() * args[2][0].numel()
+        return out
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of all products and convolutions."""
+        products = sum(2 * n * _size(a) * b[-1] for (a, b, *_), n in self.products.items())
+        return products + 2 * self.convolved
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    return torch.Size(shape).numel()
+
+
+def bare(products: Counter[Product], device: torch.device | str) -> Callable[[], None]:
+    """A function that computes these products and nothing else."""
+    generator = torch.Generator().manual_seed(0)
+    calls = []
+    for (a, b, dtype, turned), n in products.items():
+        factors = [
+            _factor(shape, dtype, turn, generator, device)
+            for shape, turn in zip((a, b), turned, strict=True)
+        ]
+        calls.append((*factors, n))
+
+    def run() -> None:
+        for a, b, n in calls:
+            for _ in range(n):
+                torch.matmul(a, b)
+
+    return run
+
+
+def _factor(
+    shape: tuple[int, ...], dtype: torch.dtype, turned: bool, generator: torch.Generator, device
+) -> Tensor:
+    x = torch.randn(shape, generator=generator).to(device, dtype)
+    return x.transpose(-1, -2).contiguous().transpose(-1, -2) if turned else x
