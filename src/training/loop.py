@@ -214,5 +214,5 @@ def precision_of(precision: Precision, device: torch.device) -> torch.dtype:
             return torch.bfloat16
         case "fp16":
             return torch.float16
-    has_units = device.type == "cuda" or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if has_units else torch.float32
+    of_cpu = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if device.type == "cuda" or of_cpu else torch.float32
