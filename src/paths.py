@@ -15,6 +15,7 @@ from pathlib import Path
 from src.errors import InputError
 
 SIGN_MAP = "sign_to_prediction_index_map.json"  # the file that marks a competition folder
+SLOVO_INDEX = "annotations.csv"  # and the one that marks a folder in Slovo's format
 KAGGLE_INPUT = Path("/kaggle/input")
 KAGGLE_WORKING = Path("/kaggle/working")
 
@@ -36,7 +37,7 @@ def anchored(path: str | Path) -> Path:
 
 
 def competition_folder(data: str = "") -> Path:
-    """The competition folder: the one that holds the sign map.
+    """The competition folder: the one that holds the sign map; if named, also one like Slovo's.
 
     Raises:
         InputError: there is none; the message tells the ways to get one.
@@ -49,11 +50,12 @@ def competition_folder(data: str = "") -> Path:
         mounts = sorted(KAGGLE_INPUT.rglob(SIGN_MAP)) if on_kaggle() else []
         candidates = [*(mount.parent for mount in mounts), anchored("input/asl-signs")]
     for folder in candidates:
-        if (folder / SIGN_MAP).is_file():
+        if (folder / SIGN_MAP).is_file() or (data and (folder / SLOVO_INDEX).is_file()):
             return folder
     raise InputError(
         f"{candidates[-1]}: expected a competition folder (train.csv, train_landmark_files/, "
-        f"{SIGN_MAP}), found none. Either set DATA or ASL_SIGNS_DIR to one; or accept the rules at "
+        f"{SIGN_MAP}), or one in Slovo's format ({SLOVO_INDEX}, keypoints), found none. Either set "
+        "DATA or ASL_SIGNS_DIR to one; or accept the rules at "
         "https://www.kaggle.com/competitions/asl-signs/rules and run `python -m src.kaggle "
         "download`; or use PROFILE=sample, which writes synthetic clips"
     )

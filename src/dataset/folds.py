@@ -2,7 +2,8 @@
 
 - The competition's 21 participants have the fold the 6th place published: today's scikit-learn
   gives other folds for the same seed (only 19 % of the clips keep theirs).
-- Fold -1 is "always in training, never tested on": extra data, and what `hold_out` leaves.
+- Fold -1 is "always in training, never tested on": extra data, what `hold_out` leaves, and the
+  training clips of data that come divided.
 """
 
 from __future__ import annotations
@@ -28,19 +29,25 @@ PUBLISHED_PARTICIPANTS = (  # recognition.md 3.5, TheoViel/kaggle_islr's folds_4
 PUBLISHED_FOLD = {p: k for k, group in enumerate(PUBLISHED_PARTICIPANTS) for p in group}
 
 
-def assign(clips: pd.DataFrame, n_folds: int = N_FOLDS, seed: int = 42) -> pd.Series:
+def assign(
+    clips: pd.DataFrame, n_folds: int = N_FOLDS, seed: int = 42, given: bool = False
+) -> pd.Series:
     """The fold of every clip; a participant's clips are all in one fold.
 
     Args:
         clips: columns participant, label, training_only.
         n_folds: at most; fewer where there are fewer participants.
         seed: of StratifiedGroupKFold, for participants that are not the competition's.
+        given: all that is not training_only is one fold, because the data are divided already.
 
     Returns:
         (clips,) int, `TRAIN_ONLY` where training_only.
     """
     fold = pd.Series(TRAIN_ONLY, index=clips.index, dtype="int64", name="fold")
     tested = clips[~clips.training_only]
+    if given:
+        fold[tested.index] = 0
+        return fold
     if set(tested.participant) <= set(PUBLISHED_FOLD):
         fold[tested.index] = tested.participant.map(PUBLISHED_FOLD).astype("int64")
         return fold
@@ -58,6 +65,12 @@ def assign(clips: pd.DataFrame, n_folds: int = N_FOLDS, seed: int = 42) -> pd.Se
     for k, (_, held_out) in enumerate(parts):
         fold[tested.index[held_out]] = k
     return fold
+
+
+def present(clips: pd.DataFrame, wanted: Collection[int]) -> tuple[int, ...]:
+    """Of the folds that are wanted, those that these clips have, and `TRAIN_ONLY`, all of them."""
+    there = {TRAIN_ONLY, *clips.fold.tolist()}
+    return tuple(fold for fold in wanted if fold in there)
 
 
 def hold_out(clips: pd.DataFrame, participants: Collection[str]) -> pd.Series:

@@ -1,6 +1,7 @@
 """The competition folder as Kaggle ships it: its index and sign map, read and checked.
 
-    train.csv                                             path, participant_id, sequence_id, sign
+    train.csv                                             path, participant_id, sequence_id, sign,
+                                                          in converted folders train (True, False)
     train_landmark_files/<participant>/<sequence>.parquet 543 rows a frame, see clip_file.py
     sign_to_prediction_index_map.json                     sign -> label
 
@@ -30,6 +31,7 @@ INDEX_COLUMNS = {  # train.csv's name -> ours
     "sequence_id": "sequence",
     "sign": "sign",
 }
+SPLIT = "train"  # a further column of folders that say themselves what to test on, see slovo.py
 
 
 def read_signs(folder: Path) -> dict[str, int]:
@@ -72,7 +74,7 @@ def read_index(folder: Path, signs: dict[str, int] | None = None) -> pd.DataFram
 
     Returns:
         A row per clip, in train.csv's order: path (absolute), participant, sequence, sign (str),
-        label (int).
+        label (int); train (bool) where train.csv has it.
 
     Raises:
         InputError: train.csv is unreadable, empty or lacks a column or a value; a sequence or path
@@ -139,13 +141,21 @@ def _read_csv(csv: Path) -> pd.DataFrame:
         )
     if table.empty:
         raise InputError(f"{csv}: expected a row per clip, found only the header")
-    table = table[list(INDEX_COLUMNS)].rename(columns=INDEX_COLUMNS)
+    split = [SPLIT] if SPLIT in table else []
+    table = table[[*INDEX_COLUMNS, *split]].rename(columns=INDEX_COLUMNS)
     row, column = np.nonzero((table == "").to_numpy())
     if len(row):
         raise InputError(
             f"{csv}: expected a value in every field, found {len(row)} empty, the first in line "
             f"{row[0] + 2}, column {column[0] + 1} of {', '.join(INDEX_COLUMNS)}; fill it in"
         )
+    if split:
+        other = sorted(set(table[SPLIT]) - {"True", "False"})
+        if other:
+            raise InputError(
+                f"{csv}: expected True or False as {SPLIT}, found {_some(other)}; correct it"
+            )
+        table[SPLIT] = table[SPLIT] == "True"
     return table
 
 

@@ -183,13 +183,15 @@ def skipped(store: Store) -> list[str]:
 def _read_indices(folder: Path, extra: Sequence[Path]) -> tuple[pd.DataFrame, dict[str, int]]:
     """The clips of all folders in one table, and per extra folder the clips of unknown signs."""
     signs = raw.read_signs(folder)
-    tables = [raw.read_index(folder, signs).assign(training_only=False)]
+    main = raw.read_index(folder, signs)
+    # A folder may say itself what is there to train on; `folds.assign` knows by the column.
+    tables = [main.assign(training_only=main.get(raw.SPLIT, False))]
     left_out = {}
     for path in extra:
         table = raw.read_index(path)
         known = table.sign.isin(list(signs))
         left_out[str(path)] = int((~known).sum())
-        table = table[known].assign(training_only=True)
+        table = table[known].assign(training_only=True).drop(columns=raw.SPLIT, errors="ignore")
         # Another folder's participant 7 is another person, and its sequence 7 another clip.
         table["participant"] = path.name + "/" + table.participant
         table["sequence"] = path.name + "/" + table.sequence
@@ -204,6 +206,8 @@ def _fingerprint(index: pd.DataFrame, landmarks: tuple[int, ...], skip_broken: b
     for row in index.itertuples(index=False):
         size = os.stat(row.path).st_size
         digest.update(repr((row.sequence, row.participant, row.label, size)).encode())
+    if raw.SPLIT in index:
+        digest.update(index.training_only.to_numpy(bool).tobytes())
     return digest.hexdigest()
 
 
@@ -212,8 +216,8 @@ def _clips_table(index: pd.DataFrame, shards: list[_Shard]) -> pd.DataFrame:
     clips = index[lengths > 0].drop(columns="path").reset_index(drop=True)
     clips["length"] = lengths[lengths > 0]
     clips["offset"] = clips.length.cumsum() - clips.length
-    clips["fold"] = folds.assign(clips)
-    return clips
+    clips["fold"] = folds.assign(clips, given=raw.SPLIT in clips)
+    return clips.drop(columns=raw.SPLIT, errors="ignore")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,355 @@
+"""Slovo's format: a competition folder comes out of it, and every fault has its message."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from src.dataset import folds, raw, slovo
+from src.dataset import store as stores
+from src.dataset.clip_file import read_clip
+from src.dataset.keypoints import to_landmarks
+from src.dataset.sample import write_slovo_sample
+from src.dataset.sample.slovo import frame_of
+from src.errors import InputError
+from src.landmarks import FACE, HANDS, LEFT_HAND, LIPS_40, N_LANDMARKS, POSE, RIGHT_HAND
+from src.paths import SLOVO_INDEX, competition_folder
+
+CLIPS = 3 * 2 * 1
+
+
+@pytest.fixture(scope="session")
+def slovo_sample(tmp_path_factory) -> Path:
+    """3 signs x 2 signers x 1 clip; nobody may write there."""
+    return write_slovo_sample(tmp_path_factory.mktemp("slovo") / "data", 3, 2, 1, seed=5)
+
+
+@pytest.fixture(scope="session")
+def one_file(tmp_path_factory) -> Path:
+    """The same clips in one file of keypoints."""
+    folder = tmp_path_factory.mktemp("slovo") / "data"
+    return write_slovo_sample(folder, 3, 2, 1, seed=5, one_file=True)
+
+
+@pytest.fixture(scope="session")
+def converted(slovo_sample, tmp_path_factory) -> Path:
+    return slovo.as_competition(slovo_sample, tmp_path_factory.mktemp("converted"))
+
+
+@pytest.fixture
+def own(slovo_sample, tmp_path) -> Path:
+    """A copy that the test may spoil."""
+    return shutil.copytree(slovo_sample, tmp_path / "own")
+
+
+def annotations(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / SLOVO_INDEX, sep="\t", dtype=str)
+
+
+def points(n: int, x: float = 0.5) -> list[dict[str, float]]:
+    return [{"x": x + k / 1000, "y": k / 100, "z": -k / 100} for k in range(n)]
+
+
+# --- what comes out -----------------------------------------------------------------------------
+
+
+def test_every_clip_is_there_as_it_was_written(slovo_sample, converted):
+    index = raw.read_index(converted)
+    given = annotations(slovo_sample)
+    assert list(index.sequence) == list(given.attachment_id) and len(index) == CLIPS
+    assert list(index.participant) == list(given.user_id)
+    assert list(index.sign) == list(given.text)
+    assert [str(flag) for flag in index.train] == list(given.train)
+    for row in index.itertuples():
+        frames = json.loads((slovo_sample / f"keypoints/{row.sequence}.json").read_text())
+        xyz = read_clip(row.path)
+        assert len(xyz) == len(frames)
+        for clip_frame, frame in zip(xyz, frames, strict=True):
+            again = frame_of(clip_frame)
+            assert set(again) == set(frame)
+            for part, expected in frame.items():
+                assert again[part] == expected
+    assert slovo.skipped(converted) == []
+
+
+def test_signs_are_numbered_in_alphabetical_order(converted):
+    signs = raw.read_signs(converted)
+    assert list(signs) == sorted(signs) and list(signs.values()) == [0, 1, 2]
+
+
+def test_one_file_of_all_clips_is_the_same(one_file, converted, tmp_path):
+    other = slovo.as_competition(one_file, tmp_path)
+    for ours, expected in zip(
+        raw.read_index(other).itertuples(), raw.read_index(converted).itertuples(), strict=True
+    ):
+        assert Path(ours.path).read_bytes() == Path(expected.path).read_bytes()
+        assert ours[2:] == expected[2:]  # all but the path
+
+
+def test_the_store_tests_on_the_clips_that_are_not_to_train_on(converted, tmp_path):
+    store = stores.build(converted, tmp_path, sorted({*LIPS_40, *HANDS}), workers=1)
+    index = raw.read_index(converted)
+    assert (store.clips.fold == np.where(index.train, folds.TRAIN_ONLY, 0)).all()
+    assert (store.clips.training_only == index.train).all()
+    tested = set(store.clips.participant[store.clips.fold == 0])
+    assert tested and not tested & set(store.clips.participant[store.clips.fold != 0])
+    assert "train" not in store.clips
+
+
+def test_other_flags_make_another_store(converted, tmp_path):
+    copy = shutil.copytree(converted, tmp_path / converted.name)
+    table = pd.read_csv(copy / "train.csv")
+    table["train"] = ~table.train
+    table.to_csv(copy / "train.csv", index=False)
+    first, second = (
+        stores.build(folder, tmp_path / "stores", LEFT_HAND, workers=1)
+        for folder in (converted, copy)
+    )
+    assert first.folder != second.folder
+    assert (first.clips.training_only != second.clips.training_only).all()
+
+
+def test_as_extra_data_all_of_it_only_trains(converted, competition, tmp_path):
+    """Of signs that the main folder has; its own folds stay what they are."""
+    table = pd.read_csv(converted / "train.csv")
+    extra = shutil.copytree(converted, tmp_path / "extra")
+    signs = list(raw.read_signs(competition))
+    table["sign"] = [signs[k % len(signs)] for k in range(len(table))]
+    table.to_csv(extra / "train.csv", index=False)
+    (extra / raw.SIGN_MAP).write_text(json.dumps({sign: k for k, sign in enumerate(signs)}))
+    alone, both = (
+        stores.build(competition, tmp_path / "stores", LEFT_HAND, paths, workers=1)
+        for paths in ((), (extra,))
+    )
+    n = len(alone)
+    assert len(both) == n + CLIPS
+    assert list(both.clips.fold[:n]) == list(alone.clips.fold)
+    assert (both.clips.fold[n:] == folds.TRAIN_ONLY).all()
+
+
+def test_a_competition_folder_is_left_as_it_is(competition, tmp_path):
+    assert slovo.as_competition(competition, tmp_path) == competition
+    assert slovo.skipped(competition) == [] and list(tmp_path.iterdir()) == []
+
+
+def test_a_named_folder_in_slovos_format_is_found(slovo_sample):
+    assert competition_folder(str(slovo_sample)) == slovo_sample
+
+
+def test_the_sample_is_seeded(slovo_sample, tmp_path):
+    again = write_slovo_sample(tmp_path / "again", 3, 2, 1, seed=5)
+    other = write_slovo_sample(tmp_path / "other", 3, 2, 1, seed=6)
+    files = sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
+    assert len(files) == CLIPS + 1
+    assert all((again / f).read_bytes() == (slovo_sample / f).read_bytes() for f in files)
+    assert set(annotations(other).attachment_id).isdisjoint(annotations(again).attachment_id)
+    assert set(annotations(again).train) == {"True", "False"}
+
+
+# --- frames -------------------------------------------------------------------------------------
+
+
+def test_parts_are_where_a_frame_of_543_rows_has_them():
+    parts = {"face": FACE, "left_hand": LEFT_HAND, "pose": POSE, "right_hand": RIGHT_HAND}
+    for part, rows in parts.items():
+        for name in (part, f"{part}_landmarks"):
+            xyz = to_landmarks([{}, {name: points(len(rows))}], "here")
+            assert xyz.shape == (2, N_LANDMARKS, 3) and xyz.dtype == np.float32
+            assert np.isnan(xyz[0]).all()
+            expected = np.array([list(point.values()) for point in points(len(rows))], np.float32)
+            np.testing.assert_array_equal(xyz[1, list(rows)], expected)
+            others = [row for row in range(N_LANDMARKS) if row not in rows]
+            assert np.isnan(xyz[1, others]).all()
+
+
+@pytest.mark.parametrize("nothing", [None, []])
+def test_parts_may_be_missing_in_every_way(nothing):
+    frames = [{"pose": nothing, "left_hand": points(21)}, {}, None]
+    xyz = to_landmarks(frames, "here")
+    assert np.isnan(xyz[0, list(POSE)]).all() and not np.isnan(xyz[0, list(LEFT_HAND)]).any()
+    assert np.isnan(xyz[1:]).all()
+
+
+def test_points_may_be_lists_and_have_no_depth():
+    expected = to_landmarks([{"left_hand": points(21)}], "here")
+    lists = [list(point.values()) for point in points(21)]
+    np.testing.assert_array_equal(to_landmarks([{"left_hand": lists}], "here"), expected)
+    flat = expected.copy()
+    flat[0, list(LEFT_HAND), 2] = 0
+    for form in ([p[:2] for p in lists], [{"x": p[0], "y": p[1]} for p in lists]):
+        np.testing.assert_array_equal(to_landmarks([{"left_hand": form}], "here"), flat)
+    more = [{**point, "visibility": 0.3} for point in points(21)]
+    np.testing.assert_array_equal(to_landmarks([{"left_hand": more}], "here"), expected)
+
+
+@pytest.mark.parametrize(
+    ("x_of", "hand_1_is"),
+    [((0.2, 0.8), RIGHT_HAND), ((0.8, 0.2), LEFT_HAND), ((0.6, 0.9), RIGHT_HAND)],
+)
+def test_of_two_nameless_hands_the_one_farther_left_in_the_picture_is_the_right(x_of, hand_1_is):
+    frame = {f"hand {k + 1}": points(21, x) for k, x in enumerate(x_of)}
+    xyz = to_landmarks([frame], "here")
+    assert xyz[0, hand_1_is[0], 0] == np.float32(x_of[0])
+    assert not np.isnan(xyz[0, list(HANDS)]).any()
+
+
+@pytest.mark.parametrize(("x", "hand"), [(0.2, RIGHT_HAND), (0.7, LEFT_HAND)])
+@pytest.mark.parametrize("name", ["hand 1", "hand 2"])
+def test_a_nameless_hand_alone_is_that_of_its_half(name, x, hand):
+    xyz = to_landmarks([{name: points(21, x)}], "here")
+    assert not np.isnan(xyz[0, list(hand)]).any()
+    assert np.isnan(xyz[0]).any(-1).sum() == N_LANDMARKS - 21
+
+
+# --- faults -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("frames", "reason"),
+    [
+        ([], "expected a list of frames, found list of 0"),
+        ({}, "expected a list of frames, found dict"),
+        ([[]], "frame 0: expected an object of parts, found list"),
+        ([{}, {"hands": points(21)}], "frame 1: expected the parts face, left_hand"),
+        ([{"pose": points(21)}], "frame 0, pose: expected 33 points"),
+        ([{"hand 1": points(20)}], "frame 0, hand 1: expected 21 points"),
+        ([{"left_hand": [{"x": 0.1}] * 21}], "expected 21 points with x and y"),
+        ([{"left_hand": "far"}], "expected 21 points"),
+        ([{"left_hand": [[0.1, None, 0.2]] * 21}], "expected 21 points"),
+        ([{"left_hand": [[0.1, float("nan"), 0.2]] * 21}], "finite x, y, z"),
+    ],
+)
+def test_what_is_no_clip_is_refused_with_its_place(frames, reason):
+    with pytest.raises(InputError, match=r"^clip seven") as refused:
+        to_landmarks(frames, "clip seven")
+    assert reason in str(refused.value)
+
+
+def edited(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        table = change(annotations(folder))
+        table.to_csv(folder / SLOVO_INDEX, sep="\t", index=False)
+
+    return edit
+
+
+def with_value(column: str, value: str) -> Callable[[Path], None]:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        table.loc[2, column] = value
+        return table
+
+    return edited(change)
+
+
+def without_keypoints(folder: Path) -> None:
+    shutil.rmtree(folder / "keypoints")
+
+
+FAULTS = {
+    "not a table": (lambda f: (f / SLOVO_INDEX).write_bytes(b"\xff\xfe\0"), "expected a table"),
+    "no flag": (edited(lambda t: t.drop(columns="train")), "found no train"),
+    "no rows": (edited(lambda t: t[:0]), "found only the header"),
+    "an empty field": (with_value("text", ""), "a value in every field, found .* in line 4"),
+    "a wrong flag": (with_value("train", "perhaps"), "found 'perhaps' in line 4"),
+    "a path as clip": (with_value("attachment_id", "../x"), r"a file's name, found \.\./x"),
+    "a path as user": (with_value("user_id", "a/b"), "a folder's name, found .*a/b"),
+    "a clip twice": (
+        edited(lambda t: pd.concat([t, t[:1]])), f"attachment_id once, found .* in line {CLIPS + 2}"
+    ),
+    "all to train on": (edited(lambda t: t.assign(train="True")), "found train = True for all"),
+    "no keypoints": (without_keypoints, "expected keypoints, .* found neither"),
+    "keypoints of one clip missing": (
+        with_value("attachment_id", "another"), f"each of the {CLIPS} clips .* none of 1: another"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults_of_the_folder_are_clear_errors(name, own, tmp_path):
+    spoil, reason = FAULTS[name]
+    spoil(own)
+    with pytest.raises(InputError, match=reason) as refused:
+        slovo.as_competition(own, tmp_path / "converted")
+    assert str(own) in str(refused.value)
+
+
+@pytest.mark.parametrize("content", ["[{", '[{"pose": [[1, 2, 3]]}]'])
+def test_a_broken_clip_stops_or_is_left_out_and_named(own, tmp_path, content):
+    path = sorted((own / "keypoints").glob("*.json"))[0]
+    path.write_text(content)
+    with pytest.raises(InputError, match=rf"{path.stem}.*SKIP_BROKEN=True"):
+        slovo.as_competition(own, tmp_path / "converted")
+    folder = slovo.as_competition(own, tmp_path / "converted", skip_broken=True)
+    index = raw.read_index(folder)
+    assert len(index) == CLIPS - 1 and path.stem not in set(index.sequence)
+    (reason,) = slovo.skipped(folder)
+    assert path.stem in reason
+
+
+@pytest.mark.parametrize("cut", [0, 1, 40, -1])
+def test_a_truncated_file_of_all_clips_is_refused(one_file, tmp_path, cut):
+    own = shutil.copytree(one_file, tmp_path / "own")
+    path = own / "slovo_mediapipe.json"
+    path.write_text(path.read_text()[:cut])
+    with pytest.raises(InputError, match=r"slovo_mediapipe\.json: expected a JSON object"):
+        slovo.as_competition(own, tmp_path / "converted")
+
+
+def test_two_files_of_keypoints_are_one_too_many(one_file, tmp_path):
+    own = shutil.copytree(one_file, tmp_path / "own")
+    (own / "other.json").write_text("{}")
+    with pytest.raises(InputError, match=r"found other\.json, slovo_mediapipe\.json"):
+        slovo.as_competition(own, tmp_path / "converted")
+
+
+def test_an_index_with_a_wrong_flag_is_refused(converted, tmp_path):
+    copy = shutil.copytree(converted, tmp_path / "copy")
+    text = (copy / "train.csv").read_text().replace("True", "yes")
+    (copy / "train.csv").write_text(text)
+    with pytest.raises(InputError, match=r"train\.csv: expected True or False as train, .*'yes'"):
+        raw.read_index(copy)
+
+
+# --- a conversion that was stopped --------------------------------------------------------------
+
+
+def test_a_stopped_conversion_goes_on(own, tmp_path, monkeypatch):
+    write, written = slovo.write_clip, []
+
+    def stopping(path: Path, xyz: np.ndarray) -> None:
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, xyz)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(slovo, "write_clip", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            slovo.as_competition(own, tmp_path / "converted")
+    assert len(written) == 3
+    (half,) = (tmp_path / "converted").iterdir()
+    assert not (half / slovo.NOTE).is_file()
+    before = {path: path.stat().st_mtime_ns for path in half.rglob("*.parquet")}
+    assert len(before) == 3
+    folder = slovo.as_competition(own, tmp_path / "converted")
+    assert folder == half and len(raw.read_index(folder)) == CLIPS
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+
+
+def test_what_is_converted_is_not_converted_again_unless_it_changes(own, tmp_path, monkeypatch):
+    first = slovo.as_competition(own, tmp_path / "converted")
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("converted again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(slovo, "write_clip", forbidden)
+        assert slovo.as_competition(own, tmp_path / "converted") == first
+    with_value("text", "another sign")(own)
+    assert slovo.as_competition(own, tmp_path / "converted") != first
