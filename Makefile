@@ -1,6 +1,8 @@
 # make submission    raw competition folder -> logs/<run>/submission.zip; without DATA: the sample
 # make test          every test;  make lint: style;  make bench: the benchmark tables
 # make notebook      Jupyter on the numbered notebooks
+# make check-runtime RUN_DIR's model.tflite in the competition's own runtime, where Python 3.9 is
+# make video-env     .venv-video, for landmarks from video: python -m src.video
 #
 # All of them first make .venv from requirements.txt, once.
 
@@ -15,7 +17,7 @@ PARAMETERS := PROFILE RUN_DIR DATA EXTRA_DATA RECIPES OVERRIDES HOLD_OUT SKIP_BR
               PRECISION COMPILE DEVICE EXPORTER
 GIVEN = $(foreach name,$(PARAMETERS),$(if $($(name)),-p $(name) '$($(name))'))
 
-.PHONY: submission motion test lint bench notebook clean
+.PHONY: submission motion test lint bench notebook check-runtime video-env clean
 
 submission: $(INSTALLED)
 	$(BIN)/python -m src.run $(GIVEN)
@@ -36,6 +38,12 @@ bench: $(INSTALLED)
 
 notebook: $(INSTALLED)
 	$(BIN)/jupyter lab --notebook-dir notebooks
+
+check-runtime: $(INSTALLED)
+	$(BIN)/python -m src.check_runtime $(RUN_DIR)
+
+video-env: $(INSTALLED)
+	$(BIN)/python -m src.video.environment
 
 $(INSTALLED): requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else f"error: Python 3.11 or 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}; run: make PYTHON=python3.11 $(MAKECMDGOALS)")'

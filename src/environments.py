@@ -72,7 +72,14 @@ def make(python: Path, folder: Path, requirements: Path) -> Path:
     ):
         done = subprocess.run([*map(str, command)], capture_output=True, text=True)
         if done.returncode:
-            reason = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1]
+            reason = _reason(done)
             raise Unavailable(f"{folder}: could not install {requirements}: {reason}")
     write_text(mark, digest)
     return interpreter
+
+
+def _reason(done: subprocess.CompletedProcess) -> str:
+    """The last line that says what went wrong; pip warns of other things after it."""
+    lines = [line for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR")]
+    return (errors or lines or [f"exit code {done.returncode}"])[-1]

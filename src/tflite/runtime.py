@@ -24,13 +24,15 @@ from jaxtyping import Float
 from src import environments
 from src.errors import InputError
 from src.paths import root
+from src.tflite.interpreter import Interpreter
 from src.tflite.scorer import LIMIT_MS
 
 PYTHON = "3.9"  # the newest with a wheel of that runtime
 REQUIREMENTS = Path(__file__).with_name("runtime-requirements.txt")
-# Outputs are probabilities or logits. Two runtimes add in another order, which moves them by
-# 1e-6; with 8-bit weights they also round activations differently, which moves them by 1e-3.
-LARGEST_DIFFERENCE = 1e-2
+# Two runtimes add in another order, which moves a probability by 1e-6. With 8-bit weights each also
+# rounds activations in its own way: by 9e-2 at most, measured on networks of every family with
+# random weights, which are more sensitive than trained ones.
+LARGEST_DIFFERENCE = {"float": 1e-4, "8 bits": 0.1}
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,14 @@ class Comparison:
         scored: those among them that count for latency; the others are at the edges.
         today: the interpreter of the main environment.
         competition: the competition's.
+        allowed: the largest difference that passes.
     """
 
     clips: tuple[str, ...]
     scored: tuple[str, ...]
     today: Answers
     competition: Answers
+    allowed: float
 
     @property
     def difference(self) -> Float[np.ndarray, "N"]:
@@ -81,10 +85,14 @@ class Comparison:
         return float(answers.milliseconds[counts].mean())
 
     @property
+    def agrees(self) -> bool:
+        """The same sign everywhere, and outputs close."""
+        return bool(self.difference.max() <= self.allowed and self.same_sign.all())
+
+    @property
     def passed(self) -> bool:
-        """The same sign everywhere, outputs close, and fast enough there."""
-        close = self.difference.max() <= LARGEST_DIFFERENCE
-        return bool(close and self.same_sign.all() and self.mean_ms(self.competition) < LIMIT_MS)
+        """The runtimes agree, and the competition's is fast enough."""
+        return self.agrees and self.mean_ms(self.competition) < LIMIT_MS
 
     def facts(self) -> dict[str, Any]:
         """The comparison as plain values."""
@@ -110,7 +118,7 @@ class Comparison:
         means = [self.mean_ms(a) for a in (self.competition, self.today)]
         row = f"{'largest, all, mean of held-out':<32}{self.difference.max():>12.1e}"
         rows.append(row + f"{self.same_sign.mean():>11.0%}" + "".join(f"{m:>26.1f}" for m in means))
-        allowed = f"at most {LARGEST_DIFFERENCE:g}, all clips, below {LIMIT_MS:g} ms"
+        allowed = f"at most {self.allowed:g}, all clips, below {LIMIT_MS:g} ms"
         return "\n".join([*rows, f"{'pass' if self.passed else 'FAIL'} ({allowed})"])
 
 
@@ -145,7 +153,13 @@ def compare(
         packed = Path(folder) / "clips.npz"
         np.savez(packed, **clips)
         today, there = (ask(Path(p), path, packed) for p in (sys.executable, competition))
-    return Comparison(tuple(clips), scored, today, there)
+    return Comparison(tuple(clips), scored, today, there, LARGEST_DIFFERENCE[_weights(path)])
+
+
+def _weights(path: Path) -> str:
+    """Whether a file computes in floats, or with weights of 8 bits."""
+    kinds = {tensor["dtype"] for tensor in Interpreter(str(path)).get_tensor_details()}
+    return "8 bits" if np.int8 in kinds else "float"
 
 
 def ask(python: Path, path: Path, clips: Path) -> Answers:
@@ -162,7 +176,7 @@ def ask(python: Path, path: Path, clips: Path) -> Answers:
         reason = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
         raise InputError(
             f"{path}: expected a file that {python} can run, but: {reason}; export it with the "
-            "operations of tflite.md's table only, and without newer versions of them"
+            "operations in src/tflite/ops_*.py only, and without newer versions of them"
         )
     with np.load(answers) as found:
         return Answers(str(found["runtime"]), found["outputs"], found["milliseconds"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from src.tflite.export import Exported, write_tflite
+from src.tflite.export import Exported, ExportOptions, write_tflite
 from tests.tflite import toys
 
 HERE = Path(__file__).parent
@@ -28,3 +28,11 @@ def exported(tmp_path_factory) -> Exported:
     """Two members that share their first step, as the default route and options write them."""
     members = [toys.deberta(9, seed=1), toys.deberta(13, seed=2)]
     return write_tflite(members, tmp_path_factory.mktemp("exported") / "model.tflite")
+
+
+@pytest.fixture(scope="session")
+def families(tmp_path_factory) -> Exported:
+    """A member of every family in one file, with full-precision weights."""
+    members = [*toys.families().values()]
+    path = tmp_path_factory.mktemp("families") / "model.tflite"
+    return write_tflite(members, path, ExportOptions("fp32"))

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import torch
 
-from src.tflite.export import Exported, ExportOptions, write_tflite
+from src.tflite.export import Exported
 from src.tflite.members import answer, prepare
 from src.tflite.scorer import Model
 from tests.tflite import toys
@@ -17,9 +17,8 @@ TOLERANCE = 1e-4
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory) -> Exported:
-    path = tmp_path_factory.mktemp("families") / "model.tflite"
-    return write_tflite(list(toys.families().values()), path, ExportOptions("fp32"))
+def exported(families) -> Exported:
+    return families
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,7 @@ def test_one_file_of_all_families_answers_as_torch_does(exported, model, frames)
     np.testing.assert_allclose(model(clip), expected, 0, TOLERANCE)
 
 
-@pytest.mark.parametrize("number", range(4), ids=toys.families())
+@pytest.mark.parametrize("number", range(5), ids=toys.FAMILIES)
 def test_every_network_is_torchs_in_tensorflow_at_every_length_of_a_short_clip(exported, number):
     member, core = exported.members[number], exported.graph.cores[number]
     for frames in range(1, 15):

@@ -14,11 +14,13 @@ from src.models import conv_transformer, frame_deberta, hand_bert, llama
 from src.recipes import conv_transformer as conv_transformer_recipe
 from src.recipes import frame_deberta as frame_deberta_recipe
 from src.recipes import hand_bert as hand_bert_recipe
+from src.recipes import hierarchical as hierarchical_recipe
 from src.recipes import llama as llama_recipe
 from src.recipes.base import Recipe
 from src.tflite.members import Member, member_of
 
 SIGNS = 10
+FAMILIES = ("deberta", "conv_transformer", "hand_bert", "llama", "hierarchical")
 
 
 def deberta(max_len: int, seed: int = 0) -> Member:
@@ -42,6 +44,7 @@ def families() -> dict[str, Member]:
         "conv_transformer": trained(replace(conv_transformer_recipe.FULL, model=convs)),
         "hand_bert": trained(replace(hand_bert_recipe.BERT, model=bert)),
         "llama": trained(replace(llama_recipe.SINGLE, model=small_llama)),
+        "hierarchical": trained(hierarchical_recipe.SAMPLE[-1]),
     }
 
 
