@@ -16,8 +16,8 @@ from src.errors import InputError
 
 SIGN_MAP = "sign_to_prediction_index_map.json"  # the file that marks a competition folder
 SLOVO_INDEX = "annotations.csv"  # and the one that marks a folder in Slovo's format
-KAGGLE_INPUT = Path("/kaggle/input")
-KAGGLE_WORKING = Path("/kaggle/working")
+_KAGGLE = Path(os.environ.get("KAGGLE_ROOT", "/kaggle"))  # elsewhere only in tests
+KAGGLE_INPUT, KAGGLE_WORKING = _KAGGLE / "input", _KAGGLE / "working"
 
 
 def on_kaggle() -> bool:
@@ -47,7 +47,9 @@ def competition_folder(data: str = "") -> Path:
         candidates = [anchored(data)]
     else:
         # Kaggle mounts a competition at /kaggle/input/<slug> or /kaggle/input/competitions/<slug>.
-        mounts = sorted(KAGGLE_INPUT.rglob(SIGN_MAP)) if on_kaggle() else []
+        # No deeper: it has 94,477 files.
+        places = [KAGGLE_INPUT.glob(f"{place}/{SIGN_MAP}") for place in ("*", "*/*")]
+        mounts = [path for place in places for path in sorted(place)] if on_kaggle() else []
         candidates = [*(mount.parent for mount in mounts), anchored("input/asl-signs")]
     for folder in candidates:
         if (folder / SIGN_MAP).is_file() or (data and (folder / SLOVO_INDEX).is_file()):
