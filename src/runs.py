@@ -6,7 +6,7 @@
         <recipe>/config.json          every value of the recipe
         <recipe>/<fold>/              history.csv, weights per role, predictions.parquet
         01_preparation.ipynb, ...     the notebooks as they ran
-        figures/, model.tflite, submission.zip, report.md, report.json
+        figures/, model.tflite, submission.zip, report.md, report.json, model_card.md
 
 Later stages read the run's folder and the store, and nothing else.
 """

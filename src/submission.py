@@ -3,7 +3,8 @@
 - The file that is scored is made of the first fold's members: the signers that it is scored on were
   held out of them. Where the profile also fits everything, that fit is what is submitted; the same
   code makes both files.
-- report.md and its twin report.json say which data all figures are about.
+- report.md and its twin report.json say which data all figures are about; model_card.md is what
+  goes with the file wherever it goes.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from src import model_card
 from src.baselines import nearest_neighbour
+from src.dataset.sample.writer import NOTE
 from src.dataset.store import Store
 from src.files import write_atomically, write_json, write_text
 from src.runs import EVERYTHING, Run
+from src.tflite import interpreter
 from src.tflite.export import Exported, write_tflite
 from src.tflite.export import write_submission as pack
 from src.tflite.members import Member, member_of
@@ -103,6 +107,7 @@ def facts(run: Run, exported: Exported, ladder: Ladder, score: Score) -> dict[st
         "accuracy": score.accuracy,
         "nearest_neighbour": nearest_neighbour_accuracy(run, fold),
         "accuracy_torch": torch_accuracies(run, fold),
+        "by_signer": by_signer(run, score),
         "size_mb": exported.size_mb,
         "latency_ms": {"mean": score.mean_ms, "median": score.median_ms, "p95": score.p95_ms},
         "limits": {limit.name: limit.passed for limit in score.limits},
@@ -116,9 +121,16 @@ def facts(run: Run, exported: Exported, ladder: Ladder, score: Score) -> dict[st
         },
         "profile": run.about.profile,
         "data": run.about.data,
-        "clips": {"all": len(run.clips), "scored": score.clips},
+        "synthetic": (Path(run.about.data) / NOTE).is_file(),
+        "clips": {
+            "all": len(run.clips),
+            "scored": score.clips,
+            "training_only": int(run.clips.training_only.sum()),
+        },
         "signs": len(run.store.signs),
+        "participants": run.clips.participant.nunique(),
         "fold": fold,
+        "fit_on_everything": EVERYTHING in run.about.folds,
         "held_out": sorted(clips.participant.unique().tolist()),
         "members": {
             member.name: {"parameters": member.parameters, "weight": member.weight}
@@ -140,10 +152,24 @@ def torch_accuracies(run: Run, fold: int) -> dict[str, float]:
     return accuracies
 
 
+def by_signer(run: Run, score: Score) -> dict[str, dict[str, float]]:
+    """Accuracy of the scored file, and the number of clips, of each held-out signer."""
+    clips = held_out_clips(run, scored_fold(run))[: score.clips]
+    right = clips.sign.map(run.store.signs) == score.predictions
+    table = right.groupby(clips.participant_id).agg(accuracy="mean", clips="size")
+    return {
+        signer: {"accuracy": float(row.accuracy), "clips": int(row.clips)}
+        for signer, row in table.iterrows()
+    }
+
+
 def write_report(run: Run, values: dict[str, Any]) -> list[Path]:
-    """Write report.json and report.md."""
-    json_path = write_json(run.folder / "report.json", values)
-    return [json_path, write_text(run.folder / "report.md", _markdown(values))]
+    """Write report.json, model_card.md and report.md."""
+    return [
+        write_json(run.folder / "report.json", values),
+        write_text(run.folder / "model_card.md", model_card.markdown(values)),
+        write_text(run.folder / "report.md", _markdown(values)),
+    ]
 
 
 def _markdown(values: dict[str, Any]) -> str:
@@ -207,5 +233,6 @@ def _percent(share: float) -> str:
 
 
 def _versions() -> dict[str, str]:
-    names = ("torch", "tensorflow", "ai-edge-litert", "numpy", "pandas")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+    names = ("torch", "tensorflow", "numpy", "pandas")
+    known = {"python": platform.python_version(), **{name: version(name) for name in names}}
+    return known | {"interpreter": interpreter.runtime()}

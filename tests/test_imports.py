@@ -22,10 +22,10 @@ FLOORS = (
     ("landmarks", "clips", "errors", "files", "paths", "losses", "environments"),
     ("dataset", "transforms", "models", "plots", "checkpoint"),
     ("recipes",),
-    ("evaluation", "baselines", "runs"),
+    ("evaluation", "baselines", "runs", "model_card"),
     ("training", "tflite"),
     ("motion", "teachers", "submission"),
-    ("train", "run", "kaggle", "check_runtime"),
+    ("train", "run", "kaggle", "check_runtime", "video"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONLY = {"plots": {"landmarks"}}  # figures from arrays: knows the edges to draw, nothing else
