@@ -147,10 +147,10 @@ def score(
     clips = (read_clips(data) if clips is None else clips)[:limit]
     if clips.empty:
         raise InputError(f"{data / 'train.csv'}: expected at least one clip to score, found none")
-    first = _timed(model, load_frames(data / clips.path.iloc[0]))[1]
+    first = timed(model, load_frames(data / clips.path.iloc[0]))[1]
     answers, latency = [], []
-    for frames in _frames(data, clips.path):
-        answer, milliseconds = _timed(model, frames)
+    for frames in _frames(data, clips.path.tolist()):
+        answer, milliseconds = timed(model, frames)
         answers.append(answer.ravel())
         latency.append(milliseconds)
     predictions = np.array([int(np.argmax(answer)) for answer in answers])
@@ -205,7 +205,10 @@ def _frames(data: Path, paths: Sequence[str]) -> Iterator[Float[np.ndarray, "T 5
     return (load_frames(data / path) for path in paths)
 
 
-def _timed(model: Model, frames: np.ndarray) -> tuple[np.ndarray, float]:
+def timed(
+    model: Model, frames: Float[np.ndarray, "T 543 3"]
+) -> tuple[Float[np.ndarray, "..."], float]:
+    """The answer to one raw clip, and the milliseconds it took."""
     start = time.perf_counter()
     answer = model(frames)
     return answer, (time.perf_counter() - start) * 1e3

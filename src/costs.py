@@ -1,0 +1,111 @@
+"""What each member of an ensemble costs in the file: size and latency, alone and by its absence.
+
+Measured on files, not added up: members that begin alike share their beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from src.errors import InputError
+from src.tflite.export import ExportOptions, write_tflite
+from src.tflite.members import Member
+from src.tflite.parity import Frames
+from src.tflite.scorer import LIMIT_MB, LIMIT_MS, Model, timed
+
+REPEATS = 3  # of all clips; the fastest pass counts, the others are the machine's
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one file costs.
+
+    Args:
+        name: of the member, or of the ensemble.
+        size_mb: 10^6 bytes.
+        mean_ms: mean latency of a clip on one thread.
+    """
+
+    name: str
+    size_mb: float
+    mean_ms: float
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.size_mb:.1f} MB {self.mean_ms:.1f} ms"
+
+
+def measure(name: str, path: Path, clips: Sequence[Frames]) -> Cost:
+    """The cost of a file on these raw clips."""
+    model = Model(path)
+    timed(model, clips[0])  # the first call allocates
+    passes = [np.mean([timed(model, frames)[1] for frames in clips]) for _ in range(REPEATS)]
+    return Cost(name, model.size_mb, float(min(passes)))
+
+
+def of_members(
+    members: Sequence[Member], folder: Path, options: ExportOptions, clips: Sequence[Frames]
+) -> list[Cost]:
+    """Write each member as a file of its own, `<folder>/<name>.tflite`, and measure it."""
+    costs = []
+    for member in members:
+        path = write_tflite([member], folder / f"{member.name}.tflite", options).path
+        costs.append(measure(member.name, path, clips))
+    return costs
+
+
+def without_each(
+    members: Sequence[Member], folder: Path, options: ExportOptions, clips: Sequence[Frames]
+) -> list[Cost]:
+    """The cost of the ensemble without each of its members; the files are not kept."""
+    costs = []
+    for member in members:
+        rest = [other for other in members if other is not member]
+        path = write_tflite(rest, folder / "without.tflite", options).path
+        costs.append(measure(member.name, path, clips))
+        path.unlink()
+    return costs
+
+
+def check(ensemble: Cost, members: Sequence[Cost]) -> None:
+    """Refuse a combination that the competition would not take.
+
+    Raises:
+        InputError: over 40 MB or 100 ms; the message says what each member costs.
+    """
+    if ensemble.size_mb < LIMIT_MB and ensemble.mean_ms < LIMIT_MS:
+        return
+    raise InputError(
+        f"ensemble: expected less than {LIMIT_MB:g} MB and {LIMIT_MS:g} ms, found {ensemble}; "
+        f"leave a member out of RECIPES: {', '.join(map(str, members))}"
+    )
+
+
+def table(
+    alone: Sequence[Cost], without: Sequence[Cost], whole: Cost, accuracy: pd.DataFrame
+) -> pd.DataFrame:
+    """Accuracy, size and latency of each member, of the ensemble, and of leaving each one out.
+
+    Args:
+        alone: what each member costs.
+        without: what the ensemble costs without each; empty where there is but one member.
+        whole: what the ensemble costs.
+        accuracy: what `ensemble.leave_one_out` answers.
+    """
+    columns = {"size, MB": "size_mb", "latency, ms": "mean_ms"}
+    parts = {"alone": [*alone, whole], "without": without}
+    frame = pd.DataFrame(
+        {
+            (part, column): {cost.name: getattr(cost, field) for cost in rows}
+            for part, rows in parts.items()
+            for column, field in columns.items()
+        },
+        index=[cost.name for cost in [*alone, whole]],
+    )
+    for part in parts:
+        frame[(part, "accuracy")] = accuracy[part]
+    return frame[[(part, c) for part in parts for c in ("accuracy", *columns)]]
