@@ -31,7 +31,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from src.errors import InputError
 from src.files import locked, write_json
-from src.paths import anchored, root
+from src.paths import SLOVO_INDEX, anchored, root
 
 NOTEBOOKS = root() / "notebooks"
 MAIN_PATH = ("01", "02", "03", "04")  # 05 is a study of its own
@@ -214,8 +214,8 @@ def _inputs(values: dict[str, Value]) -> str:
     for path in sorted((root() / "src").rglob("*.py")):
         digest.update(path.read_bytes())
     data = anchored(str(values["DATA"])) if values.get("DATA") else None
-    if data and (data / "train.csv").is_file():
-        digest.update((data / "train.csv").read_bytes())
+    for path in [data / name for name in ("train.csv", SLOVO_INDEX)] if data else []:
+        digest.update(path.read_bytes() if path.is_file() else b"")
     return digest.hexdigest()
 
 

@@ -38,8 +38,9 @@ def build(config: Optimiser, models: Iterable[nn.Module]) -> torch.optim.Optimiz
         case Lion(betas=betas):
             return pytorch_optimizer.Lion(groups, rate, betas=betas, weight_decay=decay)
         case Ranger(betas=betas, eps=eps, lookahead_steps=k):
+            # Without degenerated_to_sgd this library's first five steps go up the gradient.
             return pytorch_optimizer.Ranger(
-                groups, rate, betas=betas, eps=eps, k=k, weight_decay=decay
+                groups, rate, betas=betas, eps=eps, k=k, weight_decay=decay, degenerated_to_sgd=True
             )
         case RAdamLookahead(betas=betas, eps=eps, sma_threshold=threshold, lookahead_steps=k):
             inner = pytorch_optimizer.RAdam(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -17,6 +18,7 @@ from src.models.hand_bert import Config
 from src.recipes import SOLUTIONS, choose
 from src.recipes.config import override
 from src.recipes.hand_bert import BERT, DEBERTA, LAYOUT, LONGEST, HandBertRecipe, stages
+from src.training.optim import factor
 from src.transforms.augment.space import Flip
 from src.transforms.pipeline import Draw
 
@@ -143,6 +145,15 @@ def test_what_the_documents_say_about_training():
     optimiser = BERT.optimiser
     assert (optimiser.lr, optimiser.betas, optimiser.eps) == (2e-4, (0.95, 0.999), 1e-5)
     assert (optimiser.lookahead_steps, optimiser.weight_decay) == (5, 0)
+
+
+def test_the_rate_is_flat_for_45_epochs_and_falls_by_a_cosine_for_25():
+    def share(epoch: float) -> float:
+        return factor(BERT.schedule, epoch / BERT.epochs)
+
+    assert [share(epoch) for epoch in (0, 1, 30, 45)] == pytest.approx([1.0] * 4)
+    fallen = [0.5 * (1 + math.cos(math.pi * k / 25)) for k in (5, 12.5, 20, 25)]
+    assert [share(45 + k) for k in (5, 12.5, 20, 25)] == pytest.approx(fallen)
 
 
 def test_no_frame_is_dropped():

@@ -106,6 +106,39 @@ def test_radam_in_lookahead_is_the_published_update():
         np.testing.assert_allclose(layer.weight.detach().numpy(), fast, atol=2e-5)
 
 
+def test_ranger_is_the_published_update():
+    """RAdam in Lookahead as above, of centralised gradients: github.com/lessw2020, ranger.py.
+
+    The first steps, whose average is shorter than 5, follow the momentum alone, downwards. A matrix
+    loses the mean of each row of its gradient (arXiv 2004.01461); a vector keeps its own.
+    """
+    layer = torch.nn.Linear(3, 2)
+    weights = [layer.weight, layer.bias]
+    optimiser = optim.build(Ranger(lr=0.01), [layer])
+    fast = [w.detach().double().numpy() for w in weights]
+    slow, m, v = fast[:], [0.0, 0.0], [0.0, 0.0]
+    rng, longest = np.random.default_rng(0), 2 / (1 - 0.999) - 1
+    for t in range(1, 24):
+        length = longest - 2 * t * 0.999**t / (1 - 0.999**t)
+        for k, weight in enumerate(weights):
+            gradient = rng.normal(1, 1, size=weight.shape)
+            weight.grad = torch.from_numpy(gradient).float()
+            if gradient.ndim > 1:
+                gradient = gradient - gradient.mean(1, keepdims=True)
+            m[k], v[k] = 0.95 * m[k] + 0.05 * gradient, 0.999 * v[k] + 0.001 * gradient**2
+            step = m[k] / (1 - 0.95**t)
+            if length >= 5:
+                r = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
+                # The published code adds epsilon to the root before correcting it.
+                step = np.sqrt(r * (1 - 0.999**t)) * step / (np.sqrt(v[k]) + 1e-5)
+            fast[k] = fast[k] - 0.01 * step
+            if t % 5 == 0:
+                fast[k] = slow[k] = slow[k] + 0.5 * (fast[k] - slow[k])
+        optimiser.step()
+        for weight, expected in zip(weights, fast, strict=True):
+            np.testing.assert_allclose(weight.detach().numpy(), expected, atol=1e-5)  # float32
+
+
 @pytest.mark.parametrize("decay_with_rate", [False, True])
 def test_the_decay_follows_the_rate_only_if_asked(decay_with_rate):
     model = torch.nn.Linear(2, 2)
