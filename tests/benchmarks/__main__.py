@@ -10,7 +10,7 @@ import sys
 import time
 from importlib import import_module
 
-QUICK = ("training_step",)
+QUICK = ("store_build", "training_step")
 LONG = ()
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from src.dataset import store
+from src.dataset import raw, store
 from src.dataset.batches import ClipSet, prepare
-from src.paths import anchored
+from src.paths import SIGN_MAP, anchored
 from src.recipes import landmark_union
 from src.recipes.base import Recipe
 from tests.benchmarks.table import folder
@@ -37,3 +40,26 @@ def drawn(clips: ClipSet, n: int, seed: int = 0) -> ClipSet:
     """`n` clips drawn with replacement: more clips of the same lengths."""
     rng = np.random.default_rng(seed)
     return clips.subset(rng.integers(0, len(clips), n))
+
+
+def under_many_names(source: Path, target: Path, copies: int) -> tuple[Path, int]:
+    """A competition folder whose clips are those of `source`, each under `copies` names.
+
+    Returns:
+        The folder, in `target`; its number of clips.
+    """
+    rows, target = [], target / "asl-signs"
+    for row in raw.read_index(source).itertuples(index=False):
+        first = target / f"{row.participant}-{row.sequence}"
+        first.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(row.path, first)
+        clips = Path("train_landmark_files", row.participant)
+        (target / clips).mkdir(parents=True, exist_ok=True)
+        for k in range(copies):
+            sequence = f"{row.sequence}{k:05}"
+            os.link(first, target / clips / f"{sequence}.parquet")
+            rows.append((clips / f"{sequence}.parquet", row.participant, sequence, row.sign))
+    columns = ["path", "participant_id", "sequence_id", "sign"]
+    pd.DataFrame(rows, columns=columns).to_csv(target / "train.csv", index=False)
+    shutil.copyfile(source / SIGN_MAP, target / SIGN_MAP)
+    return target, len(rows)

@@ -30,6 +30,7 @@ class Recorder(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.products: Counter[Product] = Counter()
+        self.in_order: list[tuple[tuple[int, ...], tuple[int, ...]]] = []  # their factors' shapes
         self.convolved = 0  # multiply-adds of convolutions
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -37,6 +38,7 @@ class Recorder(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         if func in FACTORS:
             a, b = (args[i] for i in FACTORS[func])
+            self.in_order.append((tuple(a.shape), tuple(b.shape)))
             turned = tuple(x.stride(-1) != 1 for x in (a, b))
             self.products[tuple(a.shape), tuple(b.shape), a.dtype, turned] += 1
         elif func is aten.convolution.default:
@@ -57,15 +59,20 @@ def _size(shape: tuple[int, ...]) -> int:
 
 
 def bare(products: Counter[Product], device: torch.device | str) -> Callable[[], None]:
-    """A function that computes these products and nothing else."""
+    """A function that computes these products, on any numbers, and nothing else."""
+    pools: dict[tuple[torch.dtype, int], Tensor] = {}
+    for *shapes, dtype, _ in products:
+        for side, shape in enumerate(shapes):  # one pool for all left factors, one for all right
+            size = max(_size(shape), len(pools.get((dtype, side), ())))
+            pools[dtype, side] = torch.empty(size, device="meta")
     generator = torch.Generator().manual_seed(0)
-    calls = []
-    for (a, b, dtype, turned), n in products.items():
-        factors = [
-            _factor(shape, dtype, turn, generator, device)
-            for shape, turn in zip((a, b), turned, strict=True)
-        ]
-        calls.append((*factors, n))
+    for (dtype, side), pool in pools.items():
+        numbers = torch.randn(len(pool), generator=generator)
+        pools[dtype, side] = numbers.to(device, dtype)
+    calls = [
+        (*(_factor(pools[dtype, k], (a, b)[k], turned[k]) for k in (0, 1)), n)
+        for (a, b, dtype, turned), n in products.items()
+    ]
 
     def run() -> None:
         for a, b, n in calls:
@@ -75,8 +82,9 @@ def bare(products: Counter[Product], device: torch.device | str) -> Callable[[],
     return run
 
 
-def _factor(
-    shape: tuple[int, ...], dtype: torch.dtype, turned: bool, generator: torch.Generator, device
-) -> Tensor:
-    x = torch.randn(shape, generator=generator).to(device, dtype)
-    return x.transpose(-1, -2).contiguous().transpose(-1, -2) if turned else x
+def _factor(pool: Tensor, shape: tuple[int, ...], turned: bool) -> Tensor:
+    flat = pool[: _size(shape)]
+    if not turned:
+        return flat.view(shape)
+    *rest, rows, columns = shape
+    return flat.view(*rest, columns, rows).transpose(-1, -2)

@@ -1,0 +1,159 @@
+"""Preparation: the store's build against only reading, and against the loop that it replaces.
+
+    python -m tests.benchmarks store_build
+
+- Reading: x, y, z of every clip with pyarrow, nothing checked, nothing kept: the limit.
+- The loop it replaces: pandas.read_parquet of the whole file, the recipe's clip steps in torch, one
+  .npy per clip.
+- The columns that say which row is which are decoded once per kind of clip. 229 clips are nearly
+  all of different kinds, 94,477 are not; so there is a build that has met them ("warm") and one
+  that has not ("cold"), and a real one lies between, near the first.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import torch
+
+from src.dataset import clip_file, raw, store
+from src.dataset.batches import prepare
+from src.landmarks import N_LANDMARKS
+from src.recipes import landmark_union
+from src.recipes.frame_deberta import B
+from tests.benchmarks import data
+from tests.benchmarks.table import Table
+from tests.benchmarks.timing import in_turn
+
+COORDINATES = ["x", "y", "z"]
+COPIES = 8  # names per clip in the comparison of workers: their start is to count little
+
+
+def only_read(paths: list[str]) -> None:
+    """Read the coordinates."""
+    for path in paths:
+        pq.ParquetFile(path).read(columns=COORDINATES, use_threads=False)
+
+
+def replaced(paths: list[str], folder: Path) -> None:
+    """The loop that a store replaces, on one recipe."""
+    for number, path in enumerate(paths):
+        table = pd.read_parquet(path)
+        xyz = np.array(table[COORDINATES], np.float32).reshape(-1, N_LANDMARKS, 3)
+        clip = B.read(torch.from_numpy(xyz), range(N_LANDMARKS))
+        np.save(folder / f"{number}.npy", clip.numpy())
+
+
+def build(source: Path, workers: int = 1, cold: bool = False, then_prepare: bool = False) -> None:
+    """Build a store anew; `then_prepare` also runs the recipe's clip steps over it."""
+    if cold:
+        clip_file._known.clear()
+    with tempfile.TemporaryDirectory() as folder:
+        made = store.build(source, Path(folder), landmark_union(), workers=workers)
+        if then_prepare:
+            prepare(made, B.read, B.key)
+
+
+def of_workers(source: Path) -> list[dict]:
+    """Builds by one and by two processes of their own: the clock, and all their processors."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        many, n_clips = data.under_many_names(source, Path(folder), COPIES)
+        for workers in (1, 2):
+            started, busy = time.perf_counter(), _processors()
+            if workers == 1:
+                _in_one_process(many)
+            else:
+                build(many, workers)
+            row = {
+                "": f"store, {workers} worker{'s' * (workers > 1)}, {n_clips} clips",
+                "ms/clip": 1000 * (_processors() - busy) / n_clips,
+                "ms/clip by the clock": 1000 * (time.perf_counter() - started) / n_clips,
+            }
+            rows.append(row)
+    return rows
+
+
+def _in_one_process(source: Path) -> None:
+    """One worker process, as there are two; the store itself would do it in this one."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        pool.submit(build, source).result()
+
+
+def _processors() -> float:
+    """Processor seconds of this process and of its children that have ended."""
+    used = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def rows_of(contenders: dict[str, Callable[[], None]], n_clips: int, repeats: int) -> list[dict]:
+    """The contenders on one core; ratios are medians over the rounds."""
+    times = in_turn(contenders, repeats)
+    reading, *_, loop = times.values()
+
+    def ratio(one: list[float], other: list[float]) -> float:
+        return statistics.median(a / b for a, b in zip(one, other, strict=True))
+
+    return [
+        {
+            "": name,
+            "ms/clip": 1000 * statistics.median(own) / n_clips,
+            "x reading": ratio(own, reading),
+            "faster than pandas": ratio(loop, own),
+        }
+        for name, own in times.items()
+    ]
+
+
+def run(repeats: int = 9) -> None:
+    """Measure and print."""
+    torch.set_num_threads(1)
+    source = data.genuine()
+    paths = raw.read_index(source).path.tolist()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = rows_of(
+            {
+                "only reading x, y, z": lambda: only_read(paths),
+                "store, warm": lambda: build(source),
+                "store, cold": lambda: build(source, cold=True),
+                "store, warm, then clip steps": lambda: build(source, then_prepare=True),
+                "pandas, clip steps, .npy": lambda: replaced(paths, Path(folder)),
+            },
+            len(paths),
+            repeats,
+        )
+    warm, cold = rows[1], rows[2]
+    one, two = of_workers(source)
+    scaling = one["ms/clip by the clock"] / two["ms/clip by the clock"]
+    Table(
+        name="store_build",
+        title=f"building the store of {len(paths)} genuine clips, one core",
+        rows=[*rows, one, two],
+        limit=f"reading the coordinates; the store takes {warm['x reading']:.2f} of it",
+        notes=[
+            f"bar: at most 1.6 x reading, later 1.3 x: {warm['x reading']:.2f} warm, "
+            f"{cold['x reading']:.2f} cold",
+            "bar: at least 3 x faster than the loop: "
+            f"{warm['faster than pandas']:.1f} warm, {cold['faster than pandas']:.1f} cold",
+            f"two workers are {scaling:.2f} x one by the clock on {os.cpu_count()} cores, load "
+            f"{os.getloadavg()[0]:.1f} (above 1, the other processes are in it)",
+            "medians of the rounds, seconds of one processor; a build's fixed cost (index, folds, "
+            f"manifest) is shared by {len(paths)} clips here",
+        ],
+    ).publish()
+
+
+if __name__ == "__main__":
+    run()
