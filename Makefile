@@ -3,6 +3,7 @@
 # make notebook      Jupyter on the numbered notebooks
 # make check-runtime RUN_DIR's model.tflite in the competition's own runtime, where Python 3.9 is
 # make video-env     .venv-video, for landmarks from video: python -m src.video
+# make kaggle-env    .venv-kaggle, Python 3.12 with what Kaggle's image has, for one of the tests
 #
 # All of them first make .venv from requirements.txt, once.
 
@@ -17,7 +18,7 @@ PARAMETERS := PROFILE RUN_DIR DATA EXTRA_DATA RECIPES OVERRIDES HOLD_OUT SKIP_BR
               PRECISION COMPILE DEVICE EXPORTER
 GIVEN = $(foreach name,$(PARAMETERS),$(if $($(name)),-p $(name) '$($(name))'))
 
-.PHONY: submission motion test lint bench notebook check-runtime video-env clean
+.PHONY: submission motion test lint bench notebook check-runtime video-env kaggle-env clean
 
 submission: $(INSTALLED)
 	$(BIN)/python -m src.run $(GIVEN)
@@ -44,6 +45,9 @@ check-runtime: $(INSTALLED)
 
 video-env: $(INSTALLED)
 	$(BIN)/python -m src.video.environment
+
+kaggle-env: $(INSTALLED)
+	$(BIN)/python -m src.kaggle environment
 
 $(INSTALLED): requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else f"error: Python 3.11 or 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}; run: make PYTHON=python3.11 $(MAKECMDGOALS)")'

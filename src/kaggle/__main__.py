@@ -1,0 +1,60 @@
+"""The command line.
+
+python -m src.kaggle download                              the competition -> input/asl-signs
+python -m src.kaggle build --run logs/full --user NAME     a run -> logs/full/kaggle/
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import tyro
+
+from src import environments
+from src.errors import InputError
+from src.kaggle import build as builder
+from src.kaggle import download as downloader
+from src.paths import anchored
+from src.runs import Run
+
+
+def build(
+    run: str, user: str, profile: str = "full", recipes: str = "", overrides: str = ""
+) -> None:
+    """Write a run as a dataset and two kernels, and say how to upload them.
+
+    Args:
+        run: the run's folder.
+        user: your name in https://www.kaggle.com/NAME.
+        profile: of the kernel that trains.
+        recipes: that it trains; empty: the run's.
+        overrides: of their values.
+    """
+    upload = builder.build(Run.open(anchored(run)), user, profile, recipes, overrides)
+    print(upload)
+
+
+def download(to: str = "input/asl-signs") -> None:
+    """Fetch the competition's data by the command `kaggle`, and unpack them.
+
+    Args:
+        to: the competition folder to be.
+    """
+    print(downloader.download(anchored(to)))
+
+
+def environment() -> None:
+    """Make .venv-kaggle, Python 3.12 with packages of the image's age, for the tests."""
+    requirements = Path(__file__).with_name("image-requirements.txt")
+    python = environments.find_python("3.12")
+    print(environments.make(python, anchored(".venv-kaggle"), requirements))
+
+
+if __name__ == "__main__":
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            {"build": build, "download": download, "environment": environment}
+        )
+    except InputError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,122 @@
+"""Wheels without a network and without a build tool: of this project, and of what is installed.
+
+- A kernel without internet can install only what its dataset brings, and fails on the first
+  package that is missing. So the dataset brings what Kaggle's image lacks, packed from the
+  environment in which the run was made.
+- The same files give the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import tomllib
+import zipfile
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+
+from src.errors import InputError
+from src.files import write_atomically
+
+TAG = "py3-none-any"
+WHEEL = f"Wheel-Version: 1.0\nGenerator: asl-signs\nRoot-Is-Purelib: true\nTag: {TAG}\n"
+# What the image lacks, or has only older than it is used here, each with what it needs itself.
+BROUGHT = (
+    *("tyro", "docstring_parser", "typeguard", "typing_extensions"),
+    *("cattrs", "attrs"),
+    *("jaxtyping", "wadler_lindig"),
+    *("pytorch_optimizer", "roma"),
+)
+
+
+def project_wheel(checkout: Path, folder: Path) -> Path:
+    """Write the wheel of src and the numbered notebooks.
+
+    Installed with `--target` it makes of that folder what a checkout is: src/ beside notebooks/.
+
+    Args:
+        checkout: with pyproject.toml, src/ and notebooks/.
+        folder: where the wheel goes.
+    """
+    project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
+    name, version = project["name"].replace("-", "_"), project["version"]
+    metadata = (
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {version}\n"
+        f"Summary: {project['description']}\nRequires-Python: {project['requires-python']}\n"
+    )
+    sources = [path for path in (checkout / "src").rglob("*") if path.is_file()]
+    notebooks = sorted((checkout / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    files = {
+        path.relative_to(checkout).as_posix(): path.read_bytes()
+        for path in (*sources, *notebooks, checkout / "pyproject.toml")
+        if "__pycache__" not in path.parts
+    }
+    info = f"{name}-{version}.dist-info"
+    files |= {f"{info}/METADATA": metadata.encode(), f"{info}/WHEEL": WHEEL.encode()}
+    return _write(folder / f"{name}-{version}-{TAG}.whl", files, info)
+
+
+def installed_wheel(name: str, folder: Path) -> Path:
+    """Pack an installed package as the wheel that it was installed from.
+
+    Args:
+        name: of the distribution; of Python alone.
+        folder: where the wheel goes.
+
+    Raises:
+        InputError: it is not installed, or holds compiled code.
+    """
+    found = _installed(name)
+    if "Root-Is-Purelib: true" not in (found.read_text("WHEEL") or ""):
+        raise InputError(
+            f"{name}: expected a package of Python alone, found compiled code, which another "
+            "Python cannot load; leave it out of src/kaggle/wheels.py"
+        )
+    info = _info(found)
+    written_by_pip = {f"{info}/{n}" for n in ("INSTALLER", "REQUESTED", "direct_url.json")}
+    files = {
+        str(path): Path(path.locate()).read_bytes()
+        for path in found.files or ()
+        # Commands are outside the packages' folder, and nobody calls them there.
+        if ".." not in path.parts and "__pycache__" not in path.parts and str(path) != _record(info)
+        if str(path) not in written_by_pip
+    }
+    stem = info.removesuffix(".dist-info")
+    return _write(folder / f"{stem}-{TAG}.whl", files, info)
+
+
+def _installed(name: str) -> Distribution:
+    try:
+        return distribution(name)
+    except PackageNotFoundError as error:
+        raise InputError(
+            f"{name}: expected it in this environment, found none; run `make`"
+        ) from error
+
+
+def _info(found: Distribution) -> str:
+    return next(p.parts[0] for p in found.files or () if p.parts[0].endswith(".dist-info"))
+
+
+def _record(info: str) -> str:
+    return f"{info}/RECORD"
+
+
+def _write(path: Path, files: dict[str, bytes], info: str) -> Path:
+    rows = [f"{name},sha256={_hash(data)},{len(data)}" for name, data in sorted(files.items())]
+    content = "\n".join([*rows, f"{_record(info)},,", ""])
+    files = dict(sorted(files.items())) | {_record(info): content.encode()}
+
+    def pack(temporary: Path) -> None:
+        with zipfile.ZipFile(temporary, "w") as wheel:
+            for name, data in files.items():
+                entry = zipfile.ZipInfo(name)  # of 1980: no clock in the bytes
+                entry.external_attr = 0o644 << 16
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                wheel.writestr(entry, data)
+
+    return write_atomically(path, pack)
+
+
+def _hash(data: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()

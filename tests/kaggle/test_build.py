@@ -1,0 +1,117 @@
+"""The folders that go to Kaggle, against the rules of its metadata."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from src.errors import InputError
+from src.kaggle.build import Upload, build, slug
+from src.kaggle.wheels import BROUGHT
+from src.run import Notebook
+
+
+@pytest.fixture
+def upload(run) -> Upload:
+    return build(run, "somebody", "cpu", overrides="--epochs 3")
+
+
+def metadata(folder: Path) -> dict:
+    (path,) = folder.glob("*-metadata.json")
+    return json.loads(path.read_text())
+
+
+def test_the_dataset_is_flat_and_whole(run, upload):
+    found = {path.name for path in upload.dataset.iterdir()}
+    assert all(path.is_file() for path in upload.dataset.iterdir())
+    wheels = {name for name in found if name.endswith(".whl")}
+    assert found - wheels == {"model.tflite", "model_card.md", "dataset-metadata.json"}
+    assert "asl_signs-0.1.0-py3-none-any.whl" in wheels
+    assert len(wheels) == 1 + len(BROUGHT)
+    for name in ("model.tflite", "model_card.md"):
+        assert (upload.dataset / name).read_bytes() == (run.folder / name).read_bytes()
+
+
+def test_the_datasets_metadata_keep_kaggles_rules(upload):
+    found = metadata(upload.dataset)
+    assert found["id"] == "somebody/asl-signs-tiny"
+    assert 6 <= len(found["title"]) <= 50
+    assert len(found["licenses"]) == 1
+
+
+@pytest.mark.parametrize("kind", ["submit", "train"])
+def test_a_kernels_metadata_keep_kaggles_rules(upload, kind):
+    folder = getattr(upload, kind)
+    found = metadata(folder)
+    # "A kernel slug is always the title lowercased with dashes replacing spaces."
+    assert found["id"] == f"somebody/{found['title'].lower().replace(' ', '-')}"
+    assert len(found["title"]) <= 50
+    assert (folder / found["code_file"]).is_file()
+    assert (found["language"], found["kernel_type"]) == ("python", "notebook")
+    assert found["is_private"] is True
+    assert found["enable_internet"] is False
+    assert found["enable_gpu"] is (kind == "train")
+    # No prefixes such as datasets/ or code/, which `kernels pull` writes and `push` refuses.
+    assert found["dataset_sources"] == [metadata(upload.dataset)["id"]]
+    assert found["competition_sources"] == ["asl-signs"]
+    assert found["kernel_sources"] == found["model_sources"] == []
+    for source in found["dataset_sources"]:
+        assert re.fullmatch(r"[a-z0-9_-]+/[a-z0-9-]+", source)
+
+
+@pytest.mark.parametrize("kind", ["submit", "train"])
+def test_a_kernel_is_a_notebook_without_outputs(upload, kind):
+    path = getattr(upload, kind) / f"{kind}.ipynb"
+    notebook = nbformat.read(path, 4)
+    nbformat.validate(notebook)
+    assert all(not cell.outputs for cell in notebook.cells if cell.cell_type == "code")
+    defaults = Notebook(path).defaults
+    assert defaults["INPUT"] == "/kaggle/input" and defaults["WORKING"] == "/kaggle/working"
+
+
+def test_the_training_kernel_has_the_runs_recipes_and_what_was_asked_for(run, upload):
+    found = Notebook(upload.train / "train.ipynb").defaults
+    assert (found["PROFILE"], found["RECIPES"]) == ("cpu", "llama")
+    assert found["OVERRIDES"] == "--epochs 3"
+    other = build(run, "somebody", recipes="a\"\n'b")  # any text stays text
+    assert Notebook(other.train / "train.ipynb").defaults["RECIPES"] == "a\"\n'b"
+
+
+def test_the_commands_name_the_folders_and_the_slugs(upload):
+    said = str(upload)
+    assert f"kaggle datasets create -p {upload.dataset}" in said
+    assert f"kaggle kernels push -p {upload.submit}" in said
+    assert "kaggle competitions submit asl-signs -k somebody/asl-signs-tiny-submit" in said
+    assert said.index("accept the rules") < said.index("kaggle datasets create")
+
+
+def test_built_again_nothing_of_before_is_left(run, upload):
+    (upload.dataset / "stale.txt").touch()
+    build(run, "somebody")
+    assert not (upload.dataset / "stale.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "model_card.md"])
+def test_an_unfinished_run_is_refused(run, name):
+    (run.folder / name).unlink()
+    with pytest.raises(InputError, match=f"{re.escape(name)}: expected what 04 writes; run 04"):
+        build(run, "somebody")
+
+
+@pytest.mark.parametrize("user", ["", "Some Body", "some/body", "../up", "https://kaggle.com/x"])
+def test_a_user_that_is_none_is_refused(run, user):
+    with pytest.raises(InputError, match="--user: expected the name"):
+        build(run, user)
+    assert not (run.folder / "kaggle").exists()
+
+
+def test_slugs():
+    assert slug("asl-signs-Full run_2") == "asl-signs-full-run-2"
+    for text in ("x" * 44, "-ü-", "abc"):
+        with pytest.raises(InputError, match="expected a name that makes a slug"):
+            slug(text)
+    assert len(slug("x" * 43) + "-submit") == 50

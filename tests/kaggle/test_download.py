@@ -1,0 +1,166 @@
+"""The download, against a `kaggle` of our own that answers as the real one is known to."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import zipfile
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from src.errors import InputError
+from src.kaggle import download as downloader
+from src.kaggle.download import COMPETITION, download
+from src.paths import SIGN_MAP
+
+# What the real command is reported to print.
+RULES_MISSING = "403 - Forbidden - You must accept this competition's rules before you'll be able"
+FORBIDDEN = "403 Client Error: Forbidden for url: https://www.kaggle.com/api/v1/competitions/data"
+UNAUTHORIZED = "401 Client Error: Unauthorized for url: https://api.kaggle.com/v1/competitions"
+NO_KEY = "OSError: Could not find kaggle.json. Make sure it's located in /root/.kaggle."
+
+
+class Fake:
+    """A machine whose `kaggle` is ours.
+
+    Args:
+        base: a folder of the test's own.
+    """
+
+    def __init__(self, base: Path) -> None:
+        self.folder = base / "input/asl-signs"
+        self.archive = base / "input/asl-signs.zip"
+        self.calls = base / "calls"
+        self.path = base / "bin/kaggle"
+
+    def says(self, text: str, code: int) -> None:
+        """Let it print that and end so."""
+        self._write(f"print({text!r}); sys.exit({code})")
+
+    def brings(self, archive: Path) -> None:
+        """Let it download that."""
+        self._write(f"shutil.copyfile({str(archive)!r}, {str(self.archive)!r})")
+
+    def called(self) -> list[str]:
+        return self.calls.read_text().splitlines() if self.calls.exists() else []
+
+    def _write(self, code: str) -> None:
+        self.path.parent.mkdir(exist_ok=True)
+        note = f"open({str(self.calls)!r}, 'a').write(' '.join(sys.argv[1:]) + '\\n')"
+        self.path.write_text(f"#!{sys.executable}\nimport shutil, sys\n{note}\n{code}\n")
+        self.path.chmod(0o755)
+
+
+@pytest.fixture
+def kaggle(tmp_path, monkeypatch) -> Fake:
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(downloader, "NEEDED_GB", 0.001)
+    return Fake(tmp_path)
+
+
+@pytest.fixture
+def archive(tmp_path) -> Path:
+    """The competition's archive with two clips."""
+    path = tmp_path / "theirs.zip"
+    with zipfile.ZipFile(path, "w") as opened:
+        opened.writestr(SIGN_MAP, "{}")
+        opened.writestr("train.csv", "path\n")
+        for clip in ("1", "2"):
+            opened.writestr(f"train_landmark_files/7/{clip}.parquet", f"clip {clip}")
+    return path
+
+
+def test_what_comes_is_unpacked_and_the_archive_removed(kaggle, archive):
+    kaggle.brings(archive)
+    assert download(kaggle.folder) == kaggle.folder
+    found = {p.relative_to(kaggle.folder).as_posix() for p in kaggle.folder.rglob("*.*")}
+    clips = {f"train_landmark_files/7/{clip}.parquet" for clip in "12"}
+    assert found - {".lock"} == {SIGN_MAP, "train.csv", *clips}
+    assert (kaggle.folder / "train_landmark_files/7/2.parquet").read_text() == "clip 2"
+    assert not kaggle.archive.exists()
+    expected = f"competitions download -c {COMPETITION} -p {kaggle.folder.parent}"
+    assert kaggle.called() == [expected]
+    # It is there: nothing is asked again.
+    download(kaggle.folder)
+    assert kaggle.called() == [expected]
+
+
+def test_stopped_while_unpacking_it_goes_on_and_half_files_are_made_again(kaggle, archive):
+    kaggle.brings(archive)
+    clips = kaggle.folder / "train_landmark_files/7"
+    clips.mkdir(parents=True)
+    (clips / "1.parquet").write_text("CLIP 1")  # whole, by its size: left alone
+    (clips / "2.parquet").write_text("clip")
+    (kaggle.folder / "train.csv").write_text("path\n")
+    download(kaggle.folder)
+    assert (clips / "1.parquet").read_text() == "CLIP 1"
+    assert (clips / "2.parquet").read_text() == "clip 2"
+
+
+def test_without_the_command_it_says_how_to_get_it(kaggle):
+    with pytest.raises(InputError, match=r"kaggle: expected this command.*pip install kaggle"):
+        download(kaggle.folder)
+
+
+@pytest.mark.parametrize("said", [RULES_MISSING, FORBIDDEN])
+def test_403_means_the_rules(kaggle, said):
+    kaggle.says(said, 1)
+    with pytest.raises(
+        InputError, match=r"403.*rules are not accepted.*browser only: https.*rules"
+    ):
+        download(kaggle.folder)
+
+
+@pytest.mark.parametrize("said", [UNAUTHORIZED, NO_KEY])
+def test_401_means_the_credentials(kaggle, said):
+    kaggle.says(said, 1)
+    with pytest.raises(InputError, match=r"expected credentials.*kaggle auth login.*API_TOKEN"):
+        download(kaggle.folder)
+
+
+def test_any_other_failure_is_passed_on(kaggle):
+    kaggle.says("starting\nConnection reset by peer", 7)
+    with pytest.raises(InputError, match=r"code 7: Connection reset by peer; run it again"):
+        download(kaggle.folder)
+
+
+def test_an_end_without_an_archive_is_a_failure(kaggle):
+    kaggle.says("done", 0)
+    with pytest.raises(
+        InputError, match=r"expected asl-signs\.zip, but it ended with code 0: done"
+    ):
+        download(kaggle.folder)
+
+
+def test_a_disk_that_is_too_small_is_said_before_anything_is_fetched(kaggle, archive, monkeypatch):
+    kaggle.brings(archive)
+    usage = namedtuple("usage", "total used free")(10**12, 0, 30 * 10**9)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(downloader, "NEEDED_GB", 100.0)
+    with pytest.raises(InputError, match=r"expected 100 GB free .*, found 30; free some"):
+        download(kaggle.folder)
+    assert not kaggle.called()
+
+
+def test_a_broken_archive_is_said(kaggle, archive, tmp_path):
+    cut = tmp_path / "cut.zip"
+    cut.write_bytes(archive.read_bytes()[:-30])
+    kaggle.brings(cut)
+    with pytest.raises(
+        InputError, match=rf"{re.escape(str(kaggle.archive))}: .*broken one.*delete"
+    ):
+        download(kaggle.folder)
+    assert not (kaggle.folder / SIGN_MAP).exists()
+
+
+def test_no_path_of_an_archive_leads_out_of_the_folder(kaggle, tmp_path):
+    evil = tmp_path / "evil.zip"
+    with zipfile.ZipFile(evil, "w") as opened:
+        opened.writestr("../../outside", "x")
+    kaggle.brings(evil)
+    with pytest.raises(InputError, match="expected paths inside it"):
+        download(kaggle.folder)
+    assert not (tmp_path / "outside").exists()

@@ -1,0 +1,167 @@
+"""Both kernels, run as Kaggle runs them: its tree, its image, no network."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+from papermill.exceptions import PapermillExecutionError
+
+from src.kaggle.build import Upload, build
+from src.tflite.scorer import score
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+@pytest.fixture
+def kaggle(tmp_path, monkeypatch) -> Path:
+    """/kaggle, empty, and the environment that a kernel there gets."""
+    tree = tmp_path / "kaggle"
+    for name in ("input", "working"):
+        (tree / name).mkdir(parents=True)
+    site = tmp_path / "site"
+    site.mkdir()
+    shutil.copyfile(HERE / "image.py", site / "sitecustomize.py")
+    for name, value in {
+        "KAGGLE_KERNEL_RUN_TYPE": "Batch",
+        "KAGGLE_ROOT": str(tree),
+        "PYTHONPATH": str(site),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+    }.items():
+        monkeypatch.setenv(name, value)
+    for name in ("ASL_SIGNS_DIR", "JUPYTER_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    return tree
+
+
+def mount(kaggle: Path, upload: Upload, sample: Path, place: str) -> None:
+    """Attach the dataset and, at that place, the competition."""
+    shutil.copytree(upload.dataset, kaggle / "input" / upload.name)
+    competition = kaggle / "input" / place
+    competition.parent.mkdir(parents=True, exist_ok=True)
+    competition.symlink_to(sample)
+
+
+def execute(path: Path, kaggle: Path, kernel: str = "python3", **parameters) -> str:
+    """Run a kernel headlessly. Returns all that it printed."""
+    places = {"INPUT": str(kaggle / "input"), "WORKING": str(kaggle / "working")}
+    done = papermill.execute_notebook(
+        str(path),
+        str(kaggle / "working/__notebook__.ipynb"),
+        parameters=places | parameters,
+        kernel_name=kernel,
+        cwd=str(kaggle / "working"),
+        progress_bar=False,
+        extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+    )
+    outputs = [output for cell in done.cells for output in cell.get("outputs", ())]
+    return "".join(output.get("text", "") for output in outputs)
+
+
+def look(kaggle: Path, *cells: str) -> str:
+    """What cells print in that kernel."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    notebook.metadata = {"kernelspec": {"name": "python3", "language": "python"}}
+    notebook.cells[0].metadata["tags"] = ["parameters"]
+    path = kaggle.parent / "look.ipynb"
+    nbformat.write(notebook, path)
+    return execute(path, kaggle)
+
+
+def test_the_image_is_what_it_says(kaggle):
+    """Without this, a kernel that reached for the checkout or the network would pass."""
+    said = look(
+        kaggle,
+        "INPUT, WORKING = '', ''",
+        "import importlib.util as u\nfrom importlib.metadata import packages_distributions as p\n"
+        "print([u.find_spec(n) for n in ('onnx2tf', 'ai_edge_litert', 'src', 'tyro')])\n"
+        "print('onnx2tf' in p(), u.find_spec('numpy') is not None)",
+        "import urllib.request\ntry:\n    urllib.request.urlopen('http://203.0.113.1', timeout=5)\n"
+        "except OSError as error:\n    print(error)",
+    )
+    assert "[None, None, None, None]\nFalse True\n" in said
+    assert "no network here" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["asl-signs", "competitions/asl-signs"])
+def test_the_submit_kernel_scores_and_packs(kaggle, run, sample, place):
+    upload = build(run, "somebody")
+    mount(kaggle, upload, sample, place)
+    said = execute(upload.submit / "submit.ipynb", kaggle, CLIPS=10_000)
+    with zipfile.ZipFile(kaggle / "working/submission.zip") as archive:
+        assert archive.namelist() == ["model.tflite"]
+        assert archive.read("model.tflite") == (run.folder / "model.tflite").read_bytes()
+    # The scorer of this project, on the same clips, is the oracle of the kernel's own.
+    expected = score(run.folder / "model.tflite", sample)
+    assert f"accuracy {expected.accuracy:.2%} of {expected.clips} clips, 4 signs" in said
+    assert re.search(r"\d+\.\d\d MB, mean \d+\.\d\d ms", said)
+
+
+@pytest.mark.slow
+def test_the_submit_kernel_refuses_what_the_competition_would(kaggle, run, sample):
+    upload = build(run, "somebody")
+    mount(kaggle, upload, sample, "asl-signs")
+    kernel = upload.submit / "submit.ipynb"
+    model = kaggle / "input" / upload.name / "model.tflite"
+    with model.open("ab") as file:
+        file.truncate(40_000_000)
+    with pytest.raises(PapermillExecutionError, match=r"40\.00 MB of 40"):
+        execute(kernel, kaggle)
+    assert not (kaggle / "working/submission.zip").exists()
+    model.unlink()
+    with pytest.raises(PapermillExecutionError, match=r"expected one model\.tflite, found"):
+        execute(kernel, kaggle)
+
+
+@pytest.mark.slow
+def test_the_training_kernel_runs_the_numbered_notebooks(kaggle, run, sample):
+    """From the mounted clips to submission.zip; the default route needs no onnx2tf."""
+    small = "--epochs 1 --steps 2 --model.depth 1 --model.hidden 32 --model.heads 2"
+    upload = build(run, "somebody", "cpu", "llama", small)
+    mount(kaggle, upload, sample, "competitions/asl-signs")
+    said = execute(upload.train / "train.ipynb", kaggle)
+    working = kaggle / "working"
+    folder = working / "logs/kaggle"
+    for number in ("01", "02", "03", "04"):
+        (executed,) = folder.glob(f"{number}_*.ipynb")
+        assert executed.name in said
+    assert f"Kaggle: {sys.executable}, {working}" in (folder / executed.name).read_text()
+    facts = json.loads((folder / "report.json").read_text())
+    assert facts["data"] == str(kaggle / "input/competitions/asl-signs")
+    assert facts["versions"]["interpreter"].startswith("tensorflow ")
+    assert facts["parity"] and all(rung["passed"] for rung in facts["parity"].values())
+    assert not any("ONNX" in name for name in facts["parity"])
+    with zipfile.ZipFile(working / "submission.zip") as archive:
+        assert archive.read("model.tflite") == (folder / "model.tflite").read_bytes()
+    assert not (working / "input").exists()
+
+
+@pytest.mark.slow
+def test_the_submit_kernel_runs_by_kaggles_python(kaggle, run, sample, monkeypatch, tmp_path):
+    """Python 3.12 with packages of the image's age, where `make kaggle-env` has been run."""
+    python = ROOT / ".venv-kaggle/bin/python"
+    if not (ROOT / ".venv-kaggle/.installed").is_file():
+        pytest.skip("needs .venv-kaggle, some 2 GB: make kaggle-env")
+    spec = {
+        "argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": "Kaggle",
+        "language": "python",
+    }
+    folder = tmp_path / "jupyter/kernels/kaggle"
+    folder.mkdir(parents=True)
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    upload = build(run, "somebody")
+    mount(kaggle, upload, sample, "asl-signs")
+    execute(upload.submit / "submit.ipynb", kaggle, kernel="kaggle")
+    assert (kaggle / "working/submission.zip").is_file()

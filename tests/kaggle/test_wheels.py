@@ -1,0 +1,101 @@
+"""Wheels that pip takes without a network, and that bring all that they should."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+from src.environments import Unavailable, find_python
+from src.errors import InputError
+from src.kaggle.build import CHECKOUT
+from src.kaggle.wheels import BROUGHT, installed_wheel, project_wheel
+
+
+def install(python: Path | str, wheels: list[Path], target: Path) -> None:
+    """Install without a network and without looking up dependencies; pip checks every hash."""
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
+    subprocess.run([*pip, "--target", str(target), *map(str, wheels)], check=True)
+
+
+def names(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as opened:
+        return set(opened.namelist())
+
+
+def test_the_project_installs_as_a_checkout(tmp_path):
+    wheel = project_wheel(CHECKOUT, tmp_path)
+    assert wheel.name == "asl_signs-0.1.0-py3-none-any.whl"
+    install(sys.executable, [wheel], tmp_path / "there")
+    for kind in ("src", "notebooks"):
+        files = [p for p in (CHECKOUT / kind).rglob("*") if p.suffix in (".py", ".txt", ".ipynb")]
+        assert files
+        for path in files:
+            there = tmp_path / "there" / path.relative_to(CHECKOUT)
+            if ".ipynb_checkpoints" not in path.parts:
+                assert there.read_bytes() == path.read_bytes()
+    code = "import src.landmarks as l; print(l.__file__, l.N_LANDMARKS)"
+    said = subprocess.run(
+        [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, '.'); {code}"],
+        cwd=tmp_path / "there",
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert said.split() == [str(tmp_path / "there/src/landmarks.py"), "543"]
+
+
+def test_nothing_but_source_is_packed_and_the_same_files_give_the_same_bytes(tmp_path):
+    checkout = tmp_path / "checkout"
+    for name in ("src/a.py", "src/__pycache__/a.pyc", "notebooks/01_a.ipynb", "notebooks/draft"):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text("x")
+    (checkout / "pyproject.toml").write_text(
+        '[project]\nname = "a-b"\nversion = "2.0"\ndescription = "c"\nrequires-python = ">=3"\n'
+    )
+    first = project_wheel(checkout, tmp_path / "one")
+    assert first.name == "a_b-2.0-py3-none-any.whl"
+    info = {f"a_b-2.0.dist-info/{name}" for name in ("METADATA", "WHEEL", "RECORD")}
+    assert names(first) == {"src/a.py", "notebooks/01_a.ipynb", "pyproject.toml"} | info
+    (checkout / "src/a.py").touch()
+    assert project_wheel(checkout, tmp_path / "two").read_bytes() == first.read_bytes()
+
+
+def test_what_is_brought_is_what_is_installed_here(tmp_path):
+    wheels = [installed_wheel(name, tmp_path / "wheels") for name in BROUGHT]
+    install(sys.executable, wheels, tmp_path / "there")
+    for name in BROUGHT:
+        found = distribution(name)
+        modules = [p for p in found.files if p.suffix == ".py" and ".." not in p.parts]
+        assert modules
+        for path in modules:
+            assert (tmp_path / "there" / path).read_bytes() == path.locate().read_bytes()
+
+
+def test_another_python_loads_what_is_brought(tmp_path):
+    """Kaggle has 3.12: nothing that is brought may hold code compiled for this one."""
+    try:
+        python = find_python("3.12")
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    wheels = [installed_wheel(name, tmp_path / "wheels") for name in BROUGHT]
+    wheels.append(project_wheel(CHECKOUT, tmp_path / "wheels"))
+    install(python, wheels, tmp_path / "there")
+    here = {"PYTHONPATH": str(tmp_path / "there")}
+    # Those that need no torch; of src, that every file is Python 3.12.
+    code = "import tyro, cattrs, jaxtyping, typeguard, src.landmarks, src.files"
+    subprocess.run([python, "-c", code], check=True, env=here, cwd=tmp_path)
+    command = [python, "-W", "error", "-m", "compileall", "-q", str(tmp_path / "there/src")]
+    subprocess.run(command, check=True)
+
+
+def test_compiled_code_and_what_is_not_installed_are_refused(tmp_path):
+    with pytest.raises(InputError, match="numpy: expected a package of Python alone"):
+        installed_wheel("numpy", tmp_path)
+    with pytest.raises(InputError, match="no-such-thing: expected it in this environment"):
+        installed_wheel("no-such-thing", tmp_path)
+    assert not [*tmp_path.iterdir()]
