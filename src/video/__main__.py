@@ -1,0 +1,104 @@
+"""The command line; the environment with mediapipe is made by `make video-env`.
+
+python -m src.video clip.mp4                 landmarks -> input/video/clip.parquet
+python -m src.video folder/                  of every video in it
+python -m src.video webcam                   record one clip
+python -m src.video predict clip.mp4         and name the sign: top five, and an animation
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import tyro
+
+from src.dataset.raw import read_signs
+from src.errors import InputError
+from src.paths import SIGN_MAP, anchored
+from src.runs import Run
+from src.video.extract import Recording, extract, keep, name, videos, view
+from src.video.overlay import write_gif
+from src.video.predict import top
+
+
+def landmarks(
+    source: tyro.conf.Positional[str],
+    to: str = "input/video",
+    mirrored: bool = False,
+    seconds: float = 3.0,
+) -> int:
+    """Write the landmarks of videos as clips in the competition's format.
+
+    Args:
+        source: a video, a folder of them, `webcam`, or `webcam:1`.
+        to: the folder for the clips.
+        mirrored: the picture is as in a mirror (a selfie view); it is turned back.
+        seconds: that a webcam records where there is no display.
+    """
+    failed = 0
+    for video in videos(source):
+        try:
+            print(f"{keep(_taken(video, mirrored, seconds), anchored(to), video)}")
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            failed += 1
+    return 1 if failed else 0
+
+
+def predict(
+    source: tyro.conf.Positional[str],
+    run: str = "logs/sample",
+    model: str = "",
+    signs: str = "",
+    to: str = "input/video",
+    mirrored: bool = False,
+    seconds: float = 3.0,
+) -> int:
+    """Name the sign in videos: the five most likely, and an animation of the landmarks.
+
+    Args:
+        source: a video, a folder of them, `webcam`, or `webcam:1`.
+        run: whose model.tflite and signs are used.
+        model: another .tflite file.
+        signs: the folder with its sign map.
+        to: the folder for the clips and animations.
+        mirrored: the picture is as in a mirror (a selfie view); it is turned back.
+        seconds: that a webcam records where there is no display.
+    """
+    path, numbers = _model(run, model, signs)
+    for video in videos(source):
+        recording = _taken(video, mirrored, seconds)
+        clip = keep(recording, anchored(to), video)
+        best = top(path, recording.xyz, numbers)
+        print("\n".join(f"{share:>7.1%}  {sign}" for sign, share in best))
+        text = f"{best[0][0]} {best[0][1]:.0%}"
+        print(f"{clip}\n{write_gif(recording, anchored(to) / f'{name(video)}.gif', text)}")
+    return 0
+
+
+def _model(run: str, model: str, signs: str) -> tuple[Path, dict[str, int]]:
+    """The file, and what its numbers mean."""
+    if model and not signs:
+        raise InputError(f"--signs: expected the folder with the {SIGN_MAP} of {model}, found none")
+    if model:
+        return anchored(model), read_signs(anchored(signs))
+    opened = Run.open(anchored(run))
+    return opened.folder / "model.tflite", read_signs(Path(opened.about.data))
+
+
+def _taken(video: str, mirrored: bool, seconds: float) -> Recording:
+    recording = extract(video, mirrored, seconds)
+    turned = "turned back" if mirrored else "taken as somebody facing the signer sees it"
+    print(f"{video}: {view(mirrored)} picture, {turned}; {recording.missing()}")
+    return recording
+
+
+if __name__ == "__main__":
+    try:
+        words = sys.argv[1:]
+        if words[:1] == ["predict"]:
+            sys.exit(tyro.cli(predict, prog="python -m src.video predict", args=words[1:]))
+        sys.exit(tyro.cli(landmarks, prog="python -m src.video", args=words))
+    except InputError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,47 @@
+"""The environment with mediapipe: `make video-env` makes it, nothing else installs anything.
+
+python -m src.video.environment
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+from src import environments
+from src.environments import Unavailable
+from src.errors import InputError
+from src.paths import root
+
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+FOLDER = ".venv-video"
+
+
+def interpreter() -> Path:
+    """The interpreter of the environment.
+
+    Raises:
+        Unavailable: it is not made yet, or from other pins.
+    """
+    folder = root() / FOLDER
+    mark = folder / environments.MARK
+    pins = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    if not mark.is_file() or mark.read_text() != pins:
+        raise Unavailable(
+            f"{folder}: expected the environment with mediapipe, found none of these pins; run "
+            "`make video-env` (some 500 MB)"
+        )
+    return folder / "bin" / "python"
+
+
+def main() -> None:
+    """Make it, by the Python that runs this."""
+    print(environments.make(Path(sys.executable), root() / FOLDER, REQUIREMENTS))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"error: {error}")

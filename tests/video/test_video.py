@@ -1,0 +1,263 @@
+"""From a drawn video to landmarks and a sign. What needs mediapipe is skipped without it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageSequence
+
+from src.dataset.clip_file import read_clip
+from src.environments import Unavailable
+from src.errors import InputError
+from src.landmarks import FACE, LEFT_SHOULDER, LEFT_WRIST, RIGHT_HAND, RIGHT_SHOULDER, RIGHT_WRIST
+from src.paths import SIGN_MAP
+from src.tflite.convert import convert
+from src.tflite.scorer import load_frames
+from src.video import __main__ as command
+from src.video import environment
+from src.video.extract import Recording, extract, keep, videos
+from src.video.overlay import drawn, write_gif
+from src.video.predict import probabilities, top
+from tests.video.figure import SIZE, picture
+
+FRAMES, FPS = 10, 10
+ENCODE = """
+import sys, cv2, numpy as np
+pictures, out, fps = np.load(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+size = pictures.shape[2], pictures.shape[1]
+writer = cv2.VideoWriter(out, cv2.VideoWriter_fourcc(*"FFV1"), fps, size)  # keeps every bit
+for p in pictures:
+    writer.write(p[..., ::-1].copy())
+writer.release()
+"""
+
+
+@pytest.fixture(scope="session")
+def mediapipe() -> Path:
+    """The interpreter with mediapipe."""
+    try:
+        return environment.interpreter()
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def pictures() -> np.ndarray:
+    """The figure raises its right arm."""
+    return np.stack([picture(up) for up in np.linspace(0, 1, FRAMES)])
+
+
+def encode(python: Path, pictures: np.ndarray, path: Path) -> Path:
+    np.save(path.with_suffix(".npy"), pictures)
+    words = [python, "-c", ENCODE, path.with_suffix(".npy"), path, FPS]
+    subprocess.run([*map(str, words)], check=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def video(mediapipe, pictures, tmp_path_factory) -> Path:
+    return encode(mediapipe, pictures, tmp_path_factory.mktemp("video") / "raise.avi")
+
+
+@pytest.fixture(scope="session")
+def recording(video) -> Recording:
+    return extract(str(video), mirrored=False)
+
+
+# --- mediapipe ----------------------------------------------------------------------------------
+
+
+def test_every_frame_of_the_video_is_there(recording, pictures):
+    assert recording.xyz.shape == (FRAMES, 543, 3)
+    assert recording.fps == FPS
+    assert recording.pictures.shape == (FRAMES, 360, 360, 3)
+    small = np.asarray(Image.fromarray(pictures[0]).resize((360, 360), Image.Resampling.BOX))
+    assert np.abs(recording.pictures[0].astype(int) - small).mean() < 2
+
+
+def test_landmarks_are_where_the_figure_was_drawn(recording):
+    """Face in the upper middle, shoulders left and right of it: the parts are in their rows."""
+    xyz = recording.xyz
+    assert np.isfinite(xyz[:, list(FACE)]).all()
+    face = xyz[:, list(FACE), :2].mean((0, 1)) * SIZE
+    np.testing.assert_allclose(face, (240, 130), atol=15)
+    for landmark, x in ((LEFT_SHOULDER, 325), (RIGHT_SHOULDER, 155)):
+        np.testing.assert_allclose(xyz[:, landmark, :2].mean(0) * SIZE, (x, 250), atol=25)
+
+
+def test_left_is_the_signers_left(recording):
+    """The figure's right arm goes up, on the left of the picture; the left one stays."""
+    height = recording.xyz[:, :, 1] * SIZE
+    assert height[0, RIGHT_WRIST] - height[-1, RIGHT_WRIST] > 150
+    assert abs(height[0, LEFT_WRIST] - height[-1, LEFT_WRIST]) < 60
+    # Where the hand itself was detected, it is at that wrist.
+    seen = np.isfinite(recording.xyz[:, RIGHT_HAND[0], 0])
+    assert seen.any()
+    apart = recording.xyz[seen][:, RIGHT_HAND[0], :2] - recording.xyz[seen][:, RIGHT_WRIST, :2]
+    assert np.abs(apart * SIZE).max() < 60
+
+
+def test_a_mirrored_video_is_turned_back_to_the_bit(mediapipe, recording, pictures, tmp_path):
+    mirrored = encode(mediapipe, pictures[:, :, ::-1], tmp_path / "selfie.avi")
+    found = extract(str(mirrored), mirrored=True)
+    np.testing.assert_array_equal(found.xyz, recording.xyz)
+    np.testing.assert_array_equal(found.pictures, recording.pictures)
+
+
+def test_what_is_no_video_is_said(mediapipe, tmp_path):
+    with pytest.raises(InputError, match=r"none\.mp4: expected a video, found none"):
+        extract(str(tmp_path / "none.mp4"), mirrored=False)
+    text = tmp_path / "text.mp4"
+    text.write_text("not a video")
+    with pytest.raises(InputError, match=r"text\.mp4: expected a video, found something that Open"):
+        extract(str(text), mirrored=False)
+
+
+def test_no_camera_is_said(mediapipe):
+    with pytest.raises(InputError, match="webcam:77: expected a camera, found none"):
+        extract("webcam:77", mirrored=False)
+
+
+def test_the_command_takes_a_folder_and_predicts(video, recording, file, tmp_path, capsys):
+    """Landmarks of every video; the five most likely signs; an animation over the video."""
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    (folder / "b.avi").symlink_to(video)
+    (folder / "broken.mp4").write_text("x")
+    (folder / "notes.txt").touch()
+    assert command.landmarks(str(folder), to=str(tmp_path / "out")) == 1
+    said = capsys.readouterr()
+    assert (
+        "b.avi: plain picture, taken as somebody facing the signer sees it; 10 frames" in said.out
+    )
+    assert "broken.mp4: expected a video" in said.err
+    found = load_frames(tmp_path / "out/b.parquet")
+    np.testing.assert_array_equal(found, recording.xyz)
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["b.parquet"]
+
+    signs = file.parent
+    out = str(tmp_path / "out")
+    assert command.predict(str(video), model=str(file), signs=str(signs), to=out) == 0
+    said = capsys.readouterr().out
+    lines = [line.split() for line in said.splitlines() if "%  " in line]
+    assert len(lines) == 5 and lines[0] == ["50.0%", "sign2"]
+    assert (tmp_path / "out/raise.gif").is_file() and "raise.gif" in said
+
+
+# --- without mediapipe --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def made_up(pictures) -> Recording:
+    """A recording with every landmark in the middle, but the left hand never seen."""
+    xyz = np.full((FRAMES, 543, 3), 0.5, np.float32)
+    xyz[:, 468:489] = np.nan
+    return Recording(xyz, pictures[:, ::4, ::4].copy(), float(FPS))
+
+
+class Answer(tf.Module):
+    """Probabilities of six signs, whatever is asked."""
+
+    @tf.function(
+        autograph=False,
+        input_signature=[tf.TensorSpec((None, 543, 3), tf.float32, name="inputs")],
+    )
+    def __call__(self, inputs):
+        frames = tf.shape(inputs)[0]
+        shares = tf.constant([0.05, 0.1, 0.5, 0.2, 0.1, 0.05])
+        return {"outputs": shares * tf.cast(frames >= 0, tf.float32)}
+
+
+@pytest.fixture(scope="session")
+def file(tmp_path_factory) -> Path:
+    """A .tflite file of six signs, beside their map."""
+    folder = tmp_path_factory.mktemp("model")
+    signs = {f"sign{number}": number for number in range(6)}
+    (folder / SIGN_MAP).write_text(json.dumps(signs))
+    (folder / "model.tflite").write_bytes(convert(Answer(), "fp32"))
+    return folder / "model.tflite"
+
+
+def test_a_clip_is_kept_as_the_competition_keeps_it(made_up, tmp_path):
+    path = keep(made_up, tmp_path, "some/where/wave.mp4")
+    assert path == tmp_path / "wave.parquet"
+    np.testing.assert_array_equal(load_frames(path), made_up.xyz)
+    np.testing.assert_array_equal(read_clip(path), made_up.xyz)  # with every check of its own
+
+
+def test_what_was_missed_is_said(made_up):
+    assert made_up.missing() == (
+        "10 frames at 10 a second; missing: face 0%, left hand 100%, pose 0%, right hand 0%"
+    )
+
+
+def test_the_most_likely_signs_come_first(made_up, file):
+    signs = {f"sign{number}": number for number in range(6)}
+    best = top(file, made_up.xyz, signs)
+    assert [name for name, _ in best] == ["sign2", "sign3", "sign1", "sign4", "sign0"]
+    np.testing.assert_allclose([share for _, share in best], [0.5, 0.2, 0.1, 0.1, 0.05], 1e-6)
+    with pytest.raises(InputError, match="expected an answer for each of 5 signs, found 6"):
+        top(file, made_up.xyz, {name: number for name, number in signs.items() if number < 5})
+
+
+def test_logits_become_probabilities_and_probabilities_stay():
+    shares = np.array([0.25, 0.75], np.float32)
+    np.testing.assert_array_equal(probabilities(shares), shares)
+    np.testing.assert_allclose(probabilities(np.log(shares)), shares, 1e-6)
+    np.testing.assert_allclose(probabilities(np.float32([3, 3, 3])), 1 / 3, 1e-6)
+
+
+def test_lines_are_drawn_where_the_landmarks_are():
+    black = np.zeros((100, 200, 3), np.uint8)
+    frame = np.full((543, 3), np.nan, np.float32)
+    frame[LEFT_SHOULDER], frame[RIGHT_SHOULDER] = (0.75, 0.5, 0), (0.25, 0.5, 0)
+    ys, xs = np.nonzero(np.asarray(drawn(black, frame)).any(-1))
+    assert (xs.min(), xs.max()) == (50, 150)
+    assert set(ys) <= {49, 50}
+    # Nothing was detected: nothing is drawn.
+    assert not np.asarray(drawn(black, np.full_like(frame, np.nan))).any()
+
+
+@pytest.mark.parametrize(("fps", "kept"), [(10.0, 10), (30.0, 5)])
+def test_the_animation_has_the_videos_length(made_up, tmp_path, fps, kept):
+    recording = Recording(made_up.xyz, made_up.pictures, fps)
+    path = write_gif(recording, tmp_path / "out.gif", "sign 50%")
+    with Image.open(path) as gif:
+        frames = [frame.info["duration"] for frame in ImageSequence.Iterator(gif)]
+        assert gif.size == (120, 120)
+    # Equal pictures in a row may be merged; the time they take stays.
+    assert len(frames) <= kept
+    assert sum(frames) == pytest.approx(1000 * FRAMES / fps, abs=10 * FRAMES)
+
+
+def test_videos_are_a_file_or_those_of_a_folder(tmp_path):
+    assert videos("webcam") == ["webcam"]
+    with pytest.raises(InputError, match=r"expected videos .*found none"):
+        videos(str(tmp_path))
+    for name in ("b.MP4", "a.mov", "c.txt"):
+        (tmp_path / name).touch()
+    assert videos(str(tmp_path)) == [str(tmp_path / "a.mov"), str(tmp_path / "b.MP4")]
+
+
+def test_without_the_environment_it_says_what_to_make(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment, "root", lambda: tmp_path)
+    with pytest.raises(Unavailable, match="make video-env"):
+        environment.interpreter()
+    # One made from other pins does not count.
+    (tmp_path / ".venv-video").mkdir()
+    (tmp_path / ".venv-video/.installed").write_text("other pins")
+    with pytest.raises(Unavailable, match="none of these pins"):
+        environment.interpreter()
+
+
+def test_the_command_line_ends_with_one_line(tmp_path):
+    words = [sys.executable, "-m", "src.video", "predict", "x.mp4", "--run", str(tmp_path)]
+    ran = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert ran.returncode != 0 and "Traceback" not in ran.stderr
+    assert ran.stderr.strip().startswith("error: ") and "run it first" in ran.stderr
