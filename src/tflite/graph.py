@@ -3,7 +3,8 @@
 - Members share whatever they begin with: the choice of points, then every step up to the first
   one that differs, is in the graph once.
 - Lengths stay open from the first operation to the last. XNNPACK follows them, and a graph without
-  padding, masks or branches is the fastest of those measured (tests/benchmarks/test_tflite.py).
+  padding, masks or branches is the fastest of those tried; tests/benchmarks/bench_latency.py shows
+  its cost by length.
 
 Letters: **T** frames, **L** points, **K** signs.
 """

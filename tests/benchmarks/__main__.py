@@ -10,8 +10,8 @@ import sys
 import time
 from importlib import import_module
 
-QUICK = ("store_build", "training_step")
-LONG = ()
+QUICK = ("store_build", "padding", "attention", "latency", "training_step")
+LONG = ("memory", "growth")
 
 
 def main(names: list[str]) -> None:
