@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -40,10 +40,35 @@ def scored_fold(run: Run) -> int:
     return next(fold for fold in run.about.folds if fold != EVERYTHING)
 
 
-def members(run: Run, fold: int) -> list[Member]:
-    """The run's shipped networks of one fold, equally weighted; stages that only teach left out."""
-    recipes = [recipe for recipe in run.recipes.values() if recipe.member]
-    return [member_of(recipe, run.model(recipe.name, fold)) for recipe in recipes]
+def shipped_predictions(run: Run) -> dict[str, pd.DataFrame]:
+    """Out-of-fold predictions of the role that each member ships; stages that only teach left out.
+
+    Members that are not trained on the same folds are compared on the folds that all have.
+    """
+    tables = {}
+    for recipe in (recipe for recipe in run.recipes.values() if recipe.member):
+        table = run.predictions(recipe.name)
+        tables[recipe.name] = table[table.role == recipe.shipped]
+    common = set.intersection(*(set(table.fold) for table in tables.values()))
+    return {
+        name: table[table.fold.isin(common)].reset_index(drop=True)
+        for name, table in tables.items()
+    }
+
+
+def members(run: Run, fold: int, weights: Mapping[str, float]) -> list[Member]:
+    """The run's shipped networks of one fold.
+
+    Args:
+        run: with the trained members.
+        fold: that was held out.
+        weights: of each member; one without weight is left out.
+    """
+    return [
+        member_of(run.recipe(name), run.model(name, fold), weight)
+        for name, weight in weights.items()
+        if weight > 0
+    ]
 
 
 def held_out_clips(run: Run, fold: int) -> pd.DataFrame:
@@ -75,14 +100,19 @@ def _whole(store: Store, chosen: np.ndarray) -> list[Frames]:
     return [store.whole_frames(i) for i in np.flatnonzero(chosen)]
 
 
-def write_submission(run: Run, scored: Exported) -> list[Path]:
+def write_submission(run: Run, scored: Exported, weights: Mapping[str, float]) -> list[Path]:
     """Write model.tflite and submission.zip.
 
     The file is made of the fit on everything where the profile has one; else it is the scored one.
+
+    Args:
+        run: with the trained members.
+        scored: the file that was scored.
+        weights: of the members of the fit on everything, found on all out-of-fold clips.
     """
     path = run.folder / "model.tflite"
     if EVERYTHING in run.about.folds:
-        write_tflite(members(run, EVERYTHING), path, scored.options)
+        write_tflite(members(run, EVERYTHING, weights), path, scored.options)
     else:
         write_atomically(path, lambda temporary: shutil.copyfile(scored.path, temporary))
     pack(path, run.folder / "submission.zip")
@@ -106,7 +136,7 @@ def facts(run: Run, exported: Exported, ladder: Ladder, score: Score) -> dict[st
     return {
         "accuracy": score.accuracy,
         "nearest_neighbour": nearest_neighbour_accuracy(run, fold),
-        "accuracy_torch": torch_accuracies(run, fold),
+        "accuracy_torch": torch_accuracies(run, fold, exported.members),
         "by_signer": by_signer(run, score),
         "size_mb": exported.size_mb,
         "latency_ms": {"mean": score.mean_ms, "median": score.median_ms, "p95": score.p95_ms},
@@ -141,10 +171,10 @@ def facts(run: Run, exported: Exported, ladder: Ladder, score: Score) -> dict[st
     }
 
 
-def torch_accuracies(run: Run, fold: int) -> dict[str, float]:
-    """Accuracy of each shipped network by torch, on the same clips."""
+def torch_accuracies(run: Run, fold: int, members: Sequence[Member]) -> dict[str, float]:
+    """Accuracy of each exported network by torch, on the same clips."""
     accuracies = {}
-    for recipe in (r for r in run.recipes.values() if r.member):
+    for recipe in (run.recipe(member.name) for member in members):
         table = run.predictions(recipe.name)
         table = table[(table.role == recipe.shipped) & (table.fold == fold)]
         right = [np.argmax(row.logits) == row.label for row in table.itertuples()]

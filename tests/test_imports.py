@@ -23,8 +23,8 @@ FLOORS = (
     ("dataset", "transforms", "models", "plots", "checkpoint"),
     ("recipes",),
     ("evaluation", "baselines", "runs", "model_card"),
-    ("training", "tflite"),
-    ("motion", "teachers", "submission"),
+    ("training", "tflite", "ensemble"),
+    ("motion", "teachers", "submission", "costs"),
     ("train", "run", "kaggle", "check_runtime", "video"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
