@@ -91,5 +91,6 @@ def _located(run: Run, teacher: str, field: str) -> tuple[Run, str]:
         return Run.open(path.parent), path.name
     raise InputError(
         f"{field}: no recipe {teacher!r} in {run.folder}, and no folder of that name with a "
-        f"config.json; this run has {', '.join(run.recipes)}"
+        f"config.json; this run has {', '.join(run.recipes)}. Name it in RECIPES too, or give the "
+        "path logs/<run>/<recipe> of one that is trained"
     )
