@@ -124,6 +124,32 @@ def test_no_camera_is_said(mediapipe):
         extract("webcam:77", mirrored=False)
 
 
+WEBCAM = """
+import sys, time, cv2
+from src.video import holistic
+Capture = cv2.VideoCapture
+cv2.VideoCapture = lambda number: Capture(sys.argv[1])
+print(len(list(holistic.of_webcam(0, False, 60.0))), len(list(holistic.of_webcam(0, False, 0.0))))
+keys, shown = iter([-1, -1, 32, -1, -1, 32]), []
+cv2.waitKey = lambda milliseconds: next(keys)
+cv2.imshow = lambda title, picture: shown.append(picture)
+cv2.destroyAllWindows = lambda: None
+holistic.os.environ["DISPLAY"] = ":0"
+print(len(list(holistic.of_webcam(0, False, 0.0))), len(shown))
+"""
+
+
+def test_a_webcam_records_for_some_seconds_or_between_two_keys(mediapipe, video, monkeypatch):
+    """The camera, the keys and the window are the test's: neither is here."""
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    words = [str(mediapipe), "-c", WEBCAM, str(video)]
+    root = Path(__file__).parents[2]
+    ran = subprocess.run(words, capture_output=True, text=True, cwd=root, check=True)
+    # All ten frames, or none; the third to the fifth picture of six that were shown.
+    assert ran.stdout.split() == ["10", "0", "3", "6"]
+
+
 def test_the_command_takes_a_folder_and_predicts(video, recording, file, tmp_path, capsys):
     """Landmarks of every video; the five most likely signs; an animation over the video."""
     folder = tmp_path / "videos"
