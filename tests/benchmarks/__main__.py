@@ -6,6 +6,7 @@ run; nothing depends on absolute times.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from importlib import import_module
@@ -22,6 +23,7 @@ def main(names: list[str]) -> None:
             f"error: no benchmark {', '.join(unknown)}; quick ones: {', '.join(QUICK)}; "
             f"long ones, only by name: {', '.join(LONG)}"
         )
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes on missing GPUs
     for name in names or QUICK:
         started = time.perf_counter()
         import_module(f"tests.benchmarks.bench_{name}").run()

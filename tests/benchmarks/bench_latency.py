@@ -1,0 +1,146 @@
+"""Latency of the file: members A and B of the 6th place, published distilled sizes, untrained.
+
+    python -m tests.benchmarks latency
+
+- One thread of the interpreter, raw genuine clips in, as the competition calls it; seconds of this
+  thread's processor, so that what else runs on the machine counts little.
+- The limit is a second file that computes the networks' matrix products at the same shapes, in the
+  same runtime, and nothing else (tests/benchmarks/bare_file.py). Both run clip by clip in turn.
+- The last rows are clips of one length, every hand detected: the cost grows with the clip's frames
+  until a member's stride begins.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from src import models
+from src.landmarks import N_LANDMARKS
+from src.recipes.base import Recipe
+from src.recipes.frame_deberta import A, B
+from src.tflite.export import ExportOptions, write_tflite
+from src.tflite.interpreter import load, runtime
+from src.tflite.members import Member, member_of, prepare
+from src.tflite.scorer import load_frames, read_clips
+from tests.benchmarks import bare_file, data
+from tests.benchmarks.table import Table, folder
+
+CLASSES = 250
+FRAMES = (5, 10, 20, 40, 80, 160, 320)
+
+Call = Callable[[np.ndarray], np.ndarray]
+
+
+def untrained(recipe: Recipe) -> Member:
+    """A recipe's distilled model with random weights."""
+    torch.manual_seed(0)
+    return member_of(recipe, models.build(recipe.distilled, recipe.layout, CLASSES).eval())
+
+
+class Bare:
+    """The products of all members on one clip."""
+
+    def __init__(self, members: Sequence[Member], target: Path):
+        self.members = members
+        self.files = [
+            load(bare_file.write(member, target / f"bare_{member.name}.tflite"))
+            for member in members
+        ]
+
+    def inputs(self, frames: np.ndarray) -> list[np.ndarray]:
+        """What each member's file takes for this clip."""
+        seen = [len(prepare(member, torch.from_numpy(frames))) for member in self.members]
+        return [np.ones((n, bare_file.WIDTH), np.float32) for n in seen]
+
+    def __call__(self, inputs: list[np.ndarray]) -> None:
+        """Multiply."""
+        for file, one in zip(self.files, inputs, strict=True):
+            file(one)
+
+
+def milliseconds(work: Callable[[], object]) -> float:
+    """Milliseconds of this thread's processor."""
+    started = time.thread_time()
+    work()
+    return 1e3 * (time.thread_time() - started)
+
+
+def measured(
+    files: dict[str, Call], bare: Bare, clips: list[np.ndarray], repeats: int
+) -> dict[str, np.ndarray]:
+    """Milliseconds of each file on each clip, (clips,): the fastest of the repetitions."""
+    shape = (repeats, len(clips))
+    times = {name: np.empty(shape) for name in (*files, "bare")}
+    for k in range(repeats):
+        for i, frames in enumerate(clips):
+            for name, file in files.items():
+                times[name][k, i] = milliseconds(lambda file=file, frames=frames: file(frames))
+            inputs = bare.inputs(frames)
+            times["bare"][k, i] = milliseconds(lambda inputs=inputs: bare(inputs))
+    return {name: values.min(0) for name, values in times.items()}
+
+
+def row(name: str, own: np.ndarray, bare: np.ndarray, size: float) -> dict:
+    """One line of the table."""
+    return {
+        "": name,
+        "mean ms": own.mean(),
+        "median ms": np.median(own),
+        "p95 ms": np.percentile(own, 95),
+        "products ms": bare.mean(),
+        "x products": own.mean() / bare.mean(),
+        "MB": size,
+    }
+
+
+def of_length(n_frames: int) -> np.ndarray:
+    """A clip of random points, all detected."""
+    draw = np.random.default_rng(n_frames)
+    return draw.random((n_frames, N_LANDMARKS, 3), np.float32)
+
+
+def run(repeats: int = 3) -> None:
+    """Measure and print."""
+    torch.set_num_threads(1)
+    # torch.export pickles its own tree specs (torch 2.13).
+    warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg")
+    source, members = data.genuine(), [untrained(A), untrained(B)]
+    files, sizes = {}, {}
+    for precision in ("fp16", "int8"):
+        path = folder() / f"latency_{precision}.tflite"
+        exported = write_tflite(members, path, ExportOptions(precision))
+        files[precision], sizes[precision] = load(path), exported.size_mb
+    bare = Bare(members, folder())
+    clips = [load_frames(source / path) for path in read_clips(source).path]
+    measured(files, bare, clips[:3], 1)  # the runtime allocates
+    times = measured(files, bare, clips, repeats)
+    rows = [
+        row(f"{name}, {len(clips)} genuine clips", times[name], times["bare"], sizes[name])
+        for name in files
+    ]
+    for n_frames in FRAMES:
+        one = measured(files, bare, [of_length(n_frames)], 3 * repeats)
+        rows.append(row(f"fp16, {n_frames} frames", one["fp16"], one["bare"], sizes["fp16"]))
+    mean, products = rows[0]["mean ms"], rows[0]["products ms"]
+    Table(
+        name="latency",
+        title=f"members A and B of frame_deberta in one file, one thread, {runtime()}",
+        rows=rows,
+        limit=f"the matrix products alone take {products:.1f} ms, the file {mean / products:.2f} x",
+        notes=[
+            f"bar: mean at most 16 ms, later 10: {mean:.1f}",
+            f"bar: at most 1.5 x the bare products: {mean / products:.2f}",
+            f"bar: below 40 MB: {sizes['fp16']:.1f} MB",
+            "int8 is the option with 8-bit weights; what it costs in accuracy needs trained ones",
+        ],
+    ).publish()
+
+
+if __name__ == "__main__":
+    run()
