@@ -12,7 +12,7 @@ import time
 from importlib import import_module
 
 QUICK = ("store_build", "padding", "attention", "latency", "training_step")
-LONG = ("memory", "growth")
+LONG = ("recipes", "memory", "growth")
 
 
 def main(names: list[str]) -> None:

@@ -34,7 +34,7 @@ from src.training.loop import Loop, Settings
 from src.training.roles import Trainee
 from tests.benchmarks import data
 from tests.benchmarks.table import Table, folder
-from tests.benchmarks.timing import resident
+from tests.benchmarks.timing import processors, resident
 
 CLIPS = 94_477
 STEPS = 5
@@ -69,7 +69,7 @@ STAGES = {"store": build, "clip steps": clip_steps, "training": train}
 
 def watched(stage: str, source: Path, stores: Path) -> dict:
     """Run one stage in a process of its own; its line of the table."""
-    started = time.perf_counter()
+    started, busy = time.perf_counter(), processors()
     command = [sys.executable, "-m", "tests.benchmarks.bench_memory", stage, source, stores]
     peak, child = 0, subprocess.Popen(command)
     process = psutil.Process(child.pid)
@@ -81,8 +81,13 @@ def watched(stage: str, source: Path, stores: Path) -> dict:
         time.sleep(0.2)
     if child.wait():
         sys.exit(f"error: the stage {stage!r} failed")
-    seconds = time.perf_counter() - started
-    return {"": stage, "peak GiB": peak / 2**30, "bar GiB": BARS[stage], "s by the clock": seconds}
+    return {
+        "": stage,
+        "peak GiB": peak / 2**30,
+        "bar GiB": BARS[stage],
+        "s by the clock": time.perf_counter() - started,
+        "s of processors": processors() - busy,
+    }
 
 
 def run(clips: int = CLIPS) -> None:

@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import statistics
 import tempfile
 import time
@@ -32,7 +31,7 @@ from src.recipes import landmark_union
 from src.recipes.frame_deberta import B
 from tests.benchmarks import data
 from tests.benchmarks.table import Table
-from tests.benchmarks.timing import in_turn
+from tests.benchmarks.timing import in_turn, processors
 
 COORDINATES = ["x", "y", "z"]
 COPIES = 8  # names per clip in the comparison of workers: their start is to count little
@@ -69,14 +68,14 @@ def of_workers(source: Path) -> list[dict]:
     with tempfile.TemporaryDirectory() as folder:
         many, n_clips = data.under_many_names(source, Path(folder), COPIES)
         for workers in (1, 2):
-            started, busy = time.perf_counter(), _processors()
+            started, busy = time.perf_counter(), processors()
             if workers == 1:
                 _in_one_process(many)
             else:
                 build(many, workers)
             row = {
                 "": f"store, {workers} worker{'s' * (workers > 1)}, {n_clips} clips",
-                "ms/clip": 1000 * (_processors() - busy) / n_clips,
+                "ms/clip": 1000 * (processors() - busy) / n_clips,
                 "ms/clip by the clock": 1000 * (time.perf_counter() - started) / n_clips,
             }
             rows.append(row)
@@ -90,12 +89,6 @@ def _in_one_process(source: Path) -> None:
 
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         pool.submit(build, source).result()
-
-
-def _processors() -> float:
-    """Processor seconds of this process and of its children that have ended."""
-    used = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def rows_of(contenders: dict[str, Callable[[], None]], n_clips: int, repeats: int) -> list[dict]:

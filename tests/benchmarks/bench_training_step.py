@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -30,11 +31,11 @@ from src.training.loop import Loop, Settings, precision_of
 from src.training.roles import Trainee, consistency_weight
 from tests.benchmarks import data, hugging_face
 from tests.benchmarks.products import Recorder, bare
-from tests.benchmarks.table import Table
+from tests.benchmarks.table import Table, folder
 from tests.benchmarks.timing import PeakMemory, in_turn
 
 CLASSES = 250
-EPOCH = 40  # of 100: every augmentation is on, and so is mixup
+PROGRESS = 0.4  # of the training: every augmentation is on, and so is mixup
 BATCHES = 4  # of ours that are timed, short to long
 
 
@@ -64,17 +65,17 @@ class Contender:
 def ours(recipe: Recipe, clips: ClipSet, settings: Settings, device: str) -> Contender:
     """Our loop on batches of similar lengths."""
     torch.manual_seed(0)
-    processes = Processes.start(device)
+    processes, epoch = Processes.start(device), int(PROGRESS * recipe.epochs)
     loop = Loop(recipe, Trainee(recipe, CLASSES).to(device), settings, processes)
     loop.trainee.train()
-    planned = _some(loop._plan(clips, EPOCH), clips.length)
+    planned = _some(loop._plan(clips, epoch), clips.length)
 
     def step() -> None:
-        for batch in loop.batches(clips, planned, EPOCH):
+        for batch in loop.batches(clips, planned, epoch):
             loop.step(batch, 1000)
 
-    done = torch.full((), EPOCH / recipe.epochs, device=device)
-    seen = [loop.trainee.views(b.clips, b.draw) for b in loop.batches(clips, planned, EPOCH)]
+    done = torch.full((), PROGRESS, device=device)
+    seen = [loop.trainee.views(b.clips, b.draw) for b in loop.batches(clips, planned, epoch)]
 
     def models() -> None:
         for views, target, _ in seen:
@@ -120,7 +121,7 @@ class TheirLoop:
         self.mask = batch.mask
         self.features = recipe.features(batch.xyz, batch.mask, recipe.layout)
         self.target = nn.functional.one_hot(batch.label, CLASSES).float()
-        self.progress = torch.full((), EPOCH / recipe.epochs, device=device)
+        self.progress = torch.full((), PROGRESS, device=device)
         dtype = precision_of(settings.precision, torch.device(device))
         self.autocast = torch.autocast(device, dtype, enabled=dtype is not torch.float32)
 
@@ -216,13 +217,26 @@ def measured(
     return rows
 
 
+def profile(contender: Contender) -> Path:
+    """Where the time goes: a trace for chrome://tracing, and the operations as a text."""
+    with torch.profiler.profile() as profiler:
+        contender.step()
+    profiler.export_chrome_trace(str(folder() / "training_step_trace.json"))
+    by_time = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
+    path = folder() / "training_step_profile.txt"
+    path.write_text(profiler.key_averages().table(sort_by=by_time, row_limit=40))
+    return path
+
+
 def run(repeats: int = 0) -> None:
     """Measure and print; a repetition takes a minute and a half of one core, seconds of a GPU."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     repeats = repeats or (10 if device == "cuda" else 1)
     torch.set_num_threads(1)
     clips = data.drawn(data.clips_of(B, device), 50 * (256 if device == "cuda" else 32))
-    rows = measured(contenders(clips, device), device, repeats)
+    made = contenders(clips, device)
+    rows = measured(made, device, repeats)
+    profiled = profile(made["ours, bf16, batch 32"][0])
     best = max(row["of products' rate"] for row in rows if row[""].startswith("ours"))
     Table(
         name="training_step",
@@ -235,6 +249,7 @@ def run(repeats: int = 0) -> None:
             "bar: at most 10 % of a step outside the models, on a GPU",
             "the fastest of the repetitions; without a GPU seconds of one processor; peaks are "
             "above what the process held before",
+            f"where the time goes: {profiled.name} beside the table's file, and a trace",
             *([] if device == "cuda" else ["GPU: not measured, there is none"]),
         ],
     ).publish()
