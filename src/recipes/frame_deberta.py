@@ -141,14 +141,14 @@ B = FrameDebertaRecipe(
 # For two CPU cores: a quarter of the distilled models' products, nothing smaller to distil into,
 # and as many steps for a few hundred clips as for a thousand. The code's dropout in the encoder:
 # with the document's 0.25 such small networks learn less.
-_CPU = {"distilled": None, "batch_size": 16, "steps": 24, "epochs": 60}
+_CPU = {"distilled": None, "batch_size": 16, "steps": 24, "epochs": 40}
 _CPU["optimiser"] = replace(B.optimiser, lr=5e-4)
 _SMALL = {"dim": 96, "widths": (256, 288, 288, 256), "mlp_dropout": 0.025}
 A_CPU = replace(A, model=replace(A.model, **_SMALL), **_CPU)
 B_CPU = replace(B, model=replace(B.model, **_SMALL), **_CPU)
 
 # For a look at everything: shorter, and with a distilled model beside the student.
-A_SAMPLE = replace(A_CPU, distilled=A_CPU.model, epochs=25)
-B_SAMPLE = replace(B_CPU, distilled=B_CPU.model, epochs=25)
+A_SAMPLE = replace(A_CPU, distilled=A_CPU.model, epochs=20)
+B_SAMPLE = replace(B_CPU, distilled=B_CPU.model, epochs=20)
 
 MEMBERS = {"full": (A, B), "cpu": (A_CPU, B_CPU), "sample": (A_SAMPLE, B_SAMPLE)}
