@@ -62,15 +62,13 @@ def forecast_loss(
     Args:
         loss: which.
         predicted: on the network's scale.
-        truth: the same, NaN = not observed.
+        truth: the same, NaN = not observed; poses have none.
         space: back from the network's scale.
 
     Raises:
         InputError: a geodesic loss of something that is no rotation.
     """
-    seen = truth.isfinite().all(-1)
-    difference = torch.where(seen[..., None], predicted.float() - truth, 0.0)
-    count = seen.sum().clamp(min=1)
+    difference, count = _observed(predicted.float(), truth, space)
     joints = truth.shape[-2]
     match loss:
         case JointNorm("raw"):
@@ -84,3 +82,16 @@ def forecast_loss(
                 raise InputError("a geodesic loss needs rotations; use JointNorm for landmarks")
             angle = angle_between(space.decode(predicted.float()), space.decode(truth))
             return angle.sum(-1).mean()
+
+
+def _observed(
+    predicted: Tensor, truth: Tensor, space: PoseSpace | PointSpace
+) -> tuple[Tensor, Tensor | int]:
+    """The difference, 0 where nothing was observed, and how many joints were.
+
+    Motion capture has no gaps; looking for them would take a fifth of a training step.
+    """
+    if isinstance(space, PoseSpace):
+        return predicted - truth, truth[..., 0].numel()
+    seen = truth.isfinite().all(-1)
+    return torch.where(seen[..., None], predicted - truth, 0.0), seen.sum().clamp(min=1)

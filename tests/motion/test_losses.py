@@ -23,6 +23,14 @@ def test_mean_squared_is_torchs():
     assert torch.allclose(forecast_loss(MeanSquared(), made, truth, SPACE), expected)
 
 
+@pytest.mark.parametrize("loss", [JointNorm(), JointNorm("raw"), MeanSquared()])
+def test_poses_which_have_no_gaps_cost_what_points_without_gaps_cost(loss):
+    made, truth = torch.randn(2, 4, 3, 2), torch.randn(2, 4, 3, 2)
+    space = PoseSpace(MOTION_TRANSFORMER, SPACE.normaliser)
+    of_points = forecast_loss(loss, made, truth, SPACE)
+    assert torch.allclose(forecast_loss(loss, made, truth, space), of_points)
+
+
 def test_geodesic_is_the_angle_of_local_rotations_summed_over_joints():
     space = PoseSpace(MOTION_TRANSFORMER, Normaliser(torch.ones(15, 9), torch.full((15, 9), 0.5)))
     truth = torch.from_numpy(Rotation.random(30, random_state=0).as_matrix()).view(2, 15, 3, 3)
