@@ -77,14 +77,14 @@ def ours(recipe: Recipe, clips: ClipSet, settings: Settings, device: str) -> Con
     done = torch.full((), PROGRESS, device=device)
     seen = [loop.trainee.views(b.clips, b.draw) for b in loop.batches(clips, planned, epoch)]
 
-    def models() -> None:
-        for views, target, _ in seen:
+    passes = 2 if recipe.awp else 1
+
+    def models(loop: Loop = loop) -> None:
+        for views, target, _ in seen * passes:
             loop._backward(views, target, done, None)
 
-    plain = Loop(recipe, loop.trainee, replace(settings, compile=False), processes)
-    with Recorder() as recorder:
-        for views, target, _ in seen:
-            plain._backward(views, target, done, None)
+    with Recorder() as recorder:  # a compiled function would hide its products
+        models(Loop(recipe, loop.trainee, replace(settings, compile=False), processes))
     frames = sum(len(batch) * clips.length[batch].max() for batch in planned)
     padded = 1 - sum(clips.length[batch].sum() for batch in planned) / frames
     n = sum(map(len, planned))

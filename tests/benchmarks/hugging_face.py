@@ -65,7 +65,7 @@ class FrameEncoder(nn.Module):
         n, t, points, _ = xyz.shape
         by_point = xyz.permute(0, 2, 3, 1).flatten(0, 1)  # (B L, 3, T)
         smooth = self.conv2(self.conv1(by_point)).view(n, points, -1, t).permute(0, 3, 1, 2)
-        position = self.position(torch.cat([smooth, xyz.to(smooth.dtype)], -1))
+        position = self.position(torch.cat([xyz.to(smooth.dtype), smooth], -1))
         kinds = self.type_norm(self.type_embedding(self.types.expand(n, t, -1)))
         which = self.point_norm(self.point_embedding(self.points.expand(n, t, -1)))
         x = self.dense(torch.cat([kinds, which, position], -1))  # (B, T, L, E)
