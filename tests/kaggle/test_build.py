@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import nbformat
 import pytest
 
 from src.errors import InputError
+from src.kaggle import __main__ as command
 from src.kaggle.build import Upload, build, slug
 from src.kaggle.wheels import BROUGHT
 from src.run import Notebook
@@ -115,3 +117,12 @@ def test_slugs():
         with pytest.raises(InputError, match="expected a name that makes a slug"):
             slug(text)
     assert len(slug("x" * 43) + "-submit") == 50
+
+
+def test_the_command_builds_a_runs_folder_and_says_what_to_do(run, capsys):
+    (run.folder / "run.json").write_text(json.dumps(asdict(run.about)))
+    command.build(run=str(run.folder), user="somebody")
+    said = capsys.readouterr().out
+    assert f"kaggle kernels push -p {run.folder / 'kaggle/submit'}" in said
+    with pytest.raises(InputError, match="01_preparation"):
+        command.build(run=str(run.folder / "nowhere"), user="somebody")
