@@ -66,7 +66,7 @@ def of_workers(source: Path) -> list[dict]:
     """Builds by one and by two processes of their own: the clock, and all their processors."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        many, n_clips = data.under_many_names(source, Path(folder), COPIES)
+        many, n_clips = data.under_many_names(raw.read_index(source), Path(folder), COPIES)
         for workers in (1, 2):
             started, busy = time.perf_counter(), processors()
             if workers == 1:

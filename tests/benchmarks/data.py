@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from src.dataset import raw, store
 from src.dataset.batches import ClipSet, prepare
+from src.landmarks import N_LANDMARKS
 from src.paths import SIGN_MAP, anchored
 from src.recipes import landmark_union
 from src.recipes.base import Recipe
@@ -42,14 +44,21 @@ def drawn(clips: ClipSet, n: int, seed: int = 0) -> ClipSet:
     return clips.subset(rng.integers(0, len(clips), n))
 
 
-def under_many_names(source: Path, target: Path, copies: int) -> tuple[Path, int]:
-    """A competition folder whose clips are those of `source`, each under `copies` names.
+def short_clips(source: Path, longest: int) -> pd.DataFrame:
+    """The index of the clips of at most so many frames."""
+    index = raw.read_index(source)
+    frames = [pq.read_metadata(path).num_rows // N_LANDMARKS for path in index.path]
+    return index[np.array(frames) <= longest]
+
+
+def under_many_names(index: pd.DataFrame, target: Path, copies: int) -> tuple[Path, int]:
+    """A competition folder of these clips, each under `copies` names.
 
     Returns:
         The folder, in `target`; its number of clips.
     """
     rows, target = [], target / "asl-signs"
-    for row in raw.read_index(source).itertuples(index=False):
+    for row in index.itertuples(index=False):
         first = target / f"{row.participant}-{row.sequence}"
         first.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(row.path, first)
@@ -61,5 +70,5 @@ def under_many_names(source: Path, target: Path, copies: int) -> tuple[Path, int
             rows.append((clips / f"{sequence}.parquet", row.participant, sequence, row.sign))
     columns = ["path", "participant_id", "sequence_id", "sign"]
     pd.DataFrame(rows, columns=columns).to_csv(target / "train.csv", index=False)
-    shutil.copyfile(source / SIGN_MAP, target / SIGN_MAP)
+    shutil.copyfile(genuine() / SIGN_MAP, target / SIGN_MAP)
     return target, len(rows)
