@@ -41,7 +41,6 @@ def row(recipe: Recipe, device: str, repeats: int) -> dict:
     precision = "bf16" if device == "cuda" else "fp32"
     with PeakMemory() as memory:
         contender = ours(recipe, clips, Settings(precision=precision), device)
-        contender.step()
     steps = {
         "step": contender.step,
         "models": contender.models,
