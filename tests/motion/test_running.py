@@ -159,7 +159,7 @@ def test_every_kind_of_model_rolls_out_from_every_test_clip(corpus, tmp_path):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("name", experiments.PUBLISHED)
+@pytest.mark.parametrize("name", ["08-same-form", "14-convolution", "taxonomy", "gan"])
 def test_an_experiment_runs_on_a_gpu_and_its_errors_come_back(corpus, tmp_path, name):
     result = running.run(name, corpus, PROFILE, tmp_path, seed=0, device="cuda")
     assert result.predicted.device.type == "cuda" and result.errors.table().notna().all(axis=None)
