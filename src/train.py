@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import tyro
 
-from src import checkpoint, evaluation, models, teachers
+from src import checkpoint, evaluation, launch, models, teachers
 from src.dataset.batches import ClipSet, prepare
 from src.errors import InputError
 from src.files import locked, write_atomically
@@ -68,19 +68,29 @@ def train(run: Run, name: str, fold: int, settings: Settings, processes: Process
     return folder
 
 
-def train_all(run: Run, settings: Settings, device: str) -> list[Path]:
+def train_all(run: Run, settings: Settings, device: str, processes: int = 0) -> list[Path]:
     """Train every recipe of a run on every fold of it, one after the other.
+
+    Args:
+        run: the run.
+        settings: seed, precision, ...
+        device: cpu, cuda, or auto.
+        processes: of each training, by torchrun if several; 0 = one per GPU.
 
     Returns:
         The folders of the trained members.
     """
-    processes = Processes.start(device)
-    folders = []
-    for name in run.about.recipes:
-        for fold in run.about.folds:
+    processes = processes or launch.processes_for(device)
+    wanted = [(name, fold) for name in run.about.recipes for fold in run.about.folds]
+    for name, fold in wanted:
+        if run.is_trained(name, fold):
+            continue
+        if processes > 1:
+            launch.torchrun(run.folder, name, fold, settings, device, processes)
+        else:
             with locked(run.member(name, fold), f"trains {name}"):
-                folders.append(train(run, name, fold, settings, processes))
-    return folders
+                train(run, name, fold, settings, Processes.start(device))
+    return [run.member(name, fold) for name, fold in wanted]
 
 
 def _write_predictions(

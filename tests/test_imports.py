@@ -24,7 +24,7 @@ FLOORS = (
     ("recipes",),
     ("evaluation", "baselines", "runs", "model_card"),
     ("training", "tflite", "ensemble"),
-    ("motion", "teachers", "submission", "costs"),
+    ("motion", "teachers", "submission", "costs", "launch"),
     ("train", "run", "kaggle", "check_runtime", "video"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
