@@ -39,7 +39,9 @@ from src.tflite.members import Member
 # Frames; the longest clip of a member closes its list. Primes, because onnx2tf guesses the layout
 # of a tensor from its sizes: a length that equals a width (16 frames, 16 features) misleads it.
 BUCKETS: tuple[int, ...] = (7, 13, 23, 41)
-_TOLERANCE = 1e-3  # of logits, against torch; right conversions are within 1e-5
+# Of the largest logit. A wrong layout is off by all of it; a right one by 1e-5, or by 5e-4 where
+# TensorFlow's kernels (oneDNN on some AMD processors) round more than torch's.
+_TOLERANCE = 5e-3
 _INPUTS = ("xyz", "mask")
 Copy = tf.types.experimental.ConcreteFunction  # (xyz, mask) -> logits, its weights constants
 
@@ -115,15 +117,21 @@ class OnnxCore:
 
 
 def _close(got: np.ndarray, expected: np.ndarray) -> bool:
-    return got.shape == expected.shape and bool(np.abs(got - expected).max() < _TOLERANCE)
+    return _difference(got, expected) < _TOLERANCE
+
+
+def _difference(got: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference, as a share of the largest logit."""
+    if got.shape != expected.shape:
+        return float("inf")
+    return float(np.abs(got - expected).max() / np.abs(expected).max())
 
 
 def _wrong(member: Member, length: int, step: str, got: np.ndarray, expected: np.ndarray) -> str:
-    worst = np.abs(got - expected).max() if got.shape == expected.shape else np.inf
     return (
         f"ensemble member {member.name}: its {step} copy for {length} frames differs from torch by "
-        f"{worst:.2g} (allowed {_TOLERANCE:g}); export by the table of operators instead "
-        '(route="table")'
+        f"{_difference(got, expected):.2g} of the largest logit (allowed {_TOLERANCE:g}); export "
+        'by the table of operators instead (route="table")'
     )
 
 
