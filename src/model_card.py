@@ -26,11 +26,13 @@ Holistic: for research, teaching, and games that help to practise signs.
 It is not for interpreting between people, nor where a wrong sign harms anyone; not for telling who
 signs, how well, or what a person is like. It knows isolated signs of one list, no sentences, no
 fingerspelling, no grammar; a sign that is not on the list is answered with one that is."""
+GENUINE_LANDMARKS = "those of the competition's MediaPipe, 0.9.0.1; another version differs"
+DRAWN_LANDMARKS = "drawn ones; those that MediaPipe finds in a video differ"
 LIMITS = (
     "Signers: accuracy differs from one to another, see the table; few were seen in training, and "
     "who signs unlike them, or is filmed unlike them, gets worse answers.",
-    "Landmarks: trained on those of the competition's MediaPipe, 0.9.0.1. Another version, a "
-    "mirrored picture, or other parts in another order give confident nonsense.",
+    "Landmarks: trained on {landmarks}. A mirrored picture, or parts in another order, give "
+    "confident nonsense.",
     "Hands that MediaPipe loses are missing to the network as well; a clip without any detected "
     "hand gets an answer that means nothing.",
     "Probabilities were not calibrated: 90 % does not mean right nine times out of ten.",
@@ -50,7 +52,7 @@ def markdown(facts: Mapping[str, Any]) -> str:
         "Accuracy per signer": _signers(facts),
         "Size and latency": _costs(facts),
         "Intended use": USE,
-        "Limits": "\n".join(f"- {limit}" for limit in LIMITS),
+        "Limits": _limits(facts),
         "Licence": _licence(facts),
     }
     title = f"# Model card: isolated signs, {facts['signs']} of them"
@@ -70,7 +72,7 @@ def _what(facts: Mapping[str, Any]) -> str:
             f"`outputs`, float32 [{facts['signs']}], a number per sign, the largest is the answer.",
             "Preprocessing is inside.",
             "",
-            f"{len(members)} trained network{'s' * (len(members) != 1)}, averaged:",
+            "One trained network:" if len(members) == 1 else f"{len(members)} trained networks:",
             "",
             *members,
         ]
@@ -129,6 +131,11 @@ def _costs(facts: Mapping[str, Any]) -> str:
         f"median, {latency['p95']:.2f} p95 a clip, one thread, where it was made. The "
         f"competition's limits: {', '.join(limits)}."
     )
+
+
+def _limits(facts: Mapping[str, Any]) -> str:
+    landmarks = DRAWN_LANDMARKS if facts["synthetic"] else GENUINE_LANDMARKS
+    return "\n".join(f"- {limit.format(landmarks=landmarks)}" for limit in LIMITS)
 
 
 def _licence(facts: Mapping[str, Any]) -> str:

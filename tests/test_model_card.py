@@ -62,7 +62,7 @@ def test_figures_are_the_reports():
     assert "12.35 MB" in found["Size and latency"]
     assert "4.50 ms mean, 4.00 median, 9.00 p95" in found["Size and latency"]
     assert "size met, time NOT MET" in found["Size and latency"]
-    assert "`llama`: 9,200,000 parameters, weight 1.00" in found["What it is"]
+    assert "One trained network:\n\n- `llama`: 9,200,000 parameters" in found["What it is"]
 
 
 def test_the_licence_is_that_of_the_clips():
@@ -75,6 +75,7 @@ def test_synthetic_clips_are_said_first_and_are_not_the_competitions():
     found = sections(model_card.markdown(FACTS | {"synthetic": True}))
     assert found["Data"].strip().startswith("**Synthetic clips**")
     assert "CC BY" not in found["Licence"] and "Synthetic" in found["Licence"]
+    assert "drawn ones" in found["Limits"] and "0.9.0.1" not in found["Limits"]
 
 
 def test_other_collections_have_their_own_terms():
