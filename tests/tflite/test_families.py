@@ -7,8 +7,11 @@ import pytest
 import tensorflow as tf
 import torch
 
+from src.dataset.clip_file import read_clip
+from src.landmarks import HANDS
 from src.tflite.export import Exported
 from src.tflite.members import answer, prepare
+from src.tflite.parity import edge_clips
 from src.tflite.scorer import Model
 from tests.tflite import toys
 
@@ -31,6 +34,38 @@ def test_one_file_of_all_families_answers_as_torch_does(exported, model, frames)
     clip = toys.raw_clip(frames)
     expected = answer(exported.members, torch.from_numpy(clip), "probabilities").numpy()
     np.testing.assert_allclose(model(clip), expected, 0, TOLERANCE)
+
+
+def longest_clips() -> dict[str, np.ndarray]:
+    """1,500 frames: of a body, of one that hides its hands, of nothing."""
+    clip = toys.raw_clip(1500)
+    no_hands = clip.copy()
+    no_hands[:, list(HANDS)] = np.nan
+    return {"seen": clip, "no hands": no_hands, "nothing": np.full_like(clip, np.nan)}
+
+
+EDGES = edge_clips(149) | longest_clips()
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_no_clip_makes_any_family_answer_what_is_no_number(exported, model, name):
+    clip = EDGES[name]
+    expected = answer(exported.members, torch.from_numpy(clip), "probabilities").numpy()
+    answered = model(clip)
+    assert np.isfinite(answered).all()
+    np.testing.assert_allclose(answered, expected, 0, TOLERANCE)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("folder", ["asl_signs", "webcam34", "wlasl50"])
+def test_genuine_clips_get_torchs_sign_of_every_family(exported, model, reference, folder):
+    paths = sorted(reference(folder).glob("train_landmark_files/*/*.parquet"))
+    for path in paths[:: max(1, len(paths) // 15)]:
+        clip = read_clip(path)
+        expected = answer(exported.members, torch.from_numpy(clip), "probabilities").numpy()
+        answered = model(clip)
+        assert answered.argmax() == expected.argmax(), path
+        np.testing.assert_allclose(answered, expected, 0, TOLERANCE, err_msg=str(path))
 
 
 @pytest.mark.parametrize("number", range(5), ids=toys.FAMILIES)
