@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from matplotlib.figure import Figure
 
 from src.dataset.batches import ClipSet
 from src.recipes.base import Recipe
-from src.recipes.frame_deberta import B_CPU
+from src.recipes.frame_deberta import B
 from src.training.distributed import Processes
 from src.training.loop import Loop, Settings
 from src.training.roles import Trainee
@@ -53,10 +54,10 @@ class Point:
     @property
     def recipe(self) -> Recipe:
         """Member B at this width."""
-        heads = B_CPU.model.heads
+        heads = B.model.heads
         widths = tuple(int(w * self.width) // heads * heads for w in WIDTHS)
-        model = replace(B_CPU.model, widths=widths, dim=int(DIM * self.width))
-        return replace(B_CPU, model=model, distilled=model)
+        model = replace(B.model, widths=widths, dim=int(DIM * self.width))
+        return replace(B, model=model, distilled=model, batch_size=32)
 
 
 SIZES: dict[str, Sequence[float]] = {
@@ -73,8 +74,8 @@ def random_clips(point: Point) -> ClipSet:
     if point.frames:
         length = np.full(point.clips, point.frames, np.int64)
     else:
-        length = data.drawn(data.clips_of(B_CPU), point.clips).length
-    n_frames, n_points = int(length.sum()), len(B_CPU.layout)
+        length = data.drawn(data.clips_of(B), point.clips).length
+    n_frames, n_points = int(length.sum()), len(B.layout)
     frames = torch.from_numpy(rng.standard_normal((n_frames, n_points, 3), np.float32)).half()
     missing = torch.from_numpy(rng.random((n_frames, n_points)) < 0.1)
     frames[missing] = torch.nan
@@ -99,6 +100,7 @@ def train(point: Point) -> dict[str, float | None]:
     return {"s/epoch": seconds, "resident MiB": resident, "GPU MiB": on_gpu}
 
 
+@cache
 def measured(point: Point) -> dict[str, float | None]:
     """`train` in a process of its own."""
     command = [sys.executable, "-m", "tests.benchmarks.bench_growth", json.dumps(asdict(point))]
