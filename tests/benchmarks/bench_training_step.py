@@ -88,7 +88,7 @@ def ours(recipe: Recipe, clips: ClipSet, settings: Settings, device: str) -> Con
         models(Loop(recipe, loop.trainee, replace(settings, compile=False), processes))
     step()  # not timed: the optimiser makes its state, compilers compile
     frames = sum(len(batch) * clips.length[batch].max() for batch in planned)
-    padded = 1 - sum(clips.length[batch].sum() for batch in planned) / frames
+    padded = float(1 - sum(clips.length[batch].sum() for batch in planned) / frames)
     n = sum(map(len, planned))
     return Contender(step, models, n, padded, recorder.products, recorder.flops, len(planned))
 
