@@ -1,18 +1,18 @@
 """Benchmarks: `python -m tests.benchmarks` runs the quick ones, names after it choose.
 
-Each prints one table and keeps it as logs/benchmarks/<name>.json. Things are compared within one
-run; nothing depends on absolute times.
+Each prints one table and keeps it as logs/benchmarks/<name>.json; each is a process of its own.
+Things are compared within one run, and nothing depends on absolute times.
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
-from importlib import import_module
 
 QUICK = ("store_build", "padding", "attention", "latency", "training_step")
-LONG = ("recipes", "memory", "growth")
+LONG = ("recipes", "growth", "memory", "motion")
 
 
 def main(names: list[str]) -> None:
@@ -23,10 +23,13 @@ def main(names: list[str]) -> None:
             f"error: no benchmark {', '.join(unknown)}; quick ones: {', '.join(QUICK)}; "
             f"long ones, only by name: {', '.join(LONG)}"
         )
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes on missing GPUs
+    quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}  # TensorFlow's notes on missing GPUs
     for name in names or QUICK:
         started = time.perf_counter()
-        import_module(f"tests.benchmarks.bench_{name}").run()
+        command = [sys.executable, "-m", f"tests.benchmarks.bench_{name}"]
+        status = subprocess.run(command, env=quiet, check=False).returncode
+        if status:
+            sys.exit(f"error: the benchmark {name} ended with status {status}")
         print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
 
 

@@ -146,4 +146,7 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(train(Point(**json.loads(sys.argv[1])))))
+    if len(sys.argv) == 1:
+        run()
+    else:
+        print(json.dumps(train(Point(**json.loads(sys.argv[1])))))

@@ -118,4 +118,7 @@ def run(clips: int = CLIPS) -> None:
 
 
 if __name__ == "__main__":
-    STAGES[sys.argv[1]](*map(Path, sys.argv[2:]))
+    if len(sys.argv) == 1:
+        run()
+    else:
+        STAGES[sys.argv[1]](*map(Path, sys.argv[2:]))
