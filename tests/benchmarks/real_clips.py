@@ -1,0 +1,158 @@
+"""Held-out accuracy on real clips, several seeds: README's table.
+
+    python -m tests.benchmarks.real_clips --recipes frame_deberta --seeds 3
+
+- A split holds out sources of a folder under ../shared/data; nothing is chosen on them: the cpu
+  profile's values, the role a recipe ships, the last epoch.
+- Scored are the held-out clips whose sign another source shows in training.
+- Every training is a command of its own on one core, two at a time; a finished one is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import tyro
+
+from src import baselines, evaluation
+from src.dataset import store as stores
+from src.dataset.store import Store
+from src.paths import anchored
+from src.recipes import choose, landmark_union
+from src.runs import About, Run
+from src.submission import shipped_predictions
+from tests.benchmarks.table import Table
+
+DATA = Path("../shared/data")
+PROFILE = "cpu"
+FOLD = 0
+NEAREST = "nearest neighbour on shoulder-normalised hands"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which sources of which folder are held out."""
+
+    data: str
+    hold_out: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """For tables and folders."""
+        return f"{self.data} without {' and '.join(self.hold_out)}"
+
+
+SPLITS = (
+    Split("wlasl50", ("9005", "9006")),
+    Split("webcam34", ("8001",)),
+    Split("webcam34", ("8003",)),
+)
+
+
+def prepared(split: Split, seed: int, recipes: str) -> Run:
+    """The run of a split and a seed, as 01_preparation makes it."""
+    data = anchored(str(DATA / split.data))
+    store = stores.build(data, anchored("input/stores"), landmark_union())
+    chosen = choose(recipes, PROFILE)
+    names = tuple(recipe.name for recipe in chosen)
+    about = About(PROFILE, str(data), str(store.folder), seed, split.hold_out, names, folds=(FOLD,))
+    folder = anchored("logs/real_clips") / split.name.replace(" ", "_") / f"seed{seed}"
+    return Run.create(folder, about, chosen)
+
+
+def trained(run: Run) -> float:
+    """Train all recipes of a run, one after the other; returns the seconds it took or had taken."""
+    alone = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    for name in run.recipes:
+        taken = run.member(name, FOLD) / "minutes.json"
+        if not run.is_trained(name, FOLD):
+            command = [sys.executable, "-m", "src.train", str(run.folder), name]
+            started = time.perf_counter()
+            subprocess.run(command, check=True, env=alone, stdout=subprocess.DEVNULL)
+            taken.write_text(json.dumps((time.perf_counter() - started) / 60))
+    return sum(
+        json.loads((run.member(name, FOLD) / "minutes.json").read_text()) for name in run.recipes
+    )
+
+
+def accuracies(run: Run) -> dict[str, float]:
+    """Accuracy of each member, of each solution of several, and of all together."""
+    known = set(run.clips.label[run.clips.fold != FOLD])
+    tables = {
+        name: table[table.label.isin(known)].reset_index(drop=True)
+        for name, table in shipped_predictions(run).items()
+    }
+    together = {} if len(tables) == 1 else {"all together": evaluation.blend(tables)}
+    return {
+        name: evaluation.accuracy(evaluation.stacked(table), table.label.to_numpy())
+        for name, table in (tables | together).items()
+    }
+
+
+def nearest_neighbour(run: Run) -> float:
+    """Of the same clips, on hands normalised by the shoulders."""
+    store, clips = run.store, run.clips
+    known = clips.label.isin(clips.label[clips.fold != FOLD])
+    train, test = (clips[(clips.fold != FOLD)].index, clips[(clips.fold == FOLD) & known].index)
+    found = baselines.nearest_neighbour(
+        _frames(store, train),
+        clips.label[train].to_numpy(),
+        _frames(store, test),
+        shoulder_normalised=True,
+    )
+    return float((found == clips.label[test].to_numpy()).mean())
+
+
+def _frames(store: Store, index: pd.Index) -> list:
+    return [store.whole_frames(i) for i in index]
+
+
+def main(recipes: str = "frame_deberta", seeds: int = 3, jobs: int = 2) -> None:
+    """Train on every split with every seed, print and keep the table.
+
+    Args:
+        recipes: as RECIPES.
+        seeds: how many.
+        jobs: trainings at a time, a core each.
+    """
+    runs = {
+        (split, seed): prepared(split, seed, recipes) for split in SPLITS for seed in range(seeds)
+    }
+    with ThreadPoolExecutor(jobs) as pool:
+        minutes = list(pool.map(trained, runs.values()))
+    found = pd.DataFrame(
+        [
+            (name, split.name, accuracy)
+            for (split, _), run in runs.items()
+            for name, accuracy in (accuracies(run) | {NEAREST: nearest_neighbour(run)}).items()
+        ],
+        columns=["network", "split", "accuracy"],
+    )
+    Table(
+        name="real_clips",
+        title=f"Held-out accuracy on real clips, {seeds} seeds: mean (lowest to highest)",
+        rows=[
+            {"network": name}
+            | {split: spread(cell.accuracy) for split, cell in of.groupby("split")}
+            for name, of in found.groupby("network", sort=False)
+        ],
+        limit="1; with words that are signed in more than one way, less",
+        notes=[f"minutes of one core for all networks: {min(minutes):.1f} to {max(minutes):.1f}"],
+    ).publish()
+
+
+def spread(accuracy: pd.Series) -> str:
+    """Mean, lowest and highest."""
+    return f"{accuracy.mean():.3f} ({accuracy.min():.3f} to {accuracy.max():.3f})"
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,67 @@
+"""README stays true: its tree, its commands, the names it uses."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from src import run
+from src.recipes import SOLUTIONS, choose
+from src.recipes.profiles import PROFILES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(?:bash)?\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+TREE = next(block for block in BLOCKS if block.startswith("notebooks/"))
+CODE = "\n".join(BLOCKS) + "\n".join(re.findall(r"`([^`\n]+)`", README))
+
+
+@pytest.mark.parametrize("line", TREE.splitlines())
+def test_the_tree_is_the_tree(line):
+    folder = ROOT / "src" if line.startswith(" ") else ROOT
+    name = line.split()[0]
+    path = folder / name
+    assert path.is_dir() if name.endswith("/") else path.is_file(), f"{line}: {path} is not there"
+
+
+def test_every_room_of_the_top_is_in_the_tree():
+    rooms = {p.name for p in ROOT.iterdir() if p.is_dir() and not p.name.startswith((".", "_"))}
+    named = {line.split()[0].rstrip("/") for line in TREE.splitlines() if not line.startswith(" ")}
+    assert rooms == named
+
+
+def test_every_make_target_exists():
+    targets = set(re.findall(r"^make ([a-z-]+)", CODE, re.MULTILINE))
+    assert {"submission", "test"} <= targets
+    assert targets <= set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
+
+
+def test_every_module_exists():
+    modules = set(re.findall(r"-m ((?:src|tests)[a-z_.]*)", CODE))
+    assert "src.train" in modules
+    for module in modules:
+        assert importlib.util.find_spec(module), module
+
+
+def test_every_parameter_is_declared_by_a_notebook_and_passed_on_by_make():
+    named = set(re.findall(r"\b([A-Z_]{4,})=", "\n".join(re.findall(r"make [^\n`]*", CODE))))
+    declared = {n for path in run.NOTEBOOKS.glob("0*.ipynb") for n in run.Notebook(path).defaults}
+    passed_on = set(re.search(r"PARAMETERS :=(.*?)\n\S", MAKEFILE, re.DOTALL)[1].split())
+    assert {"DATA", "PROFILE", "RECIPES"} <= named
+    assert named <= declared and named <= passed_on | {"PYTHON"}
+
+
+def test_every_recipe_and_profile_exists():
+    for names in re.findall(r"RECIPES=([a-z_,]+)", CODE):
+        assert choose(names, "full")
+    assert set(re.findall(r"PROFILE=([a-z]+)", CODE)) <= set(PROFILES)
+    assert all(f"`{name}`" in README for name in SOLUTIONS)
+
+
+def test_adding_a_solution_takes_at_most_forty_lines():
+    section = README.split("## Adding a solution")[1].split("\n## ")[0]
+    assert len(section.strip().splitlines()) <= 40
