@@ -1,5 +1,5 @@
 # make submission    raw competition folder -> logs/<run>/submission.zip; without DATA: the sample
-# make test          every test;  make lint: style;  make bench: the benchmark tables
+# make test          every test;  make lint: style;  make bench [NAMES=...]: the benchmark tables
 # make notebook      Jupyter on the numbered notebooks
 # make check-runtime RUN_DIR's model.tflite in the competition's own runtime, where Python 3.9 is
 # make video-env     .venv-video, for landmarks from video: python -m src.video
@@ -35,7 +35,7 @@ lint: $(INSTALLED)
 	$(BIN)/nbstripout --verify --keep-id --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb
 
 bench: $(INSTALLED)
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks $(NAMES)
 
 notebook: $(INSTALLED)
 	$(BIN)/jupyter lab --notebook-dir notebooks
