@@ -102,6 +102,17 @@ def test_the_store_tests_on_the_clips_that_are_not_to_train_on(converted, tmp_pa
     assert "train" not in store.clips
 
 
+def test_several_signers_to_test_on_are_one_fold(converted, tmp_path):
+    """They are not divided again."""
+    copy = shutil.copytree(converted, tmp_path / "copy")
+    table = pd.read_csv(copy / "train.csv")
+    table["participant_id"] = [f"signer {k}" for k in range(len(table))]
+    table.to_csv(copy / "train.csv", index=False)
+    store = stores.build(copy, tmp_path / "stores", LEFT_HAND, workers=1)
+    assert store.clips.participant[~table.train].nunique() > 1
+    assert set(store.clips.fold[~table.train]) == {0}
+
+
 def test_other_flags_make_another_store(converted, tmp_path):
     copy = shutil.copytree(converted, tmp_path / converted.name)
     table = pd.read_csv(copy / "train.csv")
