@@ -22,6 +22,7 @@ COMPETITION = "asl-signs"
 RULES = f"https://www.kaggle.com/competitions/{COMPETITION}/rules"
 # Of the archive and of what is in it, rounded up: 94,477 clips of 0.6 MB each on average.
 NEEDED_GB = 100.0
+TOLD = 300  # characters of what Kaggle says that are passed on
 INSTALL = "install it by `pip install kaggle` (anywhere; it only has to be in PATH)"
 CREDENTIALS = (
     "make a token at https://www.kaggle.com/settings and run `kaggle auth login`, or set "
@@ -89,7 +90,7 @@ def _explained(said: str, code: int) -> str:
         )
     if "401" in said or any(word in low for word in ("unauthorized", "kaggle.json", "authenticat")):
         return f"kaggle: expected credentials, found none that Kaggle takes; {CREDENTIALS}"
-    last = (said.strip().splitlines() or ["it said nothing"])[-1][-300:]
+    last = (said.strip().splitlines() or ["it said nothing"])[-1][-TOLD:]
     return (
         f"kaggle: expected {COMPETITION}.zip, but it ended with code {code}: {last}; run it again"
     )

@@ -26,6 +26,7 @@ import numpy as np
 from src.landmarks import LEFT_SHOULDER, N_LANDMARKS, PARTS, POSE, WRIST
 
 KEPT = 360  # pixels of the longer side of the pictures that are kept, to draw on
+BRIGHT = 255
 MOST = 5_000  # frames; more is no clip of one sign
 Solution = mp.solutions.holistic
 
@@ -137,7 +138,7 @@ def _between_keys(capture: cv2.VideoCapture, mirrored: bool) -> Iterator[np.ndar
         # People expect a mirror when they see themselves; what is kept stays as it is.
         shown = cv2.cvtColor(picture if mirrored else picture[:, ::-1], cv2.COLOR_RGB2BGR)
         text = "space: stop" if recording else "space: record, q: quit"
-        cv2.putText(shown, text, (12, 32), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (0, 0, 255), 2)
+        cv2.putText(shown, text, (12, 32), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (0, 0, BRIGHT), 2)
         cv2.imshow("sign", shown)
         key = cv2.waitKey(1) & 0xFF
         if key == ord("q"):
