@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
 
@@ -90,13 +90,18 @@ def _read_clip(path: Path, landmarks: Sequence[int] | None) -> np.ndarray:
     seen = _check_coordinates(path, columns).reshape(-1, N_LANDMARKS)
     values = [column.values.reshape(-1, N_LANDMARKS) for column in columns]
     if landmarks is not None:
-        picked = np.asarray(landmarks)
+        picked = _picked(tuple(landmarks))
         seen, values = seen.take(picked, axis=1), [v.take(picked, axis=1) for v in values]
     xyz = np.empty((*seen.shape, 3), np.float32)
     for k, value in enumerate(values):
         xyz[:, :, k] = value
     xyz.reshape(-1, 3)[np.flatnonzero(~seen)] = np.nan
     return xyz
+
+
+@cache
+def _picked(landmarks: tuple[int, ...]) -> np.ndarray:
+    return np.array(landmarks, np.intp)
 
 
 def _open(path: Path, data: bytes) -> pq.ParquetFile:

@@ -287,7 +287,7 @@ def _build_shard(
         with path.open("wb") as file:
             for clip in _read_clips(paths, landmarks, skip_broken, broken):
                 lengths.append(len(clip))
-                clip.tofile(file)
+                file.write(clip.data)  # tofile would empty the file's buffer every time
 
     write_atomically(target, write)
     write_json(note, {"lengths": lengths, "broken": broken})
