@@ -139,8 +139,8 @@ def run() -> None:
         name="growth",
         title="an epoch of member B's three models at half the distilled widths, batch 32",
         rows=table,
-        limit="time grows as the products do: in proportion to clips, a little faster than frames, "
-        "towards the square of the width; memory does not grow with clips beyond their frames",
+        limit="the products: they grow in proportion to clips, a little faster than frames, towards the "
+        "square of the width, hardly with signs; how far off a step is, training_step says",
         notes=[*notes, "frames 0 = genuine lengths; plots are beside the table's file"],
     ).publish()
 
