@@ -139,8 +139,8 @@ def run() -> None:
         name="growth",
         title="an epoch of member B's three models at half the distilled widths, batch 32",
         rows=table,
-        limit="the products: they grow in proportion to clips, a little faster than frames, towards the "
-        "square of the width, hardly with signs; how far off a step is, training_step says",
+        limit="the products: they grow in proportion to clips, a little faster than frames, "
+        "towards the square of the width, hardly with signs; training_step says how far off we are",
         notes=[*notes, "frames 0 = genuine lengths; plots are beside the table's file"],
     ).publish()
 
