@@ -6,13 +6,14 @@ Measured on files, not added up: members that begin alike share their beginning.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from src.errors import InputError
+from src.files import write_atomically
 from src.tflite.export import ExportOptions, write_tflite
 from src.tflite.members import Member
 from src.tflite.parity import Frames
@@ -109,3 +110,20 @@ def table(
     for part in parts:
         frame[(part, "accuracy")] = accuracy[part]
     return frame[[(part, c) for part in parts for c in ("accuracy", *columns)]]
+
+
+def keep(costs: Sequence[Cost], path: Path) -> None:
+    """Write costs as a table, a row per file."""
+    rows = pd.DataFrame([astuple(cost) for cost in costs], columns=[f.name for f in fields(Cost)])
+    write_atomically(path, lambda temporary: rows.to_csv(temporary, index=False))
+
+
+def kept(path: Path) -> list[Cost]:
+    """What `keep` wrote.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: expected what each member costs, found none; run 03 first")
+    return [Cost(*row) for row in pd.read_csv(path).itertuples(index=False)]

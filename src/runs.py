@@ -207,6 +207,24 @@ class Run:
             raise InputError(f"{self.folder / name}: no trained fold yet; run 02_training first")
         return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
 
+    def shipped_predictions(self) -> dict[str, pd.DataFrame]:
+        """Out-of-fold predictions of what each member ships; stages that only teach are left out.
+
+        Members that are not trained on the same folds are compared on the folds that all have.
+
+        Raises:
+            InputError: a member has no trained fold.
+        """
+        tables = {}
+        for recipe in (recipe for recipe in self.recipes.values() if recipe.member):
+            table = self.predictions(recipe.name)
+            tables[recipe.name] = table[table.role == recipe.shipped]
+        common = set.intersection(*(set(table.fold) for table in tables.values()))
+        return {
+            name: table[table.fold.isin(common)].reset_index(drop=True)
+            for name, table in tables.items()
+        }
+
     def save_figure(self, figure: Figure, name: str) -> Path:
         """Keep a figure as figures/<name>.png."""
         path = self.folder / "figures" / f"{name}.png"

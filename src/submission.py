@@ -40,22 +40,6 @@ def scored_fold(run: Run) -> int:
     return next(fold for fold in run.about.folds if fold != EVERYTHING)
 
 
-def shipped_predictions(run: Run) -> dict[str, pd.DataFrame]:
-    """Out-of-fold predictions of the role that each member ships; stages that only teach left out.
-
-    Members that are not trained on the same folds are compared on the folds that all have.
-    """
-    tables = {}
-    for recipe in (recipe for recipe in run.recipes.values() if recipe.member):
-        table = run.predictions(recipe.name)
-        tables[recipe.name] = table[table.role == recipe.shipped]
-    common = set.intersection(*(set(table.fold) for table in tables.values()))
-    return {
-        name: table[table.fold.isin(common)].reset_index(drop=True)
-        for name, table in tables.items()
-    }
-
-
 def members(run: Run, fold: int, weights: Mapping[str, float]) -> list[Member]:
     """The run's shipped networks of one fold.
 
@@ -78,12 +62,16 @@ def held_out_clips(run: Run, fold: int) -> pd.DataFrame:
     return rows[rows.sequence_id.isin(held_out)].reset_index(drop=True)
 
 
-def parity_clips(run: Run, clips: pd.DataFrame, max_len: int) -> list[Frames]:
-    """Clips for the ladder: held-out ones from the shortest to the longest, and edge cases."""
+def some_clips(run: Run, clips: pd.DataFrame) -> list[Frames]:
+    """A few of these raw clips, from the shortest to the longest."""
     order = clips.sequence_id.map(run.lengths).argsort().to_numpy()
     chosen = order[np.unique(np.linspace(0, len(order) - 1, PARITY_CLIPS).round().astype(int))]
-    real = [load_frames(Path(run.about.data) / path) for path in clips.path.iloc[chosen]]
-    return [*real, *edge_clips(max_len).values()]
+    return [load_frames(Path(run.about.data) / path) for path in clips.path.iloc[chosen]]
+
+
+def parity_clips(run: Run, clips: pd.DataFrame, max_len: int) -> list[Frames]:
+    """Clips for the ladder: some of these, and edge cases."""
+    return [*some_clips(run, clips), *edge_clips(max_len).values()]
 
 
 def nearest_neighbour_accuracy(run: Run, fold: int) -> float:

@@ -25,7 +25,7 @@ FLOORS = (
     ("evaluation", "baselines", "runs", "model_card"),
     ("training", "tflite", "ensemble"),
     ("motion", "teachers", "submission", "costs", "launch"),
-    ("train", "run", "kaggle", "check_runtime", "video"),
+    ("train", "run", "kaggle", "check_runtime", "video", "comparison"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONLY = {"plots": {"landmarks"}}  # figures from arrays: knows the edges to draw, nothing else

@@ -49,3 +49,15 @@ def landmark_union() -> tuple[int, ...]:
     """Every landmark that any recipe reads: what a store keeps."""
     recipes = (r for sizes in SOLUTIONS.values() for members in sizes.values() for r in members)
     return tuple(sorted({landmark for r in recipes for landmark in r.layout.sources}))
+
+
+def solution_of(member: str) -> str:
+    """The solution that a member belongs to.
+
+    Raises:
+        InputError: none has a member of that name.
+    """
+    for name, sizes in SOLUTIONS.items():
+        if any(recipe.name == member for members in sizes.values() for recipe in members):
+            return name
+    raise InputError(f"no solution has a member {member!r}; there are {', '.join(SOLUTIONS)}")

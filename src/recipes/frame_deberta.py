@@ -143,9 +143,9 @@ B = FrameDebertaRecipe(
 # with the document's 0.25 such small networks learn less.
 _CPU = {"distilled": None, "batch_size": 16, "steps": 24, "epochs": 40}
 _CPU["optimiser"] = replace(B.optimiser, lr=5e-4)
-_SMALL = {"dim": 96, "widths": (256, 288, 288, 256), "mlp_dropout": 0.025}
-A_CPU = replace(A, model=replace(A.model, **_SMALL), **_CPU)
-B_CPU = replace(B, model=replace(B.model, **_SMALL), **_CPU)
+_SMALL = replace(B.model, dim=96, widths=(256, 288, 288, 256), mlp_dropout=0.025)
+A_CPU = replace(A, model=replace(_SMALL, max_len=25), **_CPU)
+B_CPU = replace(B, model=_SMALL, **_CPU)
 
 # For a look at everything: shorter, and with a distilled model beside the student.
 A_SAMPLE = replace(A_CPU, distilled=A_CPU.model, epochs=20)

@@ -28,7 +28,6 @@ from src.dataset.store import Store
 from src.paths import anchored
 from src.recipes import choose, landmark_union
 from src.runs import About, Run
-from src.submission import shipped_predictions
 from tests.benchmarks.table import Table
 
 DATA = Path("../shared/data")
@@ -88,7 +87,7 @@ def accuracies(run: Run) -> dict[str, float]:
     known = set(run.clips.label[run.clips.fold != FOLD])
     tables = {
         name: table[table.label.isin(known)].reset_index(drop=True)
-        for name, table in shipped_predictions(run).items()
+        for name, table in run.shipped_predictions().items()
     }
     together = {} if len(tables) == 1 else {"all together": evaluation.blend(tables)}
     return {
