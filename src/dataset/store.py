@@ -317,7 +317,7 @@ def _join_shards(shards: list[_Shard], target: Path, shape: tuple[int, int, int]
             np.lib.format.write_array_header_1_0(file, header)
             for shard in shards:
                 with shard.data.open("rb") as piece:
-                    shutil.copyfileobj(piece, file, 16 << 20)
+                    shutil.copyfileobj(piece, file, 1 << 20)  # fits the cache
 
     write_atomically(target, write)
 
