@@ -15,7 +15,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Parameters of the notebooks that are passed on when they are set.
 PARAMETERS := PROFILE RUN_DIR DATA EXTRA_DATA RECIPES OVERRIDES HOLD_OUT SKIP_BROKEN WORKERS SEED \
-              PRECISION COMPILE DEVICE PROCESSES EXPORTER WEIGHTS ENSEMBLE
+              PRECISION COMPILE DEVICE PROCESSES EXPORTER WEIGHTS ENSEMBLE \
+              STUDIES SIGNS AUTHORS_WEIGHTS LISTS WINDOWS FPS
 GIVEN = $(foreach name,$(PARAMETERS),$(if $($(name)),-p $(name) '$($(name))'))
 
 .PHONY: submission motion test lint bench notebook check-runtime video-env kaggle-env clean

@@ -55,9 +55,7 @@ def test_a_member_that_is_always_worse_gets_nothing():
 def test_the_order_of_the_clips_does_not_matter():
     a, b = member(0, 2.0), member(1, 1.0)
     shuffled = b.sample(frac=1, random_state=0)
-    assert ensemble.find_weights({"a": a, "b": b}) == ensemble.find_weights(
-        {"a": a, "b": shuffled}
-    )
+    assert ensemble.find_weights({"a": a, "b": b}) == ensemble.find_weights({"a": a, "b": shuffled})
 
 
 def test_no_signer_is_in_two_groups():
