@@ -36,6 +36,7 @@ from tqdm.auto import tqdm
 
 from src.dataset import folds, raw
 from src.dataset.clip_file import read_clip
+from src.dataset.store_check import fault_of_clips, fault_of_manifest
 from src.errors import InputError
 from src.files import locked, write_atomically, write_json
 from src.landmarks import N_LANDMARKS, PARTS, part_of
@@ -74,6 +75,8 @@ class Store:
             clips = pd.read_parquet(folder / "clips.parquet")
         except (OSError, ValueError) as error:
             raise InputError(f"{folder / 'clips.parquet'}: {error}; {_REBUILD}") from error
+        if fault := fault_of_clips(clips, manifest["signs"]):
+            raise InputError(f"{folder / 'clips.parquet'}: {fault}; {_REBUILD}")
         try:
             frames = np.load(folder / "landmarks.npy", mmap_mode="r")
         except (OSError, ValueError, EOFError) as error:
@@ -141,6 +144,7 @@ def build(
     fingerprint = _fingerprint(index, landmarks, skip_broken)
     target = stores / f"{folder.name}-{fingerprint[:12]}"
     if (target / "manifest.json").is_file():
+        shutil.rmtree(target / "shards", ignore_errors=True)  # of a build killed at its very end
         return Store.open(target)
     with locked(target, "builds this store"):
         shards = _build_shards(index, target / "shards", landmarks, workers, skip_broken)
@@ -163,7 +167,7 @@ def build(
             "versions": {"numpy": np.__version__, "pyarrow": pyarrow.__version__},
         }
         write_json(target / "manifest.json", manifest)
-        shutil.rmtree(target / "shards")
+        shutil.rmtree(target / "shards", ignore_errors=True)
     return Store.open(target)
 
 
@@ -279,8 +283,8 @@ def _build_shard(
 ) -> _Shard:
     """Write one shard, unless a whole one is there from an earlier build."""
     note = target.with_suffix(".json")
-    if note.is_file():
-        return _Shard(target, **json.loads(note.read_text()))
+    if earlier := _whole_shard(target, note, len(paths), len(landmarks)):
+        return earlier
     lengths, broken = [], []
 
     def write(path: Path) -> None:
@@ -292,6 +296,17 @@ def _build_shard(
     write_atomically(target, write)
     write_json(note, {"lengths": lengths, "broken": broken})
     return _Shard(target, lengths, broken)
+
+
+def _whole_shard(target: Path, note: Path, n_clips: int, n_landmarks: int) -> _Shard | None:
+    """A shard of an earlier build; None if there is none, or its two files do not fit together."""
+    try:
+        shard = _Shard(target, **json.loads(note.read_text()))
+        values = sum(shard.lengths) * n_landmarks * 3
+        fits = len(shard.lengths) == n_clips and target.stat().st_size == 2 * values  # float16
+    except (OSError, ValueError, TypeError):
+        return None
+    return shard if fits else None
 
 
 def _read_clips(
@@ -326,10 +341,8 @@ def _read_manifest(folder: Path) -> dict:
     path = folder / "manifest.json"
     try:
         manifest = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: no readable manifest ({error}); {_REBUILD}") from error
-    if manifest.get("format") != FORMAT:
-        raise InputError(
-            f"{path}: expected store format {FORMAT}, found {manifest.get('format')}; {_REBUILD}"
-        )
+    if fault := fault_of_manifest(manifest, FORMAT):
+        raise InputError(f"{path}: {fault}; {_REBUILD}")
     return manifest

@@ -1,0 +1,185 @@
+"""A store whose files disagree is refused when opened; a competition of odd names is built."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from src.dataset.sample.writer import write_clip
+from src.dataset.store import Store, build, skipped
+from src.landmarks import N_LANDMARKS
+from src.paths import SIGN_MAP
+from tests.fuzz.cases import case, fuzzing
+
+KEPT = (0, 13, 500)
+SIGNS = ("no", "yes")
+
+
+def write_competition(folder: Path, participants: tuple[str, ...], signs=SIGNS) -> Path:
+    """A clip a participant, of 1, 2, 3 ... frames."""
+    rows = []
+    for k, participant in enumerate(participants):
+        path = f"train_landmark_files/{k}/{k}.parquet"
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        xyz = np.random.default_rng(k).uniform(size=(k + 1, N_LANDMARKS, 3)).astype(np.float32)
+        write_clip(folder / path, xyz, first_frame=0)
+        rows.append((path, participant, str(k), signs[k % len(signs)]))
+    columns = ["path", "participant_id", "sequence_id", "sign"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "train.csv", index=False)
+    (folder / SIGN_MAP).write_text(json.dumps({sign: k for k, sign in enumerate(signs)}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Store:
+    root = tmp_path_factory.mktemp("whole")
+    folder = write_competition(root / "asl", ("7", "8", "9", "10"))
+    return build(folder, root / "stores", KEPT, workers=1)
+
+
+def check(opened: Store, whole: Store) -> None:
+    """Every clip is one of the whole store's, under the same sign."""
+    assert opened.clips.label.tolist() == [opened.signs[sign] for sign in opened.clips.sign]
+    for k in range(len(opened)):
+        np.testing.assert_array_equal(opened.clip(k), whole.clip(k))
+        assert opened.whole_frames(k).shape == (whole.clips.length[k], N_LANDMARKS, 3)
+    assert skipped(opened) == []
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 600),
+    st.floats(),
+    st.text(max_size=3),
+    st.lists(st.integers(-1, 600), max_size=4),
+    st.dictionaries(st.sampled_from(("no", "yes", "x")), st.integers(-1, 3), max_size=3),
+)
+KEYS = ("format", "landmarks", "signs", "skipped", "fingerprint", "source")
+
+
+@fuzzing(100)
+@given(key=st.sampled_from(KEYS), value=VALUES, drop=st.booleans())
+def test_a_manifest_that_disagrees(whole, tmp_path, key, value, drop):
+    folder = shutil.copytree(whole.folder, tmp_path / "store", dirs_exist_ok=True)
+    path = folder / "manifest.json"
+    manifest = json.loads((whole.folder / "manifest.json").read_text()) | {key: value}
+    if drop:
+        del manifest[key]
+    path.write_text(json.dumps(manifest if key != "source" or drop else value))
+    with case("store: manifest", str(folder)):
+        opened = Store.open(folder)
+        assert opened.landmarks == KEPT or key == "landmarks"
+        assert {**opened.signs} == {**whole.signs} or key == "signs"
+        if key not in ("landmarks", "skipped"):
+            check(opened, whole)
+
+
+COLUMNS = ("offset", "length", "participant", "sequence", "sign", "label", "fold", "training_only")
+ODD = (None, -1, 0, 1, 2, 3, 10**12, 0.5, np.nan, "no", "yes", "", "1", True)
+
+
+@fuzzing(120)
+@given(
+    column=st.sampled_from(COLUMNS),
+    row=st.integers(0, 3),
+    value=st.sampled_from(ODD),
+    how=st.sampled_from(("one", "all", "drop", "shuffle", "double", "cut")),
+)
+def test_a_table_that_disagrees(whole, tmp_path, column, row, value, how):
+    folder = shutil.copytree(whole.folder, tmp_path / "store", dirs_exist_ok=True)
+    clips = pd.read_parquet(whole.folder / "clips.parquet")
+    spoilt = {
+        "one": lambda: clips.assign(**{column: _with(clips[column], row, value)}),
+        "all": lambda: clips.assign(**{column: value}),
+        "drop": lambda: clips.drop(columns=column),
+        "shuffle": lambda: clips.iloc[[row, *(k for k in range(4) if k != row)]],
+        "double": lambda: pd.concat([clips, clips.iloc[[row]]]),
+        "cut": lambda: clips.iloc[:row],
+    }[how]()
+    spoilt.to_parquet(folder / "clips.parquet", index=False)
+    with case("store: table", str(folder)):
+        opened = Store.open(folder)
+        check(opened, whole)
+        assert opened.clips.fold.dtype == np.int64
+
+
+def _with(column: pd.Series, row: int, value: object) -> pd.Series:
+    """One value changed; the column keeps its type where it can, else all of it turns to text."""
+    values = [value if k == row else old for k, old in enumerate(column)]
+    kinds = {type(v) for v in values if v is not None}
+    return pd.Series(values if len(kinds) == 1 else [str(v) for v in values])
+
+
+@fuzzing(40)
+@given(
+    shape=st.tuples(st.integers(0, 12), st.integers(0, 4), st.integers(0, 4)),
+    kind=st.sampled_from(("<f2", ">f2", "f4", "i2", "U1", "O")),
+    order=st.sampled_from("CF"),
+)
+def test_an_array_that_disagrees(whole, tmp_path, shape, kind, order):
+    folder = shutil.copytree(whole.folder, tmp_path / "store", dirs_exist_ok=True)
+    frames = np.asarray(whole.frames)
+    other = np.zeros(shape, kind, order=order)
+    fits = frames.astype(kind, order=order) if shape[0] > 8 else other  # often the right shape
+    np.save(folder / "landmarks.npy", fits)
+    with case("store: array", str(folder)):
+        check(Store.open(folder), whole)
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
+PATHS = st.sampled_from(("..", ".", "/", "../..", "a/../../b", "C:\\", "~", "%2e%2e", "nul", " "))
+
+
+@fuzzing(25)
+@given(
+    names=st.lists(NAMES | PATHS, min_size=1, max_size=3, unique=True),
+    signs=st.lists(NAMES | PATHS, min_size=1, max_size=3, unique=True),
+)
+def test_odd_names_are_names_and_nothing_is_written_elsewhere(tmp_path, names, signs):
+    shutil.rmtree(tmp_path / "asl", ignore_errors=True)
+    shutil.rmtree(tmp_path / "stores", ignore_errors=True)
+    folder = write_competition(tmp_path / "asl", tuple(names), tuple(signs))
+    before = sorted(tmp_path.rglob("*"))
+    with case("store: names", str(folder)):
+        opened = build(folder, tmp_path / "stores", KEPT, workers=1)
+        assert opened.clips.participant.tolist() == names
+        assert opened.clips.sign.tolist() == [signs[k % len(signs)] for k in range(len(names))]
+    written = set(tmp_path.rglob("*")) - {*before}
+    assert all(path.is_relative_to(tmp_path / "stores") for path in written)
+
+
+def shards(folder: Path) -> Path:
+    """The shard folder of a build that was killed at the last moment."""
+    stores = folder.parent / "stores"
+    done = build(folder, stores, KEPT, workers=1)
+    shard = done.folder / "shards"
+    shard.mkdir()
+    np.asarray(done.frames).tofile(shard / "00000")
+    note = {"lengths": done.clips.length.tolist(), "broken": []}
+    (shard / "00000.json").write_text(json.dumps(note))
+    for name in ("manifest.json", "landmarks.npy", "clips.parquet"):
+        (done.folder / name).unlink()
+    return shard
+
+
+@pytest.mark.parametrize(
+    "note", ["", "[", "[]", "7", '{"lengths": [1, 2]}', '{"lengths": [1], "broken": []}',
+             '{"lengths": [2, 2, 3, 4], "broken": []}', '{"lengths": [null], "broken": []}', None]
+)  # fmt: skip
+def test_a_shard_that_does_not_fit_its_note_is_made_again(whole, tmp_path, note):
+    folder = write_competition(tmp_path / "asl", ("7", "8", "9", "10"))
+    shard = shards(folder)
+    if note is None:
+        (shard / "00000").write_bytes(b"x" * 7)
+    else:
+        (shard / "00000.json").write_text(note)
+    with case("store: shard"):
+        check(build(folder, tmp_path / "stores", KEPT, workers=1), whole)
