@@ -9,12 +9,21 @@ from pathlib import Path
 import torch
 
 from src.errors import InputError
-from src.files import write_atomically
+from src.files import no_room, write_atomically
 
 
 def save(path: Path, state: dict) -> None:
-    """Write tensors and plain values; a kill leaves the old file or the new one."""
-    write_atomically(path, lambda temporary: torch.save(state, temporary))
+    """Write tensors and plain values; a kill leaves the old file or the new one.
+
+    Raises:
+        InputError: there is no room for it.
+    """
+    try:
+        write_atomically(path, lambda temporary: torch.save(state, temporary))
+    except RuntimeError as error:  # torch's writer knows no OSError
+        if "inline_container" not in str(error):
+            raise
+        raise no_room(path, str(error).splitlines()[0]) from error
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict:

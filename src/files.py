@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from src.errors import InputError
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp(\.\w+)?")  # as `write_atomically` names them
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
@@ -27,9 +33,21 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise no_room(path, error.strerror) from error
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def no_room(path: Path, reason: str) -> InputError:
+    """The error for a file that its file system does not take."""
+    return InputError(
+        f"{path}: expected room to write it, found none ({reason}); what was there before is "
+        "whole: make room and run the same command again, it goes on from what is finished"
+    )
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -51,22 +69,52 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
         doing: what the holder does, for the message that others get.
 
     Raises:
-        InputError: another process holds it; says which, and since when.
+        InputError: another process holds it (says which, and since when), or it is read-only.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as file:
+    with _opened(folder / ".lock") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
+            holder = file.read().strip() or "another process has just come"
             raise InputError(
-                f"{folder}: expected to be the only one here, but {file.read().strip()}; wait for "
-                "it to end, or choose another folder"
+                f"{folder}: expected to be the only one here, but {holder}; wait for it to end, or "
+                "choose another folder"
             ) from error
         file.truncate(0)
         file.write(f"process {os.getpid()} on {os.uname().nodename} {doing} since {time.ctime()}")
         file.flush()
+        _sweep(folder)
         yield
+
+
+def _opened(path: Path) -> IO[str]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a+")
+    except OSError as error:
+        raise InputError(
+            f"{path.parent}: expected a folder to write in, found {error.strerror}; choose another "
+            "one, or open this one to you"
+        ) from error
+
+
+def _sweep(folder: Path) -> None:
+    """Delete the temporary files of killed writers: a store's can be as large as the store."""
+    for path in folder.glob(".*.tmp*"):
+        named = _TEMPORARY.fullmatch(path.name)
+        if named and not _is_running(int(named[1])):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def digest(path: Path) -> str:

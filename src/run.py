@@ -139,12 +139,13 @@ def execute(numbers: list[str], values: dict[str, Value], force: bool, show: boo
         stamp = _inputs(values)
         for i, notebook in enumerate(chosen):
             stamp = _stamp(stamp, notebook, values)
-            mark = folder / ".finished" / f"{notebook.name}.json"
+            mark = _mark(folder, notebook)
             label = f"[{i + 1}/{len(chosen)}] {notebook.name:<22}"
             if not force and mark.is_file() and json.loads(mark.read_text()) == stamp:
                 print(f"{label} already done", flush=True)
                 continue
-            mark.unlink(missing_ok=True)
+            for later in chosen[i:]:  # what came of this one's old results is not finished either
+                _mark(folder, later).unlink(missing_ok=True)
             print(f"{label} running ...", flush=True)
             started = time.monotonic()
             code = _execute(notebook, values, folder, show)
@@ -156,6 +157,11 @@ def execute(numbers: list[str], values: dict[str, Value], force: bool, show: boo
             seconds = time.monotonic() - started
             print(f"{label} {seconds:.1f} s -> {folder / notebook.path.name}", flush=True)
     return 0
+
+
+def _mark(folder: Path, notebook: Notebook) -> Path:
+    """What says that a notebook is finished, and of which inputs."""
+    return folder / ".finished" / f"{notebook.name}.json"
 
 
 def command(numbers: list[str], values: dict[str, Value]) -> str:
@@ -189,6 +195,9 @@ def _execute(notebook: Notebook, values: dict[str, Value], folder: Path, show: b
     except CellTimeoutError as error:
         print(f"FAILED  {notebook.name}: {str(error).splitlines()[0]}")
         code = 124
+    except OSError as error:
+        print(f"FAILED  {notebook.name}: {output} could not be written: {error}")
+        return 1
     else:
         return 0
     print(f"executed notebook: {output}", flush=True)

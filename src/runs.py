@@ -163,7 +163,7 @@ class Run:
         """Delete a finished training that is not of this recipe and these folds any more."""
         folder = self.member(name, fold)
         if (folder / TRAINED).is_file() and not self.is_trained(name, fold):
-            for pattern in (TRAINED, "*.pt", "*.csv", "*.parquet"):
+            for pattern in ("*.pt", "*.csv", "*.parquet", TRAINED):  # a kill: the rest next time
                 for path in folder.glob(pattern):
                     path.unlink()
 

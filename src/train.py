@@ -64,6 +64,7 @@ def train(run: Run, name: str, fold: int, settings: Settings, processes: Process
     if processes.writes:
         _write_predictions(run, trainee, valid_set, held_out, folder)
         run.mark_trained(name, fold)
+        (folder / "last.pt").unlink(missing_ok=True)  # not before: a kill would cost it all
     processes.wait()
     return folder
 
@@ -100,8 +101,9 @@ def _write_predictions(
     columns = ["sequence", "participant", "sign", "label", "fold"]
     clips = run.clips.loc[held_out, columns].reset_index(drop=True)
     recipe, tables = trainee.recipe, []
-    for path in sorted(folder.glob("*.pt")):
-        role = path.stem
+    for path in sorted(folder.glob("[!.]*.pt")):  # none that a killed writer has left half
+        if (role := path.stem) == "last":
+            continue
         model = models.build(recipe.config_of(role), recipe.layout, trainee.classes)
         model.load_state_dict(checkpoint.load(path))
         model.to(valid.frames.device)

@@ -6,6 +6,7 @@ unbroken one; it goes on after its last whole epoch.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -40,7 +41,8 @@ class Task:
         train: clips to learn from, on the device.
         valid: clips to test on; None or empty for a fit on everything.
         classes: K.
-        folder: gets last.pt and history.csv on the way, one file of weights per role at the end.
+        folder: gets last.pt and history.csv on the way, one file of weights per role at the end;
+            last.pt stays until the caller has kept all that it wants of the training.
         guide: a finished training to learn from.
         start: weights to start from, where names and shapes agree.
     """
@@ -72,7 +74,7 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trainee:
     _initialise(trainee, task)
     loop = Loop(recipe, trainee, settings, processes, task.guide)
     history, best = History(folder / "history.csv"), Best(recipe)
-    start = _resume(loop, history, best, folder)
+    start = _resume(loop, history, best, task)
     if start == 0 and recipe.stop and task.start is not None and _has_tests(task):
         best.consider(processes.told(partial(_tested, trainee, task, 0.0)), trainee)
     bar = tqdm(range(start, recipe.epochs), initial=start, total=recipe.epochs, desc=recipe.name)
@@ -89,7 +91,7 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trainee:
         if processes.writes:
             history.add(record)
             bar.set_postfix(history.brief(), refresh=False)
-            _save(loop, history, best, folder, epoch)
+            _save(loop, history, best, task, epoch)
         processes.wait()
     if processes.writes:
         _save_weights(loop, best, folder)
@@ -175,9 +177,15 @@ def _tested(trainee: Trainee, task: Task, progress: float) -> dict[str, float]:
     return record
 
 
-def _resume(loop: Loop, history: History, best: Best, folder: Path) -> int:
+def _clips(task: Task) -> str:
+    """Which clips are learnt from: what was held out must stay so when a training goes on."""
+    columns = (task.train.offset, task.train.length, task.train.label)
+    return hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()[:16]
+
+
+def _resume(loop: Loop, history: History, best: Best, task: Task) -> int:
     """Load last.pt if there is one; returns the first epoch to train."""
-    path = folder / "last.pt"
+    path = task.folder / "last.pt"
     if not path.is_file():
         return 0
     state = checkpoint.load(path, loop.processes.device)
@@ -186,21 +194,29 @@ def _resume(loop: Loop, history: History, best: Best, folder: Path) -> int:
             f"{path}: expected a checkpoint of this very recipe, found one of another recipe or "
             "of other values; choose another run folder, or delete this one"
         )
+    if state.get("clips") != _clips(task):
+        raise InputError(
+            f"{path}: expected a checkpoint of a training on the clips of these folds, found one "
+            "on others; choose another run folder, or delete this one"
+        )
     loop.load_state_dict(state["loop"])
     best.load_state_dict(state["best"])
     history.load(state["history"])
+    if loop.processes.writes:
+        history.write()  # a kill may have come between the checkpoint and the table
     return state["epoch"] + 1
 
 
-def _save(loop: Loop, history: History, best: Best, folder: Path, epoch: int) -> None:
+def _save(loop: Loop, history: History, best: Best, task: Task, epoch: int) -> None:
     state = {
         "recipe": digest(loop.recipe),
+        "clips": _clips(task),
         "epoch": epoch,
         "loop": loop.state_dict(),
         "best": best.state_dict(),
         "history": history.records,
     }
-    checkpoint.save(folder / "last.pt", state)
+    checkpoint.save(task.folder / "last.pt", state)
     history.write()
 
 
@@ -212,4 +228,3 @@ def _save_weights(loop: Loop, best: Best, folder: Path) -> None:
         weights["best"] = best.weights or loop.trainee.leader.state_dict()
     for role, state in weights.items():
         checkpoint.save(folder / f"{role}.pt", state)
-    (folder / "last.pt").unlink(missing_ok=True)
