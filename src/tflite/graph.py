@@ -23,10 +23,9 @@ from torch import Tensor
 
 from src.errors import InputError
 from src.landmarks import N_LANDMARKS
-from src.tflite.members import Blend, Member, Step, shares
+from src.tflite.members import Blend, Member, Step, choose, shares
 from src.tflite.scorer import INPUT, OUTPUT
 from src.tflite.translate import Program, check, translate
-from src.transforms.frames import select
 
 Core = Callable[[tf.Tensor], tf.Tensor]  # (1, T, L, 3) -> (1, K)
 _FRAMES = 7  # of the example clips that are traced; any number that is no size of a model will do
@@ -38,9 +37,9 @@ class ChoosePoints:
 
     sources: tuple[tuple[int, ...], ...]
 
-    def __call__(self, frames: Float[Tensor, "T N 3"]) -> Float[Tensor, "T L 3"]:
+    def __call__(self, frames: Float[Tensor, "T 543 3"]) -> Float[Tensor, "T L 3"]:
         """Apply the stage."""
-        return select(frames, self.sources)
+        return choose(frames, self.sources)
 
 
 @dataclass(frozen=True)

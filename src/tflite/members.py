@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from src.dataset.clip_file import LARGEST
 from src.errors import InputError
 from src.landmarks import N_LANDMARKS
 from src.recipes.base import Recipe
@@ -112,6 +113,17 @@ def shares(members: Sequence[Member]) -> list[float]:
     return [member.weight / total for member in members]
 
 
+def choose(
+    frames: Float[Tensor, "T 543 3"], sources: Sequence[tuple[int, ...]]
+) -> Float[Tensor, "T L 3"]:
+    """A member's points out of raw frames; what no clip of a store can hold is not detected.
+
+    An infinite coordinate, or one beyond float16, would turn the whole answer into NaN.
+    """
+    xyz = select(frames, sources)
+    return torch.where(xyz.abs() <= LARGEST, xyz, torch.nan)
+
+
 def prepare(member: Member, frames: Float[Tensor, "T 543 3"]) -> Float[Tensor, "T2 L 3"]:
     """What a member's network gets to see of a raw clip, by torch: its points, its steps.
 
@@ -119,7 +131,7 @@ def prepare(member: Member, frames: Float[Tensor, "T 543 3"]) -> Float[Tensor, "
     """
     if len(frames) == 0:
         frames = torch.full((1, N_LANDMARKS, 3), torch.nan)
-    xyz = select(frames, member.sources)
+    xyz = choose(frames, member.sources)
     for step in member.steps:
         xyz = step(xyz)
     return xyz

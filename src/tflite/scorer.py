@@ -145,8 +145,7 @@ def score(
     model = Model(path)
     number = read_signs(data)
     clips = (read_clips(data) if clips is None else clips)[:limit]
-    if clips.empty:
-        raise InputError(f"{data / 'train.csv'}: expected at least one clip to score, found none")
+    _check_clips(data, clips, number)
     first = timed(model, load_frames(data / clips.path.iloc[0]))[1]
     answers, latency = [], []
     for frames in _frames(data, clips.path.tolist()):
@@ -173,14 +172,17 @@ def load_frames(path: Path) -> Float[np.ndarray, "T 543 3"]:
     """
     try:
         table = pd.read_parquet(path, columns=["x", "y", "z"])
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: expected a clip with columns x, y, z; {reason}") from error
+        xyz = table[["x", "y", "z"]].to_numpy().astype(np.float32)
+    except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"{path}: expected a clip with numbers as columns x, y, z; {reason}"
+        ) from error
     if len(table) % N_LANDMARKS:
         raise InputError(
             f"{path}: expected a multiple of {N_LANDMARKS} rows, found {len(table)}; fetch it again"
         )
-    return table.to_numpy().reshape(-1, N_LANDMARKS, 3).astype(np.float32)
+    return xyz.reshape(-1, N_LANDMARKS, 3)
 
 
 def read_clips(data: Path) -> pd.DataFrame:
@@ -196,9 +198,36 @@ def read_signs(data: Path) -> dict[str, int]:
     """Sign -> number, as the competition maps them."""
     path = data / "sign_to_prediction_index_map.json"
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        number = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected the map of signs to numbers; {error}") from error
+    if not isinstance(number, dict) or sorted(map(repr, number.values())) != sorted(
+        map(repr, range(len(number)))
+    ):
+        raise InputError(
+            f"{path}: expected the map of signs to numbers, 0 to K-1 each once, found another; "
+            "copy the competition's own file there"
+        )
+    return number
+
+
+def _check_clips(data: Path, clips: pd.DataFrame, number: dict[str, int]) -> None:
+    """There are clips, inside the folder, of known signs."""
+    csv = data / "train.csv"
+    lacking = [name for name in ("path", "sign") if name not in clips]
+    if lacking or clips.empty:
+        found = f"no column {lacking[0]}" if lacking else "none"
+        raise InputError(f"{csv}: expected at least one clip to score, found {found}")
+    for path in clips.path:
+        plain = isinstance(path, str) and "\0" not in path and not Path(path).is_absolute()
+        if not plain or ".." in Path(path).parts:
+            raise InputError(f"{csv}: expected paths inside {data}, found {path!r}; correct it")
+    unknown = set(clips.sign) - set(number)
+    if unknown:
+        raise InputError(
+            f"{csv}: expected only signs of the map, found {sorted(map(repr, unknown))[0]}; add it "
+            "to the map, or remove its rows"
+        )
 
 
 def _frames(data: Path, paths: Sequence[str]) -> Iterator[Float[np.ndarray, "T 543 3"]]:

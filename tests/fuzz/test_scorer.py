@@ -1,0 +1,135 @@
+"""Scorer and exported model: whatever a clip holds, a finite answer or one clear error."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from src.landmarks import LEFT_HAND, N_LANDMARKS, RIGHT_HAND
+from src.paths import SIGN_MAP
+from src.tflite.convert import convert
+from src.tflite.export import write_tflite
+from src.tflite.scorer import Model, load_frames, score
+from tests.fuzz.cases import case, fuzzing
+from tests.fuzz.tables import EDITS, NUMBERS
+from tests.fuzz.test_raw import write_edited
+from tests.fuzz.test_store import write_competition
+from tests.tflite import toys
+from tests.tflite.conftest import NOT_OURS
+
+pytestmark = [pytest.mark.filterwarnings(warning) for warning in NOT_OURS]
+
+
+@fuzzing(60)
+@given(frames=st.integers(0, 3), edits=EDITS)
+def test_a_spoilt_clip_is_whole_frames_of_float32_or_refused(tmp_path, frames, edits):
+    path = write_edited(tmp_path, frames, edits)
+    with case("scorer: clip", str(path)):
+        xyz = load_frames(path)
+        assert xyz.dtype == np.float32 and xyz.shape[1:] == (N_LANDMARKS, 3)
+
+
+# --- the folder -----------------------------------------------------------------------------------
+
+
+class _First(tf.Module):
+    @tf.function(
+        autograph=False, input_signature=[tf.TensorSpec((None, 543, 3), tf.float32, name="inputs")]
+    )
+    def __call__(self, inputs):
+        return {"outputs": tf.one_hot(tf.shape(inputs)[0] % 2, 2)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A competition of two clips, and model.tflite that answers by the number of frames."""
+    folder = write_competition(tmp_path_factory.mktemp("scorer") / "asl", ("7", "8"))
+    (folder / "model.tflite").write_bytes(convert(_First(), "fp32"))
+    return folder
+
+
+TEXTS = st.text(max_size=6) | st.sampled_from(("../secret.parquet", "/etc/passwd", "", "no", "1"))
+MAPS = st.one_of(
+    st.recursive(st.none() | st.integers() | TEXTS, lambda inner: st.lists(inner, max_size=2)),
+    st.dictionaries(st.sampled_from(("no", "yes", "x")), st.integers(0, 2) | st.none() | TEXTS),
+)
+
+
+@fuzzing(60)
+@given(
+    column=st.sampled_from(("path", "sign", "participant_id", "sequence_id")),
+    value=TEXTS,
+    how=st.sampled_from(("set", "drop", "cut", "none")),
+    signs=st.none() | MAPS,
+)
+def test_a_spoilt_folder_is_scored_right_or_refused(folder, tmp_path, column, value, how, signs):
+    own = shutil.copytree(folder, tmp_path / "asl", dirs_exist_ok=True)
+    shutil.copy(own / "train_landmark_files/0/0.parquet", tmp_path / "secret.parquet")
+    table = pd.read_csv(own / "train.csv", dtype=str)
+    spoilt = {
+        "set": lambda: table.assign(**{column: [value, table[column][1]]}),
+        "drop": lambda: table.drop(columns=column),
+        "cut": lambda: table[:0],
+        "none": lambda: table,
+    }[how]()
+    spoilt.to_csv(own / "train.csv", index=False, errors="replace")
+    if signs is not None:
+        (own / SIGN_MAP).write_text(json.dumps(signs))
+    with case("scorer: folder", str(own)):
+        result = score(folder / "model.tflite", own)
+        number = json.loads((own / SIGN_MAP).read_text())
+        answered = [1, 0]  # clips of one and two frames
+        right = [number[sign] == answer for sign, answer in zip(spoilt.sign, answered, strict=True)]
+        assert result.correct == sum(right) or column == "path"
+
+
+# --- the model ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Model:
+    """Two small members blended, as shipped."""
+    members = [toys.deberta(9, seed=1), toys.families()["llama"]]
+    return Model(write_tflite(members, tmp_path_factory.mktemp("model") / "model.tflite").path)
+
+
+WHERE = {
+    "one number": lambda t, k: np.s_[k % t, k % N_LANDMARKS, k % 3],
+    "a frame": lambda t, k: np.s_[k % t],
+    "a coordinate": lambda t, k: np.s_[..., k % 3],
+    "a landmark": lambda t, k: np.s_[:, k % N_LANDMARKS],
+    "the hands": lambda t, k: np.s_[:, [*LEFT_HAND, *RIGHT_HAND]],
+    "everything": lambda t, k: np.s_[...],
+}
+
+
+@fuzzing(60)
+@given(
+    frames=st.sampled_from((0, 1, 2, 8, 9, 10, 60, 400)),
+    seed=st.integers(0, 3),
+    hits=st.lists(
+        st.tuples(st.sampled_from([*WHERE]), st.integers(0, 10_000), st.sampled_from(NUMBERS[:-1])),
+        max_size=3,
+    ),
+)
+def test_any_numbers_get_a_finite_answer(model, frames, seed, hits):
+    xyz = toys.raw_clip(frames, seed)
+    for where, k, value in hits if frames else ():
+        xyz[WHERE[where](frames, k)] = value
+    with case("model: numbers"):
+        answer = model(xyz).ravel()
+        assert np.isfinite(answer).all() and len(answer) == toys.SIGNS
+        assert abs(answer.sum() - 1) < 1e-3
+
+
+def test_five_thousand_frames_get_a_finite_answer(model):
+    with case("model: 5,000 frames"):
+        assert np.isfinite(model(toys.raw_clip(5_000))).all()

@@ -1,0 +1,80 @@
+"""Every recipe on all that a store can hold: finite from the clip steps to the logits."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from src import models
+from src.clips import Clips
+from src.dataset.batches import prepare
+from src.dataset.store import Store
+from src.recipes import SOLUTIONS, landmark_union
+from src.recipes.base import Recipe
+from src.transforms.pipeline import Draw
+from tests.fuzz.cases import case, fuzzing
+
+RECIPES = {r.name: r for sizes in SOLUTIONS.values() for r in sizes["sample"]}
+LANDMARKS = landmark_union()
+VALUES = (np.nan, 65_504.0, -65_504.0, 0.0, 0.5, 6e-8)
+N = len(LANDMARKS)
+WHERE = {
+    "one number": lambda k: np.s_[k % 2 :: 7, k % N],
+    "a clip": lambda k: np.s_[: 1 + k % 40],
+    "a landmark": lambda k: np.s_[:, k % N],
+    "a half": lambda k: np.s_[:, : k % N],
+    "everything": lambda k: np.s_[...],
+}
+
+
+@cache
+def network(name: str) -> nn.Module:
+    recipe = RECIPES[name]
+    torch.manual_seed(0)
+    return models.build(recipe.config_of(recipe.shipped), recipe.layout, 5).eval()
+
+
+def step(recipe: Recipe, clips: Clips, seed: int) -> None:
+    """Augment, make features, answer; checked at every stage."""
+    other = Clips(clips.xyz.flip(0), clips.mask.flip(0), clips.label)
+    draw = Draw(torch.Generator().manual_seed(seed), random.Random(seed), 0.5, other)
+    changed = recipe.augment(clips, recipe.layout, draw)
+    assert changed.mask.any(1).all() and torch.equal(changed.label, clips.label)
+    assert not changed.xyz[changed.mask].isinf().any()
+    features = recipe.features(changed.xyz, changed.mask, recipe.layout)
+    with torch.no_grad():
+        logits = network(recipe.name)(features, changed.mask)["logits"]
+    assert logits.isfinite().all()
+
+
+@fuzzing(50)
+@given(
+    name=st.sampled_from([*RECIPES]),
+    lengths=st.tuples(st.sampled_from((1, 2, 3, 30, 300)), st.sampled_from((1, 5, 64))),
+    hits=st.lists(
+        st.tuples(st.sampled_from([*WHERE]), st.integers(0, 1_000), st.sampled_from(VALUES)),
+        max_size=3,
+    ),
+    seed=st.integers(0, 9),
+)
+def test_a_recipe_stays_finite(tmp_path, name, lengths, hits, seed):
+    recipe = RECIPES[name]
+    frames = np.random.default_rng(seed).uniform(size=(sum(lengths), N, 3)).astype(np.float16)
+    for where, k, value in hits:
+        frames[WHERE[where](k)] = value
+    clips = pd.DataFrame({"offset": [0, lengths[0]], "length": lengths, "label": [0, 0]})
+    shutil.rmtree(tmp_path / "prepared", ignore_errors=True)
+    with case(f"recipe: {name}"):
+        store = Store(tmp_path, clips, LANDMARKS, {"a": 0}, frames)
+        prepared = prepare(store, recipe.read, recipe.key)
+        assert ((prepared.length >= 1) & (prepared.length <= recipe.max_len)).all()
+        assert not prepared.frames.isinf().any()
+        step(recipe, prepared.gather(torch.arange(2), int(prepared.length.max())), seed)
