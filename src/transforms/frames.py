@@ -40,6 +40,23 @@ def select(rows: Float[Tensor, "T N 3"], points: Sequence[Sequence[int]]) -> Flo
 
 
 @dataclass(frozen=True)
+class Hide:
+    """Take all points of the named parts for not detected.
+
+    Where a part is there for some sources of clips only, its presence tells the source, and a model
+    learns the source's signs instead of the sign.
+    """
+
+    parts: tuple[str, ...]
+
+    def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T L 3"]:
+        """Apply the step."""
+        hidden = layout.rows(*self.parts)
+        rows = [float("nan") if row in hidden else 0.0 for row in range(len(layout))]
+        return xyz + torch.tensor(rows)[:, None]
+
+
+@dataclass(frozen=True)
 class KeepFramesWith:
     """Drop the frames in which no point of the named parts was detected.
 

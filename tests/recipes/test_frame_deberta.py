@@ -15,7 +15,7 @@ from src import models
 from src.clips import Clips
 from src.dataset import clip_file
 from src.recipes.config import override
-from src.recipes.frame_deberta import A_CPU, B_CPU, LAYOUT, A, B, FrameDebertaRecipe
+from src.recipes.frame_deberta import A_CPU, A_SAMPLE, B_CPU, LAYOUT, A, B, FrameDebertaRecipe
 from src.transforms.pipeline import Draw
 
 # recognition.md section 5: how to read the value, the document's, the flags of the code's, and it.
@@ -194,7 +194,8 @@ def test_weight_decay_spares_what_the_code_spares():
 def test_the_cpu_profile_is_the_same_recipe_with_a_smaller_network(recipe):
     full = A if recipe.name == A.name else B
     changed = {f.name for f in fields(recipe) if getattr(recipe, f.name) != getattr(full, f.name)}
-    assert changed == {"model", "distilled", "optimiser", "batch_size", "steps", "epochs"}
+    assert changed == {"model", "clip", "distilled", "optimiser", "batch_size", "steps", "epochs"}
+    assert replace(recipe.clip, hide=None) == full.clip
     assert recipe.distilled is None and recipe.config_of("soup") == recipe.model
     parameters = sum(p.numel() for p in models.build(recipe.model, LAYOUT, 250).parameters())
     assert parameters < 3e6
@@ -240,6 +241,7 @@ def test_reading_does_not_depend_on_what_else_the_store_keeps():
 
 def test_the_key_says_what_reading_depends_on():
     assert A.key != B.key  # another stride
-    assert A.key == A_CPU.key == replace(A, epochs=1).key  # training does not matter
+    assert A.key == A_SAMPLE.key == replace(A, epochs=1).key  # training does not matter
+    assert A.key != A_CPU.key  # it hides the face
     fewer = replace(A, layout=type(LAYOUT)({"lips": LAYOUT.parts["lips"]}))
     assert fewer.key != A.key

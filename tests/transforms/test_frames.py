@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from src.landmarks import HANDS, NOSE_MEAN
-from src.transforms.frames import KeepFramesWith, Stride, Subsample, Truncate, select
+from src.landmarks import HANDS, LEFT_HAND, LIPS_21, NOSE_MEAN, Layout
+from src.transforms.frames import Hide, KeepFramesWith, Stride, Subsample, Truncate, select
 
 HAND_PARTS = ("left_hand", "right_hand")
 
@@ -115,3 +115,12 @@ def test_steps_leave_their_input_alone(layout):
 def test_nose_mean_is_a_point_of_the_test_layout(layout):
     """The tests of the augmentations rely on it."""
     assert layout.points[layout.row(NOSE_MEAN)] == NOSE_MEAN
+
+
+def test_hidden_parts_are_not_detected_and_nothing_else_changes():
+    layout = Layout({"left_hand": LEFT_HAND, "lips": LIPS_21})
+    xyz = torch.rand(4, len(layout), 3)
+    hidden = Hide(("lips",))(xyz, layout)
+    assert hidden[:, list(layout.rows("lips"))].isnan().all()
+    hand = list(layout.rows("left_hand"))
+    assert torch.equal(hidden[:, hand], xyz[:, hand])
