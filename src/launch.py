@@ -46,18 +46,18 @@ def torchrun(
     command += ["--fold", str(fold), "--precision", settings.precision, "--device", device]
     command += ["--compile" if settings.compile else "--no-compile"]
     path = os.pathsep.join(filter(None, [str(root()), os.environ.get("PYTHONPATH")]))
-    running = subprocess.Popen(
+    said: deque[str] = deque(maxlen=LAST_LINES)
+    with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env=os.environ | {"PYTHONPATH": path},
-    )
-    said: deque[str] = deque(maxlen=LAST_LINES)
-    for line in running.stdout:
-        print(line, end="", flush=True)
-        said.append(line)
-    if running.wait():
+    ) as running:
+        for line in running.stdout:
+            print(line, end="", flush=True)
+            said.append(line)
+    if running.returncode:
         raise InputError(
             f"{name}, fold {fold}: expected {processes} processes to finish, one failed "
             f"(exit code {running.returncode}); its checkpoint is kept, run the same again. "

@@ -95,7 +95,8 @@ def test_killing_one_rank_ends_the_run_and_the_same_call_goes_on(make_run):
     train_all(run, SETTINGS, "cpu", 2)
     after = pd.read_csv(last.with_name("history.csv"))
     assert list(after.epoch) == list(range(1, 41))
-    pd.testing.assert_frame_equal(after.head(done), before.head(done))
+    losses = ["epoch", "rate", "student_loss"]  # accuracies are added at the end
+    pd.testing.assert_frame_equal(after[losses].head(done), before[losses].head(done))
 
 
 def test_a_cpu_trains_with_one_process():

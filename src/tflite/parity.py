@@ -30,7 +30,7 @@ from src.tflite.graph import Graph
 from src.tflite.members import Blend, Member, answer, blended, prepare, shares
 from src.tflite.scorer import OUTPUT, Model
 
-Frames = Float[np.ndarray, "T 543 3"]
+Frames = Float[np.ndarray, "_ 543 3"]  # clips of a list differ in length
 _SMALLEST = 1e-12  # a probability below it is rounding, and its logarithm says nothing
 
 
