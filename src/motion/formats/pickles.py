@@ -46,10 +46,10 @@ def read_arrays(path: Path) -> object:
         raise InputError(f"{path}: no such file")
     try:
         return _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="latin1").load()
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError, KeyError,
-            AttributeError, UnicodeDecodeError, MemoryError) as error:  # fmt: skip
+    except Exception as error:  # a damaged pickle can raise anything
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise InputError(
-            f"{path}: expected a pickle of numpy arrays, could not read it ({error}); it is "
+            f"{path}: expected a pickle of numpy arrays, could not read it ({reason}); it is "
             "truncated, or not a motion file"
         ) from None
 
