@@ -21,6 +21,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from src.clips import Clips
+from src.dataset.clip_file import LARGEST
 from src.dataset.store import Store
 from src.files import write_atomically
 
@@ -101,7 +102,8 @@ def _prepare(store: Store, read: Read, folder: Path) -> None:
             for i in bar:
                 clip = read(torch.from_numpy(store.clip(i)), store.landmarks)
                 length[i] = len(clip)
-                clip.to(torch.float16).numpy().tofile(file)
+                # Centring can double what just fits float16; infinity would spoil the training.
+                clip.clamp(-LARGEST, LARGEST).to(torch.float16).numpy().tofile(file)
 
     write_atomically(folder / "frames.f16", write)
     write_atomically(folder / "length.npy", lambda path: np.save(path, length))
