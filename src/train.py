@@ -64,7 +64,7 @@ def train(run: Run, name: str, fold: int, settings: Settings, processes: Process
     if processes.writes:
         _write_predictions(run, trainee, valid_set, held_out, folder)
         run.mark_trained(name, fold)
-        (folder / "last.pt").unlink(missing_ok=True)  # not before: a kill would cost it all
+        _clear(folder)
     processes.wait()
     return folder
 
@@ -85,6 +85,7 @@ def train_all(run: Run, settings: Settings, device: str, processes: int = 0) -> 
     wanted = [(name, fold) for name in run.about.recipes for fold in run.about.folds]
     for name, fold in wanted:
         if run.is_trained(name, fold):
+            _clear(run.member(name, fold))
             continue
         if processes > 1:
             launch.torchrun(run.folder, name, fold, settings, device, processes)
@@ -92,6 +93,12 @@ def train_all(run: Run, settings: Settings, device: str, processes: int = 0) -> 
             with locked(run.member(name, fold), f"trains {name}"):
                 train(run, name, fold, settings, Processes.start(device))
     return [run.member(name, fold) for name, fold in wanted]
+
+
+def _clear(folder: Path) -> None:
+    """Delete the checkpoint of a finished training; not before, or a kill would cost it all."""
+    if (last := folder / "last.pt").is_file():
+        last.unlink()
 
 
 def _write_predictions(

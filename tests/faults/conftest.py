@@ -1,0 +1,97 @@
+"""One driver for all attempts of a session, and what the unbroken stages have left."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from src.paths import root
+
+
+@dataclass(frozen=True)
+class Driver:
+    """The process of tests/faults/driver.py.
+
+    Args:
+        process: it.
+        sources: what each stage reads.
+    """
+
+    process: subprocess.Popen
+    sources: dict[str, Path]
+
+    def attempt(
+        self,
+        stage: str,
+        folder: Path,
+        by: str | None = None,
+        at: int = 0,
+        signal: str = "SIGKILL",
+        source: Path | None = None,
+        largest_file: int | None = None,
+        powerless: bool = False,
+    ) -> dict:
+        """Run a stage in a folder; how it ended, what it said, how much it did."""
+        asked = {
+            "stage": stage,
+            "folder": str(folder),
+            "source": str(source or self.sources[stage]),
+            "by": by,
+            "at": at,
+            "signal": signal,
+            "largest_file": largest_file,
+            "powerless": powerless,
+        }
+        self.process.stdin.write(json.dumps(asked) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def finish(self, stage: str, folder: Path) -> dict:
+        """Run a stage to its end."""
+        answer = self.attempt(stage, folder)
+        assert answer["error"] is None and not answer["killed"], answer
+        return answer
+
+
+@pytest.fixture(scope="session")
+def driver(sample, tmp_path_factory) -> Iterator[Driver]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.driver"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=root(),
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    )
+    nothing = Path(os.devnull)
+    sources = {"store": sample, "training": nothing, "export": nothing, "notebooks": nothing}
+    started = Driver(process, sources)
+    stores = tmp_path_factory.mktemp("unbroken") / "store"
+    started.finish("store", stores)
+    (sources["training"],) = stores.iterdir()
+    yield started
+    process.stdin.close()
+    process.wait(timeout=60)
+    process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def unbroken(driver, tmp_path_factory) -> Callable[[str], tuple[Path, dict]]:
+    """A function from a stage to the folder of an unbroken run of it, and what that run did."""
+    known: dict[str, tuple[Path, dict]] = {}
+
+    def find(stage: str) -> tuple[Path, dict]:
+        if stage not in known:
+            folder = tmp_path_factory.mktemp("unbroken") / stage
+            known[stage] = (folder, driver.finish(stage, folder))
+        return known[stage]
+
+    return find

@@ -1,0 +1,62 @@
+"""kill -9 at seeded moments of every stage: the same command goes on, to the same end."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.faults import findings
+
+KILLS = {"store": 10, "training": 12, "export": 6, "notebooks": 4}
+assert sum(KILLS.values()) >= 30
+
+
+def moment(rng: np.random.Generator, stage: str, did: dict) -> dict:
+    """When to kill: every other time between two changes of files, else anywhere.
+
+    A runner is killed between changes only: what it calls meanwhile depends on its kernel's speed.
+    """
+    by = "file" if stage in ("notebooks", "export") or rng.random() < 0.5 else "call"
+    return {"by": by, "at": int(rng.integers(did[by]))}
+
+
+def wait_for_kernels(folder: Path) -> None:
+    """A kernel ends by itself when its runner is gone."""
+    deadline = time.monotonic() + 120
+    while findings.processes_of(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not findings.processes_of(folder)
+
+
+def assert_finished_as(folder: Path, unbroken: Path) -> None:
+    assert findings.outcome(folder) == findings.outcome(unbroken)
+    assert findings.marks(folder) == findings.marks(unbroken)
+    assert findings.left_behind(folder) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", KILLS)
+def test_a_killed_stage_goes_on_to_the_same_end(stage, driver, unbroken, tmp_path):
+    rng = np.random.default_rng(list(KILLS).index(stage))
+    expected, did = unbroken(stage)
+    kills, rounds = 0, 0
+    while kills < KILLS[stage]:
+        folder, rounds = tmp_path / f"round{rounds}", rounds + 1
+        done, finished = 0, {}
+        answer = {"killed": True}
+        while answer["killed"]:
+            at = moment(rng, stage, did) if kills < KILLS[stage] else {}
+            answer = driver.attempt(stage, folder, **at)
+            assert answer["error"] is None, (at, answer)
+            kills += answer["killed"]
+            findings.assert_whole(folder)
+            now, weights = findings.progress(stage, folder), findings.finished_weights(folder)
+            assert now >= done, at
+            assert finished.items() <= weights.items(), at  # nothing finished is trained again
+            done, finished = now, weights
+            if stage == "notebooks":
+                wait_for_kernels(folder)
+        assert_finished_as(folder, expected)
