@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from src.errors import InputError
 
 FUZZ = os.environ.get("FUZZ") == "1"
-TIMES = 40  # so many more cases with FUZZ=1
+TIMES = int(os.environ.get("FUZZ_TIMES", "40"))  # so many more cases with FUZZ=1
 
 _shared = {
     "deadline": None,  # a first case loads libraries
