@@ -172,7 +172,8 @@ def load_frames(path: Path) -> Float[np.ndarray, "T 543 3"]:
     """
     try:
         table = pd.read_parquet(path, columns=["x", "y", "z"])
-        xyz = table[["x", "y", "z"]].to_numpy().astype(np.float32)
+        with np.errstate(over="ignore"):  # beyond float32 is infinity, which models must bear
+            xyz = table[["x", "y", "z"]].to_numpy().astype(np.float32)
     except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(
