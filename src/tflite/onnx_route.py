@@ -23,7 +23,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import onnxruntime
@@ -127,6 +129,18 @@ def _difference(got: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(got - expected).max() / np.abs(expected).max())
 
 
+def _imported() -> ModuleType:
+    """onnx2tf, without the unlimited recursion that it sets for the whole process.
+
+    With that limit a file of endlessly nested JSON is a crash, and no error.
+    """
+    limit = sys.getrecursionlimit()
+    try:
+        return import_module("onnx2tf")  # prints and warns, so only where it is needed
+    finally:
+        sys.setrecursionlimit(limit)
+
+
 def _wrong(member: Member, length: int, step: str, got: np.ndarray, expected: np.ndarray) -> str:
     return (
         f"ensemble member {member.name}: its {step} copy for {length} frames differs from torch by "
@@ -178,7 +192,7 @@ def _flat_gather(
 
 def _to_tensorflow(member: Member, onnx_path: Path, folder: Path, strict: bool) -> Copy:
     """The ONNX file as a TensorFlow function whose weights are constants."""
-    import onnx2tf  # prints and warns at import, so only where it is needed
+    onnx2tf = _imported()
 
     try:
         with _quietly() as said:

@@ -127,13 +127,13 @@ def _padding(padding: Sequence[int] | str, dim: int, size: int, dilation: int) -
 
 
 def _adaptive_average(node: Node, x: Any, bins: Any) -> tf.Tensor:
-    """(B, C, T) -> (B, C, bins): bin i averages the frames floor(i T / n) to ceil((i+1) T / n).
+    """(..., T) -> (..., bins): bin i averages the frames floor(i T / n) to ceil((i+1) T / n).
 
     Written as one product with a (T, bins) matrix of weights, for any T.
     """
     (count,) = [bins] if isinstance(bins, int) else bins
     x = as_tf(x)
-    frames = tf.shape(x)[2]
+    frames = tf.shape(x)[-1]
     i, t = tf.range(count)[None], tf.range(frames)[:, None]
     start, end = i * frames // count, ((i + 1) * frames + count - 1) // count
     inside = tf.cast(tf.logical_and(t >= start, t < end), tf.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -90,3 +91,8 @@ def test_a_whole_network_by_this_route_answers_as_torch_does():
         np.testing.assert_allclose(core.by_onnxruntime(xyz.numpy()), expected, 1e-4, 1e-5)
         # TensorFlow's kernels round to 5e-4 of the largest logit on some processors.
         np.testing.assert_allclose(core(tf.constant(xyz.numpy())), expected, 0, 5e-3)
+
+
+def test_recursion_stays_limited(core):
+    """onnx2tf lifts the limit for the whole process: nested JSON then ends in a crash."""
+    assert sys.getrecursionlimit() < 100_000
