@@ -56,7 +56,7 @@ def read_clip(
             beyond float16, or a landmark with only some of its coordinates.
     """
     try:
-        return _read_clip(Path(path), landmarks)
+        return _read_clip(path, landmarks)
     except InputError:
         raise
     except (OSError, pa.ArrowException, ValueError, MemoryError, EOFError) as error:
@@ -69,9 +69,10 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def _read_clip(path: Path, landmarks: Sequence[int] | None) -> np.ndarray:
+def _read_clip(path: str | Path, landmarks: Sequence[int] | None) -> np.ndarray:
     # Read into memory first: of a mapped file that shrinks meanwhile, the process would die.
-    data = path.read_bytes()
+    with open(path, "rb", buffering=0) as raw:
+        data = raw.read()
     file = _open(path, data)
     _check_columns(path, file)
     rows = file.metadata.num_rows
@@ -104,7 +105,7 @@ def _picked(landmarks: tuple[int, ...]) -> np.ndarray:
     return np.array(landmarks, np.intp)
 
 
-def _open(path: Path, data: bytes) -> pq.ParquetFile:
+def _open(path: str | Path, data: bytes) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(pa.BufferReader(data), read_dictionary=["type"], pre_buffer=False)
     except KeyError as error:  # pyarrow's word for a read_dictionary column that is not there
@@ -115,7 +116,7 @@ def _open(path: Path, data: bytes) -> pq.ParquetFile:
 _good_schemas: deque[pq.ParquetSchema] = deque(maxlen=8)
 
 
-def _check_columns(path: Path, file: pq.ParquetFile) -> None:
+def _check_columns(path: str | Path, file: pq.ParquetFile) -> None:
     """Each column is there once, with a type that can hold what it should."""
     if file.schema in _good_schemas:
         return
@@ -181,7 +182,7 @@ def _remember(name: str, file: pq.ParquetFile, data: bytes) -> None:
     _known[name, file.metadata.num_rows].append(chunk_bytes)
 
 
-def _check_rows(path: Path, name: str, column: pa.ChunkedArray) -> None:
+def _check_rows(path: str | Path, name: str, column: pa.ChunkedArray) -> None:
     """What one of the row columns says about every row is what must be there."""
     if column.null_count:
         raise InputError(f"{path}: expected no null in {name!r}; {_FETCH_AGAIN}")
@@ -196,7 +197,7 @@ def _check_rows(path: Path, name: str, column: pa.ChunkedArray) -> None:
             _check_equal(path, name, found, _INDEX_OF_ROW.astype(found.dtype))
 
 
-def _check_frame(path: Path, frame: np.ndarray) -> None:
+def _check_frame(path: str | Path, frame: np.ndarray) -> None:
     """Every 543 rows are one frame, and frames ascend."""
     first = frame[::N_LANDMARKS]
     ascend = first[1:] > first[:-1]
@@ -214,7 +215,7 @@ def _check_frame(path: Path, frame: np.ndarray) -> None:
     )
 
 
-def _check_type(path: Path, types: pa.DictionaryArray) -> None:
+def _check_type(path: str | Path, types: pa.DictionaryArray) -> None:
     """Compare dictionary numbers, never 543 x T strings."""
     types.validate(full=True)  # of a damaged file, numbers may point beyond the dictionary
     words = types.dictionary.to_pylist()
@@ -228,7 +229,7 @@ def _check_type(path: Path, types: pa.DictionaryArray) -> None:
 
 
 def _check_equal(
-    path: Path,
+    path: str | Path,
     column: str,
     found: np.ndarray,
     expected: np.ndarray,
@@ -290,7 +291,7 @@ class _Column:
         return np.array_equal(self.seen, other.seen)
 
 
-def _check_coordinates(path: Path, columns: list[_Column]) -> np.ndarray:
+def _check_coordinates(path: str | Path, columns: list[_Column]) -> np.ndarray:
     """All three coordinates are there or none, and fit float16. Returns (rows,), True = seen."""
     for name, column in zip(COORDINATES, columns, strict=True):
         if not column.same_seen(columns[0]):

@@ -8,9 +8,8 @@
 
 - Nothing is padded and nothing is chosen by a solution: the store holds the union of the landmarks
   that any recipe reads, so a new recipe needs no new preparation.
-- The build is a list of shards. A shard is written to a temporary file and renamed, so a killed
-  build goes on at the first missing shard; the manifest is written last and makes the store valid.
-- Workers are spawned, not forked: pyarrow's and torch's threads do not survive a fork.
+- A killed build goes on at the first missing shard, see shards.py; the manifest is written last and
+  makes the store valid.
 """
 
 from __future__ import annotations
@@ -19,30 +18,23 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from multiprocessing import get_context, parent_process
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pandas as pd
 import pyarrow
-import torch
-from jaxtyping import Float
-from tqdm.auto import tqdm
+from jaxtyping import Float, Int
 
-from src.dataset import folds, raw
-from src.dataset.clip_file import read_clip
+from src.dataset import folds, raw, shards
 from src.dataset.store_check import fault_of_clips, fault_of_manifest
 from src.errors import InputError
 from src.files import locked, write_atomically, write_json
 from src.landmarks import N_LANDMARKS, PARTS, part_of
 
 FORMAT = 1  # raise it when the files' meaning changes: older stores are then built again
-CLIPS_PER_SHARD = 256  # some 15 MB a shard: short enough to lose, long enough to start a worker for
 
 
 @dataclass(frozen=True)
@@ -147,13 +139,13 @@ def build(
         shutil.rmtree(target / "shards", ignore_errors=True)  # of a build killed at its very end
         return Store.open(target)
     with locked(target, "builds this store"):
-        shards = _build_shards(index, target / "shards", landmarks, workers, skip_broken)
-        broken = [line for shard in shards for line in shard.broken]
-        clips = _clips_table(index, shards)
+        paths = [str(path) for path in index.path]
+        pieces = shards.build(paths, target / "shards", landmarks, workers, skip_broken)
+        broken = [line for piece in pieces for line in piece.broken]
+        clips = _clips_table(index, np.concatenate([piece.lengths for piece in pieces]))
         if clips.empty:
             raise InputError(f"{folder}: not one whole clip; the first says: {broken[0]}")
-        shape = (int(clips.length.sum()), len(landmarks), 3)
-        _join_shards(shards, target / "landmarks.npy", shape)
+        shards.join(pieces, target / "landmarks.npy", len(landmarks))
         write_atomically(target / "clips.parquet", lambda path: clips.to_parquet(path, index=False))
         manifest = {
             "format": FORMAT,
@@ -215,126 +207,12 @@ def _fingerprint(index: pd.DataFrame, landmarks: tuple[int, ...], skip_broken: b
     return digest.hexdigest()
 
 
-def _clips_table(index: pd.DataFrame, shards: list[_Shard]) -> pd.DataFrame:
-    lengths = np.concatenate([shard.lengths for shard in shards])
+def _clips_table(index: pd.DataFrame, lengths: Int[np.ndarray, " clips"]) -> pd.DataFrame:
     clips = index[lengths > 0].drop(columns="path").reset_index(drop=True)
     clips["length"] = lengths[lengths > 0]
     clips["offset"] = clips.length.cumsum() - clips.length
     clips["fold"] = folds.assign(clips, given=raw.SPLIT in clips)
     return clips.drop(columns=raw.SPLIT, errors="ignore")
-
-
-@dataclass(frozen=True)
-class _Shard:
-    """A run of clips on disk: raw float16 rows in `data`, what they are in `data`.json."""
-
-    data: Path
-    lengths: list[int]  # frames of each clip, 0 = broken
-    broken: list[str]  # why
-
-
-def _build_shards(
-    index: pd.DataFrame,
-    folder: Path,
-    landmarks: tuple[int, ...],
-    workers: int | None,
-    skip_broken: bool,
-) -> list[_Shard]:
-    paths = [str(path) for path in index.path]
-    pieces = [paths[i : i + CLIPS_PER_SHARD] for i in range(0, len(paths), CLIPS_PER_SHARD)]
-    workers = min(workers or os.cpu_count() or 1, len(pieces))
-    tasks = [(piece, folder / f"{k:05}", landmarks, skip_broken) for k, piece in enumerate(pieces)]
-    shards: dict[int, _Shard] = {}
-    with tqdm(total=len(paths), unit="clip", desc="store", disable=None) as bar:
-        for k, shard in _in_processes(tasks, workers):
-            shards[k] = shard
-            bar.update(len(shard.lengths))
-    return [shards[k] for k in range(len(pieces))]
-
-
-def _in_processes(tasks: list[tuple], workers: int) -> Iterator[tuple[int, _Shard]]:
-    """Build the shards, in whatever order they finish; in this process if one worker is enough."""
-    if workers <= 1:
-        yield from ((k, _build_shard(*task)) for k, task in enumerate(tasks))
-        return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
-        jobs = {pool.submit(_build_shard, *task): k for k, task in enumerate(tasks)}
-        try:
-            for job in as_completed(jobs):
-                yield jobs[job], job.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _end_with_parent() -> None:
-    """End this worker when its parent is killed; by itself it would wait for work for ever."""
-
-    def wait() -> None:
-        parent_process().join()
-        os._exit(1)
-
-    Thread(target=wait, daemon=True).start()
-
-
-def _build_shard(
-    paths: list[str], target: Path, landmarks: tuple[int, ...], skip_broken: bool
-) -> _Shard:
-    """Write one shard, unless a whole one is there from an earlier build."""
-    note = target.with_suffix(".json")
-    if earlier := _whole_shard(target, note, len(paths), len(landmarks)):
-        return earlier
-    lengths, broken = [], []
-
-    def write(path: Path) -> None:
-        with path.open("wb") as file:
-            for clip in _read_clips(paths, landmarks, skip_broken, broken):
-                lengths.append(len(clip))
-                file.write(clip.data)  # tofile would empty the file's buffer every time
-
-    write_atomically(target, write)
-    write_json(note, {"lengths": lengths, "broken": broken})
-    return _Shard(target, lengths, broken)
-
-
-def _whole_shard(target: Path, note: Path, n_clips: int, n_landmarks: int) -> _Shard | None:
-    """A shard of an earlier build; None if there is none, or its two files do not fit together."""
-    try:
-        shard = _Shard(target, **json.loads(note.read_text()))
-        values = sum(shard.lengths) * n_landmarks * 3
-        fits = len(shard.lengths) == n_clips and target.stat().st_size == 2 * values  # float16
-    except (OSError, ValueError, TypeError):
-        return None
-    return shard if fits else None
-
-
-def _read_clips(
-    paths: list[str], landmarks: tuple[int, ...], skip_broken: bool, broken: list[str]
-) -> Iterator[np.ndarray]:
-    for path in paths:
-        try:
-            clip = read_clip(Path(path), landmarks)
-        except InputError as error:
-            if not skip_broken:
-                raise InputError(
-                    f"{error}. To go on without such clips, say so: SKIP_BROKEN=True"
-                ) from error
-            broken.append(str(error))
-            clip = np.empty((0, len(landmarks), 3), np.float32)
-        yield torch.from_numpy(clip).half().numpy()  # a quarter of the time that numpy takes
-
-
-def _join_shards(shards: list[_Shard], target: Path, shape: tuple[int, int, int]) -> None:
-    def write(path: Path) -> None:
-        with path.open("wb") as file:
-            header = {"descr": "<f2", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            for shard in shards:
-                with shard.data.open("rb") as piece:
-                    shutil.copyfileobj(piece, file, 1 << 20)  # fits the cache
-
-    write_atomically(target, write)
 
 
 def _read_manifest(folder: Path) -> dict:

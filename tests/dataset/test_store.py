@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow
 import pytest
 
-from src.dataset import clip_file, raw, store
+from src.dataset import clip_file, raw, shards, store
 from src.dataset.folds import TRAIN_ONLY
 from src.dataset.store import Store, build, missing_shares, skipped
 from src.errors import InputError
@@ -125,7 +125,7 @@ def test_genuine_clips_are_what_raw_reads(tmp_path, reference):
 
 
 def test_two_workers_write_the_same_bytes_as_one(built, competition, tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "CLIPS_PER_SHARD", 5)
+    monkeypatch.setattr(shards, "CLIPS_PER_SHARD", 5)
     assert contents(build(competition, tmp_path, KEPT, workers=2)) == contents(built)
 
 
@@ -160,23 +160,33 @@ def test_nothing_but_the_three_files_is_left(built):
 DIE_AT = """
 import os, signal, sys
 from pathlib import Path
-from src.dataset import store
+from src.dataset import shards, store
 
 folder, stores, clip = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-read, count = store.read_clip, iter(range(1000))
+read, count = shards.read_clip, iter(range(1000))
 
 def read_or_die(path, landmarks):
     if next(count) == clip:
         os.kill(os.getpid(), signal.SIGKILL)
     return read(path, landmarks)
 
-store.read_clip, store.CLIPS_PER_SHARD = read_or_die, 2
+def copy_and_die(piece, whole, at_a_time):
+    whole.write(piece.read(99))
+    whole.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+shards.read_clip, shards.CLIPS_PER_SHARD = read_or_die, 2
+if clip < 0:
+    shards.shutil.copyfileobj = copy_and_die
 store.build(folder, stores, [int(k) for k in sys.argv[4].split(",")], workers=1)
 """
 
 
 def killed_build(folder: Path, stores: Path, clip: int) -> Path:
-    """Kill a build (shards of two clips) while it reads this clip; returns the store's folder."""
+    """Kill a build (shards of two clips) while it reads this clip; returns the store's folder.
+
+    Clip -1: while it joins the shards.
+    """
     arguments = [str(folder), str(stores), str(clip), ",".join(map(str, KEPT))]
     died = subprocess.run(
         [sys.executable, "-c", DIE_AT, *arguments], cwd=root(), capture_output=True, text=True
@@ -194,7 +204,20 @@ def test_a_killed_build_goes_on_where_it_was(make_competition, tmp_path, monkeyp
     assert not set(FILES) & {path.name for path in unfinished.iterdir()}
     for path in parquet_files(folder)[:6]:  # if it read these again, it would say so
         garble(path)
-    monkeypatch.setattr(store, "CLIPS_PER_SHARD", 2)
+    monkeypatch.setattr(shards, "CLIPS_PER_SHARD", 2)
+    assert contents(build(folder, tmp_path / "stores", KEPT, workers=1)) == whole
+
+
+def test_a_build_killed_while_it_joins_writes_the_first_shard_again(
+    make_competition, tmp_path, monkeypatch
+):
+    folder = make_competition()
+    whole = contents(build(folder, tmp_path / "unbroken", KEPT, workers=1))
+    unfinished = killed_build(folder, tmp_path / "stores", clip=-1)
+    assert not set(FILES) & {path.name for path in unfinished.iterdir()}
+    for path in parquet_files(folder)[2:]:  # if it read these again, it would say so
+        garble(path)
+    monkeypatch.setattr(shards, "CLIPS_PER_SHARD", 2)
     assert contents(build(folder, tmp_path / "stores", KEPT, workers=1)) == whole
 
 
@@ -207,10 +230,10 @@ def test_an_unfinished_store_is_refused(make_competition, tmp_path):
 BUILD_WITH_WORKERS = """
 import sys
 from pathlib import Path
-from src.dataset import store
+from src.dataset import shards, store
 
 if __name__ == "__main__":
-    store.CLIPS_PER_SHARD = 1
+    shards.CLIPS_PER_SHARD = 1
     landmarks = range(int(sys.argv[3]))
     store.build(Path(sys.argv[1]), Path(sys.argv[2]), landmarks, workers=2)
 """
@@ -293,7 +316,7 @@ def test_a_folder_of_broken_clips_only_is_refused(make_competition, tmp_path):
 
 
 def test_memory_does_not_grow_with_the_number_of_clips(make_competition, tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "CLIPS_PER_SHARD", 4)
+    monkeypatch.setattr(shards, "CLIPS_PER_SHARD", 4)
     peaks = []
     for n_clips in (8, 8, 48):  # the first build pays for what is loaded once
         folder = make_competition(f"{len(peaks)}", lengths=(20,) * n_clips)

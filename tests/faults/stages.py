@@ -10,6 +10,7 @@ import nbformat
 import numpy as np
 
 from src import run, submission
+from src.dataset import shards
 from src.dataset import store as stores
 from src.files import locked
 from src.recipes import hand_bert
@@ -37,7 +38,7 @@ NOTEBOOKS = {
 
 def build(folder: Path, data: Path) -> None:
     """A store of four shards."""
-    stores.CLIPS_PER_SHARD = 8
+    shards.CLIPS_PER_SHARD = 8
     stores.build(data, folder, hand_bert.LAYOUT.sources, workers=1)
 
 

@@ -162,7 +162,7 @@ def shards(folder: Path) -> Path:
     done = build(folder, stores, KEPT, workers=1)
     shard = done.folder / "shards"
     shard.mkdir()
-    np.asarray(done.frames).tofile(shard / "00000")
+    np.save(shard / "00000.npy", done.frames)
     note = {"lengths": done.clips.length.tolist(), "broken": []}
     (shard / "00000.json").write_text(json.dumps(note))
     for name in ("manifest.json", "landmarks.npy", "clips.parquet"):
@@ -178,7 +178,7 @@ def test_a_shard_that_does_not_fit_its_note_is_made_again(whole, tmp_path, note)
     folder = write_competition(tmp_path / "asl", ("7", "8", "9", "10"))
     shard = shards(folder)
     if note is None:
-        (shard / "00000").write_bytes(b"x" * 7)
+        (shard / "00000.npy").write_bytes(b"x" * 7)
     else:
         (shard / "00000.json").write_text(note)
     with case("store: shard"):
