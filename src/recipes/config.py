@@ -70,8 +70,21 @@ def from_json(value: Any, where: str) -> Recipe:
 
 
 def save(recipe: Recipe, path: Path) -> None:
-    """Write config.json."""
-    write_json(path, to_json(recipe))
+    """Write config.json.
+
+    Raises:
+        InputError: a field holds what its class does not declare, which would be read as another.
+    """
+    value = to_json(recipe)
+    if (read := from_json(value, str(path))) != recipe:
+        changed = [
+            f.name for f in fields(recipe) if getattr(read, f.name) != getattr(recipe, f.name)
+        ]
+        raise InputError(
+            f"{path}: expected values of the kinds that {type(recipe).__name__} declares, found "
+            f"another kind in {', '.join(changed)}; declare it in the recipe's class"
+        )
+    write_json(path, value)
 
 
 def load(path: Path) -> Recipe:
