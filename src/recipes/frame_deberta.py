@@ -36,7 +36,7 @@ from src.transforms.augment.time import Crop, FillMissing
 from src.transforms.features.coordinates import Coordinates
 from src.transforms.frames import Hide, KeepFramesWith, Stride
 from src.transforms.mix import ManifoldMixup
-from src.transforms.normalise import Standardise
+from src.transforms.normalise import Enlarge, Standardise
 from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
 
 LAYOUT = Layout(  # 100 points; an average is one point
@@ -54,12 +54,16 @@ LAYOUT = Layout(  # 100 points; an average is one point
 
 @dataclass(frozen=True)
 class Clip(ClipPipeline):
-    """Remove frames without fingers, use one of every n, normalise the whole sequence."""
+    """Remove frames without fingers, use one of every n, normalise the whole sequence.
+
+    Hiding parts and enlarging the hands are ours, for small collections of clips.
+    """
 
     hide: Hide | None
     hands: KeepFramesWith
     stride: Stride
     normalise: Standardise
+    enlarge: Enlarge | None
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,7 @@ def _clip(max_len: int) -> Clip:
         hands=KeepFramesWith(("left_hand", "right_hand")),
         stride=Stride(max_len),
         normalise=Standardise(),
+        enlarge=None,
     )
 
 

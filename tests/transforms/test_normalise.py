@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from src.transforms.normalise import EPS, CentreOn, MirrorHands, Standardise
+from src.transforms.normalise import EPS, CentreOn, Enlarge, MirrorHands, Standardise
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 17, 300])
@@ -101,3 +101,31 @@ def test_mirrored_hands_are_one_minus_x_and_nothing_else_moves(clips, layout):
     torch.testing.assert_close(out[..., 1:], xyz[..., 1:], rtol=0, atol=0, equal_nan=True)
     torch.testing.assert_close(out[:, others], xyz[:, others], rtol=0, atol=0, equal_nan=True)
     torch.testing.assert_close(MirrorHands()(out, layout), xyz, equal_nan=True)
+
+
+def test_a_hand_is_enlarged_about_its_own_mean_in_every_frame(layout):
+    xyz = np.random.default_rng(0).normal(size=(7, len(layout), 3)).astype(np.float32)
+    ours = Enlarge(("right_hand",), 3.0)(torch.from_numpy(xyz), layout).numpy()
+    hand, expected = list(layout.rows("right_hand")), xyz.copy()
+    for frame in expected:
+        centre = frame[hand].mean(0)
+        frame[hand] = centre + 3 * (frame[hand] - centre)
+    np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
+    others = [row for row in range(len(layout)) if row not in hand]
+    np.testing.assert_array_equal(ours[:, others], xyz[:, others])
+
+
+def test_a_part_with_a_missing_point_stays_as_it_is(layout):
+    xyz = torch.rand(4, len(layout), 3, generator=torch.Generator().manual_seed(0))
+    left, right = (torch.tensor(layout.rows(hand)) for hand in ("left_hand", "right_hand"))
+    xyz[1, left[3]] = torch.nan  # one point
+    xyz[2, right] = torch.nan  # a whole hand
+    ours = Enlarge(("left_hand", "right_hand"), 2.0)(xyz, layout)
+    torch.testing.assert_close(ours[1, left], xyz[1, left], rtol=0, atol=0, equal_nan=True)
+    assert torch.equal(ours.isnan(), xyz.isnan())
+    assert not torch.equal(ours[1, right], xyz[1, right])
+
+
+def test_by_one_nothing_is_enlarged(layout):
+    xyz = torch.rand(4, len(layout), 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(Enlarge(("left_hand",), 1.0)(xyz, layout), xyz)
