@@ -3,7 +3,7 @@
     python -m tests.benchmarks.real_clips --recipes frame_deberta --seeds 3
 
 - A split holds out sources of a folder under ../shared/data; nothing is chosen on them: the cpu
-  profile's values, the role a recipe ships, the last epoch.
+  profile's values, the last epoch. A recipe that ships its best epoch ships its last one here.
 - Scored are the held-out clips whose sign another source shows in training.
 - Every training is a command of its own on one core, two at a time; a finished one is kept.
 """
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -26,7 +26,8 @@ from src import baselines, evaluation
 from src.dataset import store as stores
 from src.dataset.store import Store
 from src.paths import anchored
-from src.recipes import choose, landmark_union
+from src.recipes import choose, landmark_union, solution_of
+from src.recipes.base import Recipe
 from src.runs import About, Run
 from tests.benchmarks.table import Table
 
@@ -60,11 +61,18 @@ def prepared(split: Split, seed: int, recipes: str) -> Run:
     """The run of a split and a seed, as 01_preparation makes it."""
     data = anchored(str(DATA / split.data))
     store = stores.build(data, anchored("input/stores"), landmark_union())
-    chosen = choose(recipes, PROFILE)
+    chosen = [to_the_last_epoch(recipe) for recipe in choose(recipes, PROFILE)]
     names = tuple(recipe.name for recipe in chosen)
     about = About(PROFILE, str(data), str(store.folder), seed, split.hold_out, names, folds=(FOLD,))
     folder = anchored("logs/real_clips") / split.name.replace(" ", "_") / f"seed{seed}"
     return Run.create(folder, about, chosen)
+
+
+def to_the_last_epoch(recipe: Recipe) -> Recipe:
+    """The recipe without a choice of epochs, which would be made on the clips that are scored."""
+    if recipe.shipped != "best":
+        return recipe
+    return replace(recipe, stop=None, shipped="student")
 
 
 def trained(run: Run) -> float:
@@ -83,16 +91,24 @@ def trained(run: Run) -> float:
 
 
 def accuracies(run: Run) -> dict[str, float]:
-    """Accuracy of each member, of each solution of several, and of all together."""
+    """Accuracy of each member, of each solution of several, and of all solutions together."""
     known = set(run.clips.label[run.clips.fold != FOLD])
-    tables = {
+    members = {
         name: table[table.label.isin(known)].reset_index(drop=True)
         for name, table in run.shipped_predictions().items()
     }
-    together = {} if len(tables) == 1 else {"all together": evaluation.blend(tables)}
+    solutions: dict[str, dict[str, pd.DataFrame]] = {}
+    for name, table in members.items():
+        solutions.setdefault(solution_of(name), {})[name] = table
+    blends = {name: evaluation.blend(of) for name, of in solutions.items()}
+    if len(solutions) > 1:
+        blends["all together"] = evaluation.blend(blends)
+    shown = {
+        name: table for name, table in members.items() if len(solutions[solution_of(name)]) > 1
+    }
     return {
         name: evaluation.accuracy(evaluation.stacked(table), table.label.to_numpy())
-        for name, table in (tables | together).items()
+        for name, table in (shown | blends).items()
     }
 
 
