@@ -23,12 +23,14 @@ from src.models.blocks import LearnsStatistics
 from src.recipes.base import Recipe
 from src.recipes.config import digest
 from src.recipes.ingredients import OnPlateau
+from src.training import resume
 from src.training.distributed import Processes
 from src.training.guide import Guide
 from src.training.history import History
 from src.training.loop import Loop, Settings
 from src.training.roles import Trainee
 
+_PARTS = {"recipe", "clips", "epoch", "loop", "best", "history"}  # of last.pt
 SEEDS_APART = 10_000  # members that differ by seed alone never meet in the seeds of two runs
 
 
@@ -189,22 +191,40 @@ def _resume(loop: Loop, history: History, best: Best, task: Task) -> int:
     if not path.is_file():
         return 0
     state = checkpoint.load(path, loop.processes.device)
-    if state.get("recipe") != digest(loop.recipe):
+    if set(state) != _PARTS:
+        raise InputError(
+            f"{path}: expected a training's state of {', '.join(sorted(_PARTS))}, found "
+            f"{', '.join(sorted(map(str, state))) or 'nothing'}; {resume.DELETE}"
+        )
+    if state["recipe"] != digest(loop.recipe):
         raise InputError(
             f"{path}: expected a checkpoint of this very recipe, found one of another recipe or "
             "of other values; choose another run folder, or delete this one"
         )
-    if state.get("clips") != _clips(task):
+    if state["clips"] != _clips(task):
         raise InputError(
             f"{path}: expected a checkpoint of a training on the clips of these folds, found one "
             "on others; choose another run folder, or delete this one"
         )
-    loop.load_state_dict(state["loop"])
-    best.load_state_dict(state["best"])
-    history.load(state["history"])
+    with resume.refusing_foreign(path):
+        _check(state, loop, best)
+        loop.load_state_dict(state["loop"])
+        resume.check_optimiser(loop.optimiser, loop.recipe.optimiser)
+        best.load_state_dict(state["best"])
+        history.load(state["history"])
     if loop.processes.writes:
         history.write()  # a kill may have come between the checkpoint and the table
-    return state["epoch"] + 1
+    return len(history.records)
+
+
+def _check(state: dict, loop: Loop, best: Best) -> None:
+    """Compare a state with what this training would save."""
+    resume.compare(state["loop"], loop.state_dict(), "loop")
+    resume.compare(state["best"], best.state_dict(), "best")
+    resume.compare_records(state["history"], state["epoch"])
+    for weights in (state["best"]["weights"], state["loop"]["soup"]["mean"]):
+        if weights:  # from the first test, and from the first epoch of the soup
+            resume.compare(weights, loop.trainee.leader.state_dict(), "mean or best weights")
 
 
 def _save(loop: Loop, history: History, best: Best, task: Task, epoch: int) -> None:

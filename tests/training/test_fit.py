@@ -131,7 +131,7 @@ def test_a_resumed_run_equals_an_unbroken_one(
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tiny_recipe, tiny_clips, tmp_path, unbroken):
-    state = {"recipe": "another", "epoch": 0, "loop": {}, "history": []}
+    state = checkpoint.load(unbroken / "last.pt") | {"recipe": "another"}
     checkpoint.save(tmp_path / "last.pt", state)
     with pytest.raises(InputError, match="very recipe"):
         fit(Task(tiny_recipe, tiny_clips, None, 3, tmp_path), FP32, ONE)
