@@ -20,7 +20,7 @@ def test_a_combination_over_a_limit_is_refused_with_every_members_cost(whole):
 
 
 def test_a_combination_below_both_limits_is_taken():
-    costs.check(Cost("ensemble", 39.9, 99.9), [A, B])
+    assert costs.check(Cost("ensemble", 39.9, 99.9), [A, B]) is None
 
 
 def test_the_table_says_what_each_member_brings_and_costs():

@@ -47,6 +47,11 @@ def test_every_module_exists():
         assert importlib.util.find_spec(module), module
 
 
+def test_bare_python_is_said_to_be_that_of_the_environment():
+    first = next(line for line in README.splitlines() if re.search(r"(?<!/)python -m", line))
+    assert "`.venv/bin/python -m" in first
+
+
 def test_every_parameter_is_declared_by_a_notebook_and_passed_on_by_make():
     named = set(re.findall(r"\b([A-Z_]{4,})=", "\n".join(re.findall(r"make [^\n`]*", CODE))))
     named -= {"NAMES"}  # of benchmarks
