@@ -30,6 +30,8 @@ def landmarks(
 ) -> int:
     """Write the landmarks of videos as clips in the competition's format.
 
+    To name the signs in them too: python -m src.video predict --help
+
     Args:
         source: a video, a folder of them, `webcam`, or `webcam:1`.
         to: the folder for the clips.

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+import tyro
 from PIL import Image, ImageSequence
 
 from src.dataset.clip_file import read_clip
@@ -287,3 +288,9 @@ def test_the_command_line_ends_with_one_line(tmp_path):
     ran = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert ran.returncode != 0 and "Traceback" not in ran.stderr
     assert ran.stderr.strip().startswith("error: ") and "run it first" in ran.stderr
+
+
+def test_help_tells_of_predict(capsys):
+    with pytest.raises(SystemExit):
+        tyro.cli(command.landmarks, args=["--help"])
+    assert "src.video predict --help" in " ".join(capsys.readouterr().out.split())
