@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from src.errors import InputError
 from src.motion.forecaster import Forecaster
+from src.motion.models.attention import over_joints, over_time
 from src.motion.models.dropout import Dropout
 from src.motion.models.per_joint import PerJointLinear, linear
 from src.motion.models.positions import sinusoids
@@ -185,12 +186,12 @@ class Layer(nn.Module):
         half = torch.is_autocast_enabled(device)
         read = x.to(torch.get_autocast_dtype(device)) if half else x
         first, second = (
-            norm(x + self.dropout(attention(read)))
+            norm(self.dropout.added(x, attention(read)))
             for attention, norm in zip(self.attentions, self.norms, strict=True)
         )
         out = first + second
         hidden = self.expand(out.flatten(1, 2)).relu()
-        return self.last_norm(out + self.dropout(self.contract(hidden).view_as(out)))
+        return self.last_norm(self.dropout.added(out, self.contract(hidden).view_as(out)))
 
 
 def _attention(kind: Block, config: Config, joints: int) -> nn.Module:
@@ -218,8 +219,7 @@ class JointTime(nn.Module):
         """Attend to the same joint in frames up to one's own."""
         joints, batch, frames, _ = x.shape
         qkv = self.query_key_value(x.flatten(1, 2)).view(joints * batch, frames, 3, self.heads, -1)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (J B, H, T, d)
-        out = over_time(q, k, v).transpose(1, 2).reshape(joints, batch * frames, -1)
+        out = over_time(qkv).reshape(joints, batch * frames, -1)
         return self.output(out).view_as(x)
 
 
@@ -237,9 +237,8 @@ class PoseTime(nn.Module):
         joints, batch, frames, _ = x.shape
         qkv = self.query_key_value(x.flatten(1, 2))
         qkv = qkv.view(joints, batch, frames, 3, self.heads, -1)
-        q, k, v = qkv.permute(3, 1, 4, 2, 0, 5).flatten(-2)  # each (B, H, T, J d)
-        out = over_time(q, k, v)
-        out = out.unflatten(-1, (joints, -1)).permute(3, 0, 2, 1, 4)  # (J, B, T, H, d)
+        out = over_time(qkv.permute(1, 2, 3, 4, 0, 5).flatten(-2))  # (B, T, H, J d)
+        out = out.unflatten(-1, (joints, -1)).permute(3, 0, 1, 2, 4)  # (J, B, T, H, d)
         return self.output(out.reshape(joints, batch * frames, -1)).view_as(x)
 
 
@@ -273,40 +272,6 @@ class OwnSpace(nn.Module):
         """Attend to all joints of the same frame."""
         q, k, v = self.query_key_value(x.flatten(1, 2)).chunk(3, -1)
         return self.output(over_joints(q, k, v, self.heads)).view_as(x)
-
-
-def over_time(
-    q: Float[Tensor, "B H T d"], k: Float[Tensor, "B H T d"], v: Float[Tensor, "B H T d"]
-) -> Float[Tensor, "B H T d"]:
-    """Causal scaled dot-product attention.
-
-    On a CPU always in float32: the gradient of torch's kernel takes five times as long in bfloat16.
-    """
-    if q.device.type == "cpu":
-        q, k, v = q.float(), k.float(), v.float()
-    with torch.autocast(q.device.type, enabled=False):
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-
-
-def over_joints(
-    q: Float[Tensor, "J N D"], k: Float[Tensor, "J N D"], v: Float[Tensor, "J N D"], heads: int
-) -> Float[Tensor, "J N D"]:
-    """Scaled dot-product attention along the joint axis, no mask.
-
-    Keys are padded to a multiple of 16 and the padding is masked out: torch's softmax over 15
-    floats takes ten times as long on a CPU as over 16.
-    """
-    joints = q.shape[0]
-    padding = -joints % 16
-    q, k, v = (
-        part.unflatten(-1, (heads, -1)).permute(1, 2, 0, 3).flatten(0, 1) for part in (q, k, v)
-    )
-    k, v = (F.pad(part, (0, 0, 0, padding)) for part in (k, v))
-    mask = q.new_zeros(joints + padding)
-    mask[joints:] = -torch.inf
-    scores = torch.baddbmm(mask.expand(joints, -1), q, k.mT, alpha=q.shape[-1] ** -0.5)
-    out = (scores.softmax(-1) @ v).unflatten(0, (-1, heads))  # (N, H, J, d)
-    return out.permute(2, 0, 1, 3).flatten(2)
 
 
 class Norm(nn.Module):
