@@ -36,6 +36,8 @@ from src.paths import SLOVO_INDEX, anchored, root
 NOTEBOOKS = root() / "notebooks"
 MAIN_PATH = ("01", "02", "03", "04")  # 05 is a study of its own
 RUN_DIR = "RUN_DIR"
+READ = ("DATA", "EXTRA_DATA", "LISTS", "SIGNS", "AUTHORS_WEIGHTS")  # what a notebook reads
+INDICES = ("train.csv", SLOVO_INDEX, "manifest.json")  # that say what else a folder holds
 TAG = "parameters"
 Value = str | int | float | bool
 
@@ -144,8 +146,7 @@ def execute(numbers: list[str], values: dict[str, Value], force: bool, show: boo
             if not force and mark.is_file() and json.loads(mark.read_text()) == stamp:
                 print(f"{label} already done", flush=True)
                 continue
-            for later in chosen[i:]:  # what came of this one's old results is not finished either
-                _mark(folder, later).unlink(missing_ok=True)
+            _unfinish(folder, notebook)
             print(f"{label} running ...", flush=True)
             started = time.monotonic()
             code = _execute(notebook, values, folder, show)
@@ -162,6 +163,15 @@ def execute(numbers: list[str], values: dict[str, Value], force: bool, show: boo
 def _mark(folder: Path, notebook: Notebook) -> Path:
     """What says that a notebook is finished, and of which inputs."""
     return folder / ".finished" / f"{notebook.name}.json"
+
+
+def _unfinish(folder: Path, notebook: Notebook) -> None:
+    """Delete a notebook's mark, and those of all that came of its old results."""
+    for mark in sorted((folder / ".finished").glob("*.json")):
+        on_main_path = {notebook.name[:2], mark.stem[:2]} <= set(MAIN_PATH)
+        if on_main_path and mark.stem > notebook.name:
+            mark.unlink()
+    _mark(folder, notebook).unlink(missing_ok=True)  # last: a kill before leaves it to be seen
 
 
 def command(numbers: list[str], values: dict[str, Value]) -> str:
@@ -218,14 +228,30 @@ def _quieten() -> None:
 
 
 def _inputs(values: dict[str, Value]) -> str:
-    """A digest of what the notebooks read besides their parameters: src, and the data's index."""
+    """A digest of what the notebooks read besides their parameters: src, and the data."""
     digest = hashlib.sha256()
     for path in sorted((root() / "src").rglob("*.py")):
         digest.update(path.read_bytes())
-    data = anchored(str(values["DATA"])) if values.get("DATA") else None
-    for path in [data / name for name in ("train.csv", SLOVO_INDEX)] if data else []:
-        digest.update(path.read_bytes() if path.is_file() else b"")
+    for path in (path for name in READ for path in _named(values.get(name, ""), name)):
+        indices = [path / name for name in INDICES if (path / name).is_file()]
+        for index in indices:
+            digest.update(index.read_bytes())
+        if not indices:  # motion files, say, which nothing lists
+            digest.update(_listing(path).encode())
     return digest.hexdigest()
+
+
+def _named(value: Value, parameter: str) -> list[Path]:
+    """The folders or files that a parameter names."""
+    names = str(value).split(",") if parameter == "EXTRA_DATA" else [str(value)]
+    return [anchored(name.strip()) for name in names if name.strip()]
+
+
+def _listing(path: Path) -> str:
+    """Names, sizes and times of a file, or of all files in a folder."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    known = [(str(file), file.stat()) for file in files if file.is_file()]
+    return json.dumps([(name, stat.st_size, stat.st_mtime_ns) for name, stat in known])
 
 
 def _stamp(before: str, notebook: Notebook, values: dict[str, Value]) -> str:

@@ -1,5 +1,6 @@
 """The notebook runner, on notebooks of two cells."""
 
+import ast
 import shlex
 import subprocess
 import sys
@@ -100,6 +101,67 @@ def test_a_failure_says_where_and_how_to_go_on(notebooks, capsys):
 
 
 @pytest.mark.slow
+def test_what_came_of_old_results_is_not_finished_any_more(notebooks, capsys):
+    """Also when only the earlier notebook is asked for, with the same parameters."""
+    assert execute(notebooks, ["01", "02"], RATE=0.5) == 0
+    values = {"RUN_DIR": str(notebooks / "logs"), "RATE": 0.5}
+    study = notebooks / "logs" / ".finished" / "05_study.json"
+    study.write_text("{}")
+    assert run.execute(["01"], values, force=True, show=False) == 0
+    assert ran(notebooks) == "1s1"
+    capsys.readouterr()
+    assert execute(notebooks, ["01", "02"], RATE=0.5) == 0
+    assert "01_first               already done" in capsys.readouterr().out
+    assert ran(notebooks) == "1s1s"
+    assert study.is_file()  # reads nothing of theirs
+
+
+@pytest.mark.slow
+def test_a_changed_motion_file_runs_its_notebook_again(notebooks):
+    data = notebooks / "motion"
+    data.mkdir()
+    (data / "walk.bvh").write_text("one")
+    for expected in ("1", "1"):
+        assert execute(notebooks, ["01"], DATA=str(data)) == 0
+        assert ran(notebooks) == expected
+    (data / "walk.bvh").write_text("two and more")
+    assert execute(notebooks, ["01"], DATA=str(data)) == 0
+    assert ran(notebooks) == "11"
+
+
+@pytest.mark.parametrize("parameter", ["DATA", "EXTRA_DATA", "LISTS", "SIGNS", "AUTHORS_WEIGHTS"])
+def test_every_input_counts_and_nothing_else(tmp_path, parameter):
+    folder, seen = tmp_path / "data", []
+    (folder / "train").mkdir(parents=True)
+    values = {"DATA": "", parameter: f"{folder}"}
+    seen.append(run._inputs(values))
+    (tmp_path / "beside.bvh").write_text("x")
+    assert run._inputs(values) == seen[0]
+    clip = folder / "train" / "a.bvh"
+    clip.write_text("x")
+    seen.append(run._inputs(values))
+    clip.rename(clip.with_name("b.bvh"))
+    seen.append(run._inputs(values))
+    clip.with_name("b.bvh").write_text("longer")
+    seen.append(run._inputs(values))
+    (folder / "train.csv").write_text("path")  # an index says what counts, of 94,477 clips
+    seen.append(run._inputs(values))
+    clip.with_name("b.bvh").unlink()
+    assert run._inputs(values) == seen[-1]
+    assert len(set(seen)) == len(seen)
+
+
+def test_a_file_and_every_folder_of_several_are_inputs(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two.npz"
+    one.mkdir()
+    two.write_text("a")
+    values = {"EXTRA_DATA": f"{one}, {two}"}
+    before = run._inputs(values)
+    two.write_text("ab")
+    assert run._inputs(values) != before
+
+
+@pytest.mark.slow
 def test_a_dead_kernel_is_told_from_an_error(notebooks, capsys):
     write(
         notebooks / "notebooks",
@@ -149,3 +211,34 @@ def test_the_numbered_notebooks_follow_the_rules():
                 assert not any(
                     line.startswith(("def ", "class ")) for line in cell.source.split("\n")
                 )
+
+
+WRITERS = {
+    "to_csv",
+    "to_parquet",
+    "to_json",
+    "savefig",
+    "write_text",
+    "write_bytes",
+    "open",
+    "save",
+}
+
+
+def test_the_numbered_notebooks_write_whole_files_or_none():
+    """What writes is handed to `write_atomically`, as a name or in a lambda; never called."""
+    atomic = 0
+    for path in sorted(run.NOTEBOOKS.glob("*.ipynb")):
+        for cell in nbformat.read(path, 4).cells:
+            if cell.cell_type != "code":
+                continue
+            tree = ast.parse(cell.source)
+            handed = {n for part in ast.walk(tree) if isinstance(part, ast.Lambda)
+                      for n in ast.walk(part)}  # fmt: skip
+            for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call)):
+                name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+                owner = getattr(getattr(call.func, "value", None), "id", "")
+                reads = owner in ("Run", "Store")  # whose `open` does not write
+                assert name not in WRITERS or reads or call in handed, (path.name, cell.source)
+                atomic += name == "write_atomically"
+    assert atomic >= 3
