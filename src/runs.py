@@ -160,12 +160,32 @@ class Run:
         write_json(self.member(name, fold) / TRAINED, self._identity(name))
 
     def forget(self, name: str, fold: int) -> None:
-        """Delete a finished training that is not of this recipe and these folds any more."""
+        """Delete a finished training that is not of this recipe and these folds any more.
+
+        Those that learnt from it, or started from it, are not finished any more either.
+        """
+        if self.is_trained(name, fold):
+            return
+        for recipe in self.recipes.values():
+            if name in (recipe.distil.teacher, recipe.start):
+                self._unfinish(recipe.name, fold)
+                (self.member(recipe.name, fold) / "last.pt").unlink(missing_ok=True)
         folder = self.member(name, fold)
-        if (folder / TRAINED).is_file() and not self.is_trained(name, fold):
-            for pattern in ("*.pt", "*.csv", "*.parquet", TRAINED):  # a kill: the rest next time
+        if self._unfinish(name, fold):
+            for pattern in ("*.pt", "*.csv", "*.parquet", TRAINED):
                 for path in folder.glob(pattern):
                     path.unlink()
+
+    def _unfinish(self, name: str, fold: int) -> bool:
+        """Turn a mark into one of no recipe, which is there until all that it marks is deleted.
+
+        Without a mark a kill would leave weights that nobody deletes; with the old one they would
+        be taken for whole when the recipe is the old one again.
+        """
+        path = self.member(name, fold) / TRAINED
+        if there := path.is_file():
+            write_json(path, {})
+        return there
 
     def _identity(self, name: str) -> dict[str, str]:
         folds = hashlib.sha256((self.folder / "folds.csv").read_bytes()).hexdigest()[:16]

@@ -47,7 +47,9 @@ def train(run: Run, name: str, fold: int, settings: Settings, processes: Process
     folder, recipe = run.member(name, fold), run.recipe(name)
     if run.is_trained(name, fold):
         return folder
-    run.forget(name, fold)
+    if processes.writes:
+        run.forget(name, fold)
+    processes.wait()
     clips = prepare(run.store, recipe.read, recipe.key, processes.device)
     held_out = (run.clips.fold == fold).to_numpy() & (fold != EVERYTHING)
     train_index, valid_set = np.flatnonzero(~held_out), clips.subset(np.flatnonzero(held_out))

@@ -142,6 +142,47 @@ def test_finished_stages_are_not_trained_again(unbroken, monkeypatch):
     assert files() == before
 
 
+def test_a_changed_stage_and_those_after_it_are_trained_again(unbroken, make_run, monkeypatch):
+    whole_epoch, trained = Loop.epoch, []
+
+    def noted(self, train, epoch):
+        trained.append((self.recipe.name, epoch))
+        return whole_epoch(self, train, epoch)
+
+    monkeypatch.setattr(Loop, "epoch", noted)
+    run = make_run(STAGES[0], replace(STAGES[1], epochs=1), STAGES[2])
+    for name in (FIRST, SECOND, THIRD):
+        _copy(unbroken, run, name)
+    train_all(run, SETTINGS, "cpu")
+    assert trained == [(SECOND, 0), *((THIRD, epoch) for epoch in range(3))]
+    assert not torch.equal(
+        weights(run, THIRD)["classifier.weight"], weights(unbroken, THIRD)["classifier.weight"]
+    )
+
+
+def test_a_broken_off_training_does_not_go_on_with_other_folds(make_run, monkeypatch):
+    """Clips that it has learnt from could be held out now."""
+    run, whole_epoch = make_run(STAGES[0]), Loop.epoch
+
+    def stopping(self, train, epoch):
+        if epoch == 1:
+            raise _Stopped
+        return whole_epoch(self, train, epoch)
+
+    with monkeypatch.context() as patched, pytest.raises(_Stopped):
+        patched.setattr(Loop, "epoch", stopping)
+        train(run, FIRST, FOLD, SETTINGS, ONE)
+    table = pd.read_csv(run.folder / "folds.csv")
+    moved = (table.fold + 1) % table.fold.nunique()
+    table.assign(fold=moved).to_csv(run.folder / "folds.csv", index=False)
+    last = run.member(FIRST, FOLD) / "last.pt"
+    with pytest.raises(InputError, match=f"{last}: expected .* the clips of these folds"):
+        train(Run.open(run.folder), FIRST, FOLD, SETTINGS, ONE)
+    last.unlink()  # as the message says
+    train(Run.open(run.folder), FIRST, FOLD, SETTINGS, ONE)
+    assert len(history(run, FIRST)) == 3
+
+
 def test_the_third_stage_starts_as_the_first_layers_of_the_second(unbroken, make_run):
     """With a learning rate of 0 it stays what it starts as."""
     resting = replace(STAGES[2], optimiser=Ranger(lr=0.0), epochs=1)

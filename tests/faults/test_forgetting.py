@@ -1,0 +1,113 @@
+"""A member is trained again: no kill on the way leaves a mark of what is gone, or old weights."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from src.recipes import config
+from src.recipes.base import Recipe
+from src.recipes.ingredients import Distil
+from src.runs import TRAINED, About, Run
+from tests.faults.stages import RECIPE
+
+FOLD = 0
+OLD, NEW = RECIPE, replace(RECIPE, epochs=RECIPE.epochs + 1)
+PUPIL = replace(RECIPE, name="pupil", distil=Distil(teacher=RECIPE.name))
+FILES = {"student.pt", "soup.pt", "last.pt", "history.csv", "predictions.parquet"}
+
+
+class _Killed(BaseException):
+    """Nothing catches it, as nothing catches a kill."""
+
+
+def run_of(folder: Path, *recipes: Recipe) -> Run:
+    """A run of these recipes; a folder that is there stays, as 01_preparation leaves it."""
+    for recipe in recipes:
+        config.save(recipe, folder / recipe.name / "config.json")
+    (folder / "folds.csv").write_text("sequence,fold\n")
+    names = tuple(recipe.name for recipe in recipes)
+    return Run(folder, About("sample", "", "", 0, (), names, (FOLD,)))
+
+
+def trained(run: Run, name: str) -> Path:
+    """A finished training, as far as its files' names go."""
+    folder = run.member(name, FOLD)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in FILES:
+        (folder / file).write_text("weights")
+    run.mark_trained(name, FOLD)
+    return folder
+
+
+def forget_until(run: Run, name: str, kill_at: int) -> bool:
+    """Forget, killed before the n-th change of a file; True if it was."""
+    done = 0
+
+    def counted(change):
+        def changed(*arguments, **options):
+            nonlocal done
+            if done == kill_at:
+                raise _Killed
+            done += 1
+            return change(*arguments, **options)
+
+        return changed
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Path, "unlink", counted(Path.unlink))
+        patched.setattr(os, "replace", counted(os.replace))
+        try:
+            run.forget(name, FOLD)
+        except _Killed:
+            return True
+    return False
+
+
+def left(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+def test_a_kill_leaves_no_mark_without_its_files_and_no_files_without_a_mark(tmp_path):
+    kills, killed = 0, True
+    while killed:
+        folder = tmp_path / str(kills)
+        member = trained(run_of(folder, OLD), OLD.name)
+        new = run_of(folder, NEW)
+        killed = forget_until(new, NEW.name, kills)
+        kills += killed
+        for recipe in (OLD, NEW):  # the old one may be wanted again
+            if run_of(folder, recipe).is_trained(recipe.name, FOLD):
+                assert left(member) >= FILES, (kills, recipe.epochs)
+        assert TRAINED in left(member) or not left(member) & FILES, kills
+        # The same command goes on: nothing is left for the new training to take for its own.
+        run_of(folder, NEW).forget(NEW.name, FOLD)
+        assert left(member) == set()
+    assert kills > len(FILES)
+
+
+def test_what_is_still_right_is_not_forgotten(tmp_path):
+    run = run_of(tmp_path, OLD, PUPIL)
+    teacher, pupil = trained(run, OLD.name), trained(run, PUPIL.name)
+    run.forget(OLD.name, FOLD)
+    assert left(teacher) == left(pupil) == FILES | {TRAINED}
+    assert run.is_trained(OLD.name, FOLD) and run.is_trained(PUPIL.name, FOLD)
+
+
+def test_what_learnt_from_a_training_is_forgotten_with_it(tmp_path):
+    """And not what only lies beside it; a training begun under the old teacher does not go on."""
+    beside = replace(RECIPE, name="beside")
+    run = run_of(tmp_path, OLD, PUPIL, beside)
+    for recipe in (OLD, PUPIL, beside):
+        trained(run, recipe.name)
+    run = run_of(tmp_path, NEW, PUPIL, beside)
+    run.forget(NEW.name, FOLD)
+    assert not run.is_trained(PUPIL.name, FOLD) and run.is_trained("beside", FOLD)
+    assert not (run.member(PUPIL.name, FOLD) / "last.pt").exists()
+    assert json.loads((run.member(PUPIL.name, FOLD) / TRAINED).read_text()) == {}
+    run.forget(PUPIL.name, FOLD)
+    assert left(run.member(PUPIL.name, FOLD)) == set()
