@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ from src.motion.forecaster import Forecaster
 from src.motion.losses import JointNorm, Loss, MeanSquared, forecast_loss
 from src.motion.sampling import Sampling, WindowSampler
 from src.motion.task import Task, forecasts
+from src.training import resume
 from src.training.averaging import follow, warm_decay
 
 
@@ -84,12 +86,15 @@ def train(model: Forecaster, task: Task, config: Training, folder: Path) -> pd.D
         taught), train_mse (as taught) and valid_mse (of forecasts), the score, seconds.
 
     Raises:
-        InputError: no training clip is long enough, or the loss became NaN.
+        InputError: no training clip is long enough, the loss became NaN, or the folder's state is
+            of another training.
     """
     loop = Loop(model, task, config)
     path = folder / "last.pt"
     if path.is_file():
-        loop.load_state_dict(checkpoint.load(path, task.valid.device))
+        state = checkpoint.load(path, task.valid.device)
+        with resume.refusing_foreign(path):
+            loop.load_state_dict(state)
     while not loop.done:
         loop.until_validation()
         loop.validate()
@@ -116,6 +121,13 @@ class Loop:
         self.stale = self.step = 0
         self.elapsed = 0.0
         self.rows: list[dict[str, float | int]] = []
+
+    @property
+    def identity(self) -> str:
+        """A digest of how is trained and on what; normalised clips tell of all training clips."""
+        lengths, mean = [len(clip) for clip in self.task.train], self.task.valid.double().mean()
+        about = f"{self.config} {lengths} {mean:.6g}"  # sums differ in the last digits on GPUs
+        return hashlib.sha256(about.encode()).hexdigest()[:16]
 
     @property
     def progress(self) -> float:
@@ -214,6 +226,7 @@ class Loop:
     def state_dict(self) -> dict:
         """Everything that the next steps depend on."""
         return {
+            "training": self.identity,
             "model": self.model.state_dict(),
             "judged": self.judged.state_dict(),
             "best": self.best,
@@ -225,7 +238,14 @@ class Loop:
         }
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on where `state_dict` was taken."""
+        """Go on where `state_dict` was taken.
+
+        Raises:
+            ValueError: it is the state of another training.
+        """
+        resume.compare(state, self.state_dict(), "state")
+        if state["training"] != self.identity:
+            raise ValueError("state.training: of other values, or on other clips")
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.judged.load_state_dict(state["judged"])

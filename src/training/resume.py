@@ -55,7 +55,7 @@ def compare(found: object, own: object, at: str) -> None:
             raise ValueError(f"{at}: without {', '.join(missing)}")
         for key, value in own.items():
             compare(found[key], value, f"{at}.{key}")
-    elif isinstance(own, list | tuple):
+    elif isinstance(own, list | tuple) and own:
         if len(found) != len(own):
             raise ValueError(f"{at}: {len(own)} expected, not {len(found)}")
         for number, value in enumerate(own):

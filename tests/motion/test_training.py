@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from src import checkpoint
 from src.errors import InputError
 from src.motion import training
 from src.motion.bars import zero_velocity
@@ -168,6 +169,43 @@ def test_a_broken_off_training_goes_on_as_if_nothing_had_happened(task, tmp_path
     assert not (tmp_path / "broken" / "last.pt").exists()
     on_disk = pd.read_csv(tmp_path / "broken" / "history.csv")
     assert on_disk.step.tolist() == [4, 8, 12]
+
+
+@pytest.fixture
+def state(task) -> dict:
+    """As it is after the first validation of three."""
+    loop = Loop(network(task), task, QUICK)
+    loop.until_validation()
+    loop.validate()
+    return loop.state_dict()
+
+
+def test_a_state_of_this_very_training_goes_on(task, tmp_path, state):
+    checkpoint.save(tmp_path / "last.pt", state)
+    assert list(train(network(task), task, QUICK, tmp_path).step) == [4, 8, 12]
+
+
+@pytest.mark.parametrize("wrong", ["model", "best", "optimiser", "counters", "rows", "training"])
+@pytest.mark.parametrize("how", ["missing", "text"])
+def test_a_state_with_parts_missing_or_foreign_is_refused(task, tmp_path, state, wrong, how):
+    state = {key: value for key, value in state.items() if key != wrong}
+    if how == "text":
+        state[wrong] = "not this"
+    checkpoint.save(tmp_path / "last.pt", state)
+    with pytest.raises(InputError, match=rf"last\.pt: expected the state .*{wrong}.*delete it"):
+        train(network(task), task, QUICK, tmp_path)
+
+
+def test_a_state_of_another_training_or_network_is_refused(task, tmp_path, state):
+    checkpoint.save(tmp_path / "last.pt", state)
+    with pytest.raises(InputError, match=r"last\.pt: .*state\.training: of other"):
+        train(network(task), task, replace(QUICK, seed=1), tmp_path)
+    with pytest.raises(InputError, match=r"last\.pt: .*state\.training: of other"):
+        train(network(task), replace(task, train=task.train[1:]), QUICK, tmp_path)
+    with pytest.raises(InputError, match=r"last\.pt: .*state\.training: of other"):
+        train(network(task), replace(task, valid=task.valid * 1.01), QUICK, tmp_path)
+    with pytest.raises(InputError, match=r"last\.pt: .*a tensor of shape"):
+        train(network(task, replace(TINY, width=8)), task, QUICK, tmp_path)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_others(task, tmp_path):
