@@ -170,6 +170,7 @@ def load_frames(path: Path) -> Float[np.ndarray, "T 543 3"]:
     Raises:
         InputError: there is no such file, or it does not hold whole frames.
     """
+    name = str(path).replace("\n", "\\n")  # a csv may name anything
     try:
         table = pd.read_parquet(path, columns=["x", "y", "z"])
         with np.errstate(over="ignore"):  # beyond float32 is infinity, which models must bear
@@ -177,11 +178,11 @@ def load_frames(path: Path) -> Float[np.ndarray, "T 543 3"]:
     except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(
-            f"{path}: expected a clip with numbers as columns x, y, z; {reason}"
+            f"{name}: expected a clip with numbers as columns x, y, z; {reason}"
         ) from error
     if len(table) % N_LANDMARKS:
         raise InputError(
-            f"{path}: expected a multiple of {N_LANDMARKS} rows, found {len(table)}; fetch it again"
+            f"{name}: expected a multiple of {N_LANDMARKS} rows, found {len(table)}; fetch it again"
         )
     return xyz.reshape(-1, N_LANDMARKS, 3)
 

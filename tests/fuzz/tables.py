@@ -40,7 +40,7 @@ def make_table(frames: int, seed: int = 0) -> pd.DataFrame:
 
 def _set(column: str, row: int, value: object) -> Edit:
     def edit(table: pd.DataFrame) -> pd.DataFrame:
-        if column in table and len(table):
+        if column in table and table.columns.is_unique and len(table):
             values = table[column].astype(object).to_numpy(copy=True)
             values[row % len(table)] = value
             kind = table[column].dtype

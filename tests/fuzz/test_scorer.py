@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from src.landmarks import LEFT_HAND, N_LANDMARKS, RIGHT_HAND
@@ -70,6 +70,8 @@ MAPS = st.one_of(
     how=st.sampled_from(("set", "drop", "cut", "none")),
     signs=st.none() | MAPS,
 )
+@example(column="path", value="\x1e", how="set", signs=None)  # found by a longer run
+@example(column="path", value="a\nb", how="set", signs=None)
 def test_a_spoilt_folder_is_scored_right_or_refused(folder, tmp_path, column, value, how, signs):
     own = shutil.copytree(folder, tmp_path / "asl", dirs_exist_ok=True)
     shutil.copy(own / "train_landmark_files/0/0.parquet", tmp_path / "secret.parquet")
