@@ -54,6 +54,12 @@ def test_over_joints_is_torchs_with_and_without_padding(joints, dtype):
     )
 
 
+def test_over_joints_is_torchs_elsewhere_than_on_a_cpu():
+    q, k, v = (torch.randn(15, 7, 16) for _ in range(3))
+    made = attention._plain_over_joints(q, k, v, 2)
+    assert torch.allclose(made, torchs_over_joints(q, k, v, 2), atol=1e-6)
+
+
 def test_gradients_are_differences(monkeypatch):
     """In float64, with blocks so short that there are several."""
     monkeypatch.setattr(attention, "BLOCK", 2)

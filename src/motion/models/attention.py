@@ -8,7 +8,7 @@ Both have many small problems (a head has 16 channels), for which torch's kernel
   out (as in flash attention, Dao et al., arXiv 2205.14135, section 3.1).
 - Exponentials are always in float32 at least; torch's softmax is slow in bfloat16.
 
-On other devices it is torch's own attention.
+On other devices it is torch's own.
 
 Letters: **N** sequences or frames, **T** frames, **J** joints, **H** heads, **d** channels of a
 head, **D** = H d.
@@ -44,8 +44,16 @@ def over_joints(
     if q.device.type == "cpu":
         with torch.autocast("cpu", enabled=False):
             return _OverJoints.apply(q, k, v, heads)
-    q, k, v = (part.unflatten(-1, (heads, -1)).permute(1, 2, 0, 3) for part in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v).permute(2, 0, 1, 3).flatten(2)
+    return _plain_over_joints(q, k, v, heads)
+
+
+def _plain_over_joints(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
+    """As plain products, which take any number of frames on any device."""
+    q, k, v = (
+        part.unflatten(-1, (heads, -1)).permute(1, 2, 0, 3).flatten(0, 1) for part in (q, k, v)
+    )
+    weights = (q @ k.mT * q.shape[-1] ** -0.5).softmax(-1)
+    return _by_joint(weights @ v, heads, q.shape[1])
 
 
 def _blocks(frames: int) -> Iterator[tuple[slice, slice]]:
