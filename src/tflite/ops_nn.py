@@ -27,10 +27,22 @@ _MASKED = -1e9  # added to a forbidden attention logit: exp() of it is 0 beside 
 
 
 def _matmul(node: Node, a: Any, b: Any) -> tf.Tensor:
-    a, b = as_tf(a), as_tf(b)
+    constants, (a, b) = isinstance(b, Tensor), (as_tf(a), as_tf(b))
     if rank_of(a) == 1:
         return tf.linalg.matvec(b, a, transpose_a=True)
-    return tf.linalg.matvec(a, b) if rank_of(b) == 1 else tf.matmul(a, b)
+    if rank_of(b) == 1:
+        return tf.linalg.matvec(a, b)
+    one_each = rank_of(a) == rank_of(b) == 3 and a.shape[0] == b.shape[0]
+    return _by_matrices(a, b) if constants and one_each else tf.matmul(a, b)
+
+
+def _by_matrices(a: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
+    """A batch of products with constants, one by one.
+
+    As one operation, with its constant in 8 bits, the competition's runtime answers wrongly: one
+    such network's probabilities were off by 0.4 there, and by 0.09 in a runtime of today.
+    """
+    return tf.stack([tf.matmul(a[n], matrices[n]) for n in range(matrices.shape[0])])
 
 
 def _linear(node: Node, x: Any, weight: Tensor, bias: Tensor | None = None) -> tf.Tensor:

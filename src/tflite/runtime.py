@@ -29,10 +29,10 @@ from src.tflite.scorer import LIMIT_MS
 
 PYTHON = "3.9"  # the newest with a wheel of that runtime
 REQUIREMENTS = Path(__file__).with_name("runtime-requirements.txt")
-# Two runtimes add in another order, which moves a probability by 1e-6. With 8-bit weights each also
-# rounds activations in its own way: by 9e-2 at most, measured on networks of every family with
-# random weights, which are more sensitive than trained ones.
-LARGEST_DIFFERENCE = {"float": 1e-4, "8 bits": 0.1}
+# Two runtimes add in another order, which moves a probability by 1e-6. With 8-bit weights a value
+# between two of the 256 steps may then fall to the other one: 6e-3 at most was measured, on random
+# weights in networks of every family.
+LARGEST_DIFFERENCE = {"float": 1e-4, "8 bits": 0.03}
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,5 @@ def test_the_competitions_runtime_answers_as_todays_for_every_family(
     compared = compare(path, {**usual, **edge_clips(60)}, tuple(usual), competition)
     assert compared.competition.runtime == "tflite-runtime 2.9.1"
     assert compared.allowed == LARGEST_DIFFERENCE[weights]
-    # How fast is no matter here: the machine may be busy. With 8-bit weights outputs of untrained
-    # networks differ by 0.1 on some processors and by 0.01 on others; the sign is the same.
-    assert compared.same_sign.all(), str(compared)
-    assert compared.agrees or weights == "8 bits", str(compared)
+    # How fast is no matter here: the machine may be busy.
+    assert compared.agrees, str(compared)
