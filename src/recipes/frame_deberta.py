@@ -148,13 +148,16 @@ B = FrameDebertaRecipe(
 # For two CPU cores: a quarter of the distilled models' products, nothing smaller to distil into,
 # and as many steps for a few hundred clips as for a thousand. The code's dropout in the encoder:
 # with the document's 0.25 such small networks learn less. No face: small collections of clips have
-# it from some sources only, and its presence would tell the source.
+# it from some sources only, and its presence would tell the source. Larger hands: see Enlarge.
 _CPU = {"distilled": None, "batch_size": 16, "steps": 24, "epochs": 40}
 _CPU["optimiser"] = replace(B.optimiser, lr=5e-4)
-_NO_FACE = Hide((*FACE, "lips"))
+_FEW_CLIPS = {
+    "hide": Hide((*FACE, "lips")),
+    "enlarge": Enlarge(("left_hand", "right_hand"), factor=3.0),
+}
 _SMALL = replace(B.model, dim=96, widths=(256, 288, 288, 256), mlp_dropout=0.025)
-A_CPU = replace(A, model=replace(_SMALL, max_len=25), clip=replace(A.clip, hide=_NO_FACE), **_CPU)
-B_CPU = replace(B, model=_SMALL, clip=replace(B.clip, hide=_NO_FACE), **_CPU)
+A_CPU = replace(A, model=replace(_SMALL, max_len=25), clip=replace(A.clip, **_FEW_CLIPS), **_CPU)
+B_CPU = replace(B, model=_SMALL, clip=replace(B.clip, **_FEW_CLIPS), **_CPU)
 
 # For a look at everything: shorter, with the face, and a distilled model beside the student.
 A_SAMPLE = replace(A_CPU, clip=A.clip, distilled=A_CPU.model, epochs=20)
