@@ -52,25 +52,30 @@ def replaced(paths: list[str], folder: Path) -> None:
         np.save(folder / f"{number}.npy", clip.numpy())
 
 
-def build(source: Path, workers: int = 1, cold: bool = False, then_prepare: bool = False) -> None:
-    """Build a store anew; `then_prepare` also runs the recipe's clip steps over it."""
+def build(
+    source: Path, room: Path, workers: int = 1, cold: bool = False, then_prepare: bool = False
+) -> None:
+    """Build a store anew, in a folder of its own; deleting it is nobody's wait, so it stays.
+
+    `cold`: as the first of its process. `then_prepare`: run the recipe's clip steps over it, too.
+    """
     if cold:
         clip_file._known.clear()
-    with tempfile.TemporaryDirectory() as folder:
-        made = store.build(source, Path(folder), landmark_union(), workers=workers)
-        if then_prepare:
-            prepare(made, B.read, B.key)
+    folder = Path(tempfile.mkdtemp(dir=room))
+    made = store.build(source, folder, landmark_union(), workers=workers)
+    if then_prepare:
+        prepare(made, B.read, B.key)
 
 
-def of_workers(many: Path, n_clips: int) -> list[dict]:
+def of_workers(many: Path, room: Path, n_clips: int) -> list[dict]:
     """Builds by one and by two processes of their own: the clock, and all their processors."""
     rows = []
     for workers in (1, 2):
         started, busy = time.perf_counter(), processors()
         if workers == 1:
-            _in_one_process(many)
+            _in_one_process(many, room)
         else:
-            build(many, workers)
+            build(many, room, workers)
         row = {
             "": f"store, {workers} worker{'s' * (workers > 1)}, {n_clips} clips",
             "ms/clip": 1000 * (processors() - busy) / n_clips,
@@ -80,13 +85,13 @@ def of_workers(many: Path, n_clips: int) -> list[dict]:
     return rows
 
 
-def _in_one_process(source: Path) -> None:
+def _in_one_process(source: Path, room: Path) -> None:
     """One worker process, as there are two; the store itself would do it in this one."""
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        pool.submit(build, source).result()
+        pool.submit(build, source, room).result()
 
 
 def rows_of(contenders: dict[str, Callable[[], None]], n_clips: int, repeats: int) -> list[dict]:
@@ -110,15 +115,16 @@ def rows_of(contenders: dict[str, Callable[[], None]], n_clips: int, repeats: in
 
 def many_clips(source: Path) -> list[dict]:
     """The same on eight times as many clips: a build's fixed cost is an eighth a clip."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as stores:
+        room = Path(stores)
         many, n_clips = data.under_many_names(raw.read_index(source), Path(folder), COPIES)
         paths = raw.read_index(many).path.tolist()
         contenders = {
             "only reading x, y, z": lambda: only_read(paths),
-            f"store, warm, {n_clips} clips": lambda: build(many),
+            f"store, warm, {n_clips} clips": lambda: build(many, room),
         }
         rows = rows_of(contenders, n_clips, repeats=3)
-        return [rows[1], *of_workers(many, n_clips)]
+        return [rows[1], *of_workers(many, room, n_clips)]
 
 
 def run(repeats: int = 9) -> None:
@@ -127,13 +133,14 @@ def run(repeats: int = 9) -> None:
     source = data.genuine()
     paths = raw.read_index(source).path.tolist()
     with tempfile.TemporaryDirectory() as folder:
+        room = Path(folder)
         rows = rows_of(
             {
                 "only reading x, y, z": lambda: only_read(paths),
-                "store, warm": lambda: build(source),
-                "store, cold": lambda: build(source, cold=True),
-                "store, warm, then clip steps": lambda: build(source, then_prepare=True),
-                "pandas, clip steps, .npy": lambda: replaced(paths, Path(folder)),
+                "store, warm": lambda: build(source, room),
+                "store, cold": lambda: build(source, room, cold=True),
+                "store, warm, then clip steps": lambda: build(source, room, then_prepare=True),
+                "pandas, clip steps, .npy": lambda: replaced(paths, room),
             },
             len(paths),
             repeats,
