@@ -212,6 +212,6 @@ _SMALL = replace(
     stop=EarlyStopping(patience=15),
 )
 SAMPLE = _stages(_SMALL, 40, 20, 20)
-CPU = _stages(_SMALL, 60, 30, 30)
+CPU = _stages(replace(_SMALL, steps=12), 40, 20, 20)  # as many batches however many the clips are
 
 MEMBERS = {"full": _stages(SHIPPED, 169, 123, 228), "cpu": CPU, "sample": SAMPLE}

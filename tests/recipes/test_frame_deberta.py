@@ -195,7 +195,7 @@ def test_the_cpu_profile_is_the_same_recipe_with_a_smaller_network(recipe):
     full = A if recipe.name == A.name else B
     changed = {f.name for f in fields(recipe) if getattr(recipe, f.name) != getattr(full, f.name)}
     assert changed == {"model", "clip", "distilled", "optimiser", "batch_size", "steps", "epochs"}
-    assert replace(recipe.clip, hide=None) == full.clip
+    assert replace(recipe.clip, hide=None, enlarge=None) == full.clip
     assert recipe.distilled is None and recipe.config_of("soup") == recipe.model
     parameters = sum(p.numel() for p in models.build(recipe.model, LAYOUT, 250).parameters())
     assert parameters < 3e6
