@@ -29,17 +29,29 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     # The process number keeps two writers apart; the suffix stays, because writers go by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with needing_room(path):
+            write(temporary)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+@contextmanager
+def needing_room(path: Path) -> Iterator[None]:
+    """Say that there is no room for a file, where the file system says so.
+
+    Raises:
+        InputError: it is full, or read-only.
+    """
+    try:
+        yield
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
         raise no_room(path, error.strerror) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
 
 
 def no_room(path: Path, reason: str) -> InputError:

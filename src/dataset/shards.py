@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 
 from src.dataset.clip_file import read_clip
 from src.errors import InputError
-from src.files import no_room, write_atomically, write_json
+from src.files import needing_room, write_atomically, write_json
 
 CLIPS_PER_SHARD = 256  # some 15 MB a shard: short enough to lose, long enough to start a worker for
 HEADER = 128  # bytes before the numbers of an array file, whatever its shape
@@ -84,19 +84,16 @@ def join(shards: Sequence[Shard], target: Path, n_landmarks: int) -> None:
     """
     first, *others = shards
     n_frames = sum(sum(shard.lengths) for shard in shards)
-    try:
-        with first.data.open("rb+") as whole:
-            whole.seek(0, os.SEEK_END)
-            for shard in others:
-                with shard.data.open("rb") as piece:
-                    piece.seek(HEADER)
-                    shutil.copyfileobj(piece, whole, _COPY)
-            whole.seek(0)
-            _write_header(whole, n_frames, n_landmarks)
-            whole.flush()
-            os.fsync(whole.fileno())
-    except OSError as error:
-        raise no_room(target, error.strerror) from error
+    with needing_room(target), first.data.open("rb+") as whole:
+        whole.seek(0, os.SEEK_END)
+        for shard in others:
+            with shard.data.open("rb") as piece:
+                piece.seek(HEADER)
+                shutil.copyfileobj(piece, whole, _COPY)
+        whole.seek(0)
+        _write_header(whole, n_frames, n_landmarks)
+        whole.flush()
+        os.fsync(whole.fileno())
     os.replace(first.data, target)
 
 
