@@ -36,7 +36,7 @@ from src.transforms.augment.time import Crop, FillMissing
 from src.transforms.features.coordinates import Coordinates
 from src.transforms.frames import Hide, KeepFramesWith, Stride
 from src.transforms.mix import ManifoldMixup
-from src.transforms.normalise import Enlarge, Standardise
+from src.transforms.normalise import Enlarge, FromShoulders, Standardise
 from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
 
 LAYOUT = Layout(  # 100 points; an average is one point
@@ -56,13 +56,13 @@ LAYOUT = Layout(  # 100 points; an average is one point
 class Clip(ClipPipeline):
     """Remove frames without fingers, use one of every n, normalise the whole sequence.
 
-    Hiding parts and enlarging the hands are ours, for small collections of clips.
+    Hiding parts, counting from the shoulders and enlarging the hands are ours, for few clips.
     """
 
     hide: Hide | None
     hands: KeepFramesWith
     stride: Stride
-    normalise: Standardise
+    normalise: Standardise | FromShoulders
     enlarge: Enlarge | None
 
 
@@ -148,11 +148,12 @@ B = FrameDebertaRecipe(
 # For two CPU cores: a quarter of the distilled models' products, nothing smaller to distil into,
 # and as many steps for a few hundred clips as for a thousand. The code's dropout in the encoder:
 # with the document's 0.25 such small networks learn less. No face: small collections of clips have
-# it from some sources only, and its presence would tell the source. Larger hands: see Enlarge.
+# it from some sources only, and its presence would tell the source. See FromShoulders and Enlarge.
 _CPU = {"distilled": None, "batch_size": 16, "steps": 24, "epochs": 40}
 _CPU["optimiser"] = replace(B.optimiser, lr=5e-4)
 _FEW_CLIPS = {
     "hide": Hide((*FACE, "lips")),
+    "normalise": FromShoulders(width=1.5),
     "enlarge": Enlarge(("left_hand", "right_hand"), factor=3.0),
 }
 _SMALL = replace(B.model, dim=96, widths=(256, 288, 288, 256), mlp_dropout=0.025)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from src.landmarks import Layout
+from src.landmarks import LEFT_SHOULDER, RIGHT_SHOULDER, Layout
 
 EPS = 1e-6  # keeps a clip of one repeated point finite; image coordinates differ by 1e-3
 
@@ -49,6 +49,34 @@ class CentreOn:
         missing = points.isnan().any(-1, keepdim=True)
         count = (~missing).sum((0, 1)).clamp(min=1)  # (1,)
         return xyz - torch.where(missing, 0.0, points).sum((0, 1)) / count
+
+
+@dataclass(frozen=True)
+class FromShoulders:
+    """Count from the middle between the shoulders, in units of their distance in the image.
+
+    Both are means over the frames that show both shoulders, so that the signer's own movement
+    stays; z is only divided, because each part counts it from a point of its own. Where a signer
+    stands, and how much of the hands a camera shows, then changes nothing. A clip that never shows
+    both shoulders is standardised. Ours, as in `baselines.nearest_neighbour`.
+
+    Args:
+        width: what the distance of the shoulders becomes; 1.5 makes coordinates about as large as
+            standardised ones.
+    """
+
+    width: float
+
+    def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T L 3"]:
+        """Apply the step."""
+        left, right = (xyz[:, layout.row(point)] for point in (LEFT_SHOULDER, RIGHT_SHOULDER))
+        seen = ~(left + right).isnan().any(-1, keepdim=True)  # (T, 1)
+        count = seen.sum(0)
+        middle = torch.where(seen, (left + right) / 2, 0.0).sum(0) / count.clamp(min=1)  # (3,)
+        apart = (left - right)[:, :2].square().sum(-1, keepdim=True).sqrt()
+        apart = torch.where(seen, apart, 0.0).sum(0) / count.clamp(min=1)  # (1,)
+        counted = (xyz - middle * torch.tensor([1.0, 1.0, 0.0])) * self.width / (apart + EPS)
+        return torch.where(count > 0, counted, Standardise()(xyz, layout))
 
 
 @dataclass(frozen=True)

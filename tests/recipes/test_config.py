@@ -17,7 +17,8 @@ from src.recipes.config import TYPES, digest, from_json, load, override, save, t
 from src.recipes.frame_deberta import A, B
 from src.recipes.hierarchical import PUBLISHED
 from src.recipes.ingredients import MeanTeacher, OneCycle, WarmRestarts
-from src.transforms.normalise import CentreOn, MirrorHands
+from src.transforms.frames import Hide
+from src.transforms.normalise import MirrorHands
 
 RECIPES = {
     f"{profile}/{recipe.name}": recipe
@@ -46,7 +47,7 @@ def test_json_gives_the_same_recipe_back(recipe, tmp_path):
 def test_a_step_of_another_kind_than_declared_is_refused(tmp_path):
     """It would be read back as the declared kind, and another network trained than asked for."""
     clip = replace(B.clip)
-    object.__setattr__(clip, "normalise", CentreOn(("left_hand",)))  # past the tests' type checks
+    object.__setattr__(clip, "hands", Hide(("left_hand",)))  # past the tests' type checks
     other = replace(B, clip=clip)
     path = tmp_path / "config.json"
     with pytest.raises(InputError, match=r"config\.json: .*found another kind in clip"):

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from src.transforms.normalise import EPS, CentreOn, Enlarge, MirrorHands, Standardise
+from src.landmarks import LEFT_SHOULDER, RIGHT_SHOULDER
+from src.transforms.normalise import (
+    EPS,
+    CentreOn,
+    Enlarge,
+    FromShoulders,
+    MirrorHands,
+    Standardise,
+)
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 17, 300])
@@ -129,3 +137,44 @@ def test_a_part_with_a_missing_point_stays_as_it_is(layout):
 def test_by_one_nothing_is_enlarged(layout):
     xyz = torch.rand(4, len(layout), 3, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(Enlarge(("left_hand",), 1.0)(xyz, layout), xyz)
+
+
+def shoulders(layout) -> tuple[int, int]:
+    return layout.row(LEFT_SHOULDER), layout.row(RIGHT_SHOULDER)
+
+
+def test_the_shoulders_frame_is_numpys(layout):
+    rng = np.random.default_rng(0)
+    xyz = rng.normal((0.5, 0.6, -0.2), (0.2, 0.3, 0.1), (9, len(layout), 3)).astype(np.float32)
+    left, right = shoulders(layout)
+    xyz[2, left], xyz[5, right] = np.nan, np.nan
+    seen = [0, 1, 3, 4, 6, 7, 8]
+    middle = (xyz[seen, left, :2] + xyz[seen, right, :2]).mean(0) / 2
+    width = np.linalg.norm(xyz[seen, left, :2] - xyz[seen, right, :2], axis=-1).mean()
+    expected = 2.0 * (xyz - [*middle, 0.0]) / width
+    ours = FromShoulders(width=2.0)(torch.from_numpy(xyz), layout).numpy()
+    np.testing.assert_allclose(ours, expected, rtol=2e-5, atol=2e-5)
+
+
+def test_neither_where_the_signer_is_nor_what_else_is_seen_moves_a_point(layout):
+    xyz = torch.rand(9, len(layout), 3, generator=torch.Generator().manual_seed(0))
+    step = FromShoulders(1.5)
+    plain = step(xyz, layout)
+    nearer = 3 * xyz + torch.tensor([0.3, -0.2, 0.0])
+    torch.testing.assert_close(step(nearer, layout), plain, rtol=1e-4, atol=1e-4)
+    one_hand = xyz.clone()
+    one_hand[:, list(layout.rows("left_hand"))] = torch.nan
+    others = list(layout.rows("right_hand"))
+    torch.testing.assert_close(step(one_hand, layout)[:, others], plain[:, others])
+    assert not torch.allclose(
+        Standardise()(one_hand, layout)[:, others], Standardise()(xyz, layout)[:, others]
+    )
+
+
+def test_a_clip_that_never_shows_both_shoulders_is_standardised(layout):
+    xyz = torch.rand(4, len(layout), 3, generator=torch.Generator().manual_seed(0))
+    left, right = shoulders(layout)
+    xyz[:2, left], xyz[2:, right] = torch.nan, torch.nan
+    torch.testing.assert_close(
+        FromShoulders(1.5)(xyz, layout), Standardise()(xyz, layout), rtol=0, atol=0, equal_nan=True
+    )
