@@ -16,7 +16,6 @@ import sys
 from pathlib import Path
 
 import torch
-import torch._dynamo  # the first optimiser imports it; Python 3.12.1 dies of that in a profile
 
 from tests.faults.stages import STAGES
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from src.errors import InputError
+from src.paths import root
 from src.tflite.translate import check, translate
 
 EXAMPLE = torch.zeros(5, 4)
@@ -98,3 +102,9 @@ def test_half_precision_weights_are_widened_exactly():
     got = program(tf.ones((2, 4))).numpy()
     np.testing.assert_array_equal(got, np.tile(weight.float().numpy(), (2, 1)))
     assert got.dtype == np.float32
+
+
+def test_torch_can_compile_after_tensorflow_came():
+    """Where torch has triton, TensorFlow before triton ends the process; in a process of its own."""
+    code = "import src.tflite.export, torch._dynamo"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root(), capture_output=True)
