@@ -105,6 +105,6 @@ def test_half_precision_weights_are_widened_exactly():
 
 
 def test_torch_can_compile_after_tensorflow_came():
-    """Where torch has triton, TensorFlow before triton ends the process; in a process of its own."""
+    """Where torch has triton, TensorFlow before triton ends the process: one of its own here."""
     code = "import src.tflite.export, torch._dynamo"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root(), capture_output=True)
