@@ -20,15 +20,9 @@ from src.recipes import hand_bert
 from src.runs import About, Run
 from src.train import train_all
 from src.training.loop import Settings
+from tests.tiny import RECIPE
 
 SETTINGS = Settings(seed=0, precision="fp32", validations=1)
-RECIPE = replace(
-    hand_bert.BERT,
-    name="tiny",
-    model=hand_bert.Config(layers=1, width=8, inner=8, heads=2),
-    epochs=3,
-    batch_size=8,
-)
 
 
 @pytest.fixture

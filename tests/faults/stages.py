@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -18,14 +17,8 @@ from src.runs import About, Run
 from src.tflite import export
 from src.train import train_all
 from src.training.loop import Settings
+from tests.tiny import RECIPE
 
-RECIPE = replace(
-    hand_bert.BERT,
-    name="tiny",
-    model=hand_bert.Config(layers=1, width=8, inner=8, heads=2),
-    epochs=3,
-    batch_size=8,
-)
 FOLDS = (0, 1)
 FILE = np.random.default_rng(0).bytes(300_000)  # stands for a converted graph
 NOTEBOOKS = {
