@@ -27,8 +27,10 @@ submission: $(INSTALLED)
 motion: $(INSTALLED)
 	$(BIN)/python -m src.run 05 $(GIVEN)
 
+# Two processes of one thread each: small tensors gain nothing from threads, and each process holds
+# torch and TensorFlow (4 GiB). A file's tests stay together, for what they share is made once.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
