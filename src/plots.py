@@ -131,6 +131,7 @@ def learning_curves(histories: dict[str, pd.DataFrame]) -> Figure:
                         label = f"{role}, {what}"
                         ax.plot(known.epoch, known[key], style, color=f"C{number}", label=label)
             ax.set(xlabel="epoch", ylabel=kind)
+            ax.xaxis.get_major_locator().set_params(integer=True)
             ax.grid(alpha=0.3)
             if kind == "accuracy":
                 ax.set_ylim(0, 1)

@@ -37,6 +37,7 @@ from torch import Tensor
 
 from src.errors import InputError
 from src.tflite.members import Member
+from src.tflite.quiet import about_tree_specs
 
 # Frames; the longest clip of a member closes its list. Primes, because onnx2tf guesses the layout
 # of a tensor from its sizes: a length that equals a width (16 frames, 16 features) misleads it.
@@ -161,7 +162,7 @@ def _example(member: Member, length: int) -> tuple[Float[Tensor, "1 T L 3"], Boo
 def _to_onnx(member: Member, length: int, path: Path) -> None:
     """Write the network at one length as ONNX, by torch's exporter on torch.export."""
     try:
-        with _quietly():
+        with _quietly(), about_tree_specs():
             exported = torch.export.export(member.core, _example(member, length), strict=False)
             exported = exported.run_decompositions({torch.ops.aten.gather.default: _flat_gather})
             program = torch.onnx.export(

@@ -31,6 +31,7 @@ from torch.utils._pytree import tree_leaves
 
 from src.errors import InputError
 from src.tflite.ops import SCALAR_TABLE, TABLE
+from src.tflite.quiet import about_tree_specs
 from src.tflite.simplify import simplify
 from src.tflite.values import as_tf, is_dynamic
 
@@ -49,7 +50,8 @@ class Program:
     """
 
     def __init__(self, exported: ExportedProgram) -> None:
-        exported = exported.run_decompositions(_decompositions())
+        with about_tree_specs():
+            exported = exported.run_decompositions(_decompositions())
         self._constants = _constants(exported)
         self._inputs = exported.graph_signature.user_inputs
         simplify(exported.graph, self._constants)
@@ -109,15 +111,16 @@ def translate(
     called = module if isinstance(module, nn.Module) else _Called(module)
     length = torch.export.Dim.DYNAMIC
     try:
-        exported = torch.export.export(
-            called.eval(),
-            (example,),
-            dynamic_shapes=({frames: length},),
-            strict=False,
-            # A guard such as "T != max_len" only separates memory layouts, which TensorFlow does
-            # not have: it must not narrow the lengths that the file accepts.
-            prefer_deferred_runtime_asserts_over_guards=True,
-        )
+        with about_tree_specs():
+            exported = torch.export.export(
+                called.eval(),
+                (example,),
+                dynamic_shapes=({frames: length},),
+                strict=False,
+                # A guard such as "T != max_len" only separates memory layouts, which TensorFlow
+                # does not have: it must not narrow the lengths that the file accepts.
+                prefer_deferred_runtime_asserts_over_guards=True,
+            )
     except Exception as error:  # torch raises a dozen kinds here, all meaning the same to a user
         raise InputError(
             f"{_name_of(module)}: torch.export cannot follow it at a varying number of frames "

@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -108,8 +107,6 @@ def of_length(n_frames: int) -> np.ndarray:
 def run(repeats: int = 3) -> None:
     """Measure and print."""
     torch.set_num_threads(1)
-    # torch.export pickles its own tree specs (torch 2.13).
-    warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg")
     source, members = data.genuine(), [untrained(A), untrained(B)]
     files, sizes = {}, {}
     for precision in ("fp16", "int8"):

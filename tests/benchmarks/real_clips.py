@@ -34,6 +34,7 @@ from tests.benchmarks.table import Table
 DATA = Path("../shared/data")
 PROFILE = "cpu"
 FOLD = 0
+TOGETHER = "all together"
 NEAREST = "nearest neighbour on shoulder-normalised hands"
 
 
@@ -47,7 +48,8 @@ class Split:
     @property
     def name(self) -> str:
         """For tables and folders."""
-        return f"{self.data} without {' and '.join(self.hold_out)}"
+        data = Path(self.data).name
+        return f"{data} without {' and '.join(self.hold_out)}" if self.hold_out else data
 
 
 SPLITS = (
@@ -75,9 +77,10 @@ def to_the_last_epoch(recipe: Recipe) -> Recipe:
     return replace(recipe, stop=None, shipped="student")
 
 
-def trained(run: Run) -> float:
-    """Train all recipes of a run, one after the other; returns the seconds it took or had taken."""
+def trained(run: Run) -> dict[str, float]:
+    """Train all recipes of a run, one after the other; returns minutes per recipe."""
     alone = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    minutes = {}
     for name in run.recipes:
         taken = run.member(name, FOLD) / "minutes.json"
         if not run.is_trained(name, FOLD):
@@ -85,9 +88,16 @@ def trained(run: Run) -> float:
             started = time.perf_counter()
             subprocess.run(command, check=True, env=alone, stdout=subprocess.DEVNULL)
             taken.write_text(json.dumps((time.perf_counter() - started) / 60))
-    return sum(
-        json.loads((run.member(name, FOLD) / "minutes.json").read_text()) for name in run.recipes
-    )
+        minutes[name] = json.loads(taken.read_text())
+    return minutes
+
+
+def costs(minutes: dict[str, float]) -> dict[str, float]:
+    """Minutes of each solution, its teachers and stages included, and of all together."""
+    solutions: dict[str, float] = {}
+    for name, own in minutes.items():
+        solutions[solution_of(name)] = solutions.get(solution_of(name), 0.0) + own
+    return minutes | solutions | {TOGETHER: sum(minutes.values())}
 
 
 def accuracies(run: Run) -> dict[str, float]:
@@ -102,7 +112,7 @@ def accuracies(run: Run) -> dict[str, float]:
         solutions.setdefault(solution_of(name), {})[name] = table
     blends = {name: evaluation.blend(of) for name, of in solutions.items()}
     if len(solutions) > 1:
-        blends["all together"] = evaluation.blend(blends)
+        blends[TOGETHER] = evaluation.blend(blends)
     shown = {
         name: table for name, table in members.items() if len(solutions[solution_of(name)]) > 1
     }
@@ -142,14 +152,14 @@ def main(recipes: str = "frame_deberta", seeds: int = 3, jobs: int = 2) -> None:
         (split, seed): prepared(split, seed, recipes) for split in SPLITS for seed in range(seeds)
     }
     with ThreadPoolExecutor(jobs) as pool:
-        minutes = list(pool.map(trained, runs.values()))
+        minutes = dict(zip(runs, pool.map(trained, runs.values()), strict=True))
     found = pd.DataFrame(
         [
-            (name, split.name, accuracy)
-            for (split, _), run in runs.items()
+            (name, split.name, accuracy, costs(minutes[split, seed]).get(name))
+            for (split, seed), run in runs.items()
             for name, accuracy in (accuracies(run) | {NEAREST: nearest_neighbour(run)}).items()
         ],
-        columns=["network", "split", "accuracy"],
+        columns=["network", "split", "accuracy", "minutes"],
     )
     Table(
         name="real_clips",
@@ -157,16 +167,20 @@ def main(recipes: str = "frame_deberta", seeds: int = 3, jobs: int = 2) -> None:
         rows=[
             {"network": name}
             | {split: spread(cell.accuracy) for split, cell in of.groupby("split")}
+            | {"mean of the splits": of.groupby("split").accuracy.mean().mean()}
+            | {"minutes of one core": spread(of.minutes, 1)}
             for name, of in found.groupby("network", sort=False)
         ],
         limit="1; with words that are signed in more than one way, less",
-        notes=[f"minutes of one core for all networks: {min(minutes):.1f} to {max(minutes):.1f}"],
     ).publish()
 
 
-def spread(accuracy: pd.Series) -> str:
+def spread(values: pd.Series, digits: int = 3) -> str:
     """Mean, lowest and highest."""
-    return f"{accuracy.mean():.3f} ({accuracy.min():.3f} to {accuracy.max():.3f})"
+    if values.isna().all():
+        return ""
+    mean, low, high = (f"{v:.{digits}f}" for v in (values.mean(), values.min(), values.max()))
+    return f"{mean} ({low} to {high})"
 
 
 if __name__ == "__main__":

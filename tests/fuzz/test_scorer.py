@@ -23,9 +23,6 @@ from tests.fuzz.tables import EDITS, NUMBERS
 from tests.fuzz.test_raw import write_edited
 from tests.fuzz.test_store import write_competition
 from tests.tflite import toys
-from tests.tflite.conftest import NOT_OURS
-
-pytestmark = [pytest.mark.filterwarnings(warning) for warning in NOT_OURS]
 
 
 @fuzzing(60)

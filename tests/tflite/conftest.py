@@ -1,26 +1,11 @@
-"""What the converters warn about, and the files several tests share."""
+"""The files several tests share."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
 from src.tflite.export import Exported, ExportOptions, write_tflite
 from tests.tflite import toys
-
-HERE = Path(__file__).parent
-NOT_OURS = (
-    # torch.export pickles its own tree specs (torch 2.13).
-    "ignore:`isinstance\\(treespec, LeafSpec\\)` is deprecated:FutureWarning",
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if HERE in item.path.parents:
-            for warning in NOT_OURS:
-                item.add_marker(pytest.mark.filterwarnings(warning))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,87 @@
+"""Time to accuracy: seconds of one core until held-out clips are recognised so well.
+
+    python -m tests.benchmarks time_to_accuracy
+
+- The trainings are those of `real_clips`, seed 0, and the same on the synthetic sample; finished
+  ones are not trained again. A training is tested ten times on its way, so times are as coarse.
+- A solution's trainings run one after the other; counted is all that came before, and the first
+  test of any of its networks, its own averages included, that reaches the bar.
+- Seconds are the clock's, of a training on a core of its own, two at a time, tests included.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pandas as pd
+
+from src.dataset.sample import write_sample
+from src.paths import anchored
+from src.recipes import solution_of
+from src.runs import Run
+from tests.benchmarks.real_clips import FOLD, SPLITS, Split, prepared, trained
+from tests.benchmarks.table import Table
+
+RECIPES = "frame_deberta,hand_bert,conv_transformer,llama,hierarchical"
+SAMPLE = "input/sample"
+BARS = {  # accuracies
+    SPLITS[0]: (0.3, 0.4, 0.5, 0.6),
+    SPLITS[2]: (0.3, 0.4, 0.5, 0.6),
+    Split(str(anchored(SAMPLE)), ()): (0.5, 0.7, 0.8, 0.9),
+}
+
+
+def progress(run: Run) -> dict[str, list[tuple[float, float]]]:
+    """Per solution: seconds so far and the best accuracy of that test, in the order of training."""
+    clips = run.clips
+    held_out = clips[clips.fold == FOLD]
+    known = held_out.label.isin(clips.label[clips.fold != FOLD]).mean()
+    solutions: dict[str, list[tuple[float, float]]] = {}
+    before: dict[str, float] = {}
+    for name in run.recipes:
+        solution = solution_of(name)
+        history = pd.read_csv(run.member(name, FOLD) / "history.csv")
+        seconds = before.get(solution, 0.0) + history.seconds.cumsum()
+        before[solution] = float(seconds.iloc[-1])
+        columns = [c for c in history if c.endswith("_accuracy") and "_train_" not in c]
+        # A sign that is in no training clip is never answered: count the others alone.
+        accuracy = history[columns].max(axis=1) / known
+        tests = zip(seconds[accuracy.notna()], accuracy.dropna(), strict=True)
+        solutions.setdefault(solution, []).extend(tests)
+    return solutions
+
+
+def seconds_to(tests: list[tuple[float, float]], bar: float) -> float | None:
+    """When a test first reached the bar; None if none did."""
+    return min((seconds for seconds, accuracy in tests if accuracy >= bar), default=None)
+
+
+def run(jobs: int = 2) -> None:
+    """Train what is not trained yet, read the histories, print."""
+    if not anchored(SAMPLE).is_dir():
+        write_sample(anchored(SAMPLE))
+    runs = {split: prepared(split, 0, RECIPES) for split in BARS}
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(trained, runs.values()))
+    rows = [
+        {"held out of": split.name, "solution": solution}
+        | {
+            f"{bar:.0%}": seconds_to(tests, bar)
+            for bar in sorted({b for v in BARS.values() for b in v})
+            if bar in BARS[split]
+        }
+        | {"best": max(accuracy for _, accuracy in tests), "all, s": tests[-1][0]}
+        for split, of in runs.items()
+        for solution, tests in progress(of).items()
+    ]
+    Table(
+        name="time_to_accuracy",
+        title="Seconds of one core until an accuracy on held-out signers is reached, seed 0",
+        rows=rows,
+        limit="the first test, a tenth of a training",
+        notes=["empty: no test reached it; all, s: the solution's whole training"],
+    ).publish()
+
+
+if __name__ == "__main__":
+    run()
