@@ -80,6 +80,15 @@ class FromShoulders:
 
 
 @dataclass(frozen=True)
+class IntoImage:
+    """Put the origin at (0.5, 0.5), where augmentations of image coordinates have their middle."""
+
+    def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T L 3"]:
+        """Apply the step."""
+        return xyz + torch.tensor([0.5, 0.5, 0.0])
+
+
+@dataclass(frozen=True)
 class Enlarge:
     """Enlarge each of the named parts about its own mean, frame by frame.
 

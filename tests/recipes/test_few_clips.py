@@ -1,0 +1,43 @@
+"""What the cpu profiles have in common: small collections of clips show the face now and then."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from src.landmarks import FACE, LEFT_HAND, N_LANDMARKS
+from src.recipes import SOLUTIONS
+
+
+def moved(frames: torch.Tensor, points: tuple[int, ...]) -> torch.Tensor:
+    """The frames with these points elsewhere."""
+    other = frames.clone()
+    other[:, points] += 0.1 * torch.rand(len(points), 3)
+    return other
+
+
+def seen(recipe, frames: torch.Tensor) -> torch.Tensor:
+    """What the network is given of a clip."""
+    clip = recipe.read(frames, range(N_LANDMARKS))[None]
+    return recipe.features(clip, torch.ones(clip.shape[:2], dtype=torch.bool), recipe.layout)
+
+
+@pytest.fixture(scope="module")
+def frames() -> torch.Tensor:
+    torch.manual_seed(0)
+    return torch.rand(12, N_LANDMARKS, 3)
+
+
+@pytest.mark.parametrize("solution", SOLUTIONS)
+def test_the_cpu_profile_does_not_see_the_face(solution, frames):
+    for recipe in SOLUTIONS[solution]["cpu"]:
+        expected = seen(recipe, frames)
+        assert torch.equal(seen(recipe, moved(frames, FACE)), expected)
+        assert not torch.equal(seen(recipe, moved(frames, LEFT_HAND)), expected)
+
+
+@pytest.mark.parametrize("profile", ["full", "sample"])
+@pytest.mark.parametrize("solution", SOLUTIONS)
+def test_the_others_see_it(solution, profile, frames):
+    for recipe in SOLUTIONS[solution][profile]:
+        assert not torch.equal(seen(recipe, moved(frames, FACE)), seen(recipe, frames))
