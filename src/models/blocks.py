@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def masked_mean(
@@ -22,6 +23,24 @@ def masked_mean(
         return x.mean(1)
     weight = mask.to(x.dtype).view(*mask.shape, *[1] * (x.dim() - 2))
     return (x * weight).sum(1) / weight.sum(1)
+
+
+def attend(
+    q: Float[Tensor, "B H T d"],
+    k: Float[Tensor, "B H T2 d"],
+    v: Float[Tensor, "B H T2 d"],
+    looks: Bool[Tensor, "..."] | None = None,
+) -> Float[Tensor, "B H T d"]:
+    """Scaled dot-product attention; `looks` is True where a query may look at a key.
+
+    To train in bfloat16 on a processor torch 2.13's fused kernel takes two to four times as long as
+    the plain products, up to 128 frames.
+    """
+    half = q.dtype == torch.bfloat16 or torch.is_autocast_enabled(q.device.type)
+    if q.device.type == "cpu" and q.requires_grad and half:
+        with sdpa_kernel(SDPBackend.MATH):
+            return F.scaled_dot_product_attention(q, k, v, looks)
+    return F.scaled_dot_product_attention(q, k, v, looks)
 
 
 class MaskedBatchNorm(nn.BatchNorm1d):

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.landmarks import Layout
-from src.models.blocks import RmsNorm, drop_path, masked_mean
+from src.models.blocks import RmsNorm, attend, drop_path, masked_mean
 from src.models.mixing import LayerMix
 from src.models.parts import EPS, CrossAttention, PatchEmbedding, PointNorm, by_head
 from src.models.pooling import MultiScalePooling
@@ -212,7 +212,7 @@ class Block(nn.Module):
     def _attend(self, x: Tensor, spans: Spans) -> Tensor:
         q, k, v = (by_head(y, self.config.heads) for y in self.qkv(x).chunk(3, dim=-1))
         looks = spans.local if self.local else spans.everywhere
-        attended = F.scaled_dot_product_attention(self.rotary(q), self.rotary(k), v, looks)
+        attended = attend(self.rotary(q), self.rotary(k), v, looks)
         return self.out(attended.transpose(1, 2).flatten(-2))
 
     def _dropped(self, x: Tensor) -> Tensor:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from src.models.blocks import RmsNorm, masked_mean
+from src.models.blocks import RmsNorm, attend, masked_mean
 from src.models.parts import EPS, by_head
 
 
@@ -71,7 +70,7 @@ class AttentionPooling(nn.Module):
         projected = (self.to_query(query)[:, None], self.to_key(x), self.to_value(x))
         q, k, v = (by_head(y, self.heads) for y in projected)  # (B, H, 1 or T, d)
         seen = None if mask is None else mask[:, None, None]
-        return self.out(F.scaled_dot_product_attention(q, k, v, seen).flatten(1))
+        return self.out(attend(q, k, v, seen).flatten(1))
 
 
 class MultiScalePooling(nn.Module):

@@ -137,14 +137,14 @@ FULL = ConvTransformerRecipe(name="conv_transformer")
 # replace(FULL, name="conv_transformer_4x", model=LARGE).
 LARGE = Config(dim=384, groups=4)
 
-# For some hundred clips and two CPU cores: 800 small batches, at a rate that suits them. No AWP,
+# For some hundred clips and two CPU cores: 600 small batches, at a rate that suits them. No AWP,
 # less and later dropout: with the published ones so few steps learn next to nothing.
 SAMPLE = replace(
     FULL,
     model=Config(late_drop=0.5, late_from=0.5),
     batch_size=32,
     epochs=50,
-    steps=16,
+    steps=12,
     optimiser=replace(FULL.optimiser, lr=3e-3),
     awp=None,
 )

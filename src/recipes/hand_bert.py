@@ -109,7 +109,7 @@ DEBERTA = HandBertRecipe(
 )
 
 # For some hundred clips and two CPU cores: narrower, and as many steps however few the clips are.
-_SMALL = {"epochs": 80, "steps": 15, "batch_size": 16, "optimiser": Ranger(lr=2e-3)}
+_SMALL = {"epochs": 60, "steps": 15, "batch_size": 16, "optimiser": Ranger(lr=2e-3)}
 _NARROW = {"layers": 3, "width": 128, "inner": 256}
 BERT_SAMPLE = replace(BERT, model=replace(BERT.model, **_NARROW), **_SMALL)
 DEBERTA_SAMPLE = replace(DEBERTA, model=replace(DEBERTA.model, **_NARROW), **_SMALL)

@@ -137,12 +137,12 @@ SINGLE = LlamaRecipe(name="llama", model=Config(heads=6, depth=5, hidden=1024))
 _MEMBER = LlamaRecipe(name="llama_1", model=Config(heads=2, depth=6, hidden=512))
 THREE = tuple(replace(_MEMBER, name=f"llama_{seed + 1}", seed=seed) for seed in range(3))
 
-# Small data on two CPU cores: 800 small batches, at a rate that suits so few. The single network is
+# Small data on two CPU cores: 600 small batches, at a rate that suits so few. The single network is
 # no larger than that leaves time for.
 _SMALL = {
     "batch_size": 32,
     "epochs": 40,
-    "steps": 20,
+    "steps": 15,
     "optimiser": Lion(lr=3e-4, weight_decay=1e-3),
 }
 SINGLE_SAMPLE = replace(SINGLE, model=Config(heads=4, depth=5, hidden=688), **_SMALL)

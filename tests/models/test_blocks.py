@@ -11,6 +11,7 @@ from src.models.blocks import (
     LateDropout,
     MaskedBatchNorm,
     RmsNorm,
+    attend,
     masked_mean,
     set_progress,
 )
@@ -35,6 +36,29 @@ def pair(seed: int = 0) -> tuple[MaskedBatchNorm, nn.BatchNorm1d]:
 def rows_of(mask: Tensor, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return 2 * torch.randn(*mask.shape, WIDTH, generator=generator) + 3
+
+
+# --- attention ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
+def test_attention_is_softmax_of_products_and_so_are_its_gradients(half):
+    draw = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(3, 2, 9, 4, generator=draw).requires_grad_() for _ in range(3))
+    looks = torch.rand(3, 1, 9, 9, generator=draw) < 0.7
+    looks[..., 0] = True
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        ours = attend(q, k, v, looks)
+    scores = (q @ k.transpose(-1, -2) / 2).masked_fill(~looks, -torch.inf)
+    expected = scores.softmax(-1) @ v
+    # bfloat16 keeps eight bits.
+    tolerance = {"rtol": 2e-2, "atol": 2e-2} if half else {"rtol": 1e-5, "atol": 1e-6}
+    torch.testing.assert_close(ours.float(), expected, **tolerance)
+    slope = torch.randn(ours.shape, generator=draw)
+    found = torch.autograd.grad((ours.float() * slope).sum(), (q, k, v))
+    right = torch.autograd.grad((expected * slope).sum(), (q, k, v))
+    for one, other in zip(found, right, strict=True):
+        torch.testing.assert_close(one, other, **tolerance)
 
 
 # --- masked mean --------------------------------------------------------------------------------

@@ -11,11 +11,8 @@ from torch import nn
 from src import models
 from src.landmarks import LEFT_HAND, N_LANDMARKS, RIGHT_HAND
 from src.models import conv_transformer, frame_deberta, hand_bert, llama
-from src.recipes import conv_transformer as conv_transformer_recipe
+from src.recipes import SOLUTIONS
 from src.recipes import frame_deberta as frame_deberta_recipe
-from src.recipes import hand_bert as hand_bert_recipe
-from src.recipes import hierarchical as hierarchical_recipe
-from src.recipes import llama as llama_recipe
 from src.recipes.base import Recipe
 from src.tflite.members import Member, member_of
 
@@ -33,17 +30,27 @@ def deberta(max_len: int, seed: int = 0, base: Recipe = frame_deberta_recipe.A) 
     return trained(recipe, seed)
 
 
-def families() -> dict[str, Member]:
-    """One small member of each family."""
-    convs = conv_transformer.Config(dim=24, groups=1, convs=2, kernel=5, heads=4)
-    bert = hand_bert.Config(layers=2, width=32, inner=48, heads=4)
-    small_llama = llama.Config(heads=2, depth=2, hidden=48, head_dim=8)
+def families(profile: str = "sample") -> dict[str, Member]:
+    """One small member of each family, with that profile's points and clip steps.
+
+    The sample's are the published ones.
+    """
+
+    def small(solution: str, model: object) -> Member:
+        return trained(replace(SOLUTIONS[solution][profile][-1], model=model))
+
     return {
-        "deberta": deberta(13),
-        "conv_transformer": trained(replace(conv_transformer_recipe.FULL, model=convs)),
-        "hand_bert": trained(replace(hand_bert_recipe.BERT, model=bert)),
-        "llama": trained(replace(llama_recipe.SINGLE, model=small_llama)),
-        "hierarchical": trained(hierarchical_recipe.SAMPLE[-1]),
+        "deberta": deberta(13, base=SOLUTIONS["frame_deberta"][profile][0]),
+        "conv_transformer": small(
+            "conv_transformer",
+            conv_transformer.Config(dim=24, groups=1, convs=2, kernel=5, heads=4),
+        ),
+        "hand_bert": small("hand_bert", hand_bert.Config(layers=2, width=32, inner=48, heads=4)),
+        "llama": small("llama", llama.Config(heads=2, depth=2, hidden=48, head_dim=8)),
+        # The published one is 19 M parameters.
+        "hierarchical": trained(
+            SOLUTIONS["hierarchical"]["cpu" if profile == "cpu" else "sample"][-1]
+        ),
     }
 
 

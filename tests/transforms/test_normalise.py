@@ -10,6 +10,7 @@ from src.transforms.normalise import (
     CentreOn,
     Enlarge,
     FromShoulders,
+    IntoImage,
     MirrorHands,
     Standardise,
 )
@@ -169,6 +170,18 @@ def test_neither_where_the_signer_is_nor_what_else_is_seen_moves_a_point(layout)
     assert not torch.allclose(
         Standardise()(one_hand, layout)[:, others], Standardise()(xyz, layout)[:, others]
     )
+
+
+def test_the_middle_of_the_shoulders_comes_into_the_middle_of_the_image(layout):
+    xyz = torch.rand(9, len(layout), 3, generator=torch.Generator().manual_seed(0))
+    xyz[3, 0] = torch.nan
+    counted = FromShoulders(0.3)(xyz, layout)
+    placed = IntoImage()(counted, layout)
+    left, right = shoulders(layout)
+    middle = (placed[:, left] + placed[:, right]).mean(0) / 2
+    torch.testing.assert_close(middle[:2], torch.tensor([0.5, 0.5]))
+    assert torch.equal(placed[..., 2].nan_to_num(9.0), counted[..., 2].nan_to_num(9.0))
+    assert torch.equal(placed.isnan(), xyz.isnan())
 
 
 def test_a_clip_that_never_shows_both_shoulders_is_standardised(layout):
