@@ -1,0 +1,78 @@
+"""What `hierarchical` gives up to be submitted: the published size against the one that ships.
+
+    python -m tests.benchmarks sizes
+
+- Both from scratch on the synthetic sample, the same few batches, signers of fold 0 held out, last
+  epoch. So few batches are a small part of either training: the table says which learns faster, and
+  what that costs, and no more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import torch
+
+from src import models
+from src.dataset import store as stores
+from src.dataset.sample import write_sample
+from src.paths import anchored
+from src.recipes import hierarchical, landmark_union
+from src.recipes.base import Recipe
+from src.runs import About, Run
+from src.train import train
+from src.training.distributed import Processes
+from src.training.loop import Settings
+from tests.benchmarks.table import Table
+
+SAMPLE, FOLD = "input/sample", 0
+EPOCHS, STEPS, BATCH = 20, 20, 8
+
+
+def few_batches(recipe: Recipe) -> Recipe:
+    """The recipe's network and features, trained as briefly as both sizes can be here."""
+    schedule = replace(recipe.schedule, warmup=0.25, cycle=1.0)
+    return replace(
+        recipe, epochs=EPOCHS, steps=STEPS, batch_size=BATCH, schedule=schedule,
+        stop=None, shipped="student",
+    )  # fmt: skip
+
+
+def run() -> None:
+    """Train both, print."""
+    torch.set_num_threads(1)
+    recipes = [few_batches(r) for r in (hierarchical.PUBLISHED, hierarchical.SHIPPED)]
+    data = anchored(SAMPLE)
+    if not data.is_dir():
+        write_sample(data)
+    store = stores.build(data, anchored("input/stores"), landmark_union())
+    names = tuple(recipe.name for recipe in recipes)
+    about = About("full", str(data), str(store.folder), 0, (), names, folds=(FOLD,))
+    trained = Run.create(anchored("logs/benchmarks/sizes"), about, recipes)
+    rows = []
+    for recipe in recipes:
+        folder = train(trained, recipe.name, FOLD, Settings(), Processes.start("cpu"))
+        history = pd.read_csv(folder / "history.csv")
+        network = models.build(recipe.model, recipe.layout, len(store.signs))
+        row = {
+            "": recipe.name,
+            "width": recipe.model.dim,
+            "frames": recipe.max_len,
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "held-out accuracy": history.student_accuracy.iloc[-1],
+            "training clips": history.student_train_accuracy.iloc[-1],
+            "minutes": history.seconds.sum() / 60,
+        }
+        rows.append(row)
+    Table(
+        name="sizes",
+        title=f"hierarchical, {EPOCHS * STEPS} batches of {BATCH} clips of the synthetic sample",
+        rows=rows,
+        limit="1",
+        notes=["one seed, one thread"],
+    ).publish()
+
+
+if __name__ == "__main__":
+    run()
