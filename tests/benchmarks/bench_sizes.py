@@ -52,7 +52,7 @@ def run() -> None:
     trained = Run.create(anchored("logs/benchmarks/sizes"), about, recipes)
     rows = []
     for recipe in recipes:
-        folder = train(trained, recipe.name, FOLD, Settings(), Processes.start("cpu"))
+        folder = train(trained, recipe.name, FOLD, Settings(validations=1), Processes.start("cpu"))
         history = pd.read_csv(folder / "history.csv")
         network = models.build(recipe.model, recipe.layout, len(store.signs))
         row = {
