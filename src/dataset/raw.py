@@ -93,7 +93,7 @@ def read_index(folder: Path, signs: dict[str, int] | None = None) -> pd.DataFram
                 "the repeated rows"
             )
     for column in ("participant", "sequence"):
-        path_like = [name for name in index[column].unique() if _is_path_like(name)]
+        path_like = [name for name in index[column].unique().tolist() if _is_path_like(name)]
         if path_like:
             raise InputError(
                 f"{csv}: expected plain names as {column}, found {_some(path_like)}; rename them"
@@ -104,7 +104,7 @@ def read_index(folder: Path, signs: dict[str, int] | None = None) -> pd.DataFram
             f"{csv}: expected only signs of {SIGN_MAP}, found {_some(unknown)}; add them to the "
             "map, or remove their rows"
         )
-    index["path"] = _locate(folder, csv, index.path)
+    index["path"] = _locate(folder, csv, index.path.tolist())
     index["label"] = index.sign.map(signs).astype("int64")
     return index
 
@@ -176,7 +176,7 @@ def _locate(folder: Path, csv: Path, paths: Iterable[str]) -> list[str]:
             _inside(root, csv, path)
         if name not in parents[parent].names:
             missing.append(path)
-        located.append(str(parents[parent].folder / name))
+        located.append(f"{parents[parent].folder}/{name}")
     if missing:
         raise InputError(
             f"{csv}: expected a file for each of its {len(located)} rows, found none for "

@@ -125,7 +125,7 @@ def build(
         landmarks: the frame rows to keep.
         extra: further folders of the same format, for training only. Their clips of signs that
             `folder` does not have are left out, and counted in the manifest.
-        workers: processes; None = one per core.
+        workers: processes; None = one per core, if there are clips enough for each.
         skip_broken: leave out broken clips and list them in the manifest, instead of stopping.
 
     Raises:
@@ -139,7 +139,7 @@ def build(
         shutil.rmtree(target / "shards", ignore_errors=True)  # of a build killed at its very end
         return Store.open(target)
     with locked(target, "builds this store"):
-        paths = [str(path) for path in index.path]
+        paths = index.path.tolist()
         pieces = shards.build(paths, target / "shards", landmarks, workers, skip_broken)
         broken = [line for piece in pieces for line in piece.broken]
         clips = _clips_table(index, np.concatenate([piece.lengths for piece in pieces]))
@@ -199,9 +199,10 @@ def _read_indices(folder: Path, extra: Sequence[Path]) -> tuple[pd.DataFrame, di
 def _fingerprint(index: pd.DataFrame, landmarks: tuple[int, ...], skip_broken: bool) -> str:
     """A hash of what the store is made from: the clips' names, sizes, labels, and the choices."""
     digest = hashlib.sha256(repr((FORMAT, landmarks, skip_broken)).encode())
-    for row in index.itertuples(index=False):
-        size = os.stat(row.path).st_size
-        digest.update(repr((row.sequence, row.participant, row.label, size)).encode())
+    columns = (index[name].tolist() for name in ("path", "sequence", "participant", "label"))
+    for path, sequence, participant, label in zip(*columns, strict=True):
+        size = os.stat(path).st_size
+        digest.update(repr((sequence, participant, label, size)).encode())
     if raw.SPLIT in index:
         digest.update(index.training_only.to_numpy(bool).tobytes())
     return digest.hexdigest()

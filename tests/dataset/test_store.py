@@ -129,6 +129,26 @@ def test_two_workers_write_the_same_bytes_as_one(built, competition, tmp_path, m
     assert contents(build(competition, tmp_path, KEPT, workers=2)) == contents(built)
 
 
+class Pool(Exception):
+    """Raised in the place of starting workers; says how many."""
+
+
+@pytest.mark.parametrize("enough", [True, False])
+def test_workers_are_started_only_for_shards_enough(competition, tmp_path, monkeypatch, enough):
+    def start(workers: int, *_: object, **__: object) -> None:
+        raise Pool(workers)
+
+    monkeypatch.setattr(shards, "CLIPS_PER_SHARD", 1)
+    monkeypatch.setattr(shards, "SHARDS_PER_WORKER", 2 if enough else 1000)
+    monkeypatch.setattr(shards.os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(shards, "ProcessPoolExecutor", start)
+    if enough:
+        with pytest.raises(Pool, match="3"):
+            build(competition, tmp_path, KEPT)
+    else:
+        assert len(build(competition, tmp_path, KEPT)) > 0
+
+
 def test_a_finished_store_is_opened_not_built(built, competition):
     before = {name: (built.folder / name).stat().st_mtime_ns for name in FILES}
     again = build(competition, built.folder.parent, KEPT, workers=1)
