@@ -31,7 +31,7 @@ from src.files import needing_room, write_atomically, write_json
 
 CLIPS_PER_SHARD = 256  # some 8 MB a shard: short enough to lose
 SHARDS_PER_WORKER = 4  # at least: a worker starts in 2 s, as long as a shard takes from a slow disk
-AT_ONCE = 16  # clips converted together: torch's call costs more than one clip's numbers
+AT_ONCE = 16  # clips turned into float16 together: a call costs more than one clip's numbers
 HEADER = 128  # bytes before the numbers of an array file, whatever its shape
 _COPY = 1 << 20  # bytes at a time, which fit the cache
 

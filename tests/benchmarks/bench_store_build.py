@@ -128,7 +128,7 @@ def many_clips(source: Path) -> dict:
             "only reading x, y, z": lambda: only_read(paths),
             f"store, warm, {n_clips} clips": lambda: build(many, room),
         }
-        rows = rows_of(contenders, n_clips, repeats=3)
+        rows = rows_of(contenders, n_clips, repeats=7)
         return rows[1]
 
 
