@@ -1,0 +1,100 @@
+"""What a file gives up: torch against .tflite of 16- and 8-bit weights, on held-out real clips.
+
+    python -m tests.benchmarks files
+
+- The networks are those of `real_clips`, seed 0; finished trainings are not repeated. Each solution
+  is a file, and all together are one, every solution counting the same.
+- Answers are the competition's runtime's, on the raw clips; scored are those whose sign another
+  source shows in training, as in `real_clips`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from src import submission
+from src.recipes import solution_of
+from src.runs import Run
+from src.tflite.convert import Precision
+from src.tflite.export import ExportOptions, write_tflite
+from src.tflite.scorer import Score, score
+from tests.benchmarks.real_clips import FOLD, SPLITS, TOGETHER, Split, accuracies, prepared, trained
+from tests.benchmarks.table import Table
+
+RECIPES = "frame_deberta,hand_bert,conv_transformer,llama,hierarchical"
+PRECISIONS: tuple[Precision, ...] = ("fp16", "int8")
+
+
+def contents(run: Run) -> dict[str, dict[str, float]]:
+    """What each file holds: the weight of every member."""
+    solutions: dict[str, list[str]] = {}
+    for name in run.shipped_predictions():
+        solutions.setdefault(solution_of(name), []).append(name)
+    files = {of: dict.fromkeys(names, 1 / len(names)) for of, names in solutions.items()}
+    return files | {TOGETHER: {name: w for names in files.values() for name, w in names.items()}}
+
+
+def scored(run: Run, weights: dict[str, float], precision: Precision) -> Score:
+    """A file of these members on the held-out clips."""
+    clips = submission.held_out_clips(run, FOLD)
+    known = set(run.clips.sign[run.clips.fold != FOLD])
+    with tempfile.TemporaryDirectory() as folder:
+        members = submission.members(run, FOLD, weights)
+        options = ExportOptions(precision=precision)
+        path = write_tflite(members, Path(folder) / "model.tflite", options).path
+        return score(path, Path(run.about.data), clips[clips.sign.isin(known)])
+
+
+def rows_of(split: Split, run: Run) -> list[dict]:
+    """A row per file."""
+    by_torch = accuracies(run)
+    rows = []
+    for name, weights in contents(run).items():
+        print(f"files: {split.name}, {name} ...", flush=True)
+        row: dict = {"held out of": split.name, "file": name, "torch": by_torch[name]}
+        for precision in PRECISIONS:
+            found = scored(run, weights, precision)
+            row |= {
+                f"{precision}": found.accuracy,
+                f"{precision} MB": found.size_mb,
+                f"{precision} ms": found.mean_ms,
+            }
+        rows.append(row)
+    return rows
+
+
+def summed_up(rows: list[dict]) -> list[str]:
+    """What 8 bits cost, over the splits."""
+    lost = pd.DataFrame(rows).eval("fp16 - int8").groupby([row["file"] for row in rows]).mean()
+    return [
+        f"8-bit weights cost {name} {loss:+.3f} of accuracy, mean of the splits"
+        for name, loss in lost.items()
+    ]
+
+
+def run(jobs: int = 2) -> None:
+    """Train what is not trained yet, write the files, score them, print."""
+    torch.set_num_threads(1)
+    runs = {split: prepared(split, 0, RECIPES) for split in SPLITS}
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(trained, runs.values()))
+    rows = [row for split, of in runs.items() for row in rows_of(split, of)]
+    Table(
+        name="files",
+        title="Accuracy of .tflite files on held-out real clips, seed 0",
+        rows=rows,
+        limit="torch's accuracy",
+        notes=[
+            *summed_up(rows),
+            "ms: mean of the clips, one thread, by the clock",
+        ],
+    ).publish()
+
+
+if __name__ == "__main__":
+    run()
