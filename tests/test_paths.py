@@ -40,7 +40,7 @@ def competition(folder: Path) -> Path:
 
 def test_relative_paths_start_at_the_checkout_wherever_one_is():
     assert anchored("logs/run") == CHECKOUT / "logs/run"
-    assert anchored("../shared") == CHECKOUT.parent / "shared"
+    assert anchored("../shared") == (CHECKOUT.parent / "shared").resolve()
 
 
 def test_absolute_paths_and_home_stay(tmp_path, monkeypatch):
