@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from src import check_runtime
 from src.dataset import store as stores
@@ -19,20 +18,7 @@ from src.recipes import choose, landmark_union
 from src.runs import About, Run
 from src.tflite.convert import convert
 from src.tflite.parity import edge_clips
-
-SIGNS = 4
-
-
-class Lengths(tf.Module):
-    """Answers with the number of frames modulo 4."""
-
-    @tf.function(
-        autograph=False,
-        input_signature=[tf.TensorSpec((None, 543, 3), tf.float32, name="inputs")],
-    )
-    def __call__(self, inputs):
-        sign = tf.equal(tf.range(SIGNS), tf.shape(inputs)[0] % SIGNS)
-        return {"outputs": tf.cast(sign, tf.float32)}
+from tests.tflite.lengths import Lengths
 
 
 @pytest.fixture(scope="module")

@@ -5,24 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import tensorflow as tf
 
 from src.runs import About, Run
 from src.tflite.convert import convert
-
-SIGNS = 4
-
-
-class Lengths(tf.Module):
-    """Answers with the number of frames modulo 4."""
-
-    @tf.function(
-        autograph=False,
-        input_signature=[tf.TensorSpec((None, 543, 3), tf.float32, name="inputs")],
-    )
-    def __call__(self, inputs):
-        sign = tf.equal(tf.range(SIGNS), tf.shape(inputs)[0] % SIGNS)
-        return {"outputs": tf.cast(sign, tf.float32)}
+from tests.tflite.lengths import Lengths
 
 
 @pytest.fixture(scope="session")

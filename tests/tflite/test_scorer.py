@@ -15,6 +15,7 @@ import tensorflow as tf
 from src.errors import InputError
 from src.tflite.convert import convert
 from src.tflite.scorer import load_frames, read_clips, read_signs, score
+from tests.tflite.lengths import by_length
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC_MODEL = ROOT / "../shared/models/encoder_transformer.tflite"
@@ -32,11 +33,6 @@ def file_of(answer, folder: Path, **signature) -> Path:
     path = folder / "model.tflite"
     path.write_bytes(convert(Module(), "fp32"))
     return path
-
-
-def by_length(inputs: tf.Tensor) -> tf.Tensor:
-    """Sign number (frames modulo 4), of 4 signs."""
-    return tf.cast(tf.equal(tf.range(4), tf.shape(inputs)[0] % 4), tf.float32)
 
 
 def lengths(data: Path, clips: pd.DataFrame) -> np.ndarray:
