@@ -32,6 +32,7 @@ import onnxruntime
 import tensorflow as tf
 import torch
 from jaxtyping import Bool, Float, Shaped
+from onnxscript.optimizer import optimize_ir
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 from torch import Tensor
 
@@ -46,6 +47,7 @@ BUCKETS: tuple[int, ...] = (7, 13, 23, 41)
 # TensorFlow's kernels (oneDNN on some AMD processors) round more than torch's.
 _TOLERANCE = 5e-3
 _INPUTS = ("xyz", "mask")
+_ANY_SIZE = 1 << 40  # of constants that are computed beforehand
 Copy = tf.types.experimental.ConcreteFunction  # (xyz, mask) -> logits, its weights constants
 
 
@@ -168,6 +170,8 @@ def _to_onnx(member: Member, length: int, path: Path) -> None:
             program = torch.onnx.export(
                 exported, dynamo=True, input_names=_INPUTS, output_names=["logits"], verbose=False
             )
+            # Tables that are made of constants become one: onnx2tf 1.28 loses a sum of such sums.
+            optimize_ir(program.model, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE)
             program.save(str(path))
     except Exception as error:  # torch and onnx raise dozens of kinds here
         raise InputError(
