@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from src.errors import InputError
 from src.landmarks import LEFT_HAND, RIGHT_HAND
 from src.tflite.export import ExportOptions, write_tflite
+from src.tflite.members import Member
 from src.tflite.parity import ALLOWED, Allowed, Ladder, Rung, edge_clips, ladder
 from tests.tflite import toys
 
@@ -54,6 +56,16 @@ def test_another_preprocessing_fails_at_the_first_rung(exported):
     rungs = by_name(ladder(replace(exported, members=(changed, thirteen)), [clip]))
     assert rungs["preprocessing"].agreement == 0.5
     assert not rungs["preprocessing"].passed
+
+
+def test_without_a_second_route_the_ladder_ends_and_says_why(exported, monkeypatch):
+    def no_copy(member: Member) -> None:
+        raise InputError(f"{member.name}: no copy")
+
+    monkeypatch.setattr("src.tflite.onnx_route.OnnxCore", no_copy)
+    result = ladder(exported, [toys.raw_clip(5)], second_route=True)
+    assert result.passed and len(result.rungs) == 4
+    assert str(result).endswith(f"no rungs by ONNX: {exported.members[0].name}: no copy")
 
 
 def test_answers_by_logits_are_compared_as_they_are(tmp_path):
