@@ -5,6 +5,7 @@ Letters: **T** frames, **K** signs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -100,6 +101,7 @@ def lengths_and_gaps(length: np.ndarray, missing: dict[str, float]) -> Figure:
 # --- training -----------------------------------------------------------------------------------
 
 
+SIDE_BY_SIDE = 4  # trainings in a row of learning curves: more are too wide for a page
 # What a history's columns are called after the role's name, how they are drawn, what they are.
 CURVES = {
     "loss": {
@@ -115,14 +117,22 @@ CURVES = {
 
 
 def learning_curves(histories: dict[str, pd.DataFrame]) -> Figure:
-    """Loss and accuracy of every role over the epochs, a column per training.
+    """Loss and accuracy of every role over the epochs, a column per training, four side by side.
 
     Training and held-out clips are drawn together: where the one curve goes on getting better and
     the other does not, the model learns by heart.
     """
-    fig, axes = figure(4.5 * len(histories), 6.5, nrows=2, ncols=len(histories), squeeze=False)
-    for column, (name, history) in enumerate(histories.items()):
-        for ax, (kind, curves) in zip(axes[:, column], CURVES.items(), strict=True):
+    side_by_side = min(len(histories), SIDE_BY_SIDE)
+    rows = 2 * math.ceil(len(histories) / side_by_side)
+    fig, axes = figure(
+        4.5 * side_by_side, 3.25 * rows, nrows=rows, ncols=side_by_side, squeeze=False
+    )
+    pairs = [pair for k in range(0, rows, 2) for pair in axes[k : k + 2].T]
+    for unused in pairs[len(histories) :]:
+        for ax in unused:
+            ax.set_visible(False)
+    for pair, (name, history) in zip(pairs, histories.items(), strict=False):
+        for ax, (kind, curves) in zip(pair, CURVES.items(), strict=True):
             roles = dict.fromkeys(key.partition("_")[0] for key in history if "_" in key)
             for number, role in enumerate(roles):
                 for suffix, (style, what) in curves.items():
@@ -137,7 +147,7 @@ def learning_curves(histories: dict[str, pd.DataFrame]) -> Figure:
                 ax.set_ylim(0, 1)
             if ax.lines:
                 ax.legend(fontsize=7)
-        axes[0, column].set_title(name, fontsize=10)
+        pair[0].set_title(name, fontsize=10)
     return fig
 
 
