@@ -113,8 +113,8 @@ def ladder(exported: Exported, clips: Sequence[Frames], second_route: bool = Fal
         exported: what `write_tflite` returned.
         clips: raw clips; `edge_clips` belong to them.
         second_route: also go by ONNX; takes half a minute a member and bucket. Where onnx2tf has no
-            right copy of a network, as of the published `hand_bert`, that says nothing against the
-            file: the ladder ends without these rungs, and says why.
+            right copy of a network (seen: the sample's `hand_bert`), the ladder ends without these
+            rungs and says why: the file was compared with torch by then.
     """
     members, graph, how = exported.members, exported.graph, exported.options.blend
     top = [answer(members, torch.from_numpy(frames), how).numpy() for frames in clips]
