@@ -22,10 +22,10 @@ GIVEN = $(foreach name,$(PARAMETERS),$(if $($(name)),-p $(name) '$($(name))'))
 .PHONY: submission motion test lint bench notebook check-runtime video-env kaggle-env clean
 
 submission: $(INSTALLED)
-	$(BIN)/python -m src.run $(GIVEN)
+	$(BIN)/python -m src.notebooks $(GIVEN)
 
 motion: $(INSTALLED)
-	$(BIN)/python -m src.run 05 $(GIVEN)
+	$(BIN)/python -m src.notebooks 05 $(GIVEN)
 
 # Two processes of one thread each: small tensors gain nothing from threads, and each process holds
 # torch and TensorFlow (4 GiB). A file's tests stay together, for what they share is made once.
@@ -44,7 +44,7 @@ notebook: $(INSTALLED)
 	$(BIN)/jupyter lab --notebook-dir notebooks
 
 check-runtime: $(INSTALLED)
-	$(BIN)/python -m src.check_runtime $(RUN_DIR)
+	$(BIN)/python -m src.submission.check_runtime $(RUN_DIR)
 
 video-env: $(INSTALLED)
 	$(BIN)/python -m src.video.environment
@@ -52,10 +52,11 @@ video-env: $(INSTALLED)
 kaggle-env: $(INSTALLED)
 	$(BIN)/python -m src.kaggle environment
 
-$(INSTALLED): requirements.txt
+$(INSTALLED): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else f"error: Python 3.11 or 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}; run: make PYTHON=python3.11 $(MAKECMDGOALS)")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $(INSTALLED)
 
 clean:

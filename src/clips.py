@@ -1,4 +1,4 @@
-"""Clips: the padded batch that flows from the store through the transforms to a model.
+"""Clips: one as MediaPipe gives it, and the padded batch that flows to a model.
 
 Letters: **B** batch, **T** frames, **L** points of a layout, **K** signs.
 """
@@ -7,9 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from src.landmarks import N_LANDMARKS
+
+# All landmarks of every frame, (T, 543, 3): x and y in picture widths and heights, x right, y down;
+# NaN = not detected. Without a letter for T, because the clips of a list differ in length.
+RawClip = Float[np.ndarray | Tensor, f"_ {N_LANDMARKS} 3"]
 
 
 @dataclass(frozen=True)

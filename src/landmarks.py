@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
+import numpy as np
+
 Point = int | tuple[int, ...]  # one landmark, or several to be averaged
 
-N_LANDMARKS = 543
 PARTS = {"face": 468, "left_hand": 21, "pose": 33, "right_hand": 21}  # order and size in a frame
+N_LANDMARKS = sum(PARTS.values())  # 543
 
 FACE = tuple(range(0, 468))
 LEFT_HAND = tuple(range(468, 489))
@@ -34,7 +36,18 @@ def part_of(landmark: int) -> str:
         if landmark < size:
             return part
         landmark -= size
-    raise IndexError("a frame has 543 rows")
+    raise IndexError(f"a frame has {N_LANDMARKS} rows")
+
+
+def rows_of(part: str) -> slice:
+    """The rows of a part in a frame."""
+    before = sum(PARTS[name] for name in list(PARTS)[: list(PARTS).index(part)])
+    return slice(before, before + PARTS[part])
+
+
+def undetected(frames: int) -> np.ndarray:
+    """A raw clip in which nothing was detected: (frames, 543, 3) float32, all NaN."""
+    return np.full((frames, N_LANDMARKS, 3), np.nan, np.float32)
 
 
 # --- mirror -------------------------------------------------------------------------------------

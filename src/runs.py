@@ -13,10 +13,9 @@ Later stages read the run's folder and the store, and nothing else.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,17 +23,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import nn
 
-from src import checkpoint, models
+from src import models
+from src.common import checkpoint
+from src.common.errors import InputError
+from src.common.files import digest, write_atomically, write_json
+from src.common.marks import DIGEST, Mark
 from src.dataset import folds
+from src.dataset.folds import EVERYTHING, Fold
 from src.dataset.store import Store
-from src.errors import InputError
-from src.files import write_atomically, write_json
-from src.recipes import config, profiles
+from src.recipes import config
 from src.recipes.base import Recipe
 from src.recipes.ingredients import Role
 
-TRAINED = "trained.json"  # in a member's folder: of which recipe and folds its weights are
-EVERYTHING = profiles.EVERYTHING
+TRAINED = "trained.json"  # in a training's folder: what its weights were made from
+_EVERYTHING_ONCE = -1  # how `EVERYTHING` was written until November 2026
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class About:
     seed: int
     hold_out: tuple[str, ...]
     recipes: tuple[str, ...]
-    folds: tuple[int, ...]
+    folds: tuple[Fold, ...]
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,8 @@ class Run:
         try:
             values = json.loads(path.read_text())
             about = About(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+            trained = (EVERYTHING if f == _EVERYTHING_ONCE else f for f in about.folds)
+            about = replace(about, folds=tuple(trained))
         except (OSError, ValueError, TypeError) as error:
             raise InputError(
                 f"{path}: expected what 01_preparation writes, found {error}; run it first"
@@ -146,52 +150,45 @@ class Run:
             )
         return self.recipes[name]
 
-    def member(self, name: str, fold: int) -> Path:
+    def training_folder(self, name: str, fold: Fold) -> Path:
         """The folder of one recipe trained on one fold."""
-        return self.folder / name / ("everything" if fold == EVERYTHING else f"fold{fold}")
+        return self.folder / name / (EVERYTHING if fold == EVERYTHING else f"fold{fold}")
 
-    def is_trained(self, name: str, fold: int) -> bool:
-        """True if this very recipe is trained on these very folds."""
-        path = self.member(name, fold) / TRAINED
-        return path.is_file() and json.loads(path.read_text()) == self._identity(name)
+    def training_mark(self, name: str, fold: Fold) -> Mark:
+        """What says that a recipe is trained on a fold, and of which values."""
+        made_from = {
+            "recipe": config.to_json(self.recipe(name))["values"],
+            "folds": DIGEST + digest(self.folder / "folds.csv"),
+        }
+        return Mark(self.training_folder(name, fold) / TRAINED, made_from)
 
-    def mark_trained(self, name: str, fold: int) -> None:
-        """Say that a training is finished; the last thing it writes."""
-        write_json(self.member(name, fold) / TRAINED, self._identity(name))
-
-    def forget(self, name: str, fold: int) -> None:
+    def discard_stale(self, name: str, fold: Fold) -> None:
         """Delete a finished training that is not of this recipe and these folds any more.
 
         Those that learnt from it, or started from it, are not finished any more either.
+
+        Raises:
+            InputError: an older version of this project made it, and nobody can say of what.
         """
-        if self.is_trained(name, fold):
+        mark = self.training_mark(name, fold)
+        if mark.is_finished:
             return
+        if mark.is_of_older_version:
+            raise InputError(
+                f"{mark.path}: expected a training of this version, found one of an older version; "
+                "choose another run folder, or delete this one to train again"
+            )
         for recipe in self.recipes.values():
             if name in (recipe.distil.teacher, recipe.start):
-                self._unfinish(recipe.name, fold)
-                (self.member(recipe.name, fold) / "last.pt").unlink(missing_ok=True)
-        folder = self.member(name, fold)
-        if self._unfinish(name, fold):
+                pupil = self.training_mark(recipe.name, fold)
+                pupil.spoil(f"{name}, from which it learnt, is trained again")
+                (pupil.path.parent / "last.pt").unlink(missing_ok=True)
+        if mark.spoil("its weights were being deleted"):
             for pattern in ("*.pt", "*.csv", "*.parquet", TRAINED):
-                for path in folder.glob(pattern):
+                for path in mark.path.parent.glob(pattern):
                     path.unlink()
 
-    def _unfinish(self, name: str, fold: int) -> bool:
-        """Turn a mark into one of no recipe, which is there until all that it marks is deleted.
-
-        Without a mark a kill would leave weights that nobody deletes; with the old one they would
-        be taken for whole when the recipe is the old one again.
-        """
-        path = self.member(name, fold) / TRAINED
-        if there := path.is_file():
-            write_json(path, {})
-        return there
-
-    def _identity(self, name: str) -> dict[str, str]:
-        folds = hashlib.sha256((self.folder / "folds.csv").read_bytes()).hexdigest()[:16]
-        return {"recipe": config.digest(self.recipe(name)), "folds": folds}
-
-    def model(self, name: str, fold: int, role: Role | None = None) -> nn.Module:
+    def model(self, name: str, fold: Fold, role: Role | None = None) -> nn.Module:
         """A trained network, in evaluation mode.
 
         Args:
@@ -204,7 +201,7 @@ class Run:
         """
         recipe = self.recipe(name)
         role = role or recipe.shipped
-        path = self.member(name, fold) / f"{role}.pt"
+        path = self.training_folder(name, fold) / f"{role}.pt"
         model = models.build(recipe.config_of(role), recipe.layout, len(self.store.signs))
         weights = checkpoint.load(path)
         try:
@@ -221,7 +218,9 @@ class Run:
         Raises:
             InputError: no fold is.
         """
-        folders = [self.member(name, fold) for fold in self.about.folds if fold != EVERYTHING]
+        folders = [
+            self.training_folder(name, fold) for fold in self.about.folds if fold != EVERYTHING
+        ]
         paths = [path for f in folders if (path := f / "predictions.parquet").is_file()]
         if not paths:
             raise InputError(f"{self.folder / name}: no trained fold yet; run 02_training first")
@@ -236,7 +235,7 @@ class Run:
             InputError: a member has no trained fold.
         """
         tables = {}
-        for recipe in (recipe for recipe in self.recipes.values() if recipe.member):
+        for recipe in (recipe for recipe in self.recipes.values() if recipe.ships):
             table = self.predictions(recipe.name)
             tables[recipe.name] = table[table.role == recipe.shipped]
         common = set.intersection(*(set(table.fold) for table in tables.values()))

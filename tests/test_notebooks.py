@@ -1,61 +1,245 @@
-"""The numbered notebooks as papermill runs them: raw folder to submission.zip, on a tiny sample."""
+"""The notebook runner, on notebooks of two cells."""
 
-from __future__ import annotations
+import ast
+import itertools
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
-import json
-import shutil
-import zipfile
-
+import nbformat
 import pytest
 
-from src import paths, run
-from src.dataset.sample import write_sample
-from src.runs import Run
-from src.tflite.scorer import score
+from src import notebooks as run
+from src.common.errors import InputError
 
-TINY = (
-    "--epochs 2 --steps 3 --batch-size 8 --soup-epochs 1 --model.dim 16 --model.widths 32 48 48 32"
+FIRST = 'N: int = 1\nRUN_DIR: str = "x"\nNAME: str = "a"'
+SECOND = 'RUN_DIR: str = "x"\nRATE: float = 0.5\nLOUD: bool = False'
+
+
+def write(folder: Path, name: str, parameters: str, *cells: str) -> None:
+    notebook = nbformat.v4.new_notebook()
+    notebook.metadata = {
+        "kernelspec": {"name": "python3", "display_name": "", "language": "python"}
+    }
+    tagged = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    notebook.cells = [tagged, *(nbformat.v4.new_code_cell(cell) for cell in cells)]
+    nbformat.write(notebook, folder / name)
+
+
+@pytest.fixture
+def notebooks(tmp_path, monkeypatch) -> Path:
+    """01 writes N to a file, 02 fails above a rate of 1."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    target = tmp_path / "ran"
+    write(folder, "01_first.ipynb", FIRST, f'open({str(target)!r}, "a").write(str(N))')
+    failing = (
+        "from src.common.errors import InputError\nif RATE > 1:\n    raise InputError('too fast')"
+    )
+    write(folder, "02_second.ipynb", SECOND, failing, f'open({str(target)!r}, "a").write("s")')
+    monkeypatch.setattr(run, "NOTEBOOKS", folder)
+    monkeypatch.setenv("TQDM_MININTERVAL", "20")
+    return tmp_path
+
+
+def ran(folder: Path) -> str:
+    path = folder / "ran"
+    return path.read_text() if path.exists() else ""
+
+
+def execute(folder: Path, numbers: list[str], **values) -> int:
+    return run.execute(numbers, {"RUN_DIR": str(folder / "logs"), **values}, False, False)
+
+
+def test_unknown_parameters_are_refused_before_anything_runs(notebooks):
+    with pytest.raises(
+        InputError, match=r"unknown parameter TYPO: .* N, RUN_DIR, NAME, RATE, LOUD"
+    ):
+        run.parse([("TYPO", "1"), ("N", "2")])
+    assert ran(notebooks) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [("N", "3", 3), ("NAME", "3", "3"), ("RATE", "2", 2.0), ("LOUD", "True", True)],
 )
+def test_values_get_the_declared_type(notebooks, name, text, value):
+    parsed = run.parse([(name, text)])[name]
+    assert parsed == value
+    assert type(parsed) is type(value)
+
+
+@pytest.mark.parametrize(("name", "text"), [("N", "x"), ("N", "1.5"), ("N", "True"), ("LOUD", "1")])
+def test_values_of_another_type_are_refused(notebooks, name, text):
+    with pytest.raises(InputError, match=f"{name}: expected"):
+        run.parse([(name, text)])
 
 
 @pytest.mark.slow
-def test_from_raw_clips_to_a_submission_and_nothing_is_done_twice(tmp_path, capsys, request):
-    data = write_sample(tmp_path / "raw", signs=3, participants=4, clips=2)
-    values = {
-        "RUN_DIR": str(tmp_path / "run"),
-        "PROFILE": "cpu",
-        "DATA": str(data),
-        "RECIPES": "frame_deberta_a",
-        "OVERRIDES": TINY,
-        "WORKERS": 1,
-        "SECOND_ROUTE": False,
-    }
-    folder = tmp_path / "run"
-    assert run.execute(["01", "02", "03", "04"], values, force=False, show=False) == 0
-    request.addfinalizer(lambda: shutil.rmtree(Run.open(folder).store.folder))
-    report = json.loads((folder / "report.json").read_text())
-    expected = {
-        "accuracy",
-        "nearest_neighbour",
-        "size_mb",
-        "latency_ms",
-        "parity",
-        "profile",
-        "data",
-    }
-    assert expected <= report.keys()
-    assert set(report["latency_ms"]) == {"mean", "median", "p95"}
-    assert report["data"] == str(data)
-    with zipfile.ZipFile(folder / "submission.zip") as archive:
-        assert archive.namelist() == ["model.tflite"]
-    result = score(folder / "model.tflite", data)
-    assert result.passed and result.clips == 24
-    for name in ("validation.csv", "ensemble.csv", "report.md", "model_card.md"):
-        assert (folder / name).is_file(), name
+def test_a_failure_says_where_and_how_to_go_on(notebooks, capsys):
+    assert execute(notebooks, ["01", "02"], N=7, RATE=2.0) == 1
+    said = capsys.readouterr().out
+    assert "FAILED  02_second, cell In [3]: too fast" in said
+    assert ran(notebooks) == "7"
+    # The printed command is the one that goes on, with the same parameters.
+    line = next(line for line in said.splitlines() if line.startswith("go on from here: "))
+    words = shlex.split(line.removeprefix("go on from here: "))
+    assert words[:3] == [sys.executable, "-m", "src.notebooks"]
+    given = ["-p", "RUN_DIR", str(notebooks / "logs"), "-p", "N", "7", "-p", "RATE", "2.0"]
+    assert words[3:] == ["02", *given]
+
+    # What is finished is skipped; a changed parameter runs its notebook and those after it again.
+    assert execute(notebooks, ["01", "02"], N=7, RATE=0.5) == 0
+    assert ran(notebooks) == "7s"
+    assert "01_first               already done" in capsys.readouterr().out
+    assert execute(notebooks, ["01", "02"], N=8, RATE=0.5) == 0
+    assert ran(notebooks) == "7s8s"
+    assert execute(notebooks, ["01", "02"], N=8, RATE=0.5) == 0
+    assert ran(notebooks) == "7s8s"
+    executed = nbformat.read(notebooks / "logs" / "01_first.ipynb", 4)
+    assert executed.cells[-1].execution_count is not None
+
+
+@pytest.mark.slow
+def test_what_came_of_old_results_is_not_finished_any_more(notebooks, capsys):
+    """Also when only the earlier notebook is asked for, with the same parameters."""
+    assert execute(notebooks, ["01", "02"], RATE=0.5) == 0
+    values = {"RUN_DIR": str(notebooks / "logs"), "RATE": 0.5}
+    study = notebooks / "logs" / ".finished" / "05_study.json"
+    study.write_text("{}")
+    assert run.execute(["01"], values, force=True, show=False) == 0
+    assert ran(notebooks) == "1s1"
     capsys.readouterr()
-    assert run.execute(["01", "02", "03", "04"], values, force=False, show=False) == 0
-    assert capsys.readouterr().out.count("already done") == 4
+    assert execute(notebooks, ["01", "02"], RATE=0.5) == 0
+    assert "01_first               already done" in capsys.readouterr().out
+    assert ran(notebooks) == "1s1s"
+    assert study.is_file()  # reads nothing of theirs
 
 
-def test_the_root_is_found_from_the_notebooks_folder():
-    assert (paths.root() / "notebooks" / "01_preparation.ipynb").is_file()
+@pytest.mark.slow
+def test_a_changed_motion_file_runs_its_notebook_again(notebooks):
+    data = notebooks / "motion"
+    data.mkdir()
+    (data / "walk.bvh").write_text("one")
+    for expected in ("1", "1"):
+        assert execute(notebooks, ["01"], DATA=str(data)) == 0
+        assert ran(notebooks) == expected
+    (data / "walk.bvh").write_text("two and more")
+    assert execute(notebooks, ["01"], DATA=str(data)) == 0
+    assert ran(notebooks) == "11"
+
+
+@pytest.mark.parametrize("parameter", ["DATA", "EXTRA_DATA", "LISTS", "SIGNS", "AUTHORS_WEIGHTS"])
+def test_every_input_counts_and_nothing_else(tmp_path, parameter):
+    folder, seen = tmp_path / "data", []
+    (folder / "train").mkdir(parents=True)
+    values = {"DATA": "", parameter: f"{folder}"}
+    seen.append(run._inputs(values))
+    (tmp_path / "beside.bvh").write_text("x")
+    assert run._inputs(values) == seen[0]
+    clip = folder / "train" / "a.bvh"
+    clip.write_text("x")
+    seen.append(run._inputs(values))
+    clip.rename(clip.with_name("b.bvh"))
+    seen.append(run._inputs(values))
+    clip.with_name("b.bvh").write_text("longer")
+    seen.append(run._inputs(values))
+    (folder / "train.csv").write_text("path")  # an index says what counts, of 94,477 clips
+    seen.append(run._inputs(values))
+    clip.with_name("b.bvh").unlink()
+    assert run._inputs(values) == seen[-1]
+    assert all(one != other for one, other in itertools.combinations(seen, 2))
+
+
+def test_a_file_and_every_folder_of_several_are_inputs(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two.npz"
+    one.mkdir()
+    two.write_text("a")
+    values = {"EXTRA_DATA": f"{one}, {two}"}
+    before = run._inputs(values)
+    two.write_text("ab")
+    assert run._inputs(values) != before
+
+
+@pytest.mark.slow
+def test_a_dead_kernel_is_told_from_an_error(notebooks, capsys):
+    write(
+        notebooks / "notebooks",
+        "01_first.ipynb",
+        FIRST,
+        "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
+    )
+    assert execute(notebooks, ["01"]) == 138
+    assert "the kernel died; most often: out of memory" in capsys.readouterr().out
+
+
+def test_a_second_run_on_the_same_folder_is_refused(notebooks):
+    holder = (
+        "import sys, time\nfrom pathlib import Path\nfrom src.common.files import locked\n"
+        "with locked(Path(sys.argv[1]), 'runs notebooks here'):\n"
+        "    print('held', flush=True)\n    time.sleep(60)"
+    )
+    command = [sys.executable, "-c", holder, str(notebooks / "logs")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match=f"process {process.pid} .* runs notebooks here"):
+            execute(notebooks, ["01"])
+        assert ran(notebooks) == ""
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_the_numbered_notebooks_follow_the_rules():
+    """One cell of plain parameters, a first cell that says what, short cells, no outputs."""
+    folder = Path(run.__file__).parents[1] / "notebooks"
+    paths = sorted(folder.glob("*.ipynb"))
+    assert [path.name[:2] for path in paths] == ["01", "02", "03", "04", "05"]
+    for path in paths:
+        notebook = nbformat.read(path, 4)
+        assert "RUN_DIR" in run.Notebook(path).defaults
+        first = notebook.cells[0]
+        assert first.cell_type == "markdown"
+        assert all(word in first.source for word in ("**What.**", "**In.**", "**Out.**"))
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                assert not cell.outputs, path.name
+                assert cell.execution_count is None
+                assert cell.source.count("\n") < 20, (path.name, cell.source)
+                assert not any(
+                    line.startswith(("def ", "class ")) for line in cell.source.split("\n")
+                )
+
+
+WRITERS = {
+    "to_csv",
+    "to_parquet",
+    "to_json",
+    "savefig",
+    "write_text",
+    "write_bytes",
+    "open",
+    "save",
+}
+
+
+def test_the_numbered_notebooks_write_whole_files_or_none():
+    """What writes is handed to `write_atomically`, as a name or in a lambda; never called."""
+    atomic = 0
+    for path in sorted(run.NOTEBOOKS.glob("*.ipynb")):
+        for cell in nbformat.read(path, 4).cells:
+            if cell.cell_type != "code":
+                continue
+            tree = ast.parse(cell.source)
+            handed = {n for part in ast.walk(tree) if isinstance(part, ast.Lambda)
+                      for n in ast.walk(part)}  # fmt: skip
+            for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call)):
+                name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+                owner = getattr(getattr(call.func, "value", None), "id", "")
+                safe = owner in ("Run", "Store", "costs")  # which read, or write whole files
+                assert name not in WRITERS or safe or call in handed, (path.name, cell.source)
+                atomic += name == "write_atomically"
+    assert atomic >= 3

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from src import run
+from src import notebooks as run
 from src.recipes import SOLUTIONS, choose
 from src.recipes.profiles import PROFILES
 
@@ -29,7 +29,8 @@ def test_the_tree_is_the_tree(line):
 
 
 def test_every_room_of_the_top_is_in_the_tree():
-    rooms = {p.name for p in ROOT.iterdir() if p.is_dir() and not p.name.startswith((".", "_"))}
+    rooms = {p.name for p in ROOT.iterdir() if p.is_dir() and p.name[0] not in "._"}
+    rooms -= {"asl_signs.egg-info"}  # where pip notes that it is installed
     named = {line.split()[0].rstrip("/") for line in TREE.splitlines() if not line.startswith(" ")}
     assert rooms == named
 
@@ -42,7 +43,7 @@ def test_every_make_target_exists():
 
 def test_every_module_exists():
     modules = set(re.findall(r"-m ((?:src|tests)[a-z_.]*)", CODE))
-    assert "src.train" in modules
+    assert "src.training.train" in modules
     for module in modules:
         assert importlib.util.find_spec(module), module
 

@@ -21,9 +21,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from src.clips import Clips
+from src.common.files import write_atomically
 from src.dataset.clip_file import LARGEST
 from src.dataset.store import Store
-from src.files import write_atomically
 
 WINDOW = 50  # batches that are sorted by length together
 Read = Callable[[Tensor, Sequence[int]], Tensor]  # rows (T, N, 3), their landmarks -> (T', L, 3)

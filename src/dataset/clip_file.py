@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float
 
-from src.errors import InputError
+from src.common.errors import InputError
 from src.landmarks import N_LANDMARKS, PARTS
 
 COORDINATES = ("x", "y", "z")

@@ -2,22 +2,26 @@
 
 - The competition's 21 participants have the fold the 6th place published: today's scikit-learn
   gives other folds for the same seed (only 19 % of the clips keep theirs).
-- Fold -1 is "always in training, never tested on": extra data, what `hold_out` leaves, and the
-  training clips of data that come divided.
+- A clip of fold `TRAIN_ONLY` is in every training and never tested on: extra data, what `hold_out`
+  leaves, and the training clips of data that come divided.
+- A training on fold k holds out the clips of fold k; a training on `EVERYTHING` holds out none.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Collection
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from src.errors import InputError
+from src.common.errors import InputError
 
 TRAIN_ONLY = -1
+EVERYTHING = "everything"
+Fold = int | Literal["everything"]  # what a training holds out
 N_FOLDS = 4
 
 PUBLISHED_PARTICIPANTS = (  # recognition.md 3.5, TheoViel/kaggle_islr's folds_4.csv
@@ -67,9 +71,9 @@ def assign(
     return fold
 
 
-def present(clips: pd.DataFrame, wanted: Collection[int]) -> tuple[int, ...]:
-    """Of the folds that are wanted, those that these clips have, and `TRAIN_ONLY`, all of them."""
-    there = {TRAIN_ONLY, *clips.fold.tolist()}
+def present(clips: pd.DataFrame, wanted: Collection[Fold]) -> tuple[Fold, ...]:
+    """Of the folds that are wanted those that these clips have; `EVERYTHING` always is."""
+    there = {EVERYTHING, *clips.fold.tolist()}
     return tuple(fold for fold in wanted if fold in there)
 
 

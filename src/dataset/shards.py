@@ -25,9 +25,9 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from src.common.errors import InputError
+from src.common.files import needing_room, write_atomically, write_json
 from src.dataset.clip_file import read_clip
-from src.errors import InputError
-from src.files import needing_room, write_atomically, write_json
 
 CLIPS_PER_SHARD = 256  # some 8 MB a shard: short enough to lose
 SHARDS_PER_WORKER = 4  # at least: a worker starts in 2 s, as long as a shard takes from a slow disk

@@ -20,11 +20,11 @@ from typing import Any
 import pandas as pd
 from tqdm.auto import tqdm
 
-from src.dataset import keypoints
+from src.common.errors import InputError
+from src.common.files import locked, write_atomically, write_json
+from src.common.paths import SIGN_MAP, SLOVO_INDEX
+from src.dataset import slovo_keypoints as keypoints
 from src.dataset.sample.writer import write_clip
-from src.errors import InputError
-from src.files import locked, write_atomically, write_json
-from src.paths import SIGN_MAP, SLOVO_INDEX
 
 FORMAT = 1  # raise it when the same files give other clips
 NOTE = "slovo.json"  # written last: what the folder was made from, and what was left out

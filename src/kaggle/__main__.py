@@ -11,11 +11,11 @@ from pathlib import Path
 
 import tyro
 
-from src import environments
-from src.errors import InputError
+from src.common import environments
+from src.common.errors import InputError
+from src.common.paths import anchored
 from src.kaggle import build as builder
 from src.kaggle import download as downloader
-from src.paths import anchored
 from src.runs import Run
 
 

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from src.errors import InputError
-from src.files import write_json, write_text
+from src.common.errors import InputError
+from src.common.files import write_json, write_text
 from src.kaggle.wheels import BROUGHT, installed_wheel, project_wheel
 from src.recipes import profiles
 from src.runs import Run

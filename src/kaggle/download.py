@@ -14,9 +14,9 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from src.errors import InputError
-from src.files import locked, write_atomically
-from src.paths import SIGN_MAP
+from src.common.errors import InputError
+from src.common.files import locked, write_atomically
+from src.common.paths import SIGN_MAP
 
 COMPETITION = "asl-signs"
 RULES = f"https://www.kaggle.com/competitions/{COMPETITION}/rules"

@@ -15,8 +15,8 @@ import zipfile
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
-from src.errors import InputError
-from src.files import write_atomically
+from src.common.errors import InputError
+from src.common.files import write_atomically
 
 TAG = "py3-none-any"
 WHEEL = f"Wheel-Version: 1.0\nGenerator: asl-signs\nRoot-Is-Purelib: true\nTag: {TAG}\n"

@@ -29,9 +29,9 @@ def attend(
     q: Float[Tensor, "B H T d"],
     k: Float[Tensor, "B H T2 d"],
     v: Float[Tensor, "B H T2 d"],
-    looks: Bool[Tensor, "..."] | None = None,
+    attention_mask: Bool[Tensor, "..."] | None = None,
 ) -> Float[Tensor, "B H T d"]:
-    """Scaled dot-product attention; `looks` is True where a query may look at a key.
+    """Scaled dot-product attention; `attention_mask` is True where a query may look at a key.
 
     To train in bfloat16 on a processor torch 2.13's fused kernel takes two to four times as long as
     the plain products, up to 128 frames.
@@ -39,8 +39,8 @@ def attend(
     half = q.dtype == torch.bfloat16 or torch.is_autocast_enabled(q.device.type)
     if q.device.type == "cpu" and q.requires_grad and half:
         with sdpa_kernel(SDPBackend.MATH):
-            return F.scaled_dot_product_attention(q, k, v, looks)
-    return F.scaled_dot_product_attention(q, k, v, looks)
+            return F.scaled_dot_product_attention(q, k, v, attention_mask)
+    return F.scaled_dot_product_attention(q, k, v, attention_mask)
 
 
 class MaskedBatchNorm(nn.BatchNorm1d):

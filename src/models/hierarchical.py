@@ -136,7 +136,7 @@ class PartsEncoder(nn.Module):
 
 @dataclass(frozen=True)
 class Spans:
-    """Which frames look at which, (B or 1, 1, T, T), True = looks; None = all at all."""
+    """Which frame sees which, (B or 1, 1, T, T), True = sees; None = every frame sees every one."""
 
     local: Bool[Tensor, "_ 1 T T"] | None
     everywhere: Bool[Tensor, "_ 1 T T"] | None
@@ -211,8 +211,8 @@ class Block(nn.Module):
 
     def _attend(self, x: Tensor, spans: Spans) -> Tensor:
         q, k, v = (by_head(y, self.config.heads) for y in self.qkv(x).chunk(3, dim=-1))
-        looks = spans.local if self.local else spans.everywhere
-        attended = attend(self.rotary(q), self.rotary(k), v, looks)
+        attention_mask = spans.local if self.local else spans.everywhere
+        attended = attend(self.rotary(q), self.rotary(k), v, attention_mask)
         return self.out(attended.transpose(1, 2).flatten(-2))
 
     def _dropped(self, x: Tensor) -> Tensor:

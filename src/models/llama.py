@@ -78,19 +78,24 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(
-        self, x: Float[Tensor, "B N D"], looks: Bool[Tensor, "B 1 _ N"] | None, asking: int | None
+        self,
+        x: Float[Tensor, "B N D"],
+        attention_mask: Bool[Tensor, "B 1 _ N"] | None,
+        asking: int | None,
     ) -> Float[Tensor, "B M D"]:
         """Attend.
 
         Args:
             x: tokens.
-            looks: which token looks at which; None = all at all.
+            attention_mask: True where a query sees a key; None = every query sees every key.
             asking: how many of the first tokens ask; None = all (M = N).
         """
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         q = q[:, :, :asking]
         dropout = self.dropout if self.training else 0.0
-        attended = F.scaled_dot_product_attention(self.rotary(q), self.rotary(k), v, looks, dropout)
+        attended = F.scaled_dot_product_attention(
+            self.rotary(q), self.rotary(k), v, attention_mask, dropout
+        )
         return self.out(attended.transpose(1, 2).flatten(-2))
 
 
@@ -123,11 +128,11 @@ class Layer(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "B N D"],
-        looks: Bool[Tensor, "B 1 _ N"] | None,
+        attention_mask: Bool[Tensor, "B 1 _ N"] | None,
         asking: int | None = None,
     ) -> Float[Tensor, "B M D"]:
         """Transform the first `asking` tokens, or all."""
-        attended = self.attention(self.attention_norm(x), looks, asking)
+        attended = self.attention(self.attention_norm(x), attention_mask, asking)
         h = x[:, :asking] + F.dropout(attended, self.dropout, self.training)
         return h + F.dropout(self.mlp(self.mlp_norm(h)), self.dropout, self.training)
 
@@ -200,9 +205,9 @@ class Llama(nn.Module):
         for number, layer in enumerate(self.layers):
             if mix is not None:
                 x, mask = mix(x, mask, number)
-            looks = None if mask is None else mask[:, None, None]
+            attention_mask = None if mask is None else mask[:, None, None]
             last = number == len(self.layers) - 1
-            x = layer(x, looks, asking=1 if last else None)
+            x = layer(x, attention_mask, asking=1 if last else None)
         return self.norm(x[:, 0])
 
     def _next_frames(
@@ -220,10 +225,10 @@ class Llama(nn.Module):
         some = max(1, round(config.next_frame_share * len(embedded)))
         t = torch.arange(n_frames, device=embedded.device)
         # A padded frame may look at itself: a row that is masked whole would be NaN.
-        looks = (t <= t[:, None]) & (mask[:some, None, None] | (t == t[:, None]))
+        attention_mask = (t <= t[:, None]) & (mask[:some, None, None] | (t == t[:, None]))
         x = embedded[:some]
         for layer in self.layers:
-            x = layer(x, looks)
+            x = layer(x, attention_mask)
         now, later = slice(0, -config.next_frame_ahead), slice(config.next_frame_ahead, None)
         true, real = features[:some, later], mask[:some, now] & mask[:some, later]
         predicted = self.next_frame(self.norm(x[:, now])).view_as(true)

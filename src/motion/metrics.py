@@ -22,9 +22,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from src.motion.kinematics import fill_joints, global_rotations, positions
-from src.motion.rotations import angle_between, euler_angles, nearest_rotation
-from src.motion.skeleton import PREDICTED
+from src.motion.body.kinematics import fill_joints, global_rotations, positions
+from src.motion.body.rotations import angle_between, euler_angles, nearest_rotation
+from src.motion.body.skeleton import PREDICTED
 
 HORIZONS = {100: 6, 200: 12, 300: 18, 400: 24}  # milliseconds -> frames at 60 Hz
 PCK_THRESHOLDS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)  # thigh lengths

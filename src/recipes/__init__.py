@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from src.errors import InputError
+from src.common.errors import InputError
 from src.recipes import conv_transformer, frame_deberta, hand_bert, hierarchical, llama
-from src.recipes.base import Recipe
+from src.recipes.base import Recipe, Solution
 
-# solution -> profile -> members, in the order they are trained and blended
-SOLUTIONS: dict[str, dict[str, tuple[Recipe, ...]]] = {
-    "frame_deberta": frame_deberta.MEMBERS,
-    "hand_bert": hand_bert.MEMBERS,
-    "hand_deberta": hand_bert.DEBERTA_MEMBERS,
-    "conv_transformer": conv_transformer.MEMBERS,
-    "llama": llama.MEMBERS,
-    "llama_ensemble": llama.ENSEMBLE,
-    "hierarchical": hierarchical.MEMBERS,
+SOLUTIONS: dict[str, Solution] = {
+    "frame_deberta": frame_deberta.SOLUTION,
+    "hand_bert": hand_bert.SOLUTION,
+    "hand_deberta": hand_bert.DEBERTA_SOLUTION,
+    "conv_transformer": conv_transformer.SOLUTION,
+    "llama": llama.SOLUTION,
+    "llama_ensemble": llama.ENSEMBLE_SOLUTION,
+    "hierarchical": hierarchical.SOLUTION,
 }
 
 
@@ -22,23 +21,23 @@ def choose(names: str, profile: str) -> tuple[Recipe, ...]:
     """The recipes that RECIPES names.
 
     Args:
-        names: solutions or single members, separated by commas.
+        names: solutions or single recipes, separated by commas.
         profile: which sizes of them.
 
     Raises:
-        InputError: there is no such solution or member.
+        InputError: there is no such solution or recipe.
     """
-    members = {r.name: r for sizes in SOLUTIONS.values() for r in sizes[profile]}
+    single = {r.name: r for solution in SOLUTIONS.values() for r in solution.recipes(profile)}
     chosen: dict[str, Recipe] = {}
     for name in (name.strip() for name in names.split(",") if name.strip()):
         if name in SOLUTIONS:
-            chosen |= {recipe.name: recipe for recipe in SOLUTIONS[name][profile]}
-        elif name in members:
-            chosen[name] = members[name]
+            chosen |= {recipe.name: recipe for recipe in SOLUTIONS[name].recipes(profile)}
+        elif name in single:
+            chosen[name] = single[name]
         else:
             raise InputError(
-                f"RECIPES: no solution or member {name!r}; there are {', '.join(SOLUTIONS)}, and "
-                f"their members {', '.join(members)}"
+                f"RECIPES: no solution or recipe {name!r}; there are {', '.join(SOLUTIONS)}, and "
+                f"their recipes {', '.join(single)}"
             )
     if not chosen:
         raise InputError("RECIPES: expected at least one solution, found none")
@@ -47,17 +46,17 @@ def choose(names: str, profile: str) -> tuple[Recipe, ...]:
 
 def landmark_union() -> tuple[int, ...]:
     """Every landmark that any recipe reads: what a store keeps."""
-    recipes = (r for sizes in SOLUTIONS.values() for members in sizes.values() for r in members)
-    return tuple(sorted({landmark for r in recipes for landmark in r.layout.sources}))
+    recipes = (recipe for solution in SOLUTIONS.values() for recipe in solution.all_recipes)
+    return tuple(sorted({landmark for recipe in recipes for landmark in recipe.layout.sources}))
 
 
-def solution_of(member: str) -> str:
-    """The solution that a member belongs to.
+def solution_of(name: str) -> str:
+    """The solution that a recipe belongs to.
 
     Raises:
-        InputError: none has a member of that name.
+        InputError: no solution has a recipe of that name.
     """
-    for name, sizes in SOLUTIONS.items():
-        if any(recipe.name == member for members in sizes.values() for recipe in members):
-            return name
-    raise InputError(f"no solution has a member {member!r}; there are {', '.join(SOLUTIONS)}")
+    for solution in SOLUTIONS:
+        if any(recipe.name == name for recipe in SOLUTIONS[solution].all_recipes):
+            return solution
+    raise InputError(f"no solution has a recipe {name!r}; there are {', '.join(SOLUTIONS)}")

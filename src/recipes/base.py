@@ -1,4 +1,4 @@
-"""What every recipe says: data, network, loss, optimiser, schedule, roles. Values, no logic.
+"""What every recipe says (data, network, loss, optimiser, schedule, roles), and every solution.
 
 A recipe is a frozen dataclass; a published solution narrows the types of its fields to its own
 pipelines and network, so that it reads like its write-up, every number is a typed flag
@@ -25,9 +25,9 @@ from src.recipes.ingredients import (
     Role,
     Schedule,
 )
-from src.transforms.frames import select
 from src.transforms.mix import InputMixup, ManifoldMixup
 from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
+from src.transforms.steps.frames import select
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Recipe:
         stop: early stopping.
         soup_epochs: the soup is the mean over this many last epochs; 0 = no soup.
         shipped: the role that is exported.
-        member: False for a stage that only teaches or starts another.
+        ships: False for a stage that only teaches or starts another.
         seed: members that differ in nothing else differ by this; goes with the run's own seed.
     """
 
@@ -88,7 +88,7 @@ class Recipe:
     stop: EarlyStopping | None = None
     soup_epochs: int = 0
     shipped: Role = "student"
-    member: bool = True
+    ships: bool = True
     seed: int = 0
 
     def read(
@@ -114,3 +114,36 @@ class Recipe:
         """The sizes of the network in a role."""
         derived = role == "distilled" or (role in ("soup", "best") and self.ema is None)
         return self.distilled if derived and self.distilled else self.model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solution:
+    """A published solution: what its authors report, and its recipes in three sizes.
+
+    The recipes of each size are in the order in which they are trained and blended.
+
+    Args:
+        source: place, people, code and its licence.
+        score: accuracy that the authors report, on the competition's test sets or by
+            cross-validation (CV); on other data than any result of a run here.
+        cost: of their training.
+        full: as published.
+        cpu: for some hundred clips and two CPU cores.
+        sample: for the synthetic sample.
+    """
+
+    source: str
+    score: str
+    cost: str
+    full: tuple[Recipe, ...]
+    cpu: tuple[Recipe, ...]
+    sample: tuple[Recipe, ...]
+
+    def recipes(self, profile: str) -> tuple[Recipe, ...]:
+        """The recipes of a profile: full, cpu or sample."""
+        return {"full": self.full, "cpu": self.cpu, "sample": self.sample}[profile]
+
+    @property
+    def all_recipes(self) -> tuple[Recipe, ...]:
+        """The recipes of all sizes."""
+        return self.full + self.cpu + self.sample

@@ -21,26 +21,11 @@ from typing import Any
 import cattrs
 import tyro
 
-from src.errors import InputError
-from src.files import write_json
+from src.common.errors import InputError
+from src.common.files import write_json
 from src.landmarks import Point
+from src.recipes import SOLUTIONS
 from src.recipes.base import Recipe
-from src.recipes.conv_transformer import ConvTransformerRecipe
-from src.recipes.frame_deberta import FrameDebertaRecipe
-from src.recipes.hand_bert import HandBertRecipe
-from src.recipes.hierarchical import HierarchicalRecipe
-from src.recipes.llama import LlamaRecipe
-
-TYPES = {
-    kind.__name__: kind
-    for kind in (
-        ConvTransformerRecipe,
-        FrameDebertaRecipe,
-        HandBertRecipe,
-        HierarchicalRecipe,
-        LlamaRecipe,
-    )
-}
 
 _CONVERTER = cattrs.Converter(forbid_extra_keys=True)
 _CONVERTER.register_structure_hook(
@@ -60,13 +45,24 @@ def from_json(value: Any, where: str) -> Recipe:
         InputError: it is not one, or of a version whose fields were others.
     """
     try:
-        return _CONVERTER.structure(value["values"], TYPES[value["type"]])
+        return _CONVERTER.structure(_today(value["values"]), _kinds()[value["type"]])
     except Exception as error:  # cattrs raises groups of whatever went wrong in each field
         reasons = "; ".join(cattrs.transform_error(error, path="recipe"))
         raise InputError(
             f"{where}: expected a recipe as this version writes it, found: {reasons}; train again, "
             "or use the version that wrote it"
         ) from error
+
+
+def _kinds() -> dict[str, type[Recipe]]:
+    """The recipe classes of all solutions, by name."""
+    recipes = (recipe for solution in SOLUTIONS.values() for recipe in solution.all_recipes)
+    return {type(recipe).__name__: type(recipe) for recipe in recipes}
+
+
+def _today(values: dict[str, Any]) -> dict[str, Any]:
+    """The values with today's names; until November 2026 `ships` was called `member`."""
+    return {"ships" if name == "member" else name: value for name, value in values.items()}
 
 
 def save(recipe: Recipe, path: Path) -> None:

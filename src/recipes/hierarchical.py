@@ -37,7 +37,7 @@ from src.landmarks import (
 )
 from src.losses import FocalWithAuxiliary
 from src.models.hierarchical import Config
-from src.recipes.base import Recipe
+from src.recipes.base import Recipe, Solution
 from src.recipes.ingredients import (
     AdamW,
     EarlyStopping,
@@ -53,17 +53,17 @@ from src.transforms.augment.pace import KeepFrames, Piece, TimeWarp, UnevenSpeed
 from src.transforms.augment.sometimes import Sometimes
 from src.transforms.augment.space import Flip, Scale
 from src.transforms.features.coordinates import Coordinates
-from src.transforms.frames import Hide, KeepFramesWith
 from src.transforms.mix import PointMixup
-from src.transforms.normalise import (
+from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
+from src.transforms.steps.frames import Hide, KeepFramesWith
+from src.transforms.steps.normalise import (
     Enlarge,
     FromShoulders,
     IntoImage,
     MirrorHands,
     Standardise,
 )
-from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
-from src.transforms.resample import FitLength
+from src.transforms.steps.resample import FitLength
 
 LAYOUT = Layout(  # 87 points are read; the other forearm is there to be mirrored
     {
@@ -77,7 +77,7 @@ LAYOUT = Layout(  # 87 points are read; the other forearm is there to be mirrore
 
 
 @dataclass(frozen=True)
-class Clip(ClipPipeline):
+class ClipSteps(ClipPipeline):
     """Remove frames without hands, bring the clip to one length.
 
     Args:
@@ -171,7 +171,7 @@ class HierarchicalRecipe(Recipe):
     """Slovo's recipe; its stages differ in what they start from, and in epochs."""
 
     layout: Layout = LAYOUT
-    clip: Clip
+    clip: ClipSteps
     augment: Augment = IN_IMAGE
     features: Coordinates = Coordinates(axes=2)
     model: Config
@@ -187,8 +187,8 @@ class HierarchicalRecipe(Recipe):
     shipped: Role = "best"
 
 
-def _clip(n_frames: int, standardise: Standardise | None = None) -> Clip:
-    return Clip(
+def _clip(n_frames: int, standardise: Standardise | None = None) -> ClipSteps:
+    return ClipSteps(
         hide=None,
         shoulders=None,
         into_image=None,
@@ -210,7 +210,7 @@ def _stages(first: HierarchicalRecipe, *epochs: int) -> tuple[HierarchicalRecipe
     stages: list[HierarchicalRecipe] = []
     for number, n_epochs in enumerate(epochs):
         stage = replace(first, name=f"{first.name}_{number + 1}", epochs=n_epochs)
-        stage = replace(stage, schedule=_cycles(n_epochs), member=number + 1 == len(epochs))
+        stage = replace(stage, schedule=_cycles(n_epochs), ships=number + 1 == len(epochs))
         if stages:
             optimiser = replace(first.optimiser, lr=first.optimiser.lr / 3)
             stage = replace(stage, start=stages[-1].name, optimiser=optimiser)
@@ -258,4 +258,11 @@ _FEW_CLIPS = replace(
 )
 CPU = _stages(_FEW_CLIPS, 40, 20, 20)
 
-MEMBERS = {"full": _stages(SHIPPED, 169, 123, 228), "cpu": CPU, "sample": SAMPLE}
+SOLUTION = Solution(
+    source="Slovo, a Russian document (500 and 1,000 signs)",
+    score="unknown",
+    cost="one P100: 14 h 40 min for 500 signs, 27 h 42 min for 1,000",
+    full=_stages(SHIPPED, 169, 123, 228),
+    cpu=CPU,
+    sample=SAMPLE,
+)

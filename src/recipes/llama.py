@@ -35,17 +35,17 @@ from src.landmarks import (
 )
 from src.losses import WithNextFrame
 from src.models.llama import Config
-from src.recipes.base import Recipe
+from src.recipes.base import Recipe, Solution
 from src.recipes.ingredients import Cosine, Ema, Lion, Role
 from src.transforms.augment.resample import Resample
 from src.transforms.augment.shift import ShiftGroups, ShiftPoints
 from src.transforms.augment.space import Flip, Rotate, Scale
 from src.transforms.augment.time import Window
 from src.transforms.features.coordinates import Coordinates
-from src.transforms.frames import Hide, Subsample
 from src.transforms.mix import WindowMixup
-from src.transforms.normalise import CentreOn, Enlarge, FromShoulders
 from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
+from src.transforms.steps.frames import Hide, Subsample
+from src.transforms.steps.normalise import CentreOn, Enlarge, FromShoulders
 
 _ARMS = (LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_ELBOW, RIGHT_ELBOW, LEFT_WRIST, RIGHT_WRIST)
 LAYOUT = Layout(  # 85 points in ascending order
@@ -67,7 +67,7 @@ MAX_LEN = 512
 
 
 @dataclass(frozen=True)
-class Clip(ClipPipeline):
+class ClipSteps(ClipPipeline):
     """Put the head at the origin; no scaling, and every frame stays.
 
     Args:
@@ -83,7 +83,7 @@ class Clip(ClipPipeline):
     limit: Subsample | None
 
 
-_CLIP = Clip(hide=None, centre=CentreOn(("face", "pose_head")), enlarge=None, limit=None)
+_CLIP = ClipSteps(hide=None, centre=CentreOn(("face", "pose_head")), enlarge=None, limit=None)
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class LlamaRecipe(Recipe):
     """The 26th place's recipe; its members differ in sizes and seeds."""
 
     layout: Layout = LAYOUT
-    clip: Clip = _CLIP
+    clip: ClipSteps = _CLIP
     augment: Augment = AUGMENT
     features: Coordinates = Coordinates(axes=2)
     model: Config
@@ -150,7 +150,7 @@ THREE_SAMPLE = tuple(replace(recipe, **_SMALL) for recipe in THREE)
 
 # No face: small collections of clips have it from some sources only, and that tells the source. See
 # FromShoulders and Enlarge.
-_FEW_CLIPS = Clip(
+_FEW_CLIPS = ClipSteps(
     hide=Hide(("face",)),
     centre=FromShoulders(width=1.5),
     enlarge=Enlarge(("left_hand", "right_hand"), factor=3.0),
@@ -159,5 +159,19 @@ _FEW_CLIPS = Clip(
 SINGLE_CPU = replace(SINGLE_SAMPLE, clip=_FEW_CLIPS)
 THREE_CPU = tuple(replace(recipe, clip=_FEW_CLIPS) for recipe in THREE_SAMPLE)
 
-MEMBERS = {"full": (SINGLE,), "cpu": (SINGLE_CPU,), "sample": (SINGLE_SAMPLE,)}
-ENSEMBLE = {"full": THREE, "cpu": THREE_CPU, "sample": THREE_SAMPLE}
+SOLUTION = Solution(
+    source="26th place, dajes (dajes/asl-signs, MIT): one large network",
+    score="private .8544, public .7702",
+    cost="4 GPUs of unknown kind, 100 epochs of 1,024 batches; time unknown",
+    full=(SINGLE,),
+    cpu=(SINGLE_CPU,),
+    sample=(SINGLE_SAMPLE,),
+)
+ENSEMBLE_SOLUTION = replace(
+    SOLUTION,
+    source="26th place, dajes (dajes/asl-signs, MIT): three small ones that differ by seed",
+    score="private .8585, public .7725",
+    full=THREE,
+    cpu=THREE_CPU,
+    sample=THREE_SAMPLE,
+)

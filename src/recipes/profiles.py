@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from src.errors import InputError
-
-EVERYTHING = -1  # the "fold" that holds nobody out
+from src.common.errors import InputError
+from src.dataset.folds import EVERYTHING, Fold
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class Profile:
     """
 
     synthetic: bool
-    folds: tuple[int, ...]
+    folds: tuple[Fold, ...]
     time: str
 
 

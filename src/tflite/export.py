@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from src.errors import InputError
-from src.files import write_atomically
-from src.tflite.convert import Precision, convert
+from src.common.errors import InputError
+from src.common.files import write_atomically
+from src.tflite.converter.convert import Precision, convert
 from src.tflite.graph import Graph
 from src.tflite.members import Blend, Member, check_members
 from src.tflite.scorer import LIMIT_MB
@@ -81,7 +81,7 @@ def build_graph(members: Sequence[Member], options: ExportOptions) -> Graph:
     """The ensemble in TensorFlow, by the route asked for."""
     if options.route == "table":
         return Graph(members, options.blend)
-    from src.tflite.onnx_route import OnnxCore  # onnx takes seconds to import
+    from src.tflite.converter.onnx_route import OnnxCore  # onnx takes seconds to import
 
     return Graph(members, options.blend, [OnnxCore(member) for member in members])
 

@@ -21,11 +21,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from src.errors import InputError
+from src.common.errors import InputError
 from src.landmarks import N_LANDMARKS
+from src.tflite.converter.translate import Program, check, translate
 from src.tflite.members import Blend, Member, Step, choose, shares
 from src.tflite.scorer import INPUT, OUTPUT
-from src.tflite.translate import Program, check, translate
 
 Core = Callable[[tf.Tensor], tf.Tensor]  # (1, T, L, 3) -> (1, K)
 _FRAMES = 7  # of the example clips that are traced; any number that is no size of a model will do

@@ -16,11 +16,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from src.common.errors import InputError
 from src.dataset.clip_file import LARGEST
-from src.errors import InputError
 from src.landmarks import N_LANDMARKS
 from src.recipes.base import Recipe
-from src.transforms.frames import select
+from src.transforms.steps.frames import select
 
 Blend = Literal["probabilities", "logits"]
 Step = Callable[[Tensor], Tensor]

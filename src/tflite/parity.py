@@ -23,9 +23,9 @@ import tensorflow as tf
 import torch
 from jaxtyping import Float
 
-from src.errors import InputError
+from src.common.errors import InputError
 from src.landmarks import LEFT_HAND, N_LANDMARKS, RIGHT_HAND
-from src.tflite.convert import Precision, convert
+from src.tflite.converter.convert import Precision, convert
 from src.tflite.export import Exported
 from src.tflite.graph import Graph
 from src.tflite.members import Blend, Member, answer, blended, prepare, shares
@@ -130,7 +130,7 @@ def ladder(exported: Exported, clips: Sequence[Frames], second_route: bool = Fal
     climb(f".tflite {precision}, as shipped", Model(exported.path), precision)
     if not second_route:
         return Ladder(tuple(rungs), len(clips))
-    from src.tflite.onnx_route import OnnxCore  # onnx takes seconds to import
+    from src.tflite.converter.onnx_route import OnnxCore  # onnx takes seconds to import
 
     try:
         cores = [OnnxCore(member) for member in members]

@@ -9,7 +9,6 @@ Letters: **N** clips, **K** signs, **T** frames.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,9 +20,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from src import environments
-from src.errors import InputError
-from src.paths import root
+from src.common import environments
+from src.common.errors import InputError
+from src.common.paths import root
 from src.tflite.interpreter import Interpreter
 from src.tflite.scorer import LIMIT_MS
 
@@ -169,14 +168,15 @@ def ask(python: Path, path: Path, clips: Path) -> Answers:
         InputError: its runtime cannot run the file.
     """
     answers = clips.with_name("answers.npz")
-    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [python, "-m", "src.tflite.answers", path, clips, answers]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, env=here)
+    # Its environment has not got this package: the module is found from the folder above it.
+    command = [python, "-m", "src.tflite.answers", path.resolve(), clips, answers]
+    root = Path(__file__).parents[2]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, cwd=root)
     if done.returncode:
         reason = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
         raise InputError(
             f"{path}: expected a file that {python} can run, but: {reason}; export it with the "
-            "operations in src/tflite/ops_*.py only, and without newer versions of them"
+            "operations in src/tflite/converter/ops_*.py only, and without newer versions of them"
         )
     with np.load(answers) as found:
         return Answers(str(found["runtime"]), found["outputs"], found["milliseconds"])

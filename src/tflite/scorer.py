@@ -25,7 +25,7 @@ import pandas as pd
 import tyro
 from jaxtyping import Float, Int
 
-from src.errors import InputError
+from src.common.errors import InputError
 from src.landmarks import N_LANDMARKS
 from src.tflite.interpreter import INPUT, OUTPUT, SIGNATURE, Interpreter
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 
 @torch.no_grad()
@@ -41,30 +42,14 @@ def warm_decay(decay: float, updates: int) -> float:
     return min((1 + updates) / (10 + updates), decay)
 
 
-class Soup:
-    """The mean of a model's tensors, buffers too, over the epochs that are added to it.
+def soup(model: nn.Module) -> AveragedModel:
+    """The mean of a model's tensors, buffers too, over the epochs that it is updated with.
 
     Source: Wortsman et al., Model soups, arXiv 2203.05482.
     """
 
-    def __init__(self) -> None:
-        self.mean: dict[str, Tensor] = {}
-        self.count = 0
+    def mean(average: Tensor, new: Tensor, count: Tensor) -> Tensor:
+        # A count of batches has no mean: the last one counts.
+        return average.lerp(new, 1 / (int(count) + 1)) if average.is_floating_point() else new
 
-    @torch.no_grad()
-    def add(self, model: nn.Module) -> None:
-        """Take one more epoch's weights into the mean."""
-        self.count += 1
-        for name, value in model.state_dict().items():
-            if name not in self.mean or not value.is_floating_point():
-                self.mean[name] = value.detach().clone()
-            else:
-                self.mean[name].lerp_(value, 1 / self.count)
-
-    def state_dict(self) -> dict:
-        """What `load_state_dict` needs to go on."""
-        return {"mean": self.mean, "count": self.count}
-
-    def load_state_dict(self, state: dict) -> None:
-        """Go on where `state_dict` was taken."""
-        self.mean, self.count = state["mean"], state["count"]
+    return AveragedModel(model, avg_fn=mean, use_buffers=True).requires_grad_(False)

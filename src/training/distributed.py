@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from src.errors import InputError
+from src.common.errors import InputError
 
 Told = TypeVar("Told")
 
@@ -83,7 +83,7 @@ class Processes:
             value /= self.world
         return value
 
-    def told(self, compute: Callable[[], Told]) -> Told:
+    def from_rank_zero(self, compute: Callable[[], Told]) -> Told:
         """What the writing process computes; the others wait for it."""
         if self.world == 1:
             return compute()

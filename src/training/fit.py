@@ -6,6 +6,7 @@ unbroken one; it goes on after its last whole epoch.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,25 +14,27 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from src import checkpoint, evaluation
+from src.common import checkpoint
+from src.common.errors import InputError
+from src.common.marks import DIGEST
 from src.dataset.batches import ClipSet
-from src.errors import InputError
+from src.evaluation.predict import examine
 from src.models.blocks import LearnsStatistics
+from src.recipes import config
 from src.recipes.base import Recipe
-from src.recipes.config import digest
-from src.recipes.ingredients import OnPlateau
+from src.recipes.ingredients import OnPlateau, Role
 from src.training import resume
+from src.training.best import Best
 from src.training.distributed import Processes
 from src.training.guide import Guide
 from src.training.history import History
 from src.training.loop import Loop, Settings
 from src.training.roles import Trainee
 
-_PARTS = {"recipe", "clips", "epoch", "loop", "best", "history"}  # of last.pt
-SEEDS_APART = 10_000  # members that differ by seed alone never meet in the seeds of two runs
+SEEDS_APART = 10_000  # recipes that differ by seed alone never meet in the seeds of two runs
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,25 @@ class Task:
     guide: Guide | None = None
     start: dict[str, Tensor] | None = None
 
+    @property
+    def has_tests(self) -> bool:
+        """True if there are clips to test on."""
+        return self.valid is not None and len(self.valid) > 0
 
-def fit(task: Task, settings: Settings, processes: Processes) -> Trainee:
+    @property
+    def made_from(self) -> dict:
+        """What the training depends on, as a checkpoint keeps it."""
+        columns = (self.train.offset, self.train.length, self.train.label)
+        clips = hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()
+        return {"recipe": config.to_json(self.recipe)["values"], "clips": DIGEST + clips}
+
+
+def fit(task: Task, settings: Settings, processes: Processes) -> dict[Role, nn.Module]:
     """Train a recipe's models, or go on where an earlier call was stopped.
 
     Returns:
-        The trained models, as they are after the last epoch.
+        The networks of all roles, as their files hold them: those that were trained, the soup, the
+        best weights.
 
     Raises:
         InputError: there is no clip, or the folder's checkpoint is of another recipe.
@@ -71,73 +87,51 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trainee:
     if len(task.train) == 0:
         raise InputError(f"{folder}: no clip to train on; check the folds and HOLD_OUT")
     settings = replace(settings, seed=settings.seed + SEEDS_APART * recipe.seed)
+
+    # The models are initialised by the seed alone, before anything else draws from it.
     torch.manual_seed(settings.seed)
     trainee = Trainee(recipe, task.classes).to(processes.device)
     _initialise(trainee, task)
     loop = Loop(recipe, trainee, settings, processes, task.guide)
-    history, best = History(folder / "history.csv"), Best(recipe)
-    start = _resume(loop, history, best, task)
-    if start == 0 and recipe.stop and task.start is not None and _has_tests(task):
-        best.consider(processes.told(partial(_tested, trainee, task, 0.0)), trainee)
-    bar = tqdm(range(start, recipe.epochs), initial=start, total=recipe.epochs, desc=recipe.name)
-    for epoch in bar:
-        if best.exhausted:
+    state = resume.State(
+        folder / "last.pt", task.made_from, loop, Best(recipe), History(folder / "history.csv")
+    )
+
+    # A stopped training goes on after its last whole epoch. A stage that starts from another's
+    # weights is tested before its first step: it may never find better ones.
+    start = state.load()
+    if start == 0 and recipe.stop and task.start is not None and task.has_tests:
+        state.best.consider(processes.from_rank_zero(partial(_test, trainee, task, 0.0)), trainee)
+
+    epochs = tqdm(range(start, recipe.epochs), initial=start, total=recipe.epochs, desc=recipe.name)
+    for epoch in epochs:
+        if state.best.exhausted:
             break
         record = loop.epoch(task.train, epoch)
+
+        # The soup is the mean over the last epochs.
         if epoch >= recipe.epochs - recipe.soup_epochs:
-            loop.soup.add(trainee.leader)
+            loop.soup.update_parameters(trainee.leader)
+
+        # A test decides what is kept as the best, and whether the rate has to fall.
         if _is_tested(task, settings, epoch):
-            record |= processes.told(partial(_tested, trainee, task, (epoch + 1) / recipe.epochs))
-            best.consider(record, trainee)
+            test = partial(_test, trainee, task, (epoch + 1) / recipe.epochs)
+            record |= processes.from_rank_zero(test)
+            state.best.consider(record, trainee)
             loop.plateau.consider(record[f"{trainee.leading}_test_loss"])
+
+        # One process writes, and all wait for it: a kill after this line costs nothing.
         if processes.writes:
-            history.add(record)
-            bar.set_postfix(history.brief(), refresh=False)
-            _save(loop, history, best, task, epoch)
+            state.history.add(record)
+            epochs.set_postfix(state.history.brief(), refresh=False)
+            state.save(epoch)
         processes.wait()
+
+    networks = _networks(loop, state.best)
     if processes.writes:
-        _save_weights(loop, best, folder)
-    return trainee
-
-
-class Best:
-    """The weights with the best accuracy so far, and how long they have been the best.
-
-    Args:
-        recipe: says whether to keep them, and when to stop.
-    """
-
-    def __init__(self, recipe: Recipe):
-        self.recipe = recipe
-        self.accuracy, self.tests_since = -1.0, 0
-        self.weights: dict[str, Tensor] = {}
-
-    def consider(self, record: dict[str, float | int], trainee: Trainee) -> None:
-        """Keep the leader's weights if this epoch's accuracy is the best."""
-        if self.recipe.stop is None:
-            return
-        accuracy = record[f"{trainee.leading}_accuracy"]
-        self.tests_since += 1
-        if accuracy > self.accuracy:
-            self.accuracy, self.tests_since = accuracy, 0
-            state = trainee.leader.state_dict()
-            self.weights = {name: value.clone() for name, value in state.items()}
-
-    @property
-    def exhausted(self) -> bool:
-        """True when the recipe says to stop."""
-        return self.recipe.stop is not None and self.tests_since >= self.recipe.stop.patience
-
-    def state_dict(self) -> dict:
-        """What `load_state_dict` needs to go on."""
-        return {
-            "accuracy": self.accuracy, "tests_since": self.tests_since, "weights": self.weights
-        }  # fmt: skip
-
-    def load_state_dict(self, state: dict) -> None:
-        """Go on where `state_dict` was taken."""
-        self.accuracy, self.tests_since = state["accuracy"], state["tests_since"]
-        self.weights = state["weights"]
+        for role, network in networks.items():
+            checkpoint.save(folder / f"{role}.pt", network.state_dict())
+    return networks
 
 
 def _initialise(trainee: Trainee, task: Task) -> None:
@@ -151,19 +145,15 @@ def _initialise(trainee: Trainee, task: Task) -> None:
             model.load_state_dict(own | fitting)
 
 
-def _has_tests(task: Task) -> bool:
-    return task.valid is not None and len(task.valid) > 0
-
-
 def _is_tested(task: Task, settings: Settings, epoch: int) -> bool:
-    if not _has_tests(task):
+    if not task.has_tests:
         return False
     every = task.recipe.stop or isinstance(task.recipe.schedule, OnPlateau)
     spacing = 1 if every else max(1, task.recipe.epochs // settings.validations)
     return epoch + 1 == task.recipe.epochs or (epoch + 1) % spacing == 0
 
 
-def _tested(trainee: Trainee, task: Task, progress: float) -> dict[str, float]:
+def _test(trainee: Trainee, task: Task, progress: float) -> dict[str, float]:
     """Accuracy and loss of every model on the held-out clips, and on as many training clips.
 
     Both kinds as they are, without augmentation or dropout, so that they can be compared.
@@ -172,79 +162,19 @@ def _tested(trainee: Trainee, task: Task, progress: float) -> dict[str, float]:
     probe = task.train.subset(np.linspace(0, n - 1, n_probed).round().astype(np.int64))
     record = {}
     for role, model in trainee.models.items():
-        accuracy, loss = evaluation.examine(model, trainee.recipe, task.valid, progress)
+        accuracy, loss = examine(model, trainee.recipe, task.valid, progress)
         record |= {f"{role}_accuracy": accuracy, f"{role}_test_loss": loss}
-        accuracy, loss = evaluation.examine(model, trainee.recipe, probe, progress)
+        accuracy, loss = examine(model, trainee.recipe, probe, progress)
         record |= {f"{role}_train_accuracy": accuracy, f"{role}_train_loss": loss}
     return record
 
 
-def _clips(task: Task) -> str:
-    """Which clips are learnt from: what was held out must stay so when a training goes on."""
-    columns = (task.train.offset, task.train.length, task.train.label)
-    return hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()[:16]
-
-
-def _resume(loop: Loop, history: History, best: Best, task: Task) -> int:
-    """Load last.pt if there is one; returns the first epoch to train."""
-    path = task.folder / "last.pt"
-    if not path.is_file():
-        return 0
-    state = checkpoint.load(path, loop.processes.device)
-    if set(state) != _PARTS:
-        raise InputError(
-            f"{path}: expected a training's state of {', '.join(sorted(_PARTS))}, found "
-            f"{', '.join(sorted(map(str, state))) or 'nothing'}; {resume.DELETE}"
-        )
-    if state["recipe"] != digest(loop.recipe):
-        raise InputError(
-            f"{path}: expected a checkpoint of this very recipe, found one of another recipe or "
-            "of other values; choose another run folder, or delete this one"
-        )
-    if state["clips"] != _clips(task):
-        raise InputError(
-            f"{path}: expected a checkpoint of a training on the clips of these folds, found one "
-            "on others; choose another run folder, or delete this one"
-        )
-    with resume.refusing_foreign(path):
-        _check(state, loop, best)
-        loop.load_state_dict(state["loop"])
-        resume.check_optimiser(loop.optimiser, loop.recipe.optimiser)
-        best.load_state_dict(state["best"])
-        history.load(state["history"])
-    if loop.processes.writes:
-        history.write()  # a kill may have come between the checkpoint and the table
-    return len(history.records)
-
-
-def _check(state: dict, loop: Loop, best: Best) -> None:
-    """Compare a state with what this training would save."""
-    resume.compare(state["loop"], loop.state_dict(), "loop")
-    resume.compare(state["best"], best.state_dict(), "best")
-    resume.compare_records(state["history"], state["epoch"])
-    for weights in (state["best"]["weights"], state["loop"]["soup"]["mean"]):
-        if weights:  # from the first test, and from the first epoch of the soup
-            resume.compare(weights, loop.trainee.leader.state_dict(), "mean or best weights")
-
-
-def _save(loop: Loop, history: History, best: Best, task: Task, epoch: int) -> None:
-    state = {
-        "recipe": digest(loop.recipe),
-        "clips": _clips(task),
-        "epoch": epoch,
-        "loop": loop.state_dict(),
-        "best": best.state_dict(),
-        "history": history.records,
-    }
-    checkpoint.save(task.folder / "last.pt", state)
-    history.write()
-
-
-def _save_weights(loop: Loop, best: Best, folder: Path) -> None:
-    weights = {role: model.state_dict() for role, model in loop.trainee.models.items()}
+def _networks(loop: Loop, best: Best) -> dict[Role, nn.Module]:
+    networks = dict(loop.trainee.models.items())
     if loop.recipe.soup_epochs:
-        weights["soup"] = loop.soup.mean
+        networks["soup"] = loop.soup.module
     if loop.recipe.stop:
-        weights["best"] = best.weights or loop.trainee.leader.state_dict()
-    for role, state in weights.items():
-        checkpoint.save(folder / f"{role}.pt", state)
+        networks["best"] = copy.deepcopy(loop.trainee.leader)
+        if best.weights:  # none, if there was nothing to test on
+            networks["best"].load_state_dict(best.weights)
+    return networks

@@ -21,7 +21,7 @@ class Guide(Protocol):
     ) -> Float[Tensor, "B K"]: ...
 
 
-class SameView:
+class LiveTeacher:
     """A teacher that reads what the student reads: it sees the same augmented, mixed batch.
 
     Args:
@@ -41,7 +41,7 @@ class SameView:
         return (logits / self.temperature).softmax(-1)
 
 
-class Remembered:
+class CachedTeacher:
     """A teacher of another recipe: its answers to the clips as they are, asked for once.
 
     Args:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from src.files import write_atomically
+from src.common.files import write_atomically
 
 
 class History:

@@ -18,7 +18,7 @@ from src.clips import Clips
 from src.dataset.batches import ClipSet, donors, plan
 from src.models.blocks import set_progress
 from src.recipes.base import Recipe
-from src.training import averaging, awp, optim
+from src.training import averaging, awp, optim, schedules
 from src.training.distributed import Processes
 from src.training.guide import Guide
 from src.training.roles import Trainee
@@ -76,8 +76,8 @@ class Loop:
         self.recipe, self.trainee, self.guide = recipe, trainee, guide
         self.settings, self.processes = settings, processes
         self.optimiser = optim.build(recipe.optimiser, trainee.trained.values())
-        self.plateau = optim.Plateau(recipe.schedule)
-        self.soup = averaging.Soup()
+        self.plateau = schedules.Plateau(recipe.schedule)
+        self.soup = averaging.soup(trainee.leader)
         dtype = precision_of(settings.precision, processes.device)
         self.autocast = torch.autocast(
             processes.device.type, dtype, enabled=dtype is not torch.float32
@@ -102,7 +102,7 @@ class Loop:
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """One step: losses, gradients, new weights, new averages."""
         recipe, progress = self.recipe, batch.draw.progress
-        rate = recipe.optimiser.lr * optim.factor(recipe.schedule, progress)
+        rate = recipe.optimiser.lr * schedules.factor(recipe.schedule, progress)
         optim.set_rate(self.optimiser, rate * self.plateau.level)
         for model in self.trainee.trained.values():
             set_progress(model, progress)

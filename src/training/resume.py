@@ -1,28 +1,105 @@
-"""Whether a state that was saved is one of this very training, before it goes on from there.
+"""The state of a training on disk: saved after every epoch, checked before a training goes on.
 
 torch's optimisers take over any state that they are given, and fail a step later, far from the file
-that was wrong.
+that was wrong. So a state is compared with the training's own, part by part, before it is loaded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from src.errors import InputError
+from src.common import checkpoint
+from src.common.errors import InputError
+from src.common.marks import changes
 from src.recipes.ingredients import Optimiser
 from src.training import optim
+from src.training.best import Best
+from src.training.history import History
+from src.training.loop import Loop
 
 DELETE = "delete it, and the training starts anew"
-_TOLD = 200  # characters of an inner error
+_PARTS = {"made_from", "epoch", "loop", "best", "history"}  # of last.pt
+_LONGEST = 200  # characters of an inner error
+
+
+@dataclass(frozen=True)
+class State:
+    """All that the next epoch depends on, and the file that keeps it.
+
+    Args:
+        path: last.pt.
+        made_from: the recipe and the clips, as values that JSON can hold.
+        loop: models, optimiser, averages.
+        best: the best weights.
+        history: the records of the epochs so far.
+    """
+
+    path: Path
+    made_from: dict
+    loop: Loop
+    best: Best
+    history: History
+
+    def save(self, epoch: int) -> None:
+        """Write last.pt and the history after an epoch."""
+        state = {
+            "made_from": self.made_from,
+            "epoch": epoch,
+            "loop": self.loop.state_dict(),
+            "best": self.best.state_dict(),
+            "history": self.history.records,
+        }
+        checkpoint.save(self.path, state)
+        self.history.write()
+
+    def load(self) -> int:
+        """Load last.pt if there is one; returns the first epoch to train.
+
+        Raises:
+            InputError: it is damaged, or of another recipe, other clips or another version.
+        """
+        if not self.path.is_file():
+            return 0
+        state = checkpoint.load(self.path, self.loop.processes.device)
+        if set(state) != _PARTS:
+            raise InputError(
+                f"{self.path}: expected a training's state of {', '.join(sorted(_PARTS))}, found "
+                f"{', '.join(sorted(map(str, state))) or 'nothing'}; {DELETE}"
+            )
+        with _refusing_foreign(self.path):
+            changed = changes(state["made_from"], self.made_from)
+        if changed:
+            raise InputError(
+                f"{self.path}: expected the state of this very training, found one of other "
+                f"values: {', '.join(changed)}; choose another run folder, or {DELETE}"
+            )
+        with _refusing_foreign(self.path):
+            self._compare(state)
+            self.loop.load_state_dict(state["loop"])
+            check_optimiser(self.loop.optimiser, self.loop.recipe.optimiser)
+            self.best.load_state_dict(state["best"])
+            self.history.load(state["history"])
+        if self.loop.processes.writes:
+            self.history.write()  # a kill may have come between the checkpoint and the table
+        return len(self.history.records)
+
+    def _compare(self, state: dict) -> None:
+        """Compare a state with what this training would save."""
+        compare(state["loop"], self.loop.state_dict(), "loop")
+        compare(state["best"], self.best.state_dict(), "best")
+        compare_records(state["history"], state["epoch"])
+        if weights := state["best"]["weights"]:  # there are some from the first test on
+            compare(weights, self.loop.trainee.leader.state_dict(), "best weights")
 
 
 @contextmanager
-def refusing_foreign(path: Path) -> Iterator[None]:
+def _refusing_foreign(path: Path) -> Iterator[None]:
     """What does not fit a training is one clear error, wherever in the state it is.
 
     Raises:
@@ -31,7 +108,7 @@ def refusing_foreign(path: Path) -> Iterator[None]:
     try:
         yield
     except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:_TOLD]
+        reason = " ".join(str(error).split())[:_LONGEST]
         raise InputError(
             f"{path}: expected the state of this very training, found another ({reason}); {DELETE}"
         ) from error
@@ -86,7 +163,7 @@ def compare_records(found: object, last: object) -> None:
     if not isinstance(found, list) or type(last) is not int or len(found) != last + 1:
         raise ValueError(f"history: a list of the epochs to {last!r} expected")
     for number, record in enumerate(found):
-        compare(record, {"epoch": 0, "rate": 0.0}, f"history.{number}")
+        compare(record, {"epoch": 0, "rate": 0.0, "seconds": 0.0}, f"history.{number}")
         if record["epoch"] != number + 1 or {_kind(v) for v in record.values()} != {"a number"}:
             raise ValueError(f"history.{number}: numbers of epoch {number + 1} expected")
 

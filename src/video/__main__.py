@@ -13,9 +13,9 @@ from pathlib import Path
 
 import tyro
 
-from src.dataset.raw import read_signs
-from src.errors import InputError
-from src.paths import SIGN_MAP, anchored
+from src.common.errors import InputError
+from src.common.paths import SIGN_MAP, anchored
+from src.dataset.competition import read_signs
 from src.runs import Run
 from src.video.extract import Recording, extract, keep, name, videos, view
 from src.video.overlay import write_gif

@@ -9,10 +9,10 @@ import hashlib
 import sys
 from pathlib import Path
 
-from src import environments
-from src.environments import Unavailable
-from src.errors import InputError
-from src.paths import root
+from src.common import environments
+from src.common.environments import Unavailable
+from src.common.errors import InputError
+from src.common.paths import root
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 FOLDER = ".venv-video"

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from src.common.errors import InputError
+from src.common.files import write_atomically
 from src.dataset.sample.writer import write_clip
-from src.errors import InputError
-from src.files import write_atomically
 from src.landmarks import PARTS
 from src.video.environment import interpreter
 
@@ -70,10 +70,16 @@ def extract(source: str, mirrored: bool, seconds: float = 3.0) -> Recording:
     python = interpreter()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.npz"
-        words = [python, "-m", "src.video.holistic", source, out, view(mirrored), seconds]
-        here = {**os.environ, "PYTHONPATH": str(CHECKOUT), "GLOG_minloglevel": "2"}
+        # Its environment has not got this package: the module is found from the folder above it.
+        found = source if source.startswith("webcam") else Path(source).resolve()
+        words = [python, "-m", "src.video.holistic", found, out, view(mirrored), seconds]
         done = subprocess.run(
-            [*map(str, words)], stderr=subprocess.PIPE, text=True, env=here, errors="replace"
+            [*map(str, words)],
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            cwd=CHECKOUT,
+            env={**os.environ, "GLOG_minloglevel": "2"},
         )
         if done.returncode:
             raise InputError(_reason(source, done))

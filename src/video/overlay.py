@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
-from src.files import write_atomically
+from src.common.files import write_atomically
 from src.landmarks import EDGES
 from src.video.extract import Recording
 

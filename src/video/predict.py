@@ -11,7 +11,7 @@ import numpy as np
 import scipy.special
 from jaxtyping import Float
 
-from src.errors import InputError
+from src.common.errors import InputError
 from src.tflite.scorer import Model
 
 

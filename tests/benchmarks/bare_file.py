@@ -12,7 +12,7 @@ from pathlib import Path
 import tensorflow as tf
 import torch
 
-from src.tflite.convert import convert
+from src.tflite.converter.convert import convert
 from src.tflite.interpreter import INPUT, OUTPUT
 from src.tflite.members import Member
 from tests.benchmarks.products import Recorder

@@ -17,10 +17,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from src import submission
 from src.recipes import solution_of
 from src.runs import Run
-from src.tflite.convert import Precision
+from src.submission import assemble as submission
+from src.tflite.converter.convert import Precision
 from src.tflite.export import ExportOptions, write_tflite
 from src.tflite.scorer import Score, score
 from tests.benchmarks.real_clips import FOLD, SPLITS, TOGETHER, Split, accuracies, prepared, trained

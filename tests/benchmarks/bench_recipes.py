@@ -28,7 +28,7 @@ RECIPES = (
     frame_deberta.B,
     hand_bert.BERT,
     llama.SINGLE,
-    hierarchical.MEMBERS["full"][0],
+    hierarchical.SOLUTION.full[0],
     conv_transformer.FULL,
 )
 

@@ -15,15 +15,15 @@ import pandas as pd
 import torch
 
 from src import models
+from src.common.paths import anchored
 from src.dataset import store as stores
 from src.dataset.sample import write_sample
-from src.paths import anchored
 from src.recipes import hierarchical, landmark_union
 from src.recipes.base import Recipe
 from src.runs import About, Run
-from src.train import train
 from src.training.distributed import Processes
 from src.training.loop import Settings
+from src.training.train import train
 from tests.benchmarks.table import Table
 
 SAMPLE, FOLD = "input/sample", 0

@@ -25,7 +25,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import torch
 
-from src.dataset import clip_file, raw, store
+from src.dataset import clip_file, store
+from src.dataset import competition as raw
 from src.dataset.batches import prepare
 from src.landmarks import N_LANDMARKS
 from src.recipes import landmark_union

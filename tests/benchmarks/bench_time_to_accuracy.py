@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 
+from src.common.paths import anchored
 from src.dataset.sample import write_sample
-from src.paths import anchored
 from src.recipes import solution_of
 from src.runs import Run
 from tests.benchmarks.real_clips import FOLD, SPLITS, Split, prepared, trained
@@ -37,7 +37,7 @@ def progress(run: Run) -> dict[str, list[tuple[float, float]]]:
     before: dict[str, float] = {}
     for name in run.recipes:
         solution = solution_of(name)
-        history = pd.read_csv(run.member(name, FOLD) / "history.csv")
+        history = pd.read_csv(run.training_folder(name, FOLD) / "history.csv")
         seconds = before.get(solution, 0.0) + history.seconds.cumsum()
         before[solution] = float(seconds.iloc[-1])
         columns = [c for c in history if c.endswith("_accuracy") and "_train_" not in c]

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from src.dataset import raw, store
+from src.common.paths import SIGN_MAP, anchored
+from src.dataset import competition as raw
+from src.dataset import store
 from src.dataset.batches import ClipSet, prepare
 from src.landmarks import N_LANDMARKS
-from src.paths import SIGN_MAP, anchored
 from src.recipes import landmark_union
 from src.recipes.base import Recipe
 from tests.benchmarks.table import folder

@@ -22,10 +22,11 @@ from pathlib import Path
 import pandas as pd
 import tyro
 
-from src import baselines, evaluation
+from src.common.paths import anchored
 from src.dataset import store as stores
 from src.dataset.store import Store
-from src.paths import anchored
+from src.evaluation import baselines
+from src.evaluation.tables import accuracy, blend, stacked
 from src.recipes import choose, landmark_union, solution_of
 from src.recipes.base import Recipe
 from src.runs import About, Run
@@ -82,9 +83,9 @@ def trained(run: Run) -> dict[str, float]:
     alone = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     minutes = {}
     for name in run.recipes:
-        taken = run.member(name, FOLD) / "minutes.json"
-        if not run.is_trained(name, FOLD):
-            command = [sys.executable, "-m", "src.train", str(run.folder), name]
+        taken = run.training_folder(name, FOLD) / "minutes.json"
+        if not run.training_mark(name, FOLD).is_finished:
+            command = [sys.executable, "-m", "src.training.train", str(run.folder), name]
             started = time.perf_counter()
             subprocess.run(command, check=True, env=alone, stdout=subprocess.DEVNULL)
             taken.write_text(json.dumps((time.perf_counter() - started) / 60))
@@ -110,14 +111,14 @@ def accuracies(run: Run) -> dict[str, float]:
     solutions: dict[str, dict[str, pd.DataFrame]] = {}
     for name, table in members.items():
         solutions.setdefault(solution_of(name), {})[name] = table
-    blends = {name: evaluation.blend(of) for name, of in solutions.items()}
+    blends = {name: blend(of) for name, of in solutions.items()}
     if len(solutions) > 1:
-        blends[TOGETHER] = evaluation.blend(blends)
+        blends[TOGETHER] = blend(blends)
     shown = {
         name: table for name, table in members.items() if len(solutions[solution_of(name)]) > 1
     }
     return {
-        name: evaluation.accuracy(evaluation.stacked(table), table.label.to_numpy())
+        name: accuracy(stacked(table), table.label.to_numpy())
         for name, table in (shown | blends).items()
     }
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from src.files import write_json
-from src.paths import anchored, environment
+from src.common.files import write_json
+from src.common.paths import anchored, environment
 
 Cell = str | int | float | None
 

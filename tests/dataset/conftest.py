@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from src.files import write_json
+from src.common.files import write_json
+from src.common.paths import SIGN_MAP
 from src.landmarks import LEFT_HAND, N_LANDMARKS, PARTS, RIGHT_HAND
-from src.paths import SIGN_MAP
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from src.common.errors import InputError
 from src.dataset import clip_file
 from src.dataset.clip_file import read_clip
 from src.dataset.sample.writer import write_clip
-from src.errors import InputError
 from src.landmarks import HANDS, LEFT_HAND, N_LANDMARKS, RIGHT_HAND
 
 FRAMES = 5

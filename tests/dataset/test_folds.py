@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from src.common.errors import InputError
 from src.dataset.folds import (
     PUBLISHED_PARTICIPANTS,
     TRAIN_ONLY,
@@ -16,7 +17,6 @@ from src.dataset.folds import (
     present,
     uncovered,
 )
-from src.errors import InputError
 
 
 def clips(participant: list[str], label: list[int], training_only: object = False) -> pd.DataFrame:

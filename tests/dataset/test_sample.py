@@ -14,9 +14,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from src.baselines import nearest_neighbour
+from src.common.errors import InputError
 from src.dataset.clip_file import read_clip
-from src.dataset.raw import read_index
+from src.dataset.competition import read_index
 from src.dataset.sample import write_sample
 from src.dataset.sample.camera import detected, picture
 from src.dataset.sample.face import Expression, face_points, neutral_face
@@ -25,7 +25,7 @@ from src.dataset.sample.performance import perform
 from src.dataset.sample.signers import draw_signers
 from src.dataset.sample.skeleton import elbow, hand_axes, hand_points, within_reach
 from src.dataset.sample.writer import record, write_clip
-from src.errors import InputError
+from src.evaluation.baselines import nearest_neighbour
 from src.landmarks import (
     CHEEKS,
     CHIN,

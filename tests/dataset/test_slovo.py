@@ -11,15 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from src.dataset import folds, raw, slovo
+from src.common.errors import InputError
+from src.common.paths import SLOVO_INDEX, competition_folder
+from src.dataset import competition as raw
+from src.dataset import folds, slovo
 from src.dataset import store as stores
 from src.dataset.clip_file import read_clip
-from src.dataset.keypoints import to_landmarks
 from src.dataset.sample import write_slovo_sample
 from src.dataset.sample.slovo import frame_of
-from src.errors import InputError
+from src.dataset.slovo_keypoints import to_landmarks
 from src.landmarks import FACE, HANDS, LEFT_HAND, LIPS_40, N_LANDMARKS, POSE, RIGHT_HAND
-from src.paths import SLOVO_INDEX, competition_folder
 
 CLIPS = 3 * 2 * 1
 

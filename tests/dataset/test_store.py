@@ -16,13 +16,14 @@ import pandas as pd
 import pyarrow
 import pytest
 
-from src.dataset import clip_file, raw, shards, store
+from src.common.errors import InputError
+from src.common.files import locked
+from src.common.paths import root
+from src.dataset import clip_file, shards, store
+from src.dataset import competition as raw
 from src.dataset.folds import TRAIN_ONLY
 from src.dataset.store import Store, build, missing_shares, skipped
-from src.errors import InputError
-from src.files import locked
 from src.landmarks import HANDS, LIPS_40, N_LANDMARKS, NOSE_TIP, RIGHT_HAND
-from src.paths import root
 
 KEPT = tuple(sorted({NOSE_TIP, *LIPS_40, *HANDS}))
 FILES = ("landmarks.npy", "clips.parquet", "manifest.json")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from src.paths import root
+from src.common.paths import root
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from src import checkpoint
+from src.common import checkpoint
 from tests.faults.driver import FOLDER
 from tests.faults.stages import FILE, FOLDS, RECIPE
 

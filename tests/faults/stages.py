@@ -8,15 +8,16 @@ from pathlib import Path
 import nbformat
 import numpy as np
 
-from src import run, submission
+from src import notebooks as run
+from src.common.files import locked
 from src.dataset import shards
 from src.dataset import store as stores
-from src.files import locked
 from src.recipes import hand_bert
 from src.runs import About, Run
+from src.submission import assemble as submission
 from src.tflite import export
-from src.train import train_all
 from src.training.loop import Settings
+from src.training.train import train_all
 from tests.tiny import RECIPE
 
 FOLDS = (0, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -36,11 +35,11 @@ def run_of(folder: Path, *recipes: Recipe) -> Run:
 
 def trained(run: Run, name: str) -> Path:
     """A finished training, as far as its files' names go."""
-    folder = run.member(name, FOLD)
+    folder = run.training_folder(name, FOLD)
     folder.mkdir(parents=True, exist_ok=True)
     for file in FILES:
         (folder / file).write_text("weights")
-    run.mark_trained(name, FOLD)
+    run.training_mark(name, FOLD).write()
     return folder
 
 
@@ -62,7 +61,7 @@ def forget_until(run: Run, name: str, kill_at: int) -> bool:
         patched.setattr(Path, "unlink", counted(Path.unlink))
         patched.setattr(os, "replace", counted(os.replace))
         try:
-            run.forget(name, FOLD)
+            run.discard_stale(name, FOLD)
         except _Killed:
             return True
     return False
@@ -81,11 +80,11 @@ def test_a_kill_leaves_no_mark_without_its_files_and_no_files_without_a_mark(tmp
         killed = forget_until(new, NEW.name, kills)
         kills += killed
         for recipe in (OLD, NEW):  # the old one may be wanted again
-            if run_of(folder, recipe).is_trained(recipe.name, FOLD):
+            if run_of(folder, recipe).training_mark(recipe.name, FOLD).is_finished:
                 assert left(member) >= FILES, (kills, recipe.epochs)
         assert TRAINED in left(member) or not left(member) & FILES, kills
         # The same command goes on: nothing is left for the new training to take for its own.
-        run_of(folder, NEW).forget(NEW.name, FOLD)
+        run_of(folder, NEW).discard_stale(NEW.name, FOLD)
         assert left(member) == set()
     assert kills > len(FILES)
 
@@ -93,9 +92,9 @@ def test_a_kill_leaves_no_mark_without_its_files_and_no_files_without_a_mark(tmp
 def test_what_is_still_right_is_not_forgotten(tmp_path):
     run = run_of(tmp_path, OLD, PUPIL)
     teacher, pupil = trained(run, OLD.name), trained(run, PUPIL.name)
-    run.forget(OLD.name, FOLD)
+    run.discard_stale(OLD.name, FOLD)
     assert left(teacher) == left(pupil) == FILES | {TRAINED}
-    assert run.is_trained(OLD.name, FOLD) and run.is_trained(PUPIL.name, FOLD)
+    assert all(run.training_mark(name, FOLD).is_finished for name in (OLD.name, PUPIL.name))
 
 
 def test_what_learnt_from_a_training_is_forgotten_with_it(tmp_path):
@@ -105,9 +104,12 @@ def test_what_learnt_from_a_training_is_forgotten_with_it(tmp_path):
     for recipe in (OLD, PUPIL, beside):
         trained(run, recipe.name)
     run = run_of(tmp_path, NEW, PUPIL, beside)
-    run.forget(NEW.name, FOLD)
-    assert not run.is_trained(PUPIL.name, FOLD) and run.is_trained("beside", FOLD)
-    assert not (run.member(PUPIL.name, FOLD) / "last.pt").exists()
-    assert json.loads((run.member(PUPIL.name, FOLD) / TRAINED).read_text()) == {}
-    run.forget(PUPIL.name, FOLD)
-    assert left(run.member(PUPIL.name, FOLD)) == set()
+    run.discard_stale(NEW.name, FOLD)
+    assert not run.training_mark(PUPIL.name, FOLD).is_finished
+    assert run.training_mark("beside", FOLD).is_finished
+    assert not (run.training_folder(PUPIL.name, FOLD) / "last.pt").exists()
+    assert run.training_mark(PUPIL.name, FOLD).changes == [
+        f"{NEW.name}, from which it learnt, is trained again"
+    ]
+    run.discard_stale(PUPIL.name, FOLD)
+    assert left(run.training_folder(PUPIL.name, FOLD)) == set()

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from hypothesis import HealthCheck, settings
 
-from src.errors import InputError
+from src.common.errors import InputError
 
 FUZZ = os.environ.get("FUZZ") == "1"
 TIMES = int(os.environ.get("FUZZ_TIMES", "40"))  # so many more cases with FUZZ=1

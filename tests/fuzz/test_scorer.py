@@ -12,15 +12,15 @@ import pytest
 import tensorflow as tf
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.fuzz.test_raw import write_edited
 
+from src.common.paths import SIGN_MAP
 from src.landmarks import LEFT_HAND, N_LANDMARKS, RIGHT_HAND
-from src.paths import SIGN_MAP
-from src.tflite.convert import convert
+from src.tflite.converter.convert import convert
 from src.tflite.export import write_tflite
 from src.tflite.scorer import Model, load_frames, score
 from tests.fuzz.cases import case, fuzzing
 from tests.fuzz.tables import EDITS, NUMBERS
-from tests.fuzz.test_raw import write_edited
 from tests.fuzz.test_store import write_competition
 from tests.tflite import toys
 

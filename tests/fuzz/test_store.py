@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from src.common.paths import SIGN_MAP
 from src.dataset.sample.writer import write_clip
 from src.dataset.store import Store, build, skipped
 from src.landmarks import N_LANDMARKS
-from src.paths import SIGN_MAP
 from tests.fuzz.cases import case, fuzzing
 
 KEPT = (0, 13, 500)

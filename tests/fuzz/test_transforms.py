@@ -23,7 +23,7 @@ from src.recipes.base import Recipe
 from src.transforms.pipeline import Draw
 from tests.fuzz.cases import case, fuzzing
 
-RECIPES = {r.name: r for sizes in SOLUTIONS.values() for r in sizes["sample"]}
+RECIPES = {r.name: r for solution in SOLUTIONS.values() for r in solution.sample}
 LANDMARKS = landmark_union()
 VALUES = (np.nan, 65_504.0, -65_504.0, 0.0, 0.5, 6e-8)
 N = len(LANDMARKS)

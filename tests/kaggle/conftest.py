@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from src.runs import About, Run
-from src.tflite.convert import convert
+from src.tflite.converter.convert import convert
 from tests.tflite.lengths import Lengths
 
 

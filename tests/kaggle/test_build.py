@@ -10,11 +10,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from src.errors import InputError
+from src.common.errors import InputError
 from src.kaggle import __main__ as command
 from src.kaggle.build import Upload, build, slug
 from src.kaggle.wheels import BROUGHT
-from src.run import Notebook
+from src.notebooks import Notebook
 
 
 @pytest.fixture

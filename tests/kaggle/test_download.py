@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from src.errors import InputError
+from src.common.errors import InputError
+from src.common.paths import SIGN_MAP
 from src.kaggle import download as downloader
 from src.kaggle.download import COMPETITION, download
-from src.paths import SIGN_MAP
 
 # What the real command is reported to print.
 RULES_MISSING = "403 - Forbidden - You must accept this competition's rules before you'll be able"

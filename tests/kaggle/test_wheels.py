@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from src.environments import Unavailable, find_python
-from src.errors import InputError
+from src.common.environments import Unavailable, find_python
+from src.common.errors import InputError
 from src.kaggle.build import CHECKOUT
 from src.kaggle.wheels import BROUGHT, installed_wheel, project_wheel
 
@@ -87,7 +87,7 @@ def test_another_python_loads_what_is_brought(tmp_path):
     install(python, wheels, tmp_path / "there")
     here = {"PYTHONPATH": str(tmp_path / "there")}
     # Those that need no torch; of src, that every file is Python 3.12.
-    code = "import tyro, cattrs, jaxtyping, typeguard, src.landmarks, src.files"
+    code = "import tyro, cattrs, jaxtyping, typeguard, src.common.files"
     subprocess.run([python, "-c", code], check=True, env=here, cwd=tmp_path)
     command = [python, "-W", "error", "-m", "compileall", "-q", str(tmp_path / "there/src")]
     subprocess.run(command, check=True)

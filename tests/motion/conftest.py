@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from src.motion.corpus import Corpus, prepare, read_corpus
-from src.motion.pose_space import MOTION_TRANSFORMER, Scaling
-from src.motion.sample import write_sample
-from src.motion.task import pose_task
+from src.motion.body.pose_space import MOTION_TRANSFORMER, Scaling
+from src.motion.data.corpus import Corpus, prepare, read_corpus
+from src.motion.data.synthetic import write_sample
+from src.motion.training.task import pose_task
 
 MOCAP = Path(__file__).parents[3] / "shared" / "data" / "mocap"
 

@@ -3,7 +3,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from sklearn.linear_model import Ridge as SklearnRidge
 
-from src.motion import bars
+from src.motion.study import bars
 
 
 def test_zero_velocity_holds_the_last_frame():

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from src.motion.forecaster import parameter_count
 from src.motion.models import seq2seq, taxonomy, transformer
+from src.motion.models.forecaster import parameter_count
 from src.motion.models.positions import sinusoids
 from src.motion.models.seq2seq import Seq2seq, forcing
 from src.motion.models.transformer import Transformer, TransformerLstm

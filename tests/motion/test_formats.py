@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
-
-from src.errors import InputError
-from src.motion.formats import read_motion
 from src.motion.formats.amass import read_amass
 from src.motion.formats.asfamc import CMU_FPS, read_asfamc
 from src.motion.formats.bvh import read_bvh
 from src.motion.formats.dip import read_dip
 from src.motion.formats.joint_names import DIALECTS, find_joints
-from src.motion.kinematics import global_rotations, positions
-from src.motion.resample import resample
-from src.motion.rotations import angle_between
-from src.motion.skeleton import JOINTS, PREDICTED
+
+from src.common.errors import InputError
+from src.motion.body.kinematics import global_rotations, positions
+from src.motion.body.rotations import angle_between
+from src.motion.body.skeleton import JOINTS, PREDICTED
+from src.motion.data.formats import read_motion
+from src.motion.data.resample import resample
 
 
 def degrees_apart(a, b):

@@ -3,11 +3,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from src.errors import InputError
-from src.motion.gan import Config, Critic, Gan, GanTraining, emd, train_gan
+from src.common.errors import InputError
+from src.motion.body.pose_space import Normaliser
 from src.motion.models import transformer
-from src.motion.optimisers import RmsProp, Sgd
-from src.motion.pose_space import Normaliser
+from src.motion.training.gan import Config, Critic, Gan, GanTraining, emd, train_gan
+from src.motion.training.optimisers import RmsProp, Sgd
 
 SMALL = Config(
     generator=transformer.Config(hidden=16, heads=2, window=8, target=5, lstm_decoder=True,

@@ -2,8 +2,8 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from src.motion import kinematics as k
-from src.motion.skeleton import JOINTS, OFFSETS, PARENTS, PREDICTED
+from src.motion.body import kinematics as k
+from src.motion.body.skeleton import JOINTS, OFFSETS, PARENTS, PREDICTED
 
 
 def test_globals_are_the_product_down_the_tree(rng):

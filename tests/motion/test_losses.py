@@ -2,9 +2,9 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from src.errors import InputError
-from src.motion.losses import Geodesic, JointNorm, MeanSquared, PointSpace, forecast_loss
-from src.motion.pose_space import MOTION_TRANSFORMER, Normaliser, PoseSpace
+from src.common.errors import InputError
+from src.motion.body.pose_space import MOTION_TRANSFORMER, Normaliser, PoseSpace
+from src.motion.training.losses import Geodesic, JointNorm, MeanSquared, PointSpace, forecast_loss
 
 SPACE = PointSpace(Normaliser(torch.zeros(3, 2), torch.tensor([[2.0, 2], [1, 1], [0.5, 0.5]])))
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from src.motion import optimisers as o
+from src.motion.training import optimisers as o
 
 
 def test_noam_is_the_published_curve():

@@ -3,17 +3,17 @@ import pickle
 import numpy as np
 import pytest
 import torch
-
-from src.errors import InputError
-from src.motion.clip import MotionClip
-from src.motion.formats import read_motion
 from src.motion.formats.dip import read_dip, write_dip
 from src.motion.formats.fairmotion import read_windows, write_windows
 from src.motion.formats.pickles import read_arrays
-from src.motion.pose_space import FAIRMOTION, PoseFormat
-from src.motion.rotations import nearest_rotation
-from src.motion.skeleton import PREDICTED
-from src.motion.windows import sliding
+
+from src.common.errors import InputError
+from src.motion.body.clip import MotionClip
+from src.motion.body.pose_space import FAIRMOTION, PoseFormat
+from src.motion.body.rotations import nearest_rotation
+from src.motion.body.skeleton import PREDICTED
+from src.motion.data.formats import read_motion
+from src.motion.data.windows import sliding
 
 
 def written(path, content, protocol=2):

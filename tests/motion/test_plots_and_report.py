@@ -7,13 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
-from src.motion import bodies, plots, report
-from src.motion.kinematics import fill_joints, global_rotations, positions
+from src.motion.body.kinematics import fill_joints, global_rotations, positions
+from src.motion.body.rotations import axis_angle_to_matrix
+from src.motion.body.skeleton import EDGES, PREDICTED_NAMES
+from src.motion.data.windows import sliding
 from src.motion.metrics import PCK_THRESHOLDS, FrameErrors
-from src.motion.representations import representation_table
-from src.motion.rotations import axis_angle_to_matrix
-from src.motion.skeleton import EDGES, PREDICTED_NAMES
-from src.motion.windows import sliding
+from src.motion.study import bodies, plots, report
+from src.motion.study.representations import representation_table
 
 
 @pytest.fixture(autouse=True)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from src.motion.kinematics import global_rotations, positions
-from src.motion.pose_space import (
+from src.motion.body.kinematics import global_rotations, positions
+from src.motion.body.pose_space import (
     FAIRMOTION,
     MOTION_TRANSFORMER,
     Normaliser,
@@ -12,8 +12,8 @@ from src.motion.pose_space import (
     Scaling,
     mirrored,
 )
-from src.motion.rotations import distance_from_rotations
-from src.motion.skeleton import MIRROR
+from src.motion.body.rotations import distance_from_rotations
+from src.motion.body.skeleton import MIRROR
 
 
 def joints_of(clip):

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from src.errors import InputError
-from src.motion import pretrained, running
+from src.common.errors import InputError
+from src.motion.models import pretrained
 from src.motion.models.st_transformer import Config, StTransformer
+from src.motion.study import run as running
 from tests.motion.loop_model import LoopModel
 
 SMALL = Config(width=8, feed_forward=12, heads=2, layers=2, window=6, norm="token", dropout=0.0)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation, Slerp
 
-from src.errors import InputError
-from src.motion.clip import MotionClip
-from src.motion.resample import resample
+from src.common.errors import InputError
+from src.motion.body.clip import MotionClip
+from src.motion.data.resample import resample
 
 
 def clip(frames, fps, seed=0):

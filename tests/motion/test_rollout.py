@@ -3,11 +3,11 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from src.motion.bars import zero_velocity
-from src.motion.forecaster import Forecaster
+from src.motion.body.rotations import distance_from_rotations, nearest_rotation
+from src.motion.models.forecaster import Forecaster
 from src.motion.models.st_transformer import Config, StTransformer
-from src.motion.rollout import FRAMES, angular_speed, per_second, roll_out, spectral_entropy
-from src.motion.rotations import distance_from_rotations, nearest_rotation
+from src.motion.study.bars import zero_velocity
+from src.motion.study.rollout import FRAMES, angular_speed, per_second, roll_out, spectral_entropy
 
 
 class Held(Forecaster):

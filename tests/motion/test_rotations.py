@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from src.errors import InputError
-from src.motion import rotations as r
-from src.motion.pose_space import PoseFormat
+from src.common.errors import InputError
+from src.motion.body import rotations as r
+from src.motion.body.pose_space import PoseFormat
 
 
 @pytest.fixture

@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from src.errors import InputError
-from src.motion import experiments, gan, networks, running
-from src.motion.forecaster import parameter_count
-from src.motion.gradients import layer_gradients, study_gradients
+from src.common.errors import InputError
+from src.motion.body.pose_space import FAIRMOTION, MOTION_TRANSFORMER
 from src.motion.metrics import frame_errors
-from src.motion.pose_space import FAIRMOTION, MOTION_TRANSFORMER
-from src.motion.rollout import roll_outs
-from src.motion.studies import STUDIES
-from src.motion.task import forecasts, pose_task
+from src.motion.models import networks
+from src.motion.models.forecaster import parameter_count
+from src.motion.study import experiments
+from src.motion.study import run as running
+from src.motion.study.gradients import layer_gradients, study_gradients
+from src.motion.study.rollout import roll_outs
+from src.motion.study.studies import STUDIES
+from src.motion.training import gan
+from src.motion.training.task import forecasts, pose_task
 
 PROFILE = replace(experiments.PROFILES["sample"], steps=4, validate_every=2, batch=4)
 
@@ -174,7 +177,7 @@ def test_every_experiment_is_built_at_full_size(name):
     experiment = experiments.PUBLISHED[name]
     with torch.device("meta"):
         shape = torch.ones(experiment.pose_format.n_joints, experiment.pose_format.channels)
-    from src.motion.pose_space import Normaliser
+    from src.motion.body.pose_space import Normaliser
 
     normaliser = Normaliser(shape, shape)
     with torch.device("meta"):

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 import torch
 
+from src.common.errors import InputError
 from src.dataset.store import Store
-from src.errors import InputError
 from src.landmarks import LEFT_HAND, LEFT_WRIST, POSE_17, RIGHT_HAND, Layout
-from src.motion import sign_clips as s
-from src.motion.experiments import PROFILES
-from src.motion.losses import JointNorm, forecast_loss
+from src.motion.study import sign_clips as s
+from src.motion.study.experiments import PROFILES
+from src.motion.training.losses import JointNorm, forecast_loss
 
 LAYOUT = Layout({"left_hand": LEFT_HAND[:2], "pose": POSE_17[:1]})
 

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from src.motion import skeleton as s
+from src.motion.body import skeleton as s
 
 
 def test_fifteen_of_twenty_four_joints_are_predicted():

@@ -3,16 +3,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-
-from src.errors import InputError
-from src.motion.clip import MotionClip
-from src.motion.corpus import Corpus, evaluation_windows, prepare, read_corpus
 from src.motion.formats.dip import read_dip, write_dip
-from src.motion.pose_space import FAIRMOTION, MOTION_TRANSFORMER, Scaling, mirrored
-from src.motion.rollout import angular_speed
-from src.motion.rotations import angle_between, matrix_to_axis_angle
-from src.motion.sample import ACTIONS, synthetic_clip, write_sample
-from src.motion.splits import LISTS, file_id, read_splits, split_files
+
+from src.common.errors import InputError
+from src.motion.body.clip import MotionClip
+from src.motion.body.pose_space import FAIRMOTION, MOTION_TRANSFORMER, Scaling, mirrored
+from src.motion.body.rotations import angle_between, matrix_to_axis_angle
+from src.motion.data.corpus import Corpus, evaluation_windows, prepare, read_corpus
+from src.motion.data.splits import LISTS, file_id, read_splits, split_files
+from src.motion.data.synthetic import ACTIONS, synthetic_clip, write_sample
+from src.motion.study.rollout import angular_speed
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from src.errors import InputError
+from src.common.errors import InputError
 from src.motion.models.st_conv import Config, FullHeads, Layer, StConv
 
 SMALL = Config(

@@ -8,16 +8,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from src.errors import InputError
-from src.motion.forecaster import parameter_count
+from src.common.errors import InputError
+from src.motion.body.pose_space import Normaliser
+from src.motion.body.skeleton import ADJACENCY
 from src.motion.models.dropout import Dropout
+from src.motion.models.forecaster import parameter_count
+from src.motion.models.networks import build
 from src.motion.models.positions import sinusoids
 from src.motion.models.st_conv import StConv
 from src.motion.models.st_transformer import Config, OwnSpace, PoseTime, StTransformer
-from src.motion.networks import build
-from src.motion.pose_space import Normaliser
-from src.motion.skeleton import ADJACENCY
-from src.motion.studies import STUDIES
+from src.motion.study.studies import STUDIES
 from tests.motion.loop_model import LoopModel, attend, heads_of
 
 SMALL = Config(width=16, feed_forward=24, heads=4, layers=2, window=12, dropout=0.0)

@@ -7,19 +7,19 @@ import pandas as pd
 import pytest
 import torch
 
-from src import checkpoint
-from src.errors import InputError
-from src.motion import training
-from src.motion.bars import zero_velocity
-from src.motion.corpus import Corpus, prepare
-from src.motion.losses import JointNorm
+from src.common import checkpoint
+from src.common.errors import InputError
+from src.motion.body.pose_space import MOTION_TRANSFORMER, Scaling
+from src.motion.data.corpus import Corpus, prepare
 from src.motion.metrics import frame_errors
 from src.motion.models import seq2seq, st_transformer
-from src.motion.networks import build
-from src.motion.optimisers import Adam, Constant, Cosine, Sgd
-from src.motion.pose_space import MOTION_TRANSFORMER, Scaling
-from src.motion.task import forecasts, pose_task
-from src.motion.training import Loop, Training, train
+from src.motion.models.networks import build
+from src.motion.study.bars import zero_velocity
+from src.motion.training import loop as training
+from src.motion.training.loop import Loop, Training, train
+from src.motion.training.losses import JointNorm
+from src.motion.training.optimisers import Adam, Constant, Cosine, Sgd
+from src.motion.training.task import forecasts, pose_task
 
 TINY = st_transformer.Config(
     width=16, feed_forward=32, heads=2, layers=1, window=10, frames_per_step=8, start_still=True

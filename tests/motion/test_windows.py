@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from src.errors import InputError
-from src.motion import windows
-from src.motion.sampling import WindowSampler
+from src.common.errors import InputError
+from src.motion.data import windows
+from src.motion.data.sampling import WindowSampler
 
 
 def clip(frames, start=0):

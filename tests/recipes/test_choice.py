@@ -2,20 +2,21 @@
 
 import pytest
 
-from src.errors import InputError
+from src.common.errors import InputError
+from src.dataset.folds import EVERYTHING
 from src.recipes import SOLUTIONS, choose, landmark_union
-from src.recipes.profiles import EVERYTHING, PROFILES, profile
+from src.recipes.profiles import PROFILES, profile
 
-RECIPES = [r for sizes in SOLUTIONS.values() for members in sizes.values() for r in members]
+RECIPES = [recipe for solution in SOLUTIONS.values() for recipe in solution.all_recipes]
 
 
 def test_a_solution_is_all_of_its_members_in_order():
-    assert choose("frame_deberta", "full") == SOLUTIONS["frame_deberta"]["full"]
+    assert choose("frame_deberta", "full") == SOLUTIONS["frame_deberta"].full
 
 
 def test_a_member_can_be_chosen_alone_and_comes_once():
     (only,) = choose("frame_deberta_b", "cpu")
-    assert only == SOLUTIONS["frame_deberta"]["cpu"][1]
+    assert only == SOLUTIONS["frame_deberta"].cpu[1]
     assert len(choose(" frame_deberta_b , frame_deberta ", "cpu")) == 2
 
 
@@ -41,10 +42,10 @@ def test_no_name_is_refused(names):
 
 def test_every_solution_has_every_profile_and_no_name_comes_twice():
     for size in PROFILES:
-        names = [r.name for sizes in SOLUTIONS.values() for r in sizes[size]]
+        names = [r.name for solution in SOLUTIONS.values() for r in solution.recipes(size)]
         assert len(set(names)) == len(names)
         assert choose(",".join(SOLUTIONS), size) == tuple(
-            r for sizes in SOLUTIONS.values() for r in sizes[size]
+            r for solution in SOLUTIONS.values() for r in solution.recipes(size)
         )
 
 

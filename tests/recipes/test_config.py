@@ -10,21 +10,22 @@ from typing import Any
 
 import pytest
 
-from src.errors import InputError
+from src.common.errors import InputError
 from src.recipes import SOLUTIONS
 from src.recipes.base import Recipe
-from src.recipes.config import TYPES, digest, from_json, load, override, save, to_json
+from src.recipes.config import digest, from_json, load, override, save, to_json
 from src.recipes.frame_deberta import A, B
 from src.recipes.hierarchical import PUBLISHED
 from src.recipes.ingredients import MeanTeacher, OneCycle, WarmRestarts
-from src.transforms.frames import Hide
-from src.transforms.normalise import MirrorHands
+from src.recipes.profiles import PROFILES
+from src.transforms.steps.frames import Hide
+from src.transforms.steps.normalise import MirrorHands
 
 RECIPES = {
     f"{profile}/{recipe.name}": recipe
-    for sizes in SOLUTIONS.values()
-    for profile, members in sizes.items()
-    for recipe in members
+    for solution in SOLUTIONS.values()
+    for profile in PROFILES
+    for recipe in solution.recipes(profile)
 }
 EVERY = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 # One recipe of each type, for what would take long on all of them.
@@ -55,8 +56,10 @@ def test_a_step_of_another_kind_than_declared_is_refused(tmp_path):
     assert not path.exists()
 
 
-def test_every_type_of_recipe_is_known():
-    assert {type(recipe) for recipe in RECIPES.values()} <= set(TYPES.values())
+def test_a_config_of_before_ships_was_called_so_is_read(tmp_path):
+    value = to_json(B)
+    value["values"]["member"] = value["values"].pop("ships")
+    assert from_json(value, "config.json") == B
 
 
 def test_the_order_of_the_points_survives():

@@ -17,7 +17,7 @@ from src.landmarks import N_LANDMARKS
 from src.models.conv_transformer import Config
 from src.recipes.conv_transformer import FULL, LAYOUT, MAX_LEN
 from src.recipes.ingredients import Awp
-from src.training import optim
+from src.training import optim, schedules
 from src.training.distributed import Processes
 from src.training.fit import Task, fit
 from src.training.loop import Loop, Settings
@@ -86,7 +86,7 @@ def test_the_rate_falls_to_a_millionth_and_the_decay_follows_it():
     model = torch.nn.Linear(2, 2)
     optimiser = optim.build(FULL.optimiser, [model])
     for progress, rate in ((0.0, 4e-3), (0.5, 2.0005e-3), (1.0, 1e-6)):
-        optim.set_rate(optimiser, FULL.optimiser.lr * optim.factor(FULL.schedule, progress))
+        optim.set_rate(optimiser, FULL.optimiser.lr * schedules.factor(FULL.schedule, progress))
         (group,) = optimiser.param_groups
         assert group["lr"] == pytest.approx(rate, rel=1e-6)
         assert group["weight_decay"] == pytest.approx(0.1 * rate, rel=1e-6)

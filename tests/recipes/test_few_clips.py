@@ -30,7 +30,7 @@ def frames() -> torch.Tensor:
 
 @pytest.mark.parametrize("solution", SOLUTIONS)
 def test_the_cpu_profile_does_not_see_the_face(solution, frames):
-    for recipe in SOLUTIONS[solution]["cpu"]:
+    for recipe in SOLUTIONS[solution].cpu:
         expected = seen(recipe, frames)
         assert torch.equal(seen(recipe, moved(frames, FACE)), expected)
         assert not torch.equal(seen(recipe, moved(frames, LEFT_HAND + RIGHT_HAND)), expected)
@@ -39,5 +39,5 @@ def test_the_cpu_profile_does_not_see_the_face(solution, frames):
 @pytest.mark.parametrize("profile", ["full", "sample"])
 @pytest.mark.parametrize("solution", SOLUTIONS)
 def test_the_others_see_it(solution, profile, frames):
-    for recipe in SOLUTIONS[solution][profile]:
+    for recipe in SOLUTIONS[solution].recipes(profile):
         assert not torch.equal(seen(recipe, moved(frames, FACE)), seen(recipe, frames))

@@ -16,8 +16,8 @@ from src.clips import Clips
 from src.dataset import clip_file
 from src.recipes.config import override
 from src.recipes.frame_deberta import A_CPU, A_SAMPLE, B_CPU, LAYOUT, A, B, FrameDebertaRecipe
-from src.transforms.normalise import Standardise
 from src.transforms.pipeline import Draw
+from src.transforms.steps.normalise import Standardise
 
 # recognition.md section 5: how to read the value, the document's, the flags of the code's, and it.
 # The section's last row, linear or log buckets in TFLite, is no choice here: what is exported is

@@ -18,7 +18,7 @@ from src.models.hand_bert import Config
 from src.recipes import SOLUTIONS, choose
 from src.recipes.config import override
 from src.recipes.hand_bert import BERT, DEBERTA, LAYOUT, LONGEST, HandBertRecipe, stages
-from src.training.optim import factor
+from src.training.schedules import factor
 from src.transforms.augment.space import Flip
 from src.transforms.pipeline import Draw
 
@@ -185,7 +185,7 @@ def test_three_stages_as_the_document_has_them(recipe):
     assert [r.model.layers for r in (first, second, third)] == [4, 4, 3]
     assert [r.distil.teacher for r in (first, second, third)] == ["", first.name, second.name]
     assert [r.start for r in (first, second, third)] == ["", "", second.name]
-    assert [r.member for r in (first, second, third)] == [False, False, True]
+    assert [r.ships for r in (first, second, third)] == [False, False, True]
     assert len({r.seed for r in (first, second, third)}) == 3  # a stage is not its teacher again
     assert {(r.distil.weight, r.distil.temperature) for r in (second, third)} == {(1.0, 2.0)}
 
@@ -194,7 +194,7 @@ def test_three_stages_as_the_document_has_them(recipe):
 @pytest.mark.parametrize("profile", ["full", "cpu", "sample"])
 def test_every_profile_has_the_stages_in_order(solution, profile):
     members = choose(solution, profile)
-    assert members == SOLUTIONS[solution][profile]
+    assert members == SOLUTIONS[solution].recipes(profile)
     assert [r.name for r in members] == [f"{solution}_{k}" for k in (1, 2, 3)]
     published = BERT if solution == "hand_bert" else DEBERTA
     assert {r.augment for r in members} == {published.augment}

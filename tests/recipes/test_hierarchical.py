@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from src import checkpoint
+from src.common import checkpoint
 from src.dataset import store as stores
 from src.dataset.batches import ClipSet, prepare
 from src.models.hierarchical import Config
@@ -21,16 +21,16 @@ from src.recipes.config import override
 from src.recipes.hierarchical import CPU, LAYOUT, PUBLISHED, SAMPLE, SHIPPED, HierarchicalRecipe
 from src.recipes.ingredients import EarlyStopping, MeanTeacher, OnPlateau
 from src.runs import About, Run
-from src.train import train_all
 from src.training.distributed import Processes
 from src.training.fit import Task, fit
 from src.training.loop import Settings
-from src.training.optim import factor
-from src.transforms.normalise import MirrorHands
+from src.training.schedules import factor
+from src.training.train import train_all
+from src.transforms.steps.normalise import MirrorHands
 
 ONE = Processes(0, 1, torch.device("cpu"))
 FP32 = Settings(seed=0, precision="fp32", validations=1)
-FULL = SOLUTIONS["hierarchical"]["full"]
+FULL = SOLUTIONS["hierarchical"].full
 SIGNS, FRAMES = 3, 10
 TINY = replace(
     PUBLISHED,
@@ -117,11 +117,11 @@ def test_three_stages_each_from_the_best_of_the_one_before(profile):
     assert [r.name for r in stages] == [f"hierarchical_{k}" for k in (1, 2, 3)]
     assert [r.start for r in stages] == ["", "hierarchical_1", "hierarchical_2"]
     assert {r.shipped for r in stages} == {"best"}
-    assert [r.member for r in stages] == [False, False, True]
+    assert [r.ships for r in stages] == [False, False, True]
     first, second, third = stages
     assert second.optimiser.lr == third.optimiser.lr < first.optimiser.lr
     assert all(r.stop.patience < r.epochs for r in stages if profile == "full")
-    changed = {"name", "start", "member", "epochs", "schedule", "optimiser"}
+    changed = {"name", "start", "ships", "epochs", "schedule", "optimiser"}
     same = {name: getattr(first, name) for name in changed}
     assert replace(second, **same) == replace(third, **same) == first
 
@@ -143,7 +143,7 @@ def store(sample, tmp_path_factory) -> stores.Store:
 def staged(store, tmp_path_factory) -> Run:
     """Three finished stages as one command trains them; nobody may write there."""
     usual = replace(TINY, stop=EarlyStopping(3), shipped="best")
-    recipes = tuple(replace(usual, name=r.name, start=r.start, member=r.member) for r in SAMPLE)
+    recipes = tuple(replace(usual, name=r.name, start=r.start, ships=r.ships) for r in SAMPLE)
     names = tuple(recipe.name for recipe in recipes)
     about = About("sample", "the sample", str(store.folder), 0, (), names, (0,))
     run = Run.create(tmp_path_factory.mktemp("staged") / "run", about, recipes)
@@ -152,12 +152,12 @@ def staged(store, tmp_path_factory) -> Run:
 
 
 def state(run: Run, name: str, role: str = "best") -> dict[str, torch.Tensor]:
-    return checkpoint.load(run.member(name, 0) / f"{role}.pt")
+    return checkpoint.load(run.training_folder(name, 0) / f"{role}.pt")
 
 
 def test_every_stage_is_trained_and_the_third_alone_is_a_member(staged):
-    assert all(staged.is_trained(recipe.name, 0) for recipe in SAMPLE)
-    assert [r.name for r in staged.recipes.values() if r.member] == ["hierarchical_3"]
+    assert all(staged.training_mark(recipe.name, 0).is_finished for recipe in SAMPLE)
+    assert [r.name for r in staged.recipes.values() if r.ships] == ["hierarchical_3"]
 
 
 def test_the_checkpoint_holds_the_statistics_of_the_training_clips_alone(staged, store):
@@ -190,13 +190,13 @@ def test_the_next_stage_starts_from_the_best_weights_and_not_from_the_last(stage
     stages[1] = replace(stages[1], optimiser=replace(TINY.optimiser, lr=0.0), epochs=1)
     about = replace(staged.about, recipes=tuple(r.name for r in stages))
     run = Run.create(tmp_path / "run", about, stages)
-    folder = run.member("hierarchical_1", 0)
+    folder = run.training_folder("hierarchical_1", 0)
     folder.mkdir(parents=True)
     # A best that is surely not the last: every matrix of it is twice as large.
     marked = {key: 2 * value if value.dim() > 1 else value for key, value in best.items()}
     checkpoint.save(folder / "best.pt", marked)
     checkpoint.save(folder / "student.pt", last)
-    run.mark_trained("hierarchical_1", 0)
+    run.training_mark("hierarchical_1", 0).write()
     train_all(run, FP32, "cpu")
     for key, value in state(run, "hierarchical_2", "student").items():
         assert torch.equal(value, marked[key]), key
@@ -306,8 +306,8 @@ TRAIN, VALID = clips(16, 0), clips(6, 1)
 
 def trained(recipe: HierarchicalRecipe, folder: Path) -> tuple[dict[str, torch.Tensor], Any]:
     """Weights and history of two epochs of two steps."""
-    trainee = fit(Task(recipe, TRAIN, VALID, SIGNS, folder), FP32, ONE)
-    return trainee.models["student"].state_dict(), pd.read_csv(folder / "history.csv")
+    networks = fit(Task(recipe, TRAIN, VALID, SIGNS, folder), FP32, ONE)
+    return networks["student"].state_dict(), pd.read_csv(folder / "history.csv")
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from src.dataset import clip_file
 from src.landmarks import LIP_PAIRS_CROSSED
 from src.recipes.config import override
 from src.recipes.llama import LAYOUT, MAX_LEN, SINGLE, THREE, LlamaRecipe
-from src.transforms.frames import Subsample
 from src.transforms.pipeline import Draw
+from src.transforms.steps.frames import Subsample
 
 SIGNS = 5
 

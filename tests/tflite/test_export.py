@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from src.errors import InputError
-from src.tflite.convert import RUNTIME, convert, oldest_runtime
+from src.common.errors import InputError
+from src.tflite.converter.convert import RUNTIME, convert, oldest_runtime
 from src.tflite.export import ExportOptions, write_submission, write_tflite
 from src.tflite.members import answer
 from src.tflite.parity import edge_clips

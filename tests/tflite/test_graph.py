@@ -10,7 +10,7 @@ import tensorflow as tf
 import torch
 from torch import Tensor
 
-from src.errors import InputError
+from src.common.errors import InputError
 from src.tflite.graph import Graph
 from src.tflite.members import answer, blended, check_members, prepare, shares
 from tests.tflite import toys

@@ -15,7 +15,7 @@ from src.recipes.llama import SINGLE, THREE, LlamaRecipe
 from src.tflite.graph import Graph
 from src.tflite.members import Member, answer, member_of
 from src.tflite.parity import edge_clips
-from src.transforms.frames import Subsample
+from src.transforms.steps.frames import Subsample
 
 SIGNS = 7
 TINY = Config(heads=2, depth=1, hidden=24, max_len=12, head_dim=8)

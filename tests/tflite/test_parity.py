@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from src.errors import InputError
+from src.common.errors import InputError
 from src.landmarks import LEFT_HAND, RIGHT_HAND
 from src.tflite.export import ExportOptions, write_tflite
 from src.tflite.members import Member
@@ -62,7 +62,7 @@ def test_without_a_second_route_the_ladder_ends_and_says_why(exported, monkeypat
     def no_copy(member: Member) -> None:
         raise InputError(f"{member.name}: no copy")
 
-    monkeypatch.setattr("src.tflite.onnx_route.OnnxCore", no_copy)
+    monkeypatch.setattr("src.tflite.converter.onnx_route.OnnxCore", no_copy)
     result = ladder(exported, [toys.raw_clip(5)], second_route=True)
     assert result.passed and len(result.rungs) == 4
     assert str(result).endswith(f"no rungs by ONNX: {exported.members[0].name}: no copy")

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from src.environments import Unavailable
-from src.errors import InputError
+from src.common.environments import Unavailable
+from src.common.errors import InputError
 from src.recipes import SOLUTIONS
-from src.tflite.convert import convert
+from src.tflite.converter.convert import convert
 from src.tflite.parity import edge_clips
 from src.tflite.runtime import LARGEST_DIFFERENCE, Answers, Comparison, ask, compare, environment
 from src.tflite.scorer import LIMIT_MS, Model
@@ -125,7 +125,7 @@ def test_the_competitions_runtime_answers_as_todays_for_every_family(
     competition, families, tmp_path, precision, weights
 ):
     """One file with a member of every solution; usual clips and those at the edges."""
-    recipes = [recipe for sizes in SOLUTIONS.values() for recipe in sizes["full"]]
+    recipes = [recipe for solution in SOLUTIONS.values() for recipe in solution.full]
     found = {type(member.core.recipe.model) for member in families.members}
     assert found == {type(recipe.model) for recipe in recipes}
 

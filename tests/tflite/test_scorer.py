@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from src.errors import InputError
-from src.tflite.convert import convert
+from src.common.errors import InputError
+from src.tflite.converter.convert import convert
 from src.tflite.scorer import load_frames, read_clips, read_signs, score
 from tests.tflite.lengths import by_length
 

@@ -37,10 +37,10 @@ def families(profile: str = "sample") -> dict[str, Member]:
     """
 
     def small(solution: str, model: object) -> Member:
-        return trained(replace(SOLUTIONS[solution][profile][-1], model=model))
+        return trained(replace(SOLUTIONS[solution].recipes(profile)[-1], model=model))
 
     return {
-        "deberta": deberta(13, base=SOLUTIONS["frame_deberta"][profile][0]),
+        "deberta": deberta(13, base=SOLUTIONS["frame_deberta"].recipes(profile)[0]),
         "conv_transformer": small(
             "conv_transformer",
             conv_transformer.Config(dim=24, groups=1, convs=2, kernel=5, heads=4),
@@ -49,7 +49,7 @@ def families(profile: str = "sample") -> dict[str, Member]:
         "llama": small("llama", llama.Config(heads=2, depth=2, hidden=48, head_dim=8)),
         # The published one is 19 M parameters.
         "hierarchical": trained(
-            SOLUTIONS["hierarchical"]["cpu" if profile == "cpu" else "sample"][-1]
+            SOLUTIONS["hierarchical"].recipes("cpu" if profile == "cpu" else "sample")[-1]
         ),
     }
 

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 import torch
 
-from src import evaluation, models
-from src.errors import InputError
+from src import models
+from src.common.errors import InputError
+from src.evaluation.predict import predict
 from src.recipes.frame_deberta import Augment
 from src.training.distributed import Processes
 from src.training.loop import Settings
@@ -65,7 +66,7 @@ def test_two_processes_train_as_one(tiny_recipe, tiny_clips, tmp_path):
     logits = []
     for processes in (1, 2):
         model.load_state_dict(torch.load(tmp_path / f"of{processes}" / "soup.pt"))
-        logits.append(evaluation.predict(model, recipe, tiny_clips))
+        logits.append(predict(model, recipe, tiny_clips))
     np.testing.assert_allclose(*logits, rtol=1e-2, atol=2e-3)
 
 

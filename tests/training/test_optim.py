@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from src import checkpoint, models
+from src import models
+from src.common import checkpoint
 from src.recipes.frame_deberta import B
 from src.recipes.ingredients import AdamW, Cosine, Lion, RAdamLookahead, Ranger, WarmupLinear
-from src.training import optim
+from src.training import optim, schedules
 
 
 def test_warmup_linear():
     schedule = WarmupLinear(0.25)
     points = {0.0: 0.0, 0.125: 0.5, 0.25: 1.0, 0.625: 0.5, 1.0: 0.0}
     for progress, expected in points.items():
-        assert optim.factor(schedule, progress) == pytest.approx(expected)
+        assert schedules.factor(schedule, progress) == pytest.approx(expected)
 
 
 def test_decay_spares_what_the_publication_spares():
@@ -71,7 +72,7 @@ def test_cosine_ends_at_its_floor():
     schedule = Cosine(floor=0.1)
     points = {0.0: 1.0, 0.5: 0.55, 1.0: 0.1}
     for progress, expected in points.items():
-        assert optim.factor(schedule, progress) == pytest.approx(expected)
+        assert schedules.factor(schedule, progress) == pytest.approx(expected)
 
 
 def test_radam_in_lookahead_is_the_published_update():

@@ -12,21 +12,14 @@ from torch.optim import lr_scheduler
 from src import models
 from src.models.hierarchical import Config
 from src.recipes.hierarchical import LAYOUT
-from src.recipes.ingredients import (
-    AdamW,
-    Cosine,
-    OneCycle,
-    OnPlateau,
-    WarmRestarts,
-    WarmupCycles,
-)
-from src.training import optim
+from src.recipes.ingredients import AdamW, Cosine, OneCycle, OnPlateau, WarmRestarts, WarmupCycles
+from src.training import optim, schedules
 
 STEPS = 200
 
 
 def ours(schedule, steps: int = STEPS) -> list[float]:
-    return [optim.factor(schedule, step / steps) for step in range(steps)]
+    return [schedules.factor(schedule, step / steps) for step in range(steps)]
 
 
 def torchs(make, steps: int = STEPS) -> list[float]:
@@ -52,7 +45,7 @@ def test_warmup_and_cycles_are_the_published_ones():
             peak = 3e-4 * 0.8**cycle
             expected = 1e-5 + (peak - 1e-5) * (1 + math.cos(math.pi * within / 20)) / 2
         # Half an epoch on, so that no rounding puts a cycle's first epoch into the one before.
-        between = optim.factor(schedule, (epoch + 1e-6) / epochs)
+        between = schedules.factor(schedule, (epoch + 1e-6) / epochs)
         assert 3e-4 * between == pytest.approx(expected, rel=1e-4)
 
 
@@ -65,7 +58,7 @@ def test_warm_restarts_are_torchs(growth):
         )
     )
     np.testing.assert_allclose(ours(schedule), expected, rtol=1e-6)
-    assert optim.factor(schedule, 1.0) >= 0.1
+    assert schedules.factor(schedule, 1.0) >= 0.1
 
 
 def test_one_cycle_is_torchs():
@@ -85,14 +78,14 @@ def test_one_cycle_is_torchs():
         1.0: 1 / 25e4,
     }
     for progress, factor in points.items():
-        assert optim.factor(schedule, progress) == pytest.approx(factor)
+        assert schedules.factor(schedule, progress) == pytest.approx(factor)
 
 
 @pytest.mark.parametrize("patience", [0, 2, 5])
 def test_the_plateau_is_torchs(patience):
     config = OnPlateau(factor=0.5, patience=patience, threshold=1e-4, floor=0.05)
     losses = 2 + np.random.default_rng(0).normal(0, 0.3, 60) - np.linspace(0, 1, 60)
-    plateau = optim.Plateau(config)
+    plateau = schedules.Plateau(config)
     optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     scheduler = lr_scheduler.ReduceLROnPlateau(
         optimiser, factor=0.5, patience=patience, threshold=1e-4, min_lr=0.05
@@ -108,8 +101,8 @@ def test_the_plateau_is_torchs(patience):
 
 def test_the_plateau_goes_on_where_it_was_saved():
     config, losses = OnPlateau(factor=0.5, patience=2), [3.0, 2.0, 2.5, 2.6, 2.7, 2.8, 2.9, 3.0]
-    unbroken, first = optim.Plateau(config), optim.Plateau(config)
-    second = optim.Plateau(config)
+    unbroken, first = schedules.Plateau(config), schedules.Plateau(config)
+    second = schedules.Plateau(config)
     for loss in losses:
         unbroken.consider(loss)
     for loss in losses[:4]:
@@ -121,7 +114,7 @@ def test_the_plateau_goes_on_where_it_was_saved():
 
 
 def test_other_schedules_have_no_plateau():
-    plateau = optim.Plateau(Cosine(0.0))
+    plateau = schedules.Plateau(Cosine(0.0))
     for _ in range(50):
         plateau.consider(1.0)
     assert plateau.level == 1.0

@@ -11,8 +11,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from src import checkpoint, evaluation, models
+from src import models
+from src.common import checkpoint
 from src.dataset.batches import ClipSet
+from src.evaluation.predict import examine
 from src.models.hierarchical import Config
 from src.recipes.hierarchical import LAYOUT, PUBLISHED
 from src.recipes.ingredients import EarlyStopping, MeanTeacher, OnPlateau
@@ -99,15 +101,15 @@ def test_curves_are_of_the_clips_as_they_are(first):
 
 def test_examining_leaves_the_mode_and_no_gradient(first):
     model = models.build(TINY.model, TINY.layout, SIGNS).train()
-    evaluation.examine(model, TINY, VALID, 0.5)
+    examine(model, TINY, VALID, 0.5)
     assert model.training and all(p.grad is None for p in model.parameters())
 
 
 def test_the_curriculum_is_told_how_far_the_training_is(first):
     model = models.build(TINY.model, TINY.layout, SIGNS)
     recipe = replace(TINY, loss=replace(TINY.loss, gamma_at_start=0.0))
-    losses = [evaluation.examine(model, recipe, VALID, progress)[1] for progress in (0.0, 1.0)]
-    plain = evaluation.examine(model, TINY, VALID, 0.3)[1]
+    losses = [examine(model, recipe, VALID, progress)[1] for progress in (0.0, 1.0)]
+    plain = examine(model, TINY, VALID, 0.3)[1]
     assert losses[1] == pytest.approx(plain) and losses[0] > plain
 
 
@@ -124,7 +126,7 @@ def test_every_epoch_is_tested_where_it_decides_something(first, tmp_path):
 def test_the_best_weights_are_those_of_the_best_epoch(first):
     best = models.build(TINY.model, TINY.layout, SIGNS)
     best.load_state_dict(checkpoint.load(first / "best.pt"))
-    accuracy, _ = evaluation.examine(best, TINY, VALID, 1.0)
+    accuracy, _ = examine(best, TINY, VALID, 1.0)
     assert accuracy == pytest.approx(history(first).student_accuracy.max())
 
 
@@ -223,10 +225,10 @@ def test_without_held_out_clips_it_trains_to_the_end(first, tmp_path):
 
 def test_every_model_learns_the_statistics_of_the_training_clips_alone(tmp_path):
     recipe = replace(TINY, mean_teacher=MeanTeacher(), epochs=1)
-    trainee = fit(task(recipe, tmp_path), FP32, ONE)
+    networks = fit(task(recipe, tmp_path), FP32, ONE)
     expected = TRAIN.frames[..., :2].double().numpy()
-    assert set(trainee.models) == {"student", "teacher"}
-    for model in trainee.models.values():
+    assert set(networks) == {"student", "teacher", "best"}
+    for model in networks.values():
         statistics = model.encoder.normalise
         np.testing.assert_allclose(statistics.mean, np.nanmean(expected, 0), rtol=1e-5)
         np.testing.assert_allclose(statistics.std, np.nanstd(expected, 0), rtol=1e-4)

@@ -15,9 +15,9 @@ from src.landmarks import Layout
 from src.transforms.augment.parts import FaceCutMix
 from src.transforms.augment.space import Rotate, Scale
 from src.transforms.features.coordinates import Coordinates
-from src.transforms.frames import KeepFramesWith, Stride, Truncate, select
-from src.transforms.normalise import Standardise
 from src.transforms.pipeline import AugmentationPipeline, BoundStep, ClipPipeline, index
+from src.transforms.steps.frames import KeepFramesWith, Stride, Truncate, select
+from src.transforms.steps.normalise import Standardise
 
 MAX_LEN = 25
 

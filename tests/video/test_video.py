@@ -13,12 +13,12 @@ import tensorflow as tf
 import tyro
 from PIL import Image, ImageSequence
 
+from src.common.environments import Unavailable
+from src.common.errors import InputError
+from src.common.paths import SIGN_MAP
 from src.dataset.clip_file import read_clip
-from src.environments import Unavailable
-from src.errors import InputError
 from src.landmarks import FACE, LEFT_SHOULDER, LEFT_WRIST, RIGHT_HAND, RIGHT_SHOULDER, RIGHT_WRIST
-from src.paths import SIGN_MAP
-from src.tflite.convert import convert
+from src.tflite.converter.convert import convert
 from src.tflite.scorer import load_frames
 from src.video import __main__ as command
 from src.video import environment

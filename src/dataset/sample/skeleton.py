@@ -13,14 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from src.landmarks import (
-    FINGERS,
-    KNUCKLES,
-    LEFT_EYE_16,
-    LIPS_40,
-    NOSE_TIP,
-    RIGHT_EYE_16,
-)
+from src.landmarks import FINGERS, KNUCKLES, LEFT_EYE_16, LIPS_40, NOSE_TIP, RIGHT_EYE_16
 
 Face = Float[np.ndarray, "T 468 3"]
 Arm = Float[np.ndarray, "T 3 3"]  # shoulder, elbow, wrist

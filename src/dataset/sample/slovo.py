@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from src.common.files import write_atomically, write_text
+from src.common.paths import SLOVO_INDEX
 from src.dataset.sample.lexicon import draw_lexicon
 from src.dataset.sample.signers import draw_signers
 from src.dataset.sample.writer import record
-from src.files import write_atomically, write_text
 from src.landmarks import PARTS
-from src.paths import SLOVO_INDEX
 
 _DIGITS = 5  # behind the point; a thousandth of a picture is some pixels
 _WIDTH, _HEIGHT = 1440, 1920

@@ -26,14 +26,14 @@ import pyarrow.parquet as pq
 from jaxtyping import Float
 from tqdm.auto import tqdm
 
+from src.common.errors import InputError
+from src.common.files import locked, write_json
+from src.common.paths import SIGN_MAP
 from src.dataset.sample.camera import detected, moved, picture
 from src.dataset.sample.lexicon import Sign, draw_lexicon
 from src.dataset.sample.performance import perform
 from src.dataset.sample.signers import Signer, draw_signers
-from src.errors import InputError
-from src.files import locked, write_json
 from src.landmarks import N_LANDMARKS, PARTS
-from src.paths import SIGN_MAP
 
 FORMAT = 1  # raise it when the same arguments give other clips
 NOTE = "sample.json"

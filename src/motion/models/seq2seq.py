@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from src.motion.forecaster import Forecaster
+from src.motion.models.forecaster import Forecaster
 
 State = tuple[Tensor, Tensor]
 INIT = 0.08  # weights begin uniform within +-INIT

@@ -25,9 +25,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src.errors import InputError
-from src.motion.forecaster import Forecaster
+from src.common.errors import InputError
 from src.motion.models.dropout import Dropout
+from src.motion.models.forecaster import Forecaster
 from src.motion.models.per_joint import linear
 from src.motion.models.positions import sinusoids
 

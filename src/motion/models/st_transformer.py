@@ -24,13 +24,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src.errors import InputError
-from src.motion.forecaster import Forecaster
+from src.common.errors import InputError
+from src.motion.body.skeleton import ADJACENCY
 from src.motion.models.attention import over_joints, over_time
 from src.motion.models.dropout import Dropout
+from src.motion.models.forecaster import Forecaster
 from src.motion.models.per_joint import PerJointLinear, linear
 from src.motion.models.positions import sinusoids
-from src.motion.skeleton import ADJACENCY
 
 Block = Literal["joint time", "pose time", "shared space", "own space"]
 

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from src.motion.forecaster import Forecaster
+from src.motion.models.forecaster import Forecaster
 from src.motion.models.positions import sinusoids
 from src.motion.models.seq2seq import INIT, Decoder, forcing
 

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from src.clips import Clips
-from src.errors import InputError
+from src.common.errors import InputError
 from src.landmarks import NOSE_MEAN, Layout, Point
 from src.transforms.augment.space import mirrored, where_chosen
 from src.transforms.augment.time import between_frames

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from src.clips import Clips
-from src.errors import InputError
+from src.common.errors import InputError
 from src.landmarks import MIRROR, NOSE_MEAN, Layout
 from src.transforms.augment.parts import FaceCutMix, FillMissingHand, extent, right_handed
 

@@ -8,14 +8,7 @@ import torch
 from scipy import stats
 
 from src.clips import Clips
-from src.transforms.augment.resample import (
-    CUBIC,
-    LINEAR,
-    NEAREST,
-    Resample,
-    resampled,
-    tap_weights,
-)
+from src.transforms.augment.resample import CUBIC, LINEAR, NEAREST, Resample, resampled, tap_weights
 
 KINDS = {"bilinear": LINEAR, "bicubic": CUBIC, "nearest": NEAREST}
 # TensorFlow looks its cubic up in a table of 1024 places: half a place is 5e-4 frames, times the

@@ -1,0 +1,47 @@
+"""Checkpoints: whole or absent, and never arbitrary pickle."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+
+from src.common.errors import InputError
+from src.common.files import no_room, write_atomically
+
+
+def save(path: Path, state: dict) -> None:
+    """Write tensors and plain values; a kill leaves the old file or the new one.
+
+    Raises:
+        InputError: there is no room for it.
+    """
+    try:
+        write_atomically(path, lambda temporary: torch.save(state, temporary))
+    except RuntimeError as error:  # torch's writer knows no OSError
+        if "inline_container" not in str(error):
+            raise
+        raise no_room(path, str(error).splitlines()[0]) from error
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> dict:
+    """Read a checkpoint; only tensors and plain values are let in.
+
+    Raises:
+        InputError: it is missing, damaged, or holds anything else.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):  # it asks to be told of odd pickles
+            state = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: expected a checkpoint, found no file; train first") from error
+    except Exception as error:  # a damaged pickle can raise anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path}: expected a checkpoint of tensors and plain values, found something else "
+            f"({reason}); delete it and train again"
+        ) from error
+    if not isinstance(state, dict):
+        raise InputError(f"{path}: expected a dict of tensors, found {type(state).__name__}")
+    return state

@@ -1,0 +1,70 @@
+"""Where code, data and runs are: in a checkout, under papermill, on Kaggle.
+
+Every relative path is anchored to the project's root, never to the current folder, because Jupyter
+starts in notebooks/, papermill where it is called, and Kaggle in /kaggle/working.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from src.common.errors import InputError
+
+SIGN_MAP = "sign_to_prediction_index_map.json"  # the file that marks a competition folder
+SLOVO_INDEX = "annotations.csv"  # and the one that marks a folder in Slovo's format
+_KAGGLE = Path(os.environ.get("KAGGLE_ROOT", "/kaggle"))  # elsewhere only in tests
+KAGGLE_INPUT, KAGGLE_WORKING = _KAGGLE / "input", _KAGGLE / "working"
+
+
+def on_kaggle() -> bool:
+    """True inside a Kaggle kernel, interactive or batch."""
+    return "KAGGLE_KERNEL_RUN_TYPE" in os.environ
+
+
+def root() -> Path:
+    """The folder that relative paths start from: the checkout, or Kaggle's writable folder."""
+    return KAGGLE_WORKING if on_kaggle() else Path(__file__).resolve().parents[2]
+
+
+def anchored(path: str | Path) -> Path:
+    """`path` as an absolute path; a relative one starts at the project's root."""
+    path = Path(path).expanduser()
+    return path if path.is_absolute() else (root() / path).resolve()
+
+
+def competition_folder(data: str = "") -> Path:
+    """The competition folder: the one that holds the sign map; if named, also one like Slovo's.
+
+    Raises:
+        InputError: there is none; the message tells the ways to get one.
+    """
+    data = data or os.environ.get("ASL_SIGNS_DIR", "")
+    if data:
+        candidates = [anchored(data)]
+    else:
+        # Kaggle mounts a competition at /kaggle/input/<slug> or /kaggle/input/competitions/<slug>.
+        # No deeper: it has 94,477 files.
+        places = [KAGGLE_INPUT.glob(f"{place}/{SIGN_MAP}") for place in ("*", "*/*")]
+        mounts = [path for place in places for path in sorted(place)] if on_kaggle() else []
+        candidates = [*(mount.parent for mount in mounts), anchored("input/asl-signs")]
+    for folder in candidates:
+        if (folder / SIGN_MAP).is_file() or (data and (folder / SLOVO_INDEX).is_file()):
+            return folder
+    raise InputError(
+        f"{candidates[-1]}: expected a competition folder (train.csv, train_landmark_files/, "
+        f"{SIGN_MAP}), or one in Slovo's format ({SLOVO_INDEX}, keypoints), found none. Either set "
+        "DATA or ASL_SIGNS_DIR to one; or accept the rules at "
+        "https://www.kaggle.com/competitions/asl-signs/rules and run `python -m src.kaggle "
+        "download`; or use PROFILE=sample, which writes synthetic clips"
+    )
+
+
+def environment() -> str:
+    """Where this process runs, in one line: interpreter, root, versions, processor."""
+    where = "Kaggle" if on_kaggle() else platform.node()
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "pandas"))
+    return f"{where}: {sys.executable}, {root()}, {versions}, {os.cpu_count()} cores"

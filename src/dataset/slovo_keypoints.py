@@ -1,0 +1,167 @@
+"""Keypoints of clips in JSON, as MediaPipe gives them to whoever writes them down.
+
+    keypoints/<clip>.json     the clip's frames; or, instead of the folder,
+    <any name>.json           {clip: its frames}, such as slovo_mediapipe.json
+
+- A frame is an object of parts, {"left_hand": [{"x": .5, "y": .4, "z": 0}, ...], ...}, with the
+  parts of MediaPipe Holistic: face, left_hand, pose, right_hand (or <part>_landmarks). A part that
+  is not there, null or empty was not detected. A point is an object or a list; without z it has
+  z = 0.
+- Slovo's own file has "hand 1" and "hand 2" and does not say whose they are: here the one farther
+  left in the picture is the signer's right hand, and one alone is the hand of its half.
+
+Letters: **T** frames.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from src.common.errors import InputError
+from src.landmarks import LEFT_HAND, N_LANDMARKS, PARTS, RIGHT_HAND
+
+CLIPS = "keypoints"  # the folder with a file for each clip
+_EITHER_HAND = ("hand 1", "hand 2")
+
+
+def located(folder: Path) -> Path:
+    """The folder with a file for each clip, or the file of all clips."""
+    if (folder / CLIPS).is_dir():
+        return folder / CLIPS
+    files = sorted(folder.glob("*.json"))
+    if len(files) == 1:
+        return files[0]
+    found = ", ".join(path.name for path in files) or "neither"
+    raise InputError(
+        f"{folder}: expected keypoints, in {CLIPS}/<attachment_id>.json or in one JSON file of "
+        f"all clips, found {found}; put them there"
+    )
+
+
+def read_frames(source: Path, wanted: set[str]) -> Iterator[tuple[str, Any]]:
+    """Each wanted clip that has keypoints; what cannot be read comes as the reason why."""
+    if source.is_file():
+        yield from (pair for pair in _members(source) if pair[0] in wanted)
+        return
+    for path in sorted(source.glob("*.json")):
+        if path.stem in wanted:
+            try:
+                yield path.stem, json.loads(path.read_bytes())
+            except (OSError, ValueError, RecursionError) as error:
+                yield path.stem, InputError(f"{path}: expected JSON, found: {error}")
+
+
+def _members(path: Path) -> Iterator[tuple[str, Any]]:
+    """The members of a JSON object, one at a time: Slovo's 1.2 GB would be 20 in Python objects."""
+    decoder = json.JSONDecoder()
+    try:
+        text = path.read_text(encoding="utf-8")
+        at = _after(text, 0, "{")
+        while text[at] != "}":
+            name, at = decoder.raw_decode(text, at)
+            value, at = decoder.raw_decode(text, _after(text, at, ":"))
+            yield str(name), value
+            at = _skipped_space(text, at)
+            at = _after(text, at, ",") if text[at] != "}" else at
+    except (OSError, ValueError, IndexError, RecursionError) as error:
+        raise InputError(
+            f"{path}: expected a JSON object {{attachment_id: frames}}, found: {error}; fetch the "
+            "file again"
+        ) from error
+
+
+def _after(text: str, at: int, mark: str) -> int:
+    at = _skipped_space(text, at)
+    if text[at] != mark:
+        raise ValueError(f"{text[at]!r} instead of {mark!r} at character {at}")
+    return _skipped_space(text, at + 1)
+
+
+def _skipped_space(text: str, at: int) -> int:
+    while text[at].isspace():
+        at += 1
+    return at
+
+
+def to_landmarks(frames: Any, where: str) -> Float[np.ndarray, "T 543 3"]:
+    """Frames of Slovo's format as landmarks, float32, image units, NaN = not detected.
+
+    Args:
+        frames: of one clip.
+        where: the clip, for messages.
+
+    Raises:
+        InputError: no frame, an unknown part, or a part of another number of points.
+    """
+    if not isinstance(frames, list) or not frames:
+        raise InputError(
+            f"{where}: expected a list of frames, found {_brief(frames)}; leave it out"
+        )
+    xyz = np.full((len(frames), N_LANDMARKS, 3), np.nan, np.float32)
+    rows = _rows()
+    for number, frame in enumerate(frames):
+        at = f"{where}, frame {number}"
+        if not isinstance(frame, dict | None):
+            raise InputError(f"{at}: expected an object of parts, found {_brief(frame)}")
+        loose = []
+        for part, points in (frame or {}).items():
+            name = str(part).removesuffix("_landmarks")
+            if name not in rows and name not in _EITHER_HAND:
+                raise InputError(
+                    f"{at}: expected the parts {', '.join(rows)} or {' and '.join(_EITHER_HAND)}, "
+                    f"found {part!r}; rename or remove it"
+                )
+            if not points:
+                continue
+            size = PARTS.get(name, len(LEFT_HAND))
+            values = _points(points, size, f"{at}, {part}")
+            if name in rows:
+                xyz[number, rows[name]] = values
+            else:
+                loose.append(values)
+        for hand, values in _sides(loose):
+            xyz[number, list(hand)] = values
+    return xyz
+
+
+def _rows() -> dict[str, slice]:
+    ends = np.cumsum([*PARTS.values()]).tolist()
+    return {part: slice(end - n, end) for (part, n), end in zip(PARTS.items(), ends, strict=True)}
+
+
+def _points(points: Any, size: int, where: str) -> np.ndarray:
+    try:
+        if isinstance(points[0], dict):
+            points = [(point["x"], point["y"], point.get("z", 0.0)) for point in points]
+        values = np.asarray(points, np.float64)
+        if values.shape == (size, 2):
+            values = np.pad(values, ((0, 0), (0, 1)))
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"{where}: expected {size} points with x and y, found {_brief(points)} ({error})"
+        ) from error
+    if values.shape != (size, 3) or not np.isfinite(values).all():
+        raise InputError(
+            f"{where}: expected {size} points of finite x, y, z, found {_brief(points)}; a part "
+            "that was not detected is left out, or null"
+        )
+    return values
+
+
+def _sides(hands: list[np.ndarray]) -> list[tuple[tuple[int, ...], np.ndarray]]:
+    """Which hand is which, by its place in a picture that is not mirrored."""
+    if len(hands) == 2:
+        right, left = sorted(hands, key=lambda hand: hand[:, 0].mean())
+        return [(RIGHT_HAND, right), (LEFT_HAND, left)]
+    return [(RIGHT_HAND if hand[:, 0].mean() < 0.5 else LEFT_HAND, hand) for hand in hands]
+
+
+def _brief(value: object) -> str:
+    size = f" of {len(value)}" if isinstance(value, list | dict) else ""
+    return f"{type(value).__name__}{size} {str(value)[:40]!r}"

@@ -1,0 +1,107 @@
+"""Tables of predictions, and what is read off them: accuracies, confusions, mistakes.
+
+A predictions table has a row per clip and role: sequence, participant, sign, label, fold, role,
+logits. Out of fold means that every clip is predicted by a model that never saw its participant.
+
+Letters: **N** clips, **K** signs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import scipy.special
+from jaxtyping import Float
+from sklearn.metrics import confusion_matrix
+
+from src.common.errors import InputError
+
+
+def accuracy(logits: Float[np.ndarray, "N K"], label: np.ndarray, top: int = 1) -> float:
+    """Share of clips whose sign is among the `top` most likely."""
+    best = np.argsort(-logits, axis=1, kind="stable")[:, :top]
+    return float((best == label[:, None]).any(1).mean())
+
+
+def stacked(predictions: pd.DataFrame) -> Float[np.ndarray, "N K"]:
+    """The logits column as one array."""
+    return np.stack(predictions.logits.to_list()).astype(np.float32)
+
+
+def by_role(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy of every role: over all clips, among the five most likely, and in each fold."""
+    rows = {}
+    for role, table in predictions.groupby("role", sort=False):
+        logits, label = stacked(table), table.label.to_numpy()
+        row = {"accuracy": accuracy(logits, label), "top5": accuracy(logits, label, top=5)}
+        for fold in sorted(table.fold.unique()):
+            inside = (table.fold == fold).to_numpy()
+            row[f"fold{fold}"] = accuracy(logits[inside], label[inside])
+        rows[role] = row | {"clips": len(table)}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def by_group(predictions: pd.DataFrame, column: str) -> pd.Series:
+    """Accuracy of one role's predictions within each sign or participant."""
+    correct = stacked(predictions).argmax(1) == predictions.label.to_numpy()
+    return pd.Series(correct, index=predictions.index).groupby(predictions[column]).mean()
+
+
+def confusion_counts(predictions: pd.DataFrame, classes: int) -> np.ndarray:
+    """(K, K) clips of each sign (row) by the sign they were taken for (column)."""
+    predicted = stacked(predictions).argmax(1)
+    return confusion_matrix(predictions.label, predicted, labels=range(classes))
+
+
+def worst_pairs(counts: np.ndarray, signs: Sequence[str], most: int = 10) -> pd.DataFrame:
+    """The pairs of signs that are confused most often: sign, predicted, clips."""
+    wrong = counts * (1 - np.eye(len(counts), dtype=counts.dtype))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    rows = [
+        (signs[i], signs[j], int(wrong[i, j]))
+        for i, j in zip(*np.unravel_index(order, wrong.shape), strict=True)
+    ]
+    return pd.DataFrame([row for row in rows if row[2]], columns=["sign", "predicted", "clips"])
+
+
+def softmax(logits: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N K"]:
+    """Probabilities."""
+    return scipy.special.softmax(logits, axis=1)
+
+
+def blend(members: dict[str, pd.DataFrame], weights: Sequence[float] | None = None) -> pd.DataFrame:
+    """The ensemble of members: the weighted mean of their probabilities, as log probabilities.
+
+    Args:
+        members: one role's predictions per member, of the same clips in any order.
+        weights: one per member, sum 1; None = equal.
+
+    Raises:
+        InputError: the members predict different clips.
+    """
+    tables = [table.set_index(["fold", "sequence"]) for table in members.values()]
+    for name, table in zip(members, tables, strict=True):
+        if not table.index.sort_values().equals(tables[0].index.sort_values()):
+            raise InputError(
+                f"{name}: expected predictions of the clips that {next(iter(members))} predicts, "
+                "found others; train both on the same folds"
+            )
+    weights = weights or [1 / len(tables)] * len(tables)
+    ordered = [stacked(table.loc[tables[0].index]) for table in tables]
+    mean = sum(w * softmax(logits) for w, logits in zip(weights, ordered, strict=True))
+    blended = tables[0].reset_index().assign(role="ensemble")
+    blended["logits"] = list(np.log(np.maximum(mean, 1e-12)).astype(np.float32))
+    return blended
+
+
+def mistakes(predictions: pd.DataFrame, signs: Sequence[str]) -> pd.DataFrame:
+    """Wrong predictions, most confident first, with the sign that was predicted and how surely."""
+    probability = softmax(stacked(predictions))
+    best = probability.argmax(1)
+    table = predictions[["sequence", "participant", "sign"]].assign(
+        predicted=[signs[k] for k in best], probability=probability.max(1)
+    )
+    wrong = table[best != predictions.label.to_numpy()]
+    return wrong.sort_values("probability", ascending=False, ignore_index=True)

@@ -1,0 +1,1 @@
+"""A body in motion: its skeleton, rotations, and the spaces in which a pose is written."""

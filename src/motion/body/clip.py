@@ -1,0 +1,45 @@
+"""A motion clip: what every format is read into.
+
+Letters: **T** frames, **J** = 24 SMPL joints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from src.motion.body.skeleton import PREDICTED
+
+FPS = 60.0  # the rate everything is trained and measured at
+
+
+@dataclass(frozen=True)
+class MotionClip:
+    """One recording.
+
+    Args:
+        name: where it came from, for messages and titles.
+        rotations: (T, 24, 3, 3), local rotations, identity in the T-pose.
+        fps: frames per second.
+    """
+
+    name: str
+    rotations: Float[np.ndarray, "T 24 3 3"]
+    fps: float
+
+    @property
+    def predicted(self) -> Float[np.ndarray, "T 15 3 3"]:
+        """The fifteen joints that are forecast."""
+        return self.rotations[:, PREDICTED]
+
+    def __len__(self) -> int:
+        return len(self.rotations)
+
+
+def with_identity(predicted: Float[np.ndarray, "T 15 3 3"]) -> Float[np.ndarray, "T 24 3 3"]:
+    """The fifteen joints among 24, the others at identity."""
+    full = np.tile(np.eye(3, dtype=predicted.dtype), (len(predicted), 24, 1, 1))
+    full[:, PREDICTED] = predicted
+    return full

@@ -1,0 +1,44 @@
+"""From local joint rotations to global ones and to joint positions, along the SMPL tree.
+
+Letters: **J** = 24 joints.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from src.motion.body.skeleton import JOINTS, OFFSETS, PARENTS, PREDICTED
+
+
+def global_rotations(local: Float[Tensor, "*n 24 3 3"]) -> Float[Tensor, "*n 24 3 3"]:
+    """Every joint's rotation in the root's frame of reference times the root's own rotation."""
+    chain = [local[..., 0, :, :]]
+    for joint in range(1, len(JOINTS)):
+        chain.append(chain[PARENTS[joint]] @ local[..., joint, :, :])
+    return torch.stack(chain, -3)
+
+
+def local_rotations(world: Float[Tensor, "*n 24 3 3"]) -> Float[Tensor, "*n 24 3 3"]:
+    """The inverse of `global_rotations`."""
+    parents = world[..., list(PARENTS[1:]), :, :]
+    return torch.cat([world[..., :1, :, :], parents.mT @ world[..., 1:, :, :]], -3)
+
+
+def positions(world: Float[Tensor, "*n 24 3 3"]) -> Float[Tensor, "*n 24 3"]:
+    """Joint positions from global rotations: thigh lengths, the root at the origin, y up."""
+    offsets = torch.as_tensor(OFFSETS, dtype=world.dtype, device=world.device)
+    points = [torch.zeros_like(world[..., 0, :, 0])]
+    for joint in range(1, len(JOINTS)):
+        parent = PARENTS[joint]
+        points.append(points[parent] + world[..., parent, :, :] @ offsets[joint])
+    return torch.stack(points, -2)
+
+
+def fill_joints(predicted: Float[Tensor, "*n 15 3 3"]) -> Float[Tensor, "*n 24 3 3"]:
+    """The fifteen predicted joints among 24, the others and the root at identity."""
+    eye = torch.eye(3, dtype=predicted.dtype, device=predicted.device)
+    full = eye.expand(*predicted.shape[:-3], len(JOINTS), 3, 3).clone()
+    full[..., list(PREDICTED), :, :] = predicted
+    return full

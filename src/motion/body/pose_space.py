@@ -1,0 +1,179 @@
+"""What a network sees of a pose: which joints, in which representation, on which scale.
+
+- fairmotion's vectors hold all 24 joints, motion-transformer's the fifteen predicted ones.
+- Quaternion order and sign continuity are fields; fairmotion: xyzw without, motion-transformer:
+  wxyz with.
+- motion-transformer divides by the *variance*, which its authors call a bug that works better on
+  AMASS; fairmotion by the standard deviation. Either way some channels never move in CMU data, so
+  the divisor has a floor, where the originals divide by 0 or by 2e-16.
+
+Letters: **T** frames, **J** joints of the format, **M** channels per joint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from src.motion.body import rotations as rot
+from src.motion.body.clip import MotionClip
+from src.motion.body.skeleton import JOINTS, MIRROR, PREDICTED
+
+Representation = Literal["axis angle", "quaternion", "rotation matrix"]
+CHANNELS: dict[Representation, int] = {"axis angle": 3, "quaternion": 4, "rotation matrix": 9}
+
+
+@dataclass(frozen=True)
+class PoseFormat:
+    """Joints and representation.
+
+    Args:
+        representation: 3, 4 or 9 channels per joint.
+        joints: the fifteen predicted ones, or all 24.
+        quaternion_order: where the real part is; used by quaternions only.
+        continuous_signs: of two equal quaternions take the one nearer to the frame before.
+    """
+
+    representation: Representation = "rotation matrix"
+    joints: Literal["predicted", "all"] = "predicted"
+    quaternion_order: rot.QuaternionOrder = "wxyz"
+    continuous_signs: bool = True
+
+    @property
+    def n_joints(self) -> int:
+        """J."""
+        return len(PREDICTED) if self.joints == "predicted" else len(JOINTS)
+
+    @property
+    def channels(self) -> int:
+        """M."""
+        return CHANNELS[self.representation]
+
+    def encode(self, rotations: Float[Tensor, "T 24 3 3"]) -> Float[Tensor, "T J M"]:
+        """A clip's rotations in this format."""
+        matrices = rotations[:, PREDICTED] if self.joints == "predicted" else rotations
+        match self.representation:
+            case "axis angle":
+                return rot.matrix_to_axis_angle(matrices)
+            case "quaternion":
+                quaternion = rot.matrix_to_quaternion(matrices, self.quaternion_order)
+                return rot.continuous(quaternion) if self.continuous_signs else quaternion
+            case "rotation matrix":
+                return matrices.flatten(-2)
+
+    def decode(self, pose: Float[Tensor, "*n J M"]) -> Float[Tensor, "*n 15 3 3"]:
+        """Matrices of the fifteen predicted joints; not projected to rotations."""
+        if self.joints == "all":
+            pose = pose[..., PREDICTED, :]
+        match self.representation:
+            case "axis angle":
+                return rot.axis_angle_to_matrix(pose)
+            case "quaternion":
+                return rot.quaternion_to_matrix(pose, self.quaternion_order)
+            case "rotation matrix":
+                return pose.unflatten(-1, (3, 3))
+
+
+FAIRMOTION = PoseFormat("axis angle", "all", "xyzw", continuous_signs=False)
+MOTION_TRANSFORMER = PoseFormat("rotation matrix", "predicted")
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How channels are brought to one scale.
+
+    Args:
+        divide_by: standard deviation or variance.
+        floor: smallest divisor.
+        over: whole training clips, or the frames that are inputs of training windows.
+    """
+
+    divide_by: Literal["std", "variance"] = "std"
+    floor: float = 0.02
+    over: Literal["clips", "sources"] = "clips"
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """(x - mean) / scale, per joint and channel."""
+
+    mean: Float[Tensor, "J M"]
+    scale: Float[Tensor, "J M"]
+
+    @classmethod
+    def fit(cls, frames: Float[Tensor, "N J M"], scaling: Scaling) -> Normaliser:
+        """Mean and divisor over frames; NaN is left out."""
+        mean = frames.nanmean(0)
+        variance = (frames - mean).square().nanmean(0)
+        scale = variance.sqrt() if scaling.divide_by == "std" else variance
+        return cls(mean.nan_to_num(), scale.nan_to_num().clamp(min=scaling.floor))
+
+    def normalise(self, x: Float[Tensor, "*n J M"]) -> Float[Tensor, "*n J M"]:
+        """To the network's scale."""
+        return (x - self.mean) / self.scale
+
+    def restore(self, x: Float[Tensor, "*n J M"]) -> Float[Tensor, "*n J M"]:
+        """Back to the representation's own scale."""
+        return x * self.scale + self.mean
+
+    def to(self, device: torch.device | str) -> Normaliser:
+        """On another device."""
+        return Normaliser(self.mean.to(device), self.scale.to(device))
+
+
+@dataclass(frozen=True)
+class PoseSpace:
+    """A format and its scale: between rotations and what networks see."""
+
+    format: PoseFormat
+    normaliser: Normaliser
+
+    def encode(self, rotations: Float[Tensor, "T 24 3 3"]) -> Float[Tensor, "T J M"]:
+        """A clip as networks see it."""
+        return self.normaliser.normalise(self.format.encode(rotations))
+
+    def decode(self, pose: Float[Tensor, "*n J M"]) -> Float[Tensor, "*n 15 3 3"]:
+        """Matrices of the predicted joints, not projected to rotations."""
+        return self.format.decode(self.normaliser.restore(pose))
+
+    def reproject(self, pose: Float[Tensor, "*n J M"]) -> Float[Tensor, "*n J M"]:
+        """The nearest pose made of true rotations; axis-angle vectors always are."""
+        raw = self.normaliser.restore(pose)
+        match self.format.representation:
+            case "axis angle":
+                return pose
+            case "quaternion":
+                valid = raw / raw.norm(dim=-1, keepdim=True)
+            case "rotation matrix":
+                valid = rot.nearest_rotation(raw.unflatten(-1, (3, 3))).flatten(-2)
+        return self.normaliser.normalise(valid)
+
+
+def mirrored(clip: MotionClip) -> MotionClip:
+    """The clip as seen in a mirror: left and right joints swapped, rotations reflected in x.
+
+    S R S with S = diag(-1, 1, 1) is again a rotation, by the opposite angle about y and z.
+    """
+    sign = np.array([-1, 1, 1], dtype=clip.rotations.dtype)
+    reflected = clip.rotations[:, MIRROR] * np.outer(sign, sign)
+    return MotionClip(f"{clip.name} mirrored", reflected, clip.fps)
+
+
+def sources(clips: Sequence[Tensor], windows: Tensor, scaling: Scaling, seed: int) -> Tensor:
+    """The frames that a normaliser is fitted on: (N, J, M).
+
+    Args:
+        clips: training clips, each (T, J, M).
+        windows: (B, T, J, M), training windows.
+        scaling: says which of the two.
+        seed: input frames of a window.
+    """
+    if scaling.over == "sources" and len(windows):
+        return windows[:, :seed].flatten(0, 1)
+    return torch.cat(list(clips))

@@ -1,0 +1,122 @@
+"""Rotations as matrices, quaternions and axis-angle vectors, and what is measured on them.
+
+- A quaternion's order is always named, "wxyz" or "xyzw"; nothing guesses it.
+- q and -q are the same rotation: `continuous` picks the sign nearer to the frame before, as
+  motion-transformer does (fairmotion does not).
+- Conversions are roma's (differentiable, batched); what is here fixes conventions.
+
+Letters: any leading shape `...`; **T** frames, **J** joints.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from src.common.errors import InputError
+
+QuaternionOrder = Literal["wxyz", "xyzw"]
+
+GIMBAL = 1 - 1e-7  # |sin| of the middle angle above which float64 Euler angles are degenerate
+
+
+def matrix_to_axis_angle(matrix: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*n 3"]:
+    """Axis times angle in radians, angle in [0, pi]."""
+    return roma.rotmat_to_rotvec(matrix)
+
+
+def axis_angle_to_matrix(vector: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3 3"]:
+    """The rotation by |vector| radians about vector."""
+    return roma.rotvec_to_rotmat(vector)
+
+
+def matrix_to_quaternion(
+    matrix: Float[Tensor, "*n 3 3"], order: QuaternionOrder
+) -> Float[Tensor, "*n 4"]:
+    """Unit quaternion with a non-negative real part."""
+    xyzw = roma.quat_normalize(roma.rotmat_to_unitquat(matrix))
+    xyzw = torch.where(xyzw[..., 3:] < 0, -xyzw, xyzw)
+    return xyzw if order == "xyzw" else roma.quat_xyzw_to_wxyz(xyzw)
+
+
+def quaternion_to_matrix(
+    quaternion: Float[Tensor, "*n 4"], order: QuaternionOrder
+) -> Float[Tensor, "*n 3 3"]:
+    """The rotation of a quaternion of any non-zero length."""
+    xyzw = quaternion if order == "xyzw" else roma.quat_wxyz_to_xyzw(quaternion)
+    return roma.unitquat_to_rotmat(roma.quat_normalize(xyzw))
+
+
+def continuous(quaternion: Float[Tensor, "T *n 4"]) -> Float[Tensor, "T *n 4"]:
+    """The same rotations, each with the sign nearer to the frame before it; frame 0 is kept."""
+    agree = (quaternion[1:] * quaternion[:-1]).sum(-1, keepdim=True) >= 0
+    flips = torch.where(agree, 1.0, -1.0).to(quaternion.dtype).cumprod(0)
+    return torch.cat([quaternion[:1], quaternion[1:] * flips])
+
+
+def check_order(quaternion: Float[Tensor, "*n 4"], order: str, where: str) -> None:
+    """Refuse quaternions whose real part is plainly not where `order` says.
+
+    A body's joint angles are mostly below 90 degrees, so the real part is the largest component
+    on average; if the other end is larger instead, the order is wrong.
+
+    Raises:
+        InputError: the order is unknown, the lengths are not 1, or the order cannot be right.
+    """
+    if order not in ("wxyz", "xyzw"):
+        raise InputError(f"{where}: quaternion order must be 'wxyz' or 'xyzw', got {order!r}")
+    norm = quaternion.norm(dim=-1)
+    if not torch.allclose(norm, torch.ones_like(norm), atol=1e-3):  # float16 storage passes
+        raise InputError(
+            f"{where}: expected unit quaternions, lengths go from {norm.min():.3g} to "
+            f"{norm.max():.3g}; normalise them, or check that the data are quaternions at all"
+        )
+    first, last = (quaternion[..., k].abs().mean().item() for k in (0, 3))
+    real, other = (first, last) if order == "wxyz" else (last, first)
+    if real < other:
+        raise InputError(
+            f"{where}: order {order!r} puts the real part where |value| averages {real:.2f}, the "
+            f"other end averages {other:.2f}; it is probably "
+            f"{'xyzw' if order == 'wxyz' else 'wxyz'!r}"
+        )
+
+
+def nearest_rotation(matrix: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*n 3 3"]:
+    """The rotation nearest in Frobenius norm (SVD, determinant +1)."""
+    return roma.special_procrustes(matrix)
+
+
+def distance_from_rotations(matrix: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*n"]:
+    """Frobenius distance to the nearest rotation; 0 for a rotation."""
+    return (matrix - nearest_rotation(matrix)).flatten(-2).norm(dim=-1)
+
+
+def angle_between(a: Float[Tensor, "*n 3 3"], b: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*n"]:
+    """Angle in radians, [0, pi], of the rotation that takes b to a.
+
+    |A - B| = 2 sqrt(2) sin(angle / 2) keeps full precision near 0, where the arc cosine of the
+    trace does not.
+    """
+    half_chord = (a - b).flatten(-2).norm(dim=-1) / 8**0.5
+    return 2 * half_chord.clamp(max=1).asin()
+
+
+def euler_angles(matrix: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*n 3"]:
+    """The three Euler angles of the literature's metric, radians: minus scipy's intrinsic XYZ.
+
+    Source: motion-transformer's and fairmotion's `rotmat2euler`, from Martinez et al. At gimbal
+    lock the third angle is 0.
+    """
+    sine = matrix[..., 0, 2]
+    middle = -sine.clamp(-1, 1).asin()
+    first = torch.atan2(matrix[..., 1, 2], matrix[..., 2, 2])
+    last = torch.atan2(matrix[..., 0, 1], matrix[..., 0, 0])
+    locked = sine.abs() > GIMBAL
+    at_lock = torch.atan2(-matrix[..., 2, 1], matrix[..., 1, 1])
+    first = torch.where(locked, at_lock, first)
+    last = torch.where(locked, torch.zeros_like(last), last)
+    return torch.stack([first, middle, last], -1)

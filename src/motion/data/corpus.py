@@ -1,0 +1,200 @@
+"""A folder of motion files as training, validation and test clips, and as what networks see.
+
+- Splits are subfolders train/, test/ and, if there is one, valid/; or the published lists.
+- Without a valid split, every eighth training clip is held out for it: early stopping never sees
+  a test clip.
+- Every clip is brought to 60 Hz as it is read.
+- Validation and test windows are cut as the shipped corpus' reference numbers are, or in one of the
+  two published ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from src.common.errors import InputError
+from src.motion.body.clip import MotionClip
+from src.motion.body.pose_space import Normaliser, PoseFormat, PoseSpace, Scaling, mirrored, sources
+from src.motion.data import windows
+from src.motion.data.formats import SUFFIXES, read_motion
+from src.motion.data.resample import resample
+from src.motion.data.splits import read_splits, split_files
+
+HELD_OUT = 8  # every eighth training clip validates
+TEST_STRIDE = 60  # frames between test windows, as for the shipped corpus' reference numbers
+Cut = Literal["every 60", "fairmotion", "motion-transformer"]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Clips at 60 Hz.
+
+    Args:
+        train: clips.
+        valid: clips.
+        test: clips.
+        cut: how validation and test windows are cut, see `evaluation_windows`.
+    """
+
+    train: tuple[MotionClip, ...]
+    valid: tuple[MotionClip, ...]
+    test: tuple[MotionClip, ...]
+    cut: Cut = "every 60"
+
+    @property
+    def splits(self) -> dict[str, tuple[MotionClip, ...]]:
+        """The clips of each split, by its name."""
+        return {"train": self.train, "valid": self.valid, "test": self.test}
+
+
+def read_corpus(
+    folder: Path, lists: Path | None = None, fps: float | None = None, cut: str = "every 60"
+) -> Corpus:
+    """Read every motion file of a folder.
+
+    Args:
+        folder: with train/ and test/, or any tree of files where `lists` says the splits.
+        lists: folder of the published split lists.
+        fps: for files that do not say their rate.
+        cut: how validation and test windows are cut, see `evaluation_windows`.
+
+    Raises:
+        InputError: no files, a missing split, a file that cannot be read, or an unknown cut.
+    """
+    if cut not in get_args(Cut):
+        raise InputError(f"windows: expected one of {', '.join(get_args(Cut))}, got {cut!r}")
+    if lists is not None:
+        files = split_files(_files(folder), read_splits(lists))
+    else:
+        files = {split: _files(folder / split) for split in ("train", "test")}
+        if (folder / "valid").is_dir():
+            files["valid"] = _files(folder / "valid")
+    clips = {
+        split: tuple(resample(read_motion(path, fps)) for path in paths)
+        for split, paths in files.items()
+    }
+    if "valid" not in clips:
+        train = clips["train"]
+        clips["valid"] = train[HELD_OUT - 1 :: HELD_OUT]
+        clips["train"] = tuple(c for n, c in enumerate(train, 1) if n % HELD_OUT)
+    return Corpus(clips["train"], clips["valid"], clips["test"], cut)
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder}: expected a folder of motion files, found none; a corpus has train/ and "
+            "test/, or published split lists beside it"
+        )
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not files:
+        raise InputError(f"{folder}: no motion file ({', '.join(SUFFIXES)}) in it")
+    return files
+
+
+def evaluation_windows(
+    clips: Sequence[Tensor], cut: Cut, split: Literal["valid", "test"]
+) -> Tensor:
+    """The windows that are scored: (B, 144, ...).
+
+    Args:
+        clips: each (T, ...).
+        cut: "every 60": every window of 144 frames that starts at a multiple of 60, as the shipped
+            corpus' reference. "fairmotion": 180 frames every 120, the first 144 used.
+            "motion-transformer": the same for test; for validation the middle of each clip.
+        split: what they are for.
+    """
+    match cut, split:
+        case "every 60", _:
+            return windows.sliding(clips, TEST_STRIDE, windows.LENGTH)
+        case "motion-transformer", "valid":
+            return windows.centre(clips)
+        case _:
+            return windows.sliding(clips)
+
+
+@dataclass(frozen=True)
+class MotionData:
+    """A corpus as one kind of network sees it.
+
+    Args:
+        space: back to rotations.
+        train: each (T, J, M), mirrored clips too if asked for.
+        valid: (B, 144, J, M), windows of the held-out clips.
+        test: (B, 144, J, M), the windows that are scored.
+        test_clips: each (T, J, M), for long roll-outs.
+        test_truth: (B, 24, 15, 3, 3), rotations that forecasts are compared with.
+        valid_truth: the same for validation.
+    """
+
+    space: PoseSpace
+    train: tuple[Float[Tensor, "_ J M"], ...]
+    valid: Float[Tensor, "B1 T J M"]
+    test: Float[Tensor, "B2 T J M"]
+    test_clips: tuple[Float[Tensor, "_ J M"], ...]
+    test_truth: Float[Tensor, "B2 N 15 3 3"]
+    valid_truth: Float[Tensor, "B1 N 15 3 3"]
+
+
+def prepare(
+    corpus: Corpus,
+    pose_format: PoseFormat,
+    scaling: Scaling,
+    mirror: bool = True,
+    device: torch.device | str = "cpu",
+) -> MotionData:
+    """Encode, normalise and cut a corpus.
+
+    Args:
+        corpus: the clips.
+        pose_format: joints and representation.
+        scaling: fitted on the training clips as they are, before mirroring.
+        mirror: train on the mirror image of every clip too.
+        device: where the tensors go.
+
+    Raises:
+        InputError: a split has no clip long enough for a window of 144 frames.
+    """
+    raw = {
+        name: [pose_format.encode(torch.from_numpy(c.rotations)) for c in clips]
+        for name, clips in corpus.splits.items()
+    }
+    fitted = sources(raw["train"], windows.sliding(raw["train"]), scaling, windows.SEED)
+    normaliser = Normaliser.fit(fitted, scaling)
+    if mirror:
+        reflected = (mirrored(clip) for clip in corpus.train)
+        raw["train"] += [pose_format.encode(torch.from_numpy(c.rotations)) for c in reflected]
+    seen = {name: [normaliser.normalise(c).to(device) for c in raw[name]] for name in raw}
+    return MotionData(
+        PoseSpace(pose_format, normaliser.to(device)),
+        tuple(seen["train"]),
+        _cut(seen["valid"], corpus.cut, "valid"),
+        _cut(seen["test"], corpus.cut, "test"),
+        tuple(seen["test"]),
+        _truth(corpus, "test").to(device),
+        _truth(corpus, "valid").to(device),
+    )
+
+
+def _cut(clips: list[Tensor], cut: Cut, split: Literal["valid", "test"]) -> Tensor:
+    made = evaluation_windows(clips, cut, split) if clips else torch.empty(0)
+    if not len(made):
+        longest = max((len(clip) for clip in clips), default=0)
+        needed = windows.LENGTH if cut == "every 60" else windows.SPAN
+        raise InputError(
+            f"the {split} split has no clip of {needed} frames ({needed / 60:.1f} s at 60 Hz); its "
+            f"{len(clips)} clips have {longest} at most"
+        )
+    return made
+
+
+def _truth(corpus: Corpus, split: Literal["valid", "test"]) -> Tensor:
+    rotations = [torch.from_numpy(clip.predicted) for clip in corpus.splits[split]]
+    return evaluation_windows(rotations, corpus.cut, split)[:, windows.SEED :]

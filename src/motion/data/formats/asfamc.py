@@ -1,0 +1,147 @@
+"""ASF/AMC: Acclaim's skeleton and its motion, as CMU ships them.
+
+- A bone's motion is given about its own axes; C M C^-1 turns it into the parent's frame, where C
+  is the orientation of those axes in the zero pose.
+- The files have no field for the frame rate. fairmotion left it unset; here it must be said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+from src.motion.formats.retarget import Nodes, to_smpl
+
+from src.common.errors import InputError
+from src.motion.body.clip import MotionClip
+
+CMU_FPS = 120.0  # of mocap.cs.cmu.edu's trials, but for a few at 60
+
+
+@dataclass
+class _Bone:
+    direction: np.ndarray
+    axes: np.ndarray
+    turns: str = ""  # axes of its degrees of freedom, in file order
+
+
+@dataclass
+class _Skeleton:
+    bones: dict[str, _Bone] = field(default_factory=dict)
+    parents: dict[str, str] = field(default_factory=dict)
+
+
+def read_asfamc(path: Path, skeleton: Path | None = None, fps: float | None = None) -> MotionClip:
+    """Read one motion.
+
+    Args:
+        path: the .amc file.
+        skeleton: the .asf file; None = the one named like the part before "_", beside it.
+        fps: frames per second; CMU's is `CMU_FPS`.
+
+    Raises:
+        InputError: a file is missing or truncated, a joint is missing, or the rate is not said.
+    """
+    if fps is None:
+        raise InputError(
+            f"{path}: AMC files do not say their frame rate; give fps (CMU: {CMU_FPS:g})"
+        )
+    skeleton = skeleton or path.with_name(path.stem.split("_")[0] + ".asf")
+    for file in (skeleton, path):
+        if not file.is_file():
+            raise InputError(f"{file}: no such file; a motion needs its .asf and its .amc")
+    body = _read_asf(skeleton)
+    frames = _read_amc(path, body)
+    names = list(body.bones)
+    parents = [names.index(body.parents[n]) if n in body.parents else -1 for n in names]
+    count = len(frames["root"])
+    local = np.tile(np.eye(3), (count, len(names), 1, 1))
+    for name, degrees in frames.items():
+        local[:, names.index(name)] = _turned(body.bones[name], degrees)
+    bones = np.stack([body.bones[n].direction for n in names])
+    return to_smpl(Nodes(names, parents, local, bones), False, fps, path.stem, str(path))
+
+
+def _turned(bone: _Bone, degrees: np.ndarray) -> np.ndarray:
+    motion = Rotation.from_euler(bone.turns, degrees, degrees=True).as_matrix()
+    return bone.axes @ motion @ bone.axes.T
+
+
+def _read_asf(path: Path) -> _Skeleton:
+    """Bones, parents first; the root is the bone "root"."""
+    sections: dict[str, list[list[str]]] = {}
+    for line in path.read_text(encoding="latin1").splitlines():
+        words = line.split("#")[0].split()
+        if words and words[0].startswith(":"):
+            rows = sections.setdefault(words[0], [])
+        elif words and sections:
+            rows.append(words)
+    body = _Skeleton()
+    try:
+        root = {row[0]: row[1:] for row in sections[":root"]}
+        turns = "".join(word[1].lower() for word in root["order"] if word[0] in "rR")
+        axes = Rotation.from_euler(root["axis"][0].lower(), _floats(root["orientation"]), True)
+        body.bones["root"] = _Bone(np.array([0.0, 1.0, 0.0]), axes.as_matrix(), turns)
+        found = _bones(sections[":bonedata"])
+        for parent, *children in (row for row in sections[":hierarchy"] if len(row) > 1):
+            for child in children:
+                body.bones[child] = found[child]
+                body.parents[child] = parent
+    except (KeyError, ValueError, IndexError) as error:
+        raise InputError(
+            f"{path}: expected an ASF skeleton with :root, :bonedata and :hierarchy; {error!r} is "
+            "missing or no number: the file is truncated, or not ASF"
+        ) from None
+    return body
+
+
+def _bones(rows: list[list[str]]) -> dict[str, _Bone]:
+    bones: dict[str, _Bone] = {}
+    for row in rows:
+        match row:
+            case ["begin"]:
+                fields: dict[str, list[str]] = {}
+            case ["end"]:
+                axes = Rotation.from_euler(
+                    fields["axis"][3].lower(), _floats(fields["axis"][:3]), degrees=True
+                )
+                turns = "".join(word[1].lower() for word in fields.get("dof", []) if word[0] == "r")
+                direction = np.array(_floats(fields["direction"]))
+                bones[fields["name"][0]] = _Bone(direction, axes.as_matrix(), turns)
+            case [key, *values]:
+                fields[key] = values
+    return bones
+
+
+def _read_amc(path: Path, body: _Skeleton) -> dict[str, np.ndarray]:
+    """Degrees per bone that can turn: (frames, its degrees of freedom)."""
+    turning = {name: len(bone.turns) for name, bone in body.bones.items() if bone.turns}
+    frames: list[dict[str, list[float]]] = []
+    for number, line in enumerate(path.read_text(encoding="latin1").splitlines(), 1):
+        words = line.split()
+        if not words or words[0][0] in "#:":
+            continue
+        try:
+            if words[0].isdigit() and len(words) == 1:
+                frames.append({})
+            else:
+                # The root's first three values are its position, which no metric here uses.
+                frames[-1][words[0]] = _floats(words[4:] if words[0] == "root" else words[1:])
+        except (ValueError, IndexError):
+            raise InputError(f"{path}, line {number}: no motion values: {line!r}") from None
+    if not frames:
+        raise InputError(f"{path}: no frames; truncated, or not AMC")
+    for number, frame in enumerate(frames, 1):
+        for name, width in turning.items():
+            if len(frame.get(name, [])) != width:
+                raise InputError(
+                    f"{path}: frame {number} of {len(frames)}: expected {width} values of "
+                    f"{name!r}, got {len(frame.get(name, []))}; truncated, or another skeleton's"
+                )
+    return {name: np.array([frame[name] for frame in frames]) for name in turning}
+
+
+def _floats(words: list[str]) -> list[float]:
+    return [float(word) for word in words]

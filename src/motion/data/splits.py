@@ -1,0 +1,66 @@
+"""The published splits: three text files, one file id per line.
+
+A file's id is `<database>/<file>.pkl`; the database is the folder's name after "AMASS_", else the
+part of it before the first "_". Source: fairmotion's and motion-transformer's preprocessing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from src.common.errors import InputError
+
+LISTS = {
+    "train": "training_fnames.txt",
+    "valid": "validation_fnames.txt",
+    "test": "test_fnames.txt",
+}
+
+
+def file_id(path: Path) -> str:
+    """The name of a file in the split lists."""
+    folder = path.parent.name
+    database = folder.split("_", 1)[1] if folder.startswith("AMASS_") else folder.split("_")[0]
+    return f"{database}/{path.name}"
+
+
+def read_splits(folder: Path) -> dict[str, tuple[str, ...]]:
+    """The ids of each split.
+
+    Raises:
+        InputError: a list is missing, or an id is in more than one.
+    """
+    splits: dict[str, tuple[str, ...]] = {}
+    owner: dict[str, str] = {}
+    for split, name in LISTS.items():
+        path = folder / name
+        if not path.is_file():
+            raise InputError(f"{path}: expected the published list of the {split} split, no file")
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        splits[split] = tuple(line for line in lines if line)
+        for identity in splits[split]:
+            if identity in owner:
+                raise InputError(
+                    f"{path}: {identity} is also in the {owner[identity]} list; a clip may be in "
+                    "one split only"
+                )
+            owner[identity] = split
+    return splits
+
+
+def split_files(files: list[Path], splits: dict[str, tuple[str, ...]]) -> dict[str, list[Path]]:
+    """The files of each split; files in no list are left out, as both code bases do.
+
+    Raises:
+        InputError: a split gets no file at all.
+    """
+    by_id = {file_id(path): path for path in files}
+    found = {split: [by_id[i] for i in ids if i in by_id] for split, ids in splits.items()}
+    for split, members in found.items():
+        if not members:
+            raise InputError(
+                f"none of the {len(files)} files is in the {split} list; ids look like "
+                f"{next(iter(by_id), '<database>/<file>.pkl')!r}, the list's like "
+                f"{next(iter(splits[split]), '(the list is empty)')!r}"
+            )
+    return found

@@ -1,0 +1,119 @@
+"""Study 01: the authors' own weights, if somebody has them.
+
+They are published as a TensorFlow checkpoint behind a Drive link, so nothing here can fetch them.
+Whoever has it turns it into the .npz this file reads, in an environment with TensorFlow:
+
+    reader = tf.train.load_checkpoint(folder)
+    names = reader.get_variable_to_shape_map()
+    np.savez(path, **{name.replace("/", "|"): reader.get_tensor(name) for name in names})
+
+Variable names are those of motion-transformer's `spl/model/transformer.py` under any outer scope.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from src.common.errors import InputError
+from src.motion.models.st_transformer import StTransformer
+
+WHERE = "https://github.com/eth-ait/motion-transformer (README, pre-trained models)"
+
+
+def is_there(path: Path) -> bool:
+    """Whether study 01 can be run; it is "absent" where not, never silently trained instead."""
+    return path.is_file()
+
+
+def load_authors(path: Path, model: StTransformer) -> None:
+    """Put the authors' weights into the published model.
+
+    Args:
+        path: the .npz described above.
+        model: study 01's network, normalised by variance as theirs.
+
+    Raises:
+        InputError: no such file, or variables are missing or of another shape.
+    """
+    if not is_there(path):
+        raise InputError(f"{path}: study 01 is absent; the authors' weights are at {WHERE}")
+    with np.load(path, allow_pickle=False) as file:
+        found = {name.replace("|", "/"): file[name] for name in file.files}
+    state = model.state_dict()
+    for name, sources in variables(model).items():
+        parts = [_find(found, source, path) for source in sources]
+        value = _assemble(name, parts, state[name])
+        if value.shape != state[name].shape:
+            raise InputError(
+                f"{path}: {sources[0]} gives {tuple(value.shape)}, {name} needs "
+                f"{tuple(state[name].shape)}; these are weights of another size"
+            )
+        state[name] = value
+    model.load_state_dict(state)
+
+
+def variables(model: StTransformer) -> dict[str, list[str]]:
+    """For each of our parameters the TensorFlow variables that it is made of.
+
+    One per joint where our parameter has a leading joint axis; query, key and value side by side.
+    """
+    joints = len(model.embedding.weight)
+    names: dict[str, list[str]] = {}
+
+    def per_joint(ours: str, *scopes: str) -> None:
+        for ours_part, part in (("weight", "kernel"), ("bias", "bias")):
+            names[f"{ours}.{ours_part}"] = [
+                f"{scope.format(j=j)}/dense/{part}" for j in range(joints) for scope in scopes
+            ]
+
+    def shared(ours: str, scope: str) -> None:
+        names[f"{ours}.weight"] = [f"{scope}/dense/kernel"]
+        names[f"{ours}.bias"] = [f"{scope}/dense/bias"]
+
+    per_joint("embedding", "embedding_{j}")
+    per_joint("output", "final_output_{j}")
+    for n in range(len(model.layers)):
+        ours, theirs = f"layers.{n}", f"transformer_layer_{n}"
+        time = f"{theirs}/temporal_attnjoint_{{j}}"
+        per_joint(
+            f"{ours}.attentions.0.query_key_value",
+            f"{time}/_query",
+            f"{time}/_key",
+            f"{time}/_value",
+        )
+        per_joint(f"{ours}.attentions.0.output", f"{time}/temporal_attn_output_dense")
+        per_joint(f"{ours}.attentions.1.query", f"{theirs}/_query_{{j}}")
+        for part in ("key", "value"):
+            shared(f"{ours}.attentions.1.{part}", f"{theirs}/spatial_attn_{part}")
+        shared(f"{ours}.attentions.1.output", f"{theirs}/spatial_attn_output_dense")
+        per_joint(f"{ours}.expand", f"{theirs}/feed_forward_ff1_{{j}}")
+        per_joint(f"{ours}.contract", f"{theirs}/feed_forward_ff2_{{j}}")
+        for norm, scope in (("norms.0", "temporal"), ("norms.1", "spatial"), ("last_norm", "ff")):
+            names[f"{ours}.{norm}.weight"] = [f"{theirs}/ln_{scope}/LayerNorm/gamma"]
+            names[f"{ours}.{norm}.bias"] = [f"{theirs}/ln_{scope}/LayerNorm/beta"]
+    return names
+
+
+def _find(found: dict[str, np.ndarray], source: str, path: Path) -> Tensor:
+    matches = [name for name in found if name == source or name.endswith("/" + source)]
+    if len(matches) != 1:
+        raise InputError(
+            f"{path}: expected one variable {source}, found {len(matches)}; is this the "
+            "checkpoint 1573450146 of the two-dimensional transformer?"
+        )
+    return torch.from_numpy(found[matches[0]]).float()
+
+
+def _assemble(name: str, parts: list[Tensor], like: Tensor) -> Tensor:
+    """One tensor of ours from TensorFlow's (in, out) kernels and (out,) vectors."""
+    if len(parts) == 1:  # nn.Linear keeps (out, in); vectors are as they are
+        return parts[0].mT if parts[0].dim() == 2 else parts[0]
+    joints = like.shape[0]
+    fused = len(parts) // joints
+    rows = [torch.cat(parts[j * fused : (j + 1) * fused], -1) for j in range(joints)]
+    stacked = torch.stack(rows)
+    return stacked[:, None] if name.endswith("bias") else stacked

@@ -1,0 +1,112 @@
+"""Bodies as stick figures, still and moving (the document's Fig. 1).
+
+They are drawn from the front, and turned by a quarter for a second look: pelvis at the origin,
+thigh lengths, y up. The root does not turn, since it is not forecast. Nothing is shown or saved.
+
+Letters: **B** windows, **T** frames, **J** = 24 joints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.animation import FuncAnimation
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from src.motion.body.kinematics import fill_joints, global_rotations, positions
+from src.motion.body.rotations import angle_between, nearest_rotation
+from src.motion.body.skeleton import EDGES
+from src.plots import figure
+
+TRUE, PREDICTED = "0.75", "tab:red"
+
+
+def joints_of(predicted: Float[Tensor, "T 15 3 3"]) -> Float[np.ndarray, "T 24 3"]:
+    """Joint positions of a forecast, its matrices projected to rotations."""
+    rotations = nearest_rotation(predicted.detach().cpu().double())
+    return positions(global_rotations(fill_joints(rotations))).numpy()
+
+
+def liveliest(windows: Float[Tensor, "B T 15 3 3"]) -> int:
+    """The window whose joints turn the most: one where there is something to see."""
+    turned = angle_between(windows[:, 1:], windows[:, :-1]).sum((1, 2))
+    return int(turned.argmax())
+
+
+def draw_body(
+    ax: Axes, joints: Float[np.ndarray, "24 3"], colour: str, side: bool = False, width: float = 2.0
+) -> None:
+    """One body, from the front or from its left side."""
+    x, y = joints[:, 2 if side else 0], joints[:, 1]
+    for parent, child in EDGES:
+        ax.plot(
+            x[[parent, child]], y[[parent, child]], color=colour, lw=width, solid_capstyle="round"
+        )
+
+
+def _clean(ax: Axes) -> None:
+    ax.set(xlim=(-1.9, 1.9), ylim=(-2.7, 1.9), aspect="equal")  # an outstretched body
+    ax.set_axis_off()
+
+
+def stick_figures(
+    true: Float[np.ndarray, "T 24 3"],
+    predicted: Float[np.ndarray, "T 24 3"] | None,
+    milliseconds: Sequence[int],
+    title: str = "",
+) -> Figure:
+    """Predicted over true bodies at chosen instants: front above, side below.
+
+    Args:
+        true: the frames to draw, already chosen.
+        predicted: the same instants; None = there is no forecast, only the truth.
+        milliseconds: after the last frame given, per instant.
+        title: of the figure.
+    """
+    count = len(milliseconds)
+    fig, axes = figure(1.9 * count, 5.4, nrows=2, ncols=count, squeeze=False)
+    for column, instant in enumerate(milliseconds):
+        for row in (0, 1):
+            ax = axes[row, column]
+            draw_body(ax, true[column], TRUE, side=bool(row), width=4.0)
+            if predicted is not None:
+                draw_body(ax, predicted[column], PREDICTED, side=bool(row), width=1.4)
+            _clean(ax)
+        axes[0, column].set_title(f"{instant} ms", fontsize=9)
+    axes[0, 0].plot([], [], color=TRUE, lw=4, label="true")
+    if predicted is not None:
+        axes[0, 0].plot([], [], color=PREDICTED, label="predicted")
+    fig.legend(loc="outside lower center", ncols=2, frameon=False)
+    fig.suptitle(title, fontsize=10)
+    return fig
+
+
+def animation(
+    true: Float[np.ndarray, "T 24 3"],
+    predicted: Float[np.ndarray, "T2 24 3"],
+    title: str = "",
+    fps: float = 30.0,
+) -> FuncAnimation:
+    """Predicted and true body side by side; `.to_jshtml()` for HTML, `.save` for a GIF.
+
+    The truth may be shorter; it stays on its last frame, paler.
+    """
+    fig, axes = figure(6.0, 3.8, ncols=2)
+
+    def show(t: int) -> list:
+        for ax, joints, colour, name in zip(
+            axes, (true, predicted), (TRUE, PREDICTED), ("true", "predicted"), strict=True
+        ):
+            ax.clear()
+            over = t >= len(joints)
+            draw_body(ax, joints[min(t, len(joints) - 1)], "0.9" if over else colour)
+            _clean(ax)
+            ax.set_title(f"{name}{' (over)' if over else ''}", fontsize=9)
+        fig.suptitle(f"{title}  {t / fps:.1f} s", fontsize=10)
+        return []
+
+    return FuncAnimation(fig, show, frames=len(predicted), interval=1000 / fps)

@@ -1,0 +1,64 @@
+"""How gradients are distributed over a network's layers (the document's Fig. 7 and 11)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from src.motion.data.sampling import WindowSampler
+from src.motion.models.forecaster import Forecaster
+from src.motion.models.st_conv import StConv
+from src.motion.models.st_transformer import StTransformer
+from src.motion.study.run import Result
+from src.motion.training.loop import Training
+from src.motion.training.losses import Loss, forecast_loss
+from src.motion.training.task import Task, pose_task
+
+
+def layer_gradients(
+    model: Forecaster, task: Task, loss: Loss, batch: tuple[Tensor, Tensor]
+) -> pd.DataFrame:
+    """Mean and standard deviation of dLoss/dW over all weights of each attention layer.
+
+    Args:
+        model: a network with `layers`; its gradients are overwritten.
+        task: says what the loss is computed on.
+        loss: as in training.
+        batch: frames and truth of the model's span.
+
+    Returns:
+        A row per layer: layer (1 = the first), mean, std.
+    """
+    layers = model.get_submodule("layers")
+    assert isinstance(layers, nn.ModuleList)
+    model.train()
+    model.zero_grad(set_to_none=True)
+    predicted, truth = model.teach(*batch, progress=1.0)
+    forecast_loss(loss, predicted, truth, task.space).backward()
+    rows = []
+    for number, layer in enumerate(layers, 1):
+        gradient = torch.cat([
+            p.grad.flatten() for p in layer.parameters() if p.grad is not None
+        ])  # fmt: skip
+        rows.append({
+            "layer": number, "mean": gradient.mean().item(), "std": gradient.std().item()
+        })  # fmt: skip
+    model.zero_grad(set_to_none=True)
+    return pd.DataFrame(rows)
+
+
+def study_gradients(results: Mapping[str, Result], seed: int) -> dict[str, pd.DataFrame]:
+    """`layer_gradients` of every spatio-temporal study, with its best weights, on one batch."""
+    tables = {}
+    for name, result in results.items():
+        training = result.experiment.training
+        if isinstance(result.model, StTransformer | StConv) and isinstance(training, Training):
+            task = pose_task(result.data)
+            sampler = WindowSampler(
+                task.train, None, result.model.span, training.batch, training.sampling, seed
+            )
+            tables[name] = layer_gradients(result.model, task, training.loss, sampler(0))
+    return tables

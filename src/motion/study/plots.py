@@ -1,0 +1,242 @@
+"""Figures of the motion study, from arrays and tables. Nothing is shown or saved here.
+
+Stick figures are in bodies.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from src.motion.body.skeleton import CENTRE, LEFT, PREDICTED_NAMES, RIGHT
+from src.motion.metrics import METRICS
+from src.plots import figure
+
+AXES = {
+    "euler": "Euler angle, rad (sum)",
+    "joint_angle": "joint angle, rad (sum)",
+    "positional": "position, thighs (sum)",
+    "auc": "AUC of PCK (mean)",
+}
+
+
+# --- accuracy (Fig. 6) --------------------------------------------------------------------------
+
+
+def study_table(tables: Mapping[str, pd.DataFrame], bars: Mapping[str, pd.DataFrame]) -> Figure:
+    """Study x metric x horizon: a panel per metric, a row per model, a dot per horizon.
+
+    Args:
+        tables: model -> metrics down, horizons in ms across.
+        bars: the same for what needs no training; drawn as lines at the last horizon.
+    """
+    names = list(tables)
+    horizons = list(next(iter(tables.values())).columns)
+    shades = [f"C{n}" for n in range(len(horizons))]
+    fig, axes = figure(13.0, 1.6 + 0.26 * len(names), ncols=len(METRICS), sharey=True)
+    rows = np.arange(len(names))[::-1]
+    for ax, metric in zip(axes, METRICS, strict=True):
+        for horizon, colour in zip(horizons, shades, strict=True):
+            values = [tables[name].loc[metric, horizon] for name in names]
+            ax.scatter(values, rows, color=colour, s=22, zorder=3, label=f"{horizon} ms")
+        for (name, table), style in zip(bars.items(), ("-", ":", "--"), strict=False):
+            ax.axvline(
+                table.loc[metric, horizons[-1]], color="k", ls=style, lw=1, label=f"{name}, "
+                f"{horizons[-1]} ms",
+            )  # fmt: skip
+        better = "higher" if metric == "auc" else "lower"
+        ax.set_xlabel(f"{AXES[metric]}\n{better} is better", fontsize=9)
+        ax.grid(alpha=0.3)
+        ax.margins(x=0.08)
+        if metric != "auc":
+            _keep_readable(ax, tables, bars, metric)
+    axes[0].set_yticks(rows, names, fontsize=9)
+    handles, labels = axes[0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
+    return fig
+
+
+def _keep_readable(ax: Axes, tables: Mapping, bars: Mapping, metric: str) -> None:
+    """Cut the axis where a model that failed would squeeze the others together."""
+    known = [table.loc[metric].max() for table in bars.values()]
+    limit = 1.3 * max(known) if known else np.inf
+    worst = max(table.loc[metric].max() for table in tables.values())
+    ax.set_xlim(0, None if worst < limit else limit)
+
+
+# --- training (Fig. 3, 4, 8) --------------------------------------------------------------------
+
+
+def loss_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
+    """Training and validation loss over steps, a panel per model (Fig. 8)."""
+    columns = min(5, len(histories))
+    rows = -(-len(histories) // columns)
+    fig, axes = figure(3.0 * columns, 2.3 * rows, nrows=rows, ncols=columns, squeeze=False)
+    for ax in axes.flat[len(histories) :]:
+        ax.set_axis_off()
+    for ax, (name, history) in zip(axes.flat, histories.items(), strict=False):
+        ax.plot(history.step, history.train_loss, label="train")
+        ax.plot(history.step, history.valid_loss, label="valid")
+        ax.set_title(name, fontsize=9)
+        ax.set_ylim(0)
+        ax.grid(alpha=0.3)
+        ax.tick_params(labelsize=7)
+    axes[0, 0].legend(fontsize=8)
+    fig.supxlabel("step", fontsize=9)
+    fig.supylabel("loss", fontsize=9)
+    return fig
+
+
+def taxonomy_curves(prior: pd.DataFrame, original: pd.DataFrame) -> Figure:
+    """Mean square error of the transformer with and without the motion-taxonomy prior (Fig. 3)."""
+    fig, ax = figure(6.0, 3.5)
+    for history, name, colour in ((prior, "taxonomy", "tab:red"), (original, "original", "0.3")):
+        ax.plot(history.step, history.train_mse, color=colour, ls="--", label=f"{name}, train")
+        ax.plot(history.step, history.valid_mse, color=colour, label=f"{name}, valid")
+    ax.set(xlabel="step", ylabel="mean square error, normalised", yscale="log")
+    ax.grid(alpha=0.3, which="both")
+    ax.legend(fontsize=8)
+    return fig
+
+
+def gan_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
+    """Generator error and the critic's EMD over steps, a panel per GAN (Fig. 4)."""
+    fig, axes = figure(4.2 * len(histories), 3.2, ncols=len(histories), squeeze=False)
+    for ax, (name, history) in zip(axes[0], histories.items(), strict=True):
+        ax.plot(history.step, history.generator_mse, ".-", color="tab:red", label="generator MSE")
+        ax.set(xlabel="generator step", title=name)
+        ax.set_ylabel("MSE to the truth, normalised", color="tab:red")
+        ax.set_ylim(0)
+        right = ax.twinx()
+        right.plot(history.step, history.critic_emd, ".-", color="tab:blue", label="critic EMD")
+        right.set_ylabel("critic's EMD", color="tab:blue")
+    return fig
+
+
+# --- inside the network (Fig. 5, 7, 11) ---------------------------------------------------------
+
+
+def embedding_panels(weights: Float[np.ndarray, "15 M D"]) -> Figure:
+    """The per-joint embedding as a grey image: all joints, left, right, centre (Fig. 5).
+
+    Rows are joint x component, columns channels; white is the largest weight.
+    """
+    groups = {
+        "all": tuple(range(len(PREDICTED_NAMES))),
+        "left": LEFT,
+        "right": RIGHT,
+        "centre": CENTRE,
+    }
+    fig, axes = figure(11.0, 8.0, nrows=2, ncols=2)
+    low, high = weights.min(), weights.max()
+    for ax, (name, joints) in zip(axes.flat, groups.items(), strict=True):
+        image = weights[list(joints)].reshape(-1, weights.shape[-1])
+        ax.imshow(image, cmap="gray", vmin=low, vmax=high, aspect="auto", interpolation="nearest")
+        parts = weights.shape[1]
+        middles = np.arange(len(joints)) * parts + parts / 2 - 0.5
+        ax.set_yticks(middles, [PREDICTED_NAMES[j] for j in joints], fontsize=7)
+        ax.set(title=name, xlabel="channel")
+    return fig
+
+
+def gradient_grid(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Mean and standard deviation of dLoss/dW per layer, a panel per study (Fig. 7 and 11)."""
+    columns = min(5, len(tables))
+    rows = -(-len(tables) // columns)
+    fig, axes = figure(2.8 * columns, 2.2 * rows, nrows=rows, ncols=columns, squeeze=False)
+    for ax in axes.flat[len(tables) :]:
+        ax.set_axis_off()
+    for ax, (name, table) in zip(axes.flat, tables.items(), strict=False):
+        ax.errorbar(table.layer, table["mean"], yerr=table["std"], fmt="o", capsize=4, ms=4)
+        ax.axhline(0, color="0.7", lw=0.8)
+        ax.set_title(name, fontsize=9)
+        ax.set_xticks(table.layer)
+        ax.tick_params(labelsize=7)
+        ax.ticklabel_format(axis="y", scilimits=(0, 0))
+        ax.yaxis.get_offset_text().set_fontsize(7)
+        ax.margins(x=0.2)
+    fig.supxlabel("layer", fontsize=9)
+    fig.supylabel("dLoss/dW, mean ± std", fontsize=9)
+    return fig
+
+
+# --- long roll-outs and signs -------------------------------------------------------------------
+
+
+def rollout_maps(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Freezing, drift and jitter per second of a long roll-out: models down, seconds across."""
+    names = list(tables)
+    fig, axes = figure(13.0, 1.8 + 0.24 * len(names), ncols=3, sharey=True)
+    # Halving and doubling the speed are as bad as each other, and drift spans many magnitudes.
+    panels = (
+        ("speed", "angular speed, predicted / true\n(grey: truth is over)", "RdBu_r",
+         LogNorm(0.1, 10)),
+        ("drift", "distance from rotations\n(white: none)", "Greys", LogNorm(1e-3, 10)),
+        ("entropy", "entropy of the spectrum\n(1: white noise)", "viridis", Normalize(0, 1)),
+    )  # fmt: skip
+    for ax, (column, label, colours, scale) in zip(axes, panels, strict=True):
+        values = np.stack([tables[name][column].to_numpy() for name in names])
+        seconds = next(iter(tables.values())).second
+        image = ax.imshow(
+            np.clip(values, scale.vmin, None), cmap=colours, norm=scale, aspect="auto",
+            extent=(seconds.min() - 0.5, seconds.max() + 0.5, len(names) - 0.5, -0.5),
+        )  # fmt: skip
+        ax.set_facecolor("0.93")  # where no truth is left to compare with
+        ax.set_xlabel("second")
+        ax.set_title(label, fontsize=10)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        fig.colorbar(image, ax=ax, shrink=0.8)
+    axes[0].set_yticks(range(len(names)), names, fontsize=9)
+    return fig
+
+
+def part_bars(table: pd.DataFrame, unit: str) -> Figure:
+    """Mean position error per part of sign clips, a bar per model."""
+    fig, ax = figure(1.6 + 1.6 * len(table), 3.4)
+    width = 0.8 / table.shape[1]
+    for number, name in enumerate(table):
+        at = np.arange(len(table)) + (number - (table.shape[1] - 1) / 2) * width
+        drawn = ax.bar(at, table[name], width, label=name, color="0.6" if number == 0 else None)
+        ax.bar_label(drawn, fmt="%.3g", fontsize=7, padding=2)
+    ax.set_xticks(range(len(table)), [part.replace("_", " ") for part in table.index])
+    ax.set_ylabel(f"mean position error,\n{unit}")
+    ax.margins(y=0.15)
+    fig.legend(loc="outside upper center", ncols=table.shape[1], frameon=False, fontsize=8)
+    return fig
+
+
+def rotation_table(table: pd.DataFrame) -> Figure:
+    """Size and speed of the three representations (Table 1)."""
+    fig, axes = figure(3.4 * table.shape[1], 2.4, ncols=table.shape[1])
+    for ax, column in zip(axes, table, strict=True):
+        values = table[column]
+        drawn = ax.barh(table.index, values, color="tab:blue")
+        labels = [f"{value:,.3g}" if value < 1000 else f"{value:,.0f}" for value in values]
+        ax.bar_label(drawn, labels, fontsize=8, padding=2)
+        if wide := values.max() > 20 * values.min():  # a matrix costs next to nothing to encode
+            ax.set(xscale="log", xlim=(values.min() / 10, values.max() * 30))
+        ax.set_xlabel(f"{column}{' (log scale)' if wide else ''}", fontsize=9)
+        ax.margins(x=0.25)
+        ax.tick_params(labelsize=8)
+        ax.invert_yaxis()
+    return fig
+
+
+def pck_curves(tables: Mapping[str, Float[Tensor, "9"]], thresholds: tuple[float, ...]) -> Figure:
+    """Share of joints within a distance, mean over the forecast, a line per model."""
+    fig, ax = figure(6.0, 4.0)
+    for name, values in tables.items():
+        ax.plot(thresholds, torch.as_tensor(values).numpy(), ".-", label=name)
+    ax.set(xlabel="distance, thigh lengths", ylabel="share of joints within it", ylim=(0, 1))
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8)
+    return fig

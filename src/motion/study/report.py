@@ -1,0 +1,116 @@
+"""What a run of the study leaves behind: tables, figures, checkpoints, and a page of results."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.animation import FuncAnimation, PillowWriter
+from matplotlib.figure import Figure
+
+from src.common.files import write_atomically, write_text
+from src.motion.metrics import HORIZONS, METRICS, FrameErrors
+from src.motion.models.forecaster import parameter_count
+from src.motion.study.run import Result
+
+BAR = "ridge"  # what a trained model must beat to have learned more than a linear map
+FLOOR = "zero velocity"
+
+
+def wide_table(errors: Mapping[str, FrameErrors]) -> pd.DataFrame:
+    """Models down, metric and horizon across: `joint_angle 400` is after 400 ms."""
+    rows = {}
+    for name, of_model in errors.items():
+        table = of_model.table()
+        rows[name] = {f"{m} {ms}": table.loc[m, ms] for m in METRICS for ms in HORIZONS}
+    return pd.DataFrame(rows).T
+
+
+def verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    """Joint angle at 400 ms of every model against zero velocity and ridge regression."""
+    column = table[f"joint_angle {max(HORIZONS)}"]
+    return pd.DataFrame({
+        "joint angle at 400 ms": column.round(3),
+        f"of {FLOOR}": (column / column[FLOOR]).map("{:.0%}".format),
+        f"beats {FLOOR}": column < column[FLOOR],
+        f"beats {BAR}": column < column[BAR],
+    })  # fmt: skip
+
+
+def sizes(results: Mapping[str, Result]) -> pd.DataFrame:
+    """Parameters, steps and seconds of every training."""
+    return pd.DataFrame({
+        name: {
+            "parameters": parameter_count(result.model),
+            "steps": int(result.history.step.iloc[-1]),
+            "seconds": round(result.history.seconds.iloc[-1], 1),
+        }
+        for name, result in results.items()
+    }).T.astype({"parameters": int, "steps": int})  # fmt: skip
+
+
+def save_table(folder: Path, name: str, table: pd.DataFrame) -> Path:
+    """Write tables/<name>.csv."""
+    return write_atomically(folder / "tables" / f"{name}.csv", lambda path: table.to_csv(path))
+
+
+def save_figure(folder: Path, name: str, figure: Figure) -> Path:
+    """Write figures/<name>.png."""
+    return write_atomically(
+        folder / "figures" / f"{name}.png", lambda path: figure.savefig(path, dpi=110)
+    )
+
+
+def save_animation(folder: Path, name: str, animation: FuncAnimation, fps: float) -> list[Path]:
+    """Write figures/<name>.gif and .html."""
+    writer = PillowWriter(fps=fps)
+    gif = write_atomically(
+        folder / "figures" / f"{name}.gif", lambda path: animation.save(path, writer=writer, dpi=70)
+    )
+    html = write_text(folder / "figures" / f"{name}.html", animation.to_jshtml(fps=fps))
+    return [gif, html]
+
+
+def write_report(
+    folder: Path, about: str, table: pd.DataFrame, sizes: pd.DataFrame, notes: list[str]
+) -> Path:
+    """Write report.md.
+
+    Args:
+        folder: of the run.
+        about: which data and profile the numbers are about, in words.
+        table: from `wide_table`, bars included.
+        sizes: from `sizes`.
+        notes: sentences that belong to the numbers.
+    """
+    lines = ["# Human motion prediction", "", about, "", *(f"- {note}" for note in notes), ""]
+    lines += ["## Against the bars", "", markdown(verdicts(table)), ""]
+    for metric in METRICS:
+        columns = [f"{metric} {ms}" for ms in HORIZONS]
+        part = table[columns].round(3).rename(columns=lambda c: f"{c.split()[-1]} ms")
+        lines += [f"## {metric}", "", markdown(part), ""]
+    lines += ["## Size and training", "", markdown(sizes), ""]
+    return write_text(folder / "report.md", "\n".join(lines))
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table in markdown; pandas' own needs a library more."""
+    head = f"| | {' | '.join(map(str, table.columns))} |"
+    rule = f"|---|{'---|' * len(table.columns)}"
+    rows = [
+        f"| {name} | {' | '.join(str(value) for value in row)} |"
+        for name, *row in table.itertuples()
+    ]
+    return "\n".join([head, rule, *rows])
+
+
+def inventory(folder: Path) -> pd.DataFrame:
+    """Every file that a run left, with its size and the beginning of its hash."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return pd.DataFrame({
+        "file": [str(path.relative_to(folder)) for path in files],
+        "bytes": [path.stat().st_size for path in files],
+        "sha256": [hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in files],
+    })  # fmt: skip

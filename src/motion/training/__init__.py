@@ -1,0 +1,1 @@
+"""How forecasters are trained: tasks, losses, optimisers, the loop, the GAN."""

@@ -1,0 +1,292 @@
+"""Run the numbered notebooks in order, headlessly.
+
+    python -m src.notebooks -p PROFILE sample                    all of 01 to 04
+    python -m src.notebooks 03 04 -p RUN_DIR logs/sample         some of them
+
+- A parameter that no notebook declares is refused before anything runs.
+- A notebook is skipped when neither it, its parameters, its inputs, nor src has changed, and
+  nothing before it ran.
+- The first failure ends the run with one message and the command that goes on from there.
+- The executed copies, with outputs and pictures, are in the run's folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import hashlib
+import json
+import os
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import nbformat
+import papermill
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from src.common.errors import InputError
+from src.common.files import digest, locked
+from src.common.marks import DIGEST, Mark
+from src.common.paths import SLOVO_INDEX, anchored, root
+
+NOTEBOOKS = root() / "notebooks"
+MAIN_PATH = ("01", "02", "03", "04")  # 05 is a study of its own
+RUN_DIR = "RUN_DIR"
+READ = ("DATA", "EXTRA_DATA", "LISTS", "SIGNS", "AUTHORS_WEIGHTS")  # what a notebook reads
+INDICES = ("train.csv", SLOVO_INDEX, "manifest.json")  # that say what else a folder holds
+TAG = "parameters"
+Value = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A numbered notebook.
+
+    Args:
+        path: notebooks/NN_name.ipynb.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """NN_name."""
+        return self.path.stem
+
+    @cached_property
+    def defaults(self) -> dict[str, Value]:
+        """The names and literals of the cell tagged `parameters`."""
+        cells = nbformat.read(self.path, as_version=4).cells
+        (cell,) = (c for c in cells if TAG in c.metadata.get("tags", ()))
+        assigned = {}
+        for node in ast.parse(cell.source).body:
+            if isinstance(node, ast.Assign | ast.AnnAssign):
+                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                assigned[target.id] = ast.literal_eval(node.value)
+        return assigned
+
+    def given(self, values: dict[str, Value]) -> dict[str, Value]:
+        """Those of the values that this notebook declares."""
+        return {name: value for name, value in values.items() if name in self.defaults}
+
+
+def notebooks(numbers: list[str]) -> list[Notebook]:
+    """The notebooks of these numbers, in order.
+
+    Raises:
+        InputError: there is none of that number.
+    """
+    found = {path.name[:2]: Notebook(path) for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))}
+    for number in numbers:
+        if number not in found:
+            raise InputError(f"no notebook {number!r}; there are {', '.join(found)}")
+    return [notebook for number, notebook in found.items() if number in numbers]
+
+
+def parse(given: list[tuple[str, str]]) -> dict[str, Value]:
+    """Values for the notebooks, of the types that they declare.
+
+    Args:
+        given: names and texts from the command line.
+
+    Raises:
+        InputError: no notebook declares the name, or the text is not of its type.
+    """
+    declared: dict[str, Value] = {}
+    for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
+        declared |= Notebook(path).defaults
+    unknown = [name for name, _ in given if name not in declared]
+    if unknown:
+        raise InputError(
+            f"unknown parameter {', '.join(unknown)}: no notebook declares it; there are "
+            f"{', '.join(declared)}"
+        )
+    return {name: _typed(name, text, declared[name]) for name, text in given}
+
+
+def _typed(name: str, text: str, default: Value) -> Value:
+    if isinstance(default, str):
+        return text
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    # A bool is an int to Python, but not to a reader of RUN_DIR=True.
+    if type(value) is type(default) or (type(default) is float and type(value) is int):
+        return type(default)(value)
+    raise InputError(f"{name}: expected {type(default).__name__} like {default!r}, found {text!r}")
+
+
+def execute(numbers: list[str], values: dict[str, Value], force: bool, show: bool) -> int:
+    """Run notebooks in order; stop at the first that fails.
+
+    Args:
+        numbers: which notebooks.
+        values: parameters.
+        force: run finished notebooks again.
+        show: pass on what the cells print.
+
+    Returns:
+        The exit code: 0, 1 for a failed cell, 138 for a dead kernel, 124 for a time-out.
+    """
+    chosen = notebooks(numbers)
+    run_dir = values.get(RUN_DIR, chosen[0].defaults[RUN_DIR])
+    folder = anchored(run_dir)
+    _quieten()
+    with locked(folder, "runs notebooks here"):
+        inputs = _inputs(values)
+        for i, notebook in enumerate(chosen):
+            label = f"[{i + 1}/{len(chosen)}] {notebook.name:<22}"
+            mark = _mark(folder, notebook, values, inputs)
+            if mark.is_finished and not force:
+                print(f"{label} already done", flush=True)
+                continue
+            print(f"{label} {_doing(mark)} ...", flush=True)
+            _unfinish(folder, notebook)
+            started = time.monotonic()
+            code = _execute(notebook, values, folder, show)
+            if code:
+                rest = [later.name[:2] for later in chosen[i:]]
+                print(f"go on from here: {command(rest, values)}", flush=True)
+                return code
+            mark.write()
+            seconds = time.monotonic() - started
+            print(f"{label} {seconds:.1f} s -> {folder / notebook.path.name}", flush=True)
+    return 0
+
+
+def _mark(folder: Path, notebook: Notebook, values: dict[str, Value], inputs: dict) -> Mark:
+    """What says that a notebook is finished, and what its results were made from."""
+    before = [number for number in MAIN_PATH if number < notebook.name[:2] in MAIN_PATH][-1:]
+    marks = [path for number in before for path in _marks(folder).glob(f"{number}_*.json")]
+    made_from = {
+        "parameters": notebook.given(values),
+        "notebook": DIGEST + digest(notebook.path),
+        "results of": {path.stem: DIGEST + digest(path) for path in marks},
+        **inputs,
+    }
+    return Mark(_marks(folder) / f"{notebook.name}.json", made_from)
+
+
+def _marks(folder: Path) -> Path:
+    return folder / ".finished"
+
+
+def _doing(mark: Mark) -> str:
+    changed = mark.changes
+    return f"running again, for there are changes: {', '.join(changed)}" if changed else "running"
+
+
+def _unfinish(folder: Path, notebook: Notebook) -> None:
+    """Delete a notebook's mark, and those of all that came of its old results."""
+    for mark in sorted(_marks(folder).glob("*.json"), reverse=True):  # a kill leaves earlier ones
+        on_main_path = {notebook.name[:2], mark.stem[:2]} <= set(MAIN_PATH)
+        if mark.stem == notebook.name or (on_main_path and mark.stem > notebook.name):
+            mark.unlink()
+
+
+def command(numbers: list[str], values: dict[str, Value]) -> str:
+    """The command line that runs these notebooks with these parameters."""
+    words = [sys.executable, "-m", "src.notebooks", *numbers]
+    for name, value in values.items():
+        words += ["-p", name, str(value)]
+    return shlex.join(words)
+
+
+def _execute(notebook: Notebook, values: dict[str, Value], folder: Path, show: bool) -> int:
+    output = folder / notebook.path.name
+    try:
+        papermill.execute_notebook(
+            str(notebook.path),
+            str(output),
+            parameters=notebook.given(values),
+            kernel_name="python3",
+            cwd=str(root()),
+            progress_bar=sys.stderr.isatty(),
+            log_output=show,
+            autosave_cell_every=30,
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # it greets with a warning
+        )
+    except PapermillExecutionError as error:
+        print(f"FAILED  {notebook.name}, cell In [{error.exec_count}]: {_cause(error)}")
+        code = 1
+    except DeadKernelError:
+        print(f"FAILED  {notebook.name}: the kernel died; most often: out of memory")
+        code = 138
+    except CellTimeoutError as error:
+        print(f"FAILED  {notebook.name}: {str(error).splitlines()[0]}")
+        code = 124
+    except OSError as error:
+        print(f"FAILED  {notebook.name}: {output} could not be written: {error}")
+        return 1
+    else:
+        return 0
+    print(f"executed notebook: {output}", flush=True)
+    return code
+
+
+def _cause(error: PapermillExecutionError) -> str:
+    name = error.ename.rpartition(".")[-1]
+    return error.evalue if name == InputError.__name__ else f"{name}: {error.evalue}"
+
+
+def _quieten() -> None:
+    """Keep progress bars to a line now and then, and the kernel from greeting us."""
+    os.environ.setdefault("TQDM_MININTERVAL", "20")
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def _inputs(values: dict[str, Value]) -> dict[str, dict[str, str]]:
+    """Digests of what the notebooks read besides their parameters: src, and the data."""
+    src = root() / "src"
+    code = {str(path.relative_to(src)): DIGEST + digest(path) for path in src.rglob("*.py")}
+    data = {}
+    for path in (path for name in READ for path in _named(values.get(name, ""), name)):
+        indices = [path / name for name in INDICES if (path / name).is_file()]
+        data |= {str(index): DIGEST + digest(index) for index in indices}
+        if not indices:  # motion files, say, which nothing lists
+            data[str(path)] = DIGEST + hashlib.sha256(_listing(path).encode()).hexdigest()
+    return {"src": code, "data": data}
+
+
+def _named(value: Value, parameter: str) -> list[Path]:
+    """The folders or files that a parameter names."""
+    names = str(value).split(",") if parameter == "EXTRA_DATA" else [str(value)]
+    return [anchored(name.strip()) for name in names if name.strip()]
+
+
+def _listing(path: Path) -> str:
+    """Names, sizes and times of a file, or of all files in a folder."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    known = [(str(file), file.stat()) for file in files if file.is_file()]
+    return json.dumps([(name, stat.st_size, stat.st_mtime_ns) for name, stat in known])
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m src.notebooks", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("numbers", nargs="*", default=[], help="01 02 ..., without: 01 to 04")
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument("--force", action="store_true", help="run finished notebooks again")
+    parser.add_argument("--show", action="store_true", help="pass on what the cells print")
+    arguments = parser.parse_args()
+    try:
+        values = parse([tuple(pair) for pair in arguments.p])
+        return execute(
+            arguments.numbers or list(MAIN_PATH), values, arguments.force, arguments.show
+        )
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""Print the published solutions as a table: what README shows of them.
+
+python -m src.recipes
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import torch
+
+from src import models
+from src.recipes import SOLUTIONS
+from src.recipes.base import Recipe
+
+CLASSES = 250  # signs of the competition
+
+
+def parameters(recipe: Recipe, classes: int = CLASSES) -> int:
+    """Numbers in the network that a recipe ships."""
+    with torch.device("meta"):
+        network = models.build(recipe.config_of(recipe.shipped), recipe.layout, classes)
+    return sum(p.numel() for p in network.parameters())
+
+
+def table() -> pd.DataFrame:
+    """A row per solution: its source, what its authors report, its published size."""
+    rows = {
+        f"`{name}`": {
+            "source": solution.source,
+            "published score": solution.score,
+            "published cost": solution.cost,
+            "parameters": " + ".join(f"{parameters(r):,}" for r in solution.full if r.ships),
+        }
+        for name, solution in SOLUTIONS.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("solution")
+
+
+if __name__ == "__main__":
+    print(table().to_markdown(disable_numparse=True))

@@ -1,0 +1,68 @@
+"""Run a finished run's model.tflite in the competition's own runtime.
+
+    python -m src.submission.check_runtime logs/sample
+
+Prints a table, writes runtime.json beside the report, and fails if the answers differ. Where there
+is no Python 3.9 it says so and checks nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import tyro
+
+from src.common.environments import Unavailable
+from src.common.errors import InputError
+from src.common.files import write_json
+from src.common.paths import anchored
+from src.runs import Run
+from src.submission.assemble import held_out_clips, parity_clips, scored_fold
+from src.tflite.parity import edge_clips
+from src.tflite.runtime import Comparison, compare, environment
+
+
+def check(run: Run) -> Comparison:
+    """Compare the runtimes on clips that a fold holds out, and on clips at the edges.
+
+    Raises:
+        Unavailable: the competition's runtime cannot be installed here.
+        InputError: the run has no file yet, or a runtime cannot run it.
+    """
+    path = run.folder / "model.tflite"
+    if not path.is_file():
+        raise InputError(f"{path}: expected the run's file, found none; run 04 first")
+    competition = environment()
+    fold = scored_fold(run)
+    longest = max(recipe.max_len for recipe in run.recipes.values() if recipe.ships)
+    clips = parity_clips(run, held_out_clips(run, fold), longest)
+    edges = [*edge_clips(longest)]
+    held_out = tuple(f"held-out clip {i + 1}" for i in range(len(clips) - len(edges)))
+    named = dict(zip([*held_out, *edges], clips, strict=True))
+    return compare(path, named, held_out, competition)
+
+
+def main(run: tyro.conf.Positional[str]) -> int:
+    """Compare today's TFLite interpreter with the competition's on a run's model.tflite.
+
+    Args:
+        run: the run's folder.
+    """
+    opened = Run.open(anchored(run))
+    report = opened.folder / "runtime.json"
+    try:
+        comparison = check(opened)
+    except Unavailable as reason:
+        write_json(report, {"passed": None, "skipped": str(reason)})
+        print(f"skipped: {reason}")
+        return 0
+    write_json(report, comparison.facts())
+    print(f"{opened.folder / 'model.tflite'}\n{comparison}\n{report}")
+    return 0 if comparison.passed else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(tyro.cli(main))
+    except InputError as error:
+        sys.exit(f"error: {error}")

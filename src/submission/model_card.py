@@ -1,0 +1,144 @@
+"""The model card: what a run's model.tflite is, for whoever finds the file without the run.
+
+- Made of the values of report.json and nothing else, so that the two cannot say different things.
+- Accuracy is of the scored file on signers whom it has not seen, and says on how many clips; what
+  was measured on synthetic clips says so first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+COMPETITION = "https://www.kaggle.com/competitions/asl-signs"
+LICENCE = (
+    "The clips are those of Google - Isolated Sign Language Recognition "
+    f"({COMPETITION}), published under CC BY 4.0; whoever passes this file on names that source."
+)
+SYNTHETIC = (
+    "**Synthetic clips**: drawn by this project's own generator under its licence. No genuine sign "
+    "was learned, and no figure below says anything about people."
+)
+USE = """\
+It names the sign in a clip that shows one sign by one signer, from the landmarks of MediaPipe
+Holistic: for research, teaching, and games that help to practise signs.
+
+It is not for interpreting between people, nor where a wrong sign harms anyone; not for telling who
+signs, how well, or what a person is like. It knows isolated signs of one list, no sentences, no
+fingerspelling, no grammar; a sign that is not on the list is answered with one that is."""
+GENUINE_LANDMARKS = "those of the competition's MediaPipe, 0.9.0.1; another version differs"
+DRAWN_LANDMARKS = "drawn ones; those that MediaPipe finds in a video differ"
+LIMITS = (
+    "Signers: accuracy differs from one to another, see the table; few were seen in training, and "
+    "who signs unlike them, or is filmed unlike them, gets worse answers.",
+    "Landmarks: trained on {landmarks}. A mirrored picture, or parts in another order, give "
+    "confident nonsense.",
+    "Hands that MediaPipe loses are missing to the network as well; a clip without any detected "
+    "hand gets an answer that means nothing.",
+    "Probabilities were not calibrated: 90 % does not mean right nine times out of ten.",
+)
+
+
+def markdown(facts: Mapping[str, Any]) -> str:
+    """The card.
+
+    Args:
+        facts: the values of report.json, as `submission.facts` makes them.
+    """
+    sections = {
+        "What it is": _what(facts),
+        "Data": _data(facts),
+        "Folds": _folds(facts),
+        "Accuracy per signer": _signers(facts),
+        "Size and latency": _costs(facts),
+        "Intended use": USE,
+        "Limits": _limits(facts),
+        "Licence": _licence(facts),
+    }
+    title = f"# Model card: isolated signs, {facts['signs']} of them"
+    return "\n\n".join([title, *(f"## {name}\n\n{text}" for name, text in sections.items()), ""])
+
+
+def _what(facts: Mapping[str, Any]) -> str:
+    members = [
+        f"- `{name}`: {member['parameters']:,} parameters, weight {member['weight']:.2f}"
+        for name, member in facts["members"].items()
+    ]
+    return "\n".join(
+        [
+            "A TensorFlow Lite file. Signature `serving_default`: `inputs`, float32 [frames, 543, "
+            "3], the raw landmarks of one clip in MediaPipe's order (468 face, 21 left hand, 33 "
+            "pose, 21 right hand), x and y in picture widths and heights, NaN = not detected; "
+            f"`outputs`, float32 [{facts['signs']}], a number per sign, the largest is the answer.",
+            "Preprocessing is inside.",
+            "",
+            "One trained network:" if len(members) == 1 else f"{len(members)} trained networks:",
+            "",
+            *members,
+        ]
+    )
+
+
+def _data(facts: Mapping[str, Any]) -> str:
+    clips = facts["clips"]
+    lines = [
+        f"{clips['all']:,} clips of {facts['signs']} signs by {facts['participants']} signers, "
+        f"from `{facts['data']}`."
+    ]
+    if facts["synthetic"]:
+        lines.insert(0, SYNTHETIC)
+    if clips["training_only"]:
+        lines.append(
+            f"{clips['training_only']:,} of the clips come from other collections, were only "
+            "trained on, and have their own terms."
+        )
+    return "\n".join(lines)
+
+
+def _folds(facts: Mapping[str, Any]) -> str:
+    text = (
+        f"Signers, not clips, were held out. The scored file has not seen the "
+        f"{len(facts['held_out'])} of fold {facts['fold']}: {', '.join(facts['held_out'])}."
+    )
+    if facts["fit_on_everything"]:
+        return (
+            f"{text}\n\nThe file beside this card was fitted on all signers, the held-out ones "
+            "included, in the same way: it cannot be scored, and the figures are the scored file's."
+        )
+    return f"{text} It is the file beside this card."
+
+
+def _signers(facts: Mapping[str, Any]) -> str:
+    table = pd.DataFrame.from_dict(facts["by_signer"], orient="index").sort_values("accuracy")
+    table.loc["all"] = {"accuracy": facts["accuracy"], "clips": facts["clips"]["scored"]}
+    shown = {
+        "clips": table.clips.map("{:.0f}".format),
+        "accuracy": table.accuracy.map("{:.1%}".format),
+    }
+    rows = pd.DataFrame(shown).rename_axis("held-out signer").to_markdown(disable_numparse=True)
+    return (
+        f"{rows}\n\nNearest neighbour on raw hand coordinates, on the same clips: "
+        f"{facts['nearest_neighbour']:.1%}; chance: {1 / facts['signs']:.1%}."
+    )
+
+
+def _costs(facts: Mapping[str, Any]) -> str:
+    latency = facts["latency_ms"]
+    limits = [f"{name} {'met' if met else 'NOT MET'}" for name, met in facts["limits"].items()]
+    return (
+        f"{facts['size_mb']:.2f} MB. {latency['mean']:.2f} ms mean, {latency['median']:.2f} "
+        f"median, {latency['p95']:.2f} p95 a clip, one thread, where it was made. The "
+        f"competition's limits: {', '.join(limits)}."
+    )
+
+
+def _limits(facts: Mapping[str, Any]) -> str:
+    landmarks = DRAWN_LANDMARKS if facts["synthetic"] else GENUINE_LANDMARKS
+    return "\n".join(f"- {limit.format(landmarks=landmarks)}" for limit in LIMITS)
+
+
+def _licence(facts: Mapping[str, Any]) -> str:
+    data = SYNTHETIC if facts["synthetic"] else LICENCE
+    return f"{data}\n\nThe code that made the file is under the MIT licence."

@@ -1,0 +1,192 @@
+"""What is reported about a scored file: report.md, report.json, and the model card beside them.
+
+- report.md and report.json are made of the same facts, and say which data all figures are about.
+- model_card.md goes with the file wherever it goes.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from src.common.files import write_json, write_text
+from src.dataset.folds import EVERYTHING
+from src.dataset.sample.writer import NOTE
+from src.dataset.store import Store
+from src.evaluation.baselines import nearest_neighbour
+from src.runs import Run
+from src.submission import model_card
+from src.submission.assemble import held_out_clips, scored_fold
+from src.tflite import interpreter
+from src.tflite.export import Exported
+from src.tflite.members import Member
+from src.tflite.parity import Frames, Ladder
+from src.tflite.scorer import Score
+
+AS_THEY_ARE = {"disable_numparse": True}  # of a table's texts: a number is formatted already
+
+
+def facts(run: Run, exported: Exported, ladder: Ladder, score: Score) -> dict[str, Any]:
+    """What the report says, as plain values.
+
+    Args:
+        run: with the trained members.
+        exported: the file that was scored.
+        ladder: its parity with torch.
+        score: of the file on the held-out clips.
+    """
+    fold = scored_fold(run)
+    clips = run.clips[run.clips.fold == fold]
+    return {
+        "accuracy": score.accuracy,
+        "nearest_neighbour": nearest_neighbour_accuracy(run, fold),
+        "accuracy_torch": torch_accuracies(run, fold, exported.members),
+        "by_signer": by_signer(run, score),
+        "size_mb": exported.size_mb,
+        "latency_ms": {"mean": score.mean_ms, "median": score.median_ms, "p95": score.p95_ms},
+        "limits": {limit.name: limit.passed for limit in score.limits},
+        "parity": {
+            rung.name: {
+                "difference": rung.difference,
+                "agreement": rung.agreement,
+                "passed": rung.passed,
+            }
+            for rung in ladder.rungs
+        },
+        "profile": run.about.profile,
+        "data": run.about.data,
+        "synthetic": (Path(run.about.data) / NOTE).is_file(),
+        "clips": {
+            "all": len(run.clips),
+            "scored": score.clips,
+            "training_only": int(run.clips.training_only.sum()),
+        },
+        "signs": len(run.store.signs),
+        "participants": run.clips.participant.nunique(),
+        "fold": fold,
+        "fit_on_everything": EVERYTHING in run.about.folds,
+        "held_out": sorted(clips.participant.unique().tolist()),
+        "members": {
+            member.name: {"parameters": member.parameters, "weight": member.weight}
+            for member in exported.members
+        },
+        "seed": run.about.seed,
+        "versions": _versions(),
+    }
+
+
+def torch_accuracies(run: Run, fold: int, members: Sequence[Member]) -> dict[str, float]:
+    """Accuracy of each exported network by torch, on the same clips."""
+    accuracies = {}
+    for recipe in (run.recipe(member.name) for member in members):
+        table = run.predictions(recipe.name)
+        table = table[(table.role == recipe.shipped) & (table.fold == fold)]
+        right = [np.argmax(row.logits) == row.label for row in table.itertuples()]
+        accuracies[recipe.name] = float(np.mean(right))
+    return accuracies
+
+
+def by_signer(run: Run, score: Score) -> dict[str, dict[str, float]]:
+    """Accuracy of the scored file, and the number of clips, of each held-out signer."""
+    clips = held_out_clips(run, scored_fold(run))[: score.clips]
+    right = clips.sign.map(run.store.signs) == score.predictions
+    table = right.groupby(clips.participant_id).agg(accuracy="mean", clips="size")
+    return {
+        signer: {"accuracy": float(row.accuracy), "clips": int(row.clips)}
+        for signer, row in table.iterrows()
+    }
+
+
+def write_report(run: Run, values: dict[str, Any]) -> list[Path]:
+    """Write report.json, model_card.md and report.md."""
+    return [
+        write_json(run.folder / "report.json", values),
+        write_text(run.folder / "model_card.md", model_card.markdown(values)),
+        write_text(run.folder / "report.md", markdown(values)),
+    ]
+
+
+def markdown(facts: Mapping[str, Any]) -> str:
+    """The report in words: report.md.
+
+    Args:
+        facts: the values of report.json.
+    """
+    latency = facts["latency_ms"]
+    limits = (f"{name} {'pass' if met else 'FAIL'}" for name, met in facts["limits"].items())
+    versions = (f"{name} {number}" for name, number in facts["versions"].items())
+    return f"""\
+# {facts["accuracy"]:.1%} on held-out signers
+
+Profile {facts["profile"]}, data {facts["data"]}: {facts["clips"]["all"]:,} clips of \
+{facts["signs"]} signs. Scored: the .tflite file itself, on {facts["clips"]["scored"]:,} clips of \
+fold {facts["fold"]}, signers {", ".join(facts["held_out"])}, whom no member has seen.
+
+{_accuracies(facts)}
+
+## The file
+
+{facts["size_mb"]:.2f} MB; {latency["mean"]:.2f} ms mean, {latency["median"]:.2f} median, \
+{latency["p95"]:.2f} p95 a clip on one thread; {", ".join(limits)}.
+
+{_members(facts)}
+
+## Parity with torch
+
+{_parity(facts)}
+
+## Versions
+
+{", ".join(versions)}
+"""
+
+
+def _accuracies(facts: Mapping[str, Any]) -> str:
+    shares = {
+        "this file": facts["accuracy"],
+        "nearest neighbour on raw hands": facts["nearest_neighbour"],
+    }
+    return pd.Series(shares, name="accuracy").map("{:.1%}".format).to_markdown(**AS_THEY_ARE)
+
+
+def _members(facts: Mapping[str, Any]) -> str:
+    table = pd.DataFrame.from_dict(facts["members"], orient="index").astype({"parameters": int})
+    table["accuracy by torch"] = pd.Series(facts["accuracy_torch"]).map("{:.1%}".format)
+    shown = {"parameters": "{:,}".format, "weight": "{:.2f}".format}
+    return table.assign(**{c: table[c].map(f) for c, f in shown.items()}).to_markdown(**AS_THEY_ARE)
+
+
+def _parity(facts: Mapping[str, Any]) -> str:
+    rungs = pd.DataFrame.from_dict(facts["parity"], orient="index")
+    table = {
+        "largest difference": rungs.difference.map("{:.1e}".format),
+        "same sign": rungs.agreement.map("{:.1%}".format),
+        "": rungs.passed.map({True: "pass", False: "FAIL"}),
+    }
+    return pd.DataFrame(table).to_markdown(**AS_THEY_ARE)
+
+
+def _versions() -> dict[str, str]:
+    names = ("torch", "tensorflow", "numpy", "pandas")
+    known = {"python": platform.python_version(), **{name: version(name) for name in names}}
+    return known | {"interpreter": interpreter.runtime()}
+
+
+def nearest_neighbour_accuracy(run: Run, fold: int) -> float:
+    """Nearest neighbour on raw hand coordinates, on the clips that the fold holds out."""
+    store, held_out = run.store, (run.clips.fold == fold).to_numpy()
+    label = store.clips.label.to_numpy()
+    predicted = nearest_neighbour(
+        _whole(store, ~held_out), label[~held_out], _whole(store, held_out)
+    )
+    return float((predicted == label[held_out]).mean())
+
+
+def _whole(store: Store, chosen: np.ndarray) -> list[Frames]:
+    return [store.whole_frames(i) for i in np.flatnonzero(chosen)]

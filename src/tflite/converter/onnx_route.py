@@ -1,0 +1,251 @@
+"""The second, independent route: torch -> ONNX -> onnx2tf, for a network at fixed lengths.
+
+It shares nothing with the table of operators, so that the two can check each other, and it serves a
+network that the table does not cover yet.
+
+- onnx2tf is right only at fixed lengths. A network is converted once per bucket of lengths; the
+  file pads the clip to the next bucket, masks the padding, and picks the network by nested
+  `tf.cond` (`tf.switch_case` does not convert). So a network needs a mask: `core(xyz, mask)`.
+- The converted networks are inlined in the branches with their constants; as functions of
+  variables each call would copy all weights.
+- onnx2tf ends without complaint on wrong results: both steps are compared with torch, and a wrong
+  copy is converted again in its strict mode, which is three times slower.
+
+Letters: **T** frames, **L** points, **K** signs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import onnxruntime
+import tensorflow as tf
+import torch
+from jaxtyping import Bool, Float, Shaped
+from onnxscript.optimizer import optimize_ir
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from torch import Tensor
+
+from src.common.errors import InputError
+from src.tflite.members import Member
+from src.tflite.quiet import about_tree_specs
+
+# Frames; the longest clip of a member closes its list. Primes, because onnx2tf guesses the layout
+# of a tensor from its sizes: a length that equals a width (16 frames, 16 features) misleads it.
+BUCKETS: tuple[int, ...] = (7, 13, 23, 41)
+# Of the largest logit. A wrong layout is off by all of it; a right one by 1e-5, or by 5e-4 where
+# TensorFlow's kernels (oneDNN on some AMD processors) round more than torch's.
+_TOLERANCE = 5e-3
+_INPUTS = ("xyz", "mask")
+_ANY_SIZE = 1 << 40  # of constants that are computed beforehand
+Copy = tf.types.experimental.ConcreteFunction  # (xyz, mask) -> logits, its weights constants
+
+
+def buckets_of(max_len: int) -> tuple[int, ...]:
+    """The lengths a network is converted for."""
+    return (*(b for b in BUCKETS if b < max_len), max_len)
+
+
+class OnnxCore:
+    """A member's network by way of ONNX: one fixed-length copy per bucket.
+
+    Args:
+        member: its core must take `(xyz, mask)`.
+        buckets: the lengths to convert for, ascending; the last is the longest clip's.
+
+    Raises:
+        InputError: the core takes no mask, cannot be exported or converted, or a converted copy
+            does not agree with torch.
+    """
+
+    def __init__(self, member: Member, buckets: Sequence[int] | None = None) -> None:
+        self.buckets = tuple(buckets or buckets_of(member.max_len))
+        self._sessions: dict[int, onnxruntime.InferenceSession] = {}
+        self._copies: dict[int, Copy] = {}
+        for length in self.buckets:
+            with tempfile.TemporaryDirectory() as folder:
+                self._convert(member, length, Path(folder))
+
+    def __call__(self, xyz: tf.Tensor) -> tf.Tensor:
+        """The logits of one clip (1, T, L, 3) of any length up to the longest bucket."""
+        frames = tf.shape(xyz)[1]
+        padded = tf.pad(xyz, [[0, 0], [0, self.buckets[-1] - frames], [0, 0], [0, 0]])
+        return self._pick(padded, frames, self.buckets)
+
+    def by_onnxruntime(self, xyz: Float[np.ndarray, "1 T L 3"]) -> Float[np.ndarray, "1 K"]:
+        """The same by the ONNX files alone: the rung between torch and onnx2tf."""
+        length = next(b for b in self.buckets if b >= xyz.shape[1])
+        padded = np.pad(xyz, [(0, 0), (0, length - xyz.shape[1]), (0, 0), (0, 0)])
+        mask = np.arange(length)[None] < xyz.shape[1]
+        return self._sessions[length].run(None, {"xyz": padded, "mask": mask})[0]
+
+    def _pick(self, padded: tf.Tensor, frames: tf.Tensor, buckets: tuple[int, ...]) -> tf.Tensor:
+        shortest, *longer = buckets
+
+        def here() -> tf.Tensor:
+            mask = tf.range(shortest)[None] < frames
+            return _inlined(self._copies[shortest], padded[:, :shortest], mask)
+
+        if not longer:
+            return here()
+        return tf.cond(frames <= shortest, here, lambda: self._pick(padded, frames, tuple(longer)))
+
+    def _convert(self, member: Member, length: int, folder: Path) -> None:
+        path = folder / "core.onnx"
+        _to_onnx(member, length, path)
+        xyz, mask = _example(member, length)
+        with torch.no_grad():
+            expected = member.core(xyz, mask).numpy()
+        session = onnxruntime.InferenceSession(
+            path.read_bytes(), providers=["CPUExecutionProvider"]
+        )
+        got = session.run(None, {"xyz": xyz.numpy(), "mask": mask.numpy()})[0]
+        if not _close(got, expected):
+            raise InputError(_wrong(member, length, "ONNX", got, expected))
+        for strict in (False, True):
+            copy = _to_tensorflow(member, path, folder / f"strict_{strict}", strict)
+            got = _inlined(copy, tf.constant(xyz.numpy()), tf.constant(mask.numpy())).numpy()
+            if _close(got, expected):
+                self._sessions[length], self._copies[length] = session, copy
+                return
+        raise InputError(_wrong(member, length, "onnx2tf", got, expected))
+
+
+def _close(got: np.ndarray, expected: np.ndarray) -> bool:
+    return _difference(got, expected) < _TOLERANCE
+
+
+def _difference(got: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference, as a share of the largest logit."""
+    if got.shape != expected.shape:
+        return float("inf")
+    return float(np.abs(got - expected).max() / np.abs(expected).max())
+
+
+def _imported() -> ModuleType:
+    """onnx2tf, without the unlimited recursion that it sets for the whole process.
+
+    With that limit a file of endlessly nested JSON is a crash, and no error.
+    """
+    limit = sys.getrecursionlimit()
+    try:
+        return import_module("onnx2tf")  # prints and warns, so only where it is needed
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def _wrong(member: Member, length: int, step: str, got: np.ndarray, expected: np.ndarray) -> str:
+    return (
+        f"ensemble member {member.name}: its {step} copy for {length} frames differs from torch by "
+        f"{_difference(got, expected):.2g} of the largest logit (allowed {_TOLERANCE:g}); export "
+        'by the table of operators instead (route="table")'
+    )
+
+
+def _example(member: Member, length: int) -> tuple[Float[Tensor, "1 T L 3"], Bool[Tensor, "1 T"]]:
+    """A clip that ends before the bucket does, with missing points."""
+    draw = torch.Generator().manual_seed(length)
+    xyz = torch.randn(1, length, len(member.sources), 3, generator=draw)
+    missing = torch.rand(xyz.shape[:-1], generator=draw) < 0.3
+    real = torch.arange(length)[None] < max(1, length - 2)
+    return torch.where(missing[..., None] & real[..., None, None], torch.nan, xyz), real
+
+
+def _to_onnx(member: Member, length: int, path: Path) -> None:
+    """Write the network at one length as ONNX, by torch's exporter on torch.export."""
+    try:
+        with _quietly(), about_tree_specs():
+            exported = torch.export.export(member.core, _example(member, length), strict=False)
+            exported = exported.run_decompositions({torch.ops.aten.gather.default: _flat_gather})
+            program = torch.onnx.export(
+                exported, dynamo=True, input_names=_INPUTS, output_names=["logits"], verbose=False
+            )
+            # Tables that are made of constants become one: onnx2tf 1.28 loses a sum of such sums.
+            optimize_ir(program.model, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE)
+            program.save(str(path))
+    except Exception as error:  # torch and onnx raise dozens of kinds here
+        raise InputError(
+            f"ensemble member {member.name}: no ONNX of its network at {length} frames "
+            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}). This "
+            "route needs a network that takes (xyz, mask)."
+        ) from error
+
+
+def _flat_gather(
+    x: Shaped[Tensor, "..."], dim: int, index: Shaped[Tensor, "..."], sparse_grad: bool = False
+) -> Shaped[Tensor, "..."]:
+    """torch.gather along the last dimension as a lookup in the flattened tensor.
+
+    onnx2tf 1.28 fails on a gather of constant indices.
+    """
+    if dim % x.dim() != x.dim() - 1:
+        return NotImplemented
+    rows, columns = x.numel() // x.shape[-1], x.shape[-1]
+    flat = index.reshape(rows, -1) + torch.arange(rows)[:, None] * columns
+    return x.reshape(-1).index_select(0, flat.reshape(-1)).reshape(index.shape)
+
+
+def _to_tensorflow(member: Member, onnx_path: Path, folder: Path, strict: bool) -> Copy:
+    """The ONNX file as a TensorFlow function whose weights are constants."""
+    onnx2tf = _imported()
+
+    try:
+        with _quietly() as said:
+            onnx2tf.convert(
+                input_onnx_file_path=str(onnx_path),
+                output_folder_path=str(folder),
+                keep_shape_absolutely_input_names=list(_INPUTS),
+                output_signaturedefs=True,
+                disable_strict_mode=not strict,
+                non_verbose=True,
+                verbosity="error",
+            )
+        loaded = tf.saved_model.load(str(folder))
+        return convert_variables_to_constants_v2(loaded.signatures["serving_default"])
+    except (Exception, SystemExit) as error:  # it ends the process where it gives up
+        reason = (said.getvalue().strip().splitlines() or [str(error)])[-1]
+        raise InputError(
+            f"ensemble member {member.name}: onnx2tf cannot convert its network ({reason[:200]}); "
+            'export by the table of operators instead (route="table")'
+        ) from error
+
+
+def _inlined(function: Copy, xyz: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Copy a frozen function's operations into the graph that is being built."""
+    names = {tensor.op.name: tensor.name for tensor in function.inputs}
+
+    @tf.function(autograph=False)
+    def run(xyz: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        (logits,) = tf.graph_util.import_graph_def(
+            function.graph.as_graph_def(),
+            input_map={names["xyz"]: xyz, names["mask"]: mask},
+            return_elements=[function.outputs[0].name],
+        )
+        return logits
+
+    return run.python_function(xyz, mask) if not tf.executing_eagerly() else run(xyz, mask)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[io.StringIO]:
+    """Catch what the converters print; let onnx2tf find the programs of this environment."""
+    said, path = io.StringIO(), os.environ.get("PATH", "")
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{path}"  # it calls onnxsim
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            yield said
+    finally:
+        os.environ["PATH"] = path
+        logging.disable(disabled)

@@ -1,0 +1,318 @@
+"""Table, second part: shape, selection, joining.
+
+- A length known only at run time stays the one open dimension of a reshape (values.reshape).
+- torch counts from the end with negative indices; tf.gather does not, so indices that may be
+  negative are wrapped first.
+
+Letters: **T** frames, known only at run time.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+import torch
+from torch.fx import Node
+
+from src.tflite.converter.simplify import gather_rows
+from src.tflite.converter.values import (
+    Dim,
+    Number,
+    as_tf,
+    dtype_of,
+    is_dynamic,
+    numpy_of,
+    rank_of,
+    reshape,
+    result_shape,
+    shape_of,
+)
+
+_ATEN = torch.ops.aten
+
+# --- shape --------------------------------------------------------------------------------------
+
+
+def _length(node: Node, x: Any, dim: int) -> Dim:
+    return tf.shape(x)[dim]
+
+
+def _view(node: Node, x: Any, shape: Sequence[Dim]) -> tf.Tensor:
+    return reshape(x, result_shape(node, shape))
+
+
+def _permute(node: Node, x: Any, order: Sequence[int]) -> tf.Tensor:
+    rank = rank_of(x)
+    return tf.transpose(as_tf(x), [d % rank for d in order])
+
+
+def _transpose(node: Node, x: Any, a: int, b: int) -> tf.Tensor:
+    order = list(range(rank_of(x)))
+    order[a], order[b] = order[b], order[a]
+    return tf.transpose(as_tf(x), order)
+
+
+def _t(node: Node, x: Any) -> tf.Tensor:
+    return tf.transpose(as_tf(x))
+
+
+def _unsqueeze(node: Node, x: Any, dim: int) -> tf.Tensor:
+    return tf.expand_dims(as_tf(x), dim)
+
+
+def _squeeze(node: Node, x: Any, dim: int | Sequence[int]) -> tf.Tensor:
+    """Drops the asked dimensions that torch knows to be 1: a length that happens to be 1 stays."""
+    traced = node.args[0].meta["val"].shape
+    asked = [dim] if isinstance(dim, int) else dim
+    ones = [d % len(traced) for d in asked if isinstance(traced[d], int) and traced[d] == 1]
+    return tf.squeeze(as_tf(x), ones) if ones else as_tf(x)
+
+
+def _expand(node: Node, x: Any, shape: Sequence[Dim], **_implicit: Any) -> tf.Tensor:
+    shape = result_shape(node, shape)
+    own = [1] * (len(shape) - rank_of(x)) + shape_of(x)
+    wanted = [o if isinstance(s, int) and s == -1 else s for o, s in zip(own, shape, strict=True)]
+    if all(isinstance(d, int) for d in (*own, *wanted)) and own == wanted:
+        return reshape(x, wanted)
+    return tf.broadcast_to(as_tf(x), wanted)
+
+
+def _copy(node: Node, into: Any, x: Any, *_blocking: bool) -> tf.Tensor:
+    """The numbers of `x` in the shape and type of `into`."""
+    return tf.broadcast_to(as_tf(x, dtype_of(node)), shape_of(into))
+
+
+def _repeat(node: Node, x: Any, times: Sequence[Dim]) -> tf.Tensor:
+    x = as_tf(x)
+    for _ in range(len(times) - rank_of(x)):
+        x = tf.expand_dims(x, 0)
+    for dim, n in enumerate(times):
+        if is_dynamic(n):
+            x = tf.tile(x, [n if d == dim else 1 for d in range(rank_of(x))])
+        elif n > 1:  # not tf.tile: the converter drops one that repeats an open dimension
+            x = tf.concat([x] * n, dim)
+    return x
+
+
+# --- parts of a tensor --------------------------------------------------------------------------
+
+
+def _slice(
+    node: Node, x: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
+) -> tf.Tensor:
+    end = None if isinstance(end, int) and end >= sys.maxsize else end
+    x = as_tf(x)
+    return x[(slice(None),) * (dim % rank_of(x)) + (slice(start, end, step),)]
+
+
+def _select(node: Node, x: Any, dim: int, index: Any) -> tf.Tensor:
+    x = as_tf(x)
+    return x[(slice(None),) * (dim % rank_of(x)) + (index,)]
+
+
+def _split(node: Node, x: Any, sizes: Any, dim: int = 0) -> list[tf.Tensor]:
+    x = as_tf(x)
+    if isinstance(sizes, int):
+        total = x.shape[dim]
+        sizes = [min(sizes, total - i) for i in range(0, total, sizes)]
+    return tf.split(x, list(sizes), dim)
+
+
+def _unbind(node: Node, x: Any, dim: int = 0) -> list[tf.Tensor]:
+    return tf.unstack(as_tf(x), axis=dim)
+
+
+def _index_select(node: Node, x: Any, dim: int, index: Any) -> tf.Tensor:
+    x = as_tf(x)
+    return tf.gather(x, _wrapped(index, x, dim), axis=dim)
+
+
+def _index(node: Node, x: Any, indices: Sequence[Any]) -> tf.Tensor:
+    """x[..., i, j, ...] for one index tensor, a boolean mask, or several neighbouring indices."""
+    x = as_tf(x)
+    at = [d for d, index in enumerate(indices) if index is not None]
+    chosen = [indices[d] for d in at]
+    if len(chosen) == 1 and as_tf(chosen[0]).dtype == tf.bool:
+        return _masked(x, as_tf(chosen[0]), at[0])
+    if at != list(range(at[0], at[0] + len(at))):
+        raise NotImplementedError(f"node {node.name}: index tensors on dimensions {at}")
+    sizes = [shape_of(x)[d] for d in at]
+    flat = _wrapped(chosen[0], x, at[0])
+    for index, size, d in zip(chosen[1:], sizes[1:], at[1:], strict=True):
+        flat = flat * size + _wrapped(index, x, d)
+    if len(at) > 1:
+        shape = shape_of(x)
+        x = reshape(x, [*shape[: at[0]], -1, *shape[at[-1] + 1 :]])
+    return tf.gather(x, flat, axis=at[0])
+
+
+def _masked(x: tf.Tensor, mask: tf.Tensor, dim: int) -> tf.Tensor:
+    """x[mask] for a mask over one dimension or over several from `dim` on."""
+    rank = rank_of(mask)
+    if rank > 1:
+        shape = shape_of(x)
+        x, mask = reshape(x, [*shape[:dim], -1, *shape[dim + rank :]]), tf.reshape(mask, [-1])
+    return tf.gather(x, tf.cast(tf.where(mask)[:, 0], tf.int32), axis=dim)
+
+
+def _wrapped(index: Any, x: tf.Tensor, dim: int) -> tf.Tensor:
+    """Indices with those counted from the end made positive."""
+    if isinstance(index, torch.Tensor) and (numpy_of(index) >= 0).all():
+        return as_tf(index)
+    index = as_tf(index)
+    return tf.where(index < 0, index + shape_of(x)[dim], index)
+
+
+def _gather(node: Node, x: Any, dim: int, index: Any, **_sparse: Any) -> tf.Tensor:
+    x, index = as_tf(x), as_tf(index)
+    rank = rank_of(x)
+    dim = dim % rank
+    for d in range(rank):  # torch reads only as much of the other dimensions as the index covers
+        if d != dim and isinstance(index.shape[d], int) and index.shape[d] != x.shape[d]:
+            x = x[(slice(None),) * d + (slice(0, index.shape[d]),)]
+    if dim == rank - 1:
+        return tf.gather(x, index, axis=dim, batch_dims=dim)
+    order = [d for d in range(rank) if d != dim] + [dim]
+    back = [order.index(d) for d in range(rank)]
+    picked = tf.gather(
+        tf.transpose(x, order), tf.transpose(index, order), axis=-1, batch_dims=rank - 1
+    )
+    return tf.transpose(picked, back)
+
+
+def _gather_rows(node: Node, x: Any, index: Any) -> tf.Tensor:
+    """x (*heads, T, C), index (T, K): one gather of rows that hold all heads of a (T, C) pair.
+
+    TFLite copies a gather slice by slice: T K slices of all heads, instead of heads T K numbers.
+    """
+    x, index = as_tf(x), as_tf(index)
+    *heads, _, columns = shape_of(x)
+    last = rank_of(x) - 2
+    rows = tf.transpose(x, [last, last + 1, *range(last)])
+    rows = tf.reshape(rows, [-1, math.prod(heads)])
+    flat = index + tf.range(tf.shape(index)[0])[:, None] * columns
+    picked = tf.transpose(tf.gather(rows, flat), [2, 0, 1])  # (heads, T, K)
+    if picked.shape[0] == heads[0]:
+        for d in range(1, last):
+            picked = tf.expand_dims(picked, d)
+        return picked
+    return tf.reshape(picked, [*heads, *shape_of(index)])
+
+
+def _unfold(node: Node, x: Any, dim: int, size: int, step: int) -> tf.Tensor:
+    """All windows of `size` along `dim`, the window as a new last dimension."""
+    length = shape_of(x)[dim]
+    shifts = [_slice(node, x, dim, i, length - size + i + 1, step) for i in range(size)]
+    return tf.stack(shifts, -1)
+
+
+def _flip(node: Node, x: Any, dims: Sequence[int]) -> tf.Tensor:
+    return tf.reverse(as_tf(x), [d % rank_of(x) for d in dims])
+
+
+def _topk(
+    node: Node, x: Any, k: int, dim: int = -1, largest: bool = True, *_sorted: bool
+) -> tuple[tf.Tensor, tf.Tensor]:
+    x = as_tf(x)
+    if dim % rank_of(x) != rank_of(x) - 1:
+        raise NotImplementedError(f"node {node.name}: topk along dimension {dim}")
+    values, index = tf.math.top_k(x if largest else -x, k)
+    return (values if largest else -values), index
+
+
+# --- writing into a tensor (in-place code, as torch.export rewrites it) -------------------------
+
+
+def _slice_scatter(
+    node: Node, x: Any, part: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
+) -> tf.Tensor:
+    if step != 1:
+        raise NotImplementedError(f"node {node.name}: writing every {step}-th element")
+    before = None if start in (None, 0) else _slice(node, x, dim, None, start)
+    whole = end is None or (isinstance(end, int) and end >= sys.maxsize)
+    after = None if whole else _slice(node, x, dim, end)
+    parts = [as_tf(p, dtype_of(node)) for p in (before, part, after) if p is not None]
+    return tf.concat(parts, dim)
+
+
+def _select_scatter(node: Node, x: Any, part: Any, dim: int, index: Any) -> tf.Tensor:
+    x = as_tf(x)
+    here = tf.range(shape_of(x)[dim]) == index % as_tf(shape_of(x)[dim])
+    here = tf.reshape(here, [-1 if d == dim % rank_of(x) else 1 for d in range(rank_of(x))])
+    return tf.where(here, tf.expand_dims(as_tf(part, dtype_of(node)), dim), x)
+
+
+def _index_put(
+    node: Node, x: Any, indices: Sequence[Any], value: Any, accumulate: bool = False
+) -> tf.Tensor:
+    """x[mask] = number, the one form that keeps its shape."""
+    mask = as_tf(indices[0])
+    if mask.dtype != tf.bool or len(indices) > 1 or rank_of(value) > 0 or accumulate:
+        raise NotImplementedError(f"node {node.name}: writing at computed indices; use torch.where")
+    for _ in range(rank_of(x) - rank_of(mask)):
+        mask = tf.expand_dims(mask, -1)
+    return tf.where(mask, as_tf(value, dtype_of(node)), as_tf(x))
+
+
+# --- joining ------------------------------------------------------------------------------------
+
+
+def _cat(node: Node, tensors: Sequence[Any], dim: int = 0) -> tf.Tensor:
+    return tf.concat([as_tf(x, dtype_of(node)) for x in tensors], dim)
+
+
+def _stack(node: Node, tensors: Sequence[Any], dim: int = 0) -> tf.Tensor:
+    return tf.stack([as_tf(x, dtype_of(node)) for x in tensors], dim)
+
+
+def _pad(node: Node, x: Any, padding: Sequence[Any], value: Number = 0.0) -> tf.Tensor:
+    """torch lists (before, after) from the last dimension backwards; negative numbers crop."""
+    pairs = [(padding[i], padding[i + 1]) for i in range(0, len(padding), 2)][::-1]
+    pairs = [(0, 0)] * (rank_of(x) - len(pairs)) + pairs
+    x = as_tf(x)
+    for dim, pair in enumerate(pairs):
+        for side, amount in enumerate(pair):
+            if isinstance(amount, int) and amount < 0:
+                x = _slice(node, x, dim, -amount if side == 0 else None, amount if side else None)
+    kept = [tuple(0 if isinstance(p, int) and p < 0 else p for p in pair) for pair in pairs]
+    if all(not is_dynamic(p) and p == 0 for pair in kept for p in pair):
+        return x
+    return tf.pad(x, kept, constant_values=as_tf(value or 0, dtype_of(node)))
+
+
+TABLE: dict[Any, Callable] = {
+    _ATEN.sym_size.int: _length,
+    _ATEN.view.default: _view,
+    _ATEN._unsafe_view.default: _view,
+    _ATEN.permute.default: _permute,
+    _ATEN.transpose.int: _transpose,
+    _ATEN.t.default: _t,
+    _ATEN.unsqueeze.default: _unsqueeze,
+    _ATEN.squeeze.dim: _squeeze,
+    _ATEN.squeeze.dims: _squeeze,
+    _ATEN.expand.default: _expand,
+    _ATEN.copy.default: _copy,
+    _ATEN.repeat.default: _repeat,
+    _ATEN.slice.Tensor: _slice,
+    _ATEN.select.int: _select,
+    _ATEN.split.Tensor: _split,
+    _ATEN.split_with_sizes.default: _split,
+    _ATEN.unbind.int: _unbind,
+    _ATEN.index_select.default: _index_select,
+    _ATEN.index.Tensor: _index,
+    _ATEN.gather.default: _gather,
+    gather_rows: _gather_rows,
+    _ATEN.unfold.default: _unfold,
+    _ATEN.flip.default: _flip,
+    _ATEN.topk.default: _topk,
+    _ATEN.slice_scatter.default: _slice_scatter,
+    _ATEN.select_scatter.default: _select_scatter,
+    _ATEN.index_put.default: _index_put,
+    _ATEN.cat.default: _cat,
+    _ATEN.stack.default: _stack,
+    _ATEN.constant_pad_nd.default: _pad,
+}

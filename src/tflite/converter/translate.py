@@ -1,0 +1,225 @@
+"""torch.export program -> TensorFlow operations, through one table.
+
+- The plain torch module is the only definition of a model: its exported graph is walked node by
+  node, and `ops.TABLE` says what each ATen operator is in TensorFlow.
+- What the table lacks is first taken apart by torch's own decompositions into simpler operators;
+  only if one of those is missing too is it an error, which names them all.
+- Whatever does not depend on the input is computed by torch at conversion and becomes a constant;
+  `simplify.py` moves more out of the file's way.
+- The size assertions torch adds to a graph are dropped: they hold for every length the program was
+  exported for, and the parity ladder looks at each.
+
+Letters: **T** frames, known only at run time.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind
+from torch.fx import Node
+from torch.fx.node import map_arg
+from torch.utils._pytree import tree_leaves
+
+from src.common.errors import InputError
+from src.tflite.converter.ops import SCALAR_TABLE, TABLE
+from src.tflite.converter.simplify import simplify
+from src.tflite.converter.values import as_tf, is_dynamic
+from src.tflite.quiet import about_tree_specs
+
+_TOLERANCE = 1e-3  # far above float32's rounding, far below a wrong frame or a wrong row
+
+
+class Program:
+    """One exported torch program, callable on TensorFlow tensors.
+
+    Args:
+        exported: a program of tensors.
+
+    Raises:
+        InputError: operators that neither the table nor torch's decompositions cover; all of them
+            are named, with the module each came from.
+    """
+
+    def __init__(self, exported: ExportedProgram) -> None:
+        with about_tree_specs():
+            exported = exported.run_decompositions(_decompositions())
+        self._constants = _constants(exported)
+        self._inputs = exported.graph_signature.user_inputs
+        simplify(exported.graph, self._constants)
+        self._output = next(n for n in exported.graph.nodes if n.op == "output")
+        needed = _needed(self._output, self._constants)
+        self._nodes = [n for n in exported.graph.nodes if n in needed and n.op == "call_function"]
+        self._refuse_unknown_operators()
+
+    def __call__(self, *inputs: tf.Tensor) -> tf.Tensor | list[tf.Tensor]:
+        """The result (or results) on TensorFlow tensors, inside or outside a tf.function."""
+        values = {**self._constants, **dict(zip(self._inputs, inputs, strict=True))}
+        for node in self._nodes:
+            args, kwargs = map_arg((node.args, node.kwargs), lambda n: values[n.name])
+            values[node.name] = self._run(node, args, kwargs)
+        results = [as_tf(values[node.name]) for node in self._output.args[0]]
+        return results[0] if len(results) == 1 else results
+
+    @property
+    def operators(self) -> set[Any]:
+        """The torch operators that the program still runs."""
+        return {node.target for node in self._nodes}
+
+    def _run(self, node: Node, args: Any, kwargs: Any) -> Any:
+        dynamic = any(is_dynamic(v) for v in tree_leaves((args, kwargs)))
+        if node.target is operator.getitem or not dynamic:
+            return node.target(*args, **kwargs)
+        if node.target in SCALAR_TABLE:
+            return SCALAR_TABLE[node.target](*args, **kwargs)
+        return TABLE[node.target](node, *args, **kwargs)
+
+    def _refuse_unknown_operators(self) -> None:
+        unknown: dict[str, Node] = {}
+        for node in self._nodes:
+            known = node.target in TABLE or node.target in SCALAR_TABLE
+            if not known and node.target is not operator.getitem:
+                unknown.setdefault(str(node.target), node)
+        if unknown:
+            raise InputError(_unknown_message(unknown))
+
+
+def translate(
+    module: nn.Module | Callable[[Tensor], Tensor], example: Float[Tensor, "..."], frames: int
+) -> Program:
+    """Export a torch module of one tensor with torch.export and translate it to TensorFlow.
+
+    torch.export may fix a number that came from a length without a word; see `check`.
+
+    Args:
+        module: a module in eval mode, or a pure function.
+        example: an input; its length is only an example, its other dimensions are fixed.
+        frames: the dimension of `example` that varies.
+
+    Raises:
+        InputError: torch.export cannot follow the module at a varying length, or an operator is
+            not in the table.
+    """
+    called = module if isinstance(module, nn.Module) else _Called(module)
+    length = torch.export.Dim.DYNAMIC
+    try:
+        with about_tree_specs():
+            exported = torch.export.export(
+                called.eval(),
+                (example,),
+                dynamic_shapes=({frames: length},),
+                strict=False,
+                # A guard such as "T != max_len" only separates memory layouts, which TensorFlow
+                # does not have: it must not narrow the lengths that the file accepts.
+                prefer_deferred_runtime_asserts_over_guards=True,
+            )
+    except Exception as error:  # torch raises a dozen kinds here, all meaning the same to a user
+        raise InputError(
+            f"{_name_of(module)}: torch.export cannot follow it at a varying number of frames "
+            f"({type(error).__name__}: {_first_line(error)}). Write the length-dependent step "
+            "with tensor operations (no Python `if` or `int()` on a length)."
+        ) from error
+    return Program(exported)
+
+
+def check(
+    program: Program,
+    module: nn.Module | Callable[[Tensor], Tensor],
+    examples: Iterable[Float[Tensor, "..."]],
+) -> None:
+    """Compare a translation with its torch module on a few examples, of several lengths.
+
+    Raises:
+        InputError: they differ by more than float32 explains.
+    """
+    for x in examples:
+        with torch.no_grad():
+            expected = module(x).numpy()
+        got = program(tf.constant(x.numpy())).numpy()
+        same_shape = got.shape == expected.shape
+        if not same_shape or not np.allclose(got, expected, _TOLERANCE, _TOLERANCE, equal_nan=True):
+            off = np.nan_to_num(np.abs(got - expected)) if same_shape else np.array(np.inf)
+            raise InputError(
+                f"{_name_of(module)}: its TensorFlow translation differs from torch on an input of "
+                f"shape {tuple(x.shape)}: expected a result of shape {expected.shape}, got "
+                f"{got.shape}, off by up to {off.max(initial=0):.2g}. A number in it was probably "
+                "fixed at export: compute it with tensor operations, without int() or round()."
+            )
+
+
+class _Called(nn.Module):
+    """A function as the module that torch.export asks for."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+def _decompositions() -> dict:
+    """torch's decompositions of every operator the table does not take as a whole."""
+    decompositions = torch.export.default_decompositions()
+    for target in TABLE:
+        if isinstance(target, torch._ops.OpOverload):  # the others are rewrites of our own
+            decompositions.pop(target, None)
+    return decompositions
+
+
+def _constants(exported: ExportedProgram) -> dict[str, Any]:
+    """Parameters, buffers and lifted constants under the names of their graph nodes."""
+    stored = {**exported.state_dict, **exported.constants}
+    return {
+        spec.arg.name: stored[spec.target].detach()
+        for spec in exported.graph_signature.input_specs
+        if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
+    }
+
+
+def _needed(output: Node, constants: dict[str, Any]) -> set[Node]:
+    """The nodes the result depends on and that are still to be computed."""
+    needed, todo = set(), [output]
+    while todo:
+        node = todo.pop()
+        if node not in needed and node.name not in constants:
+            needed.add(node)
+            todo.extend(node.all_input_nodes)
+    return needed
+
+
+def _unknown_message(unknown: dict[str, Node]) -> str:
+    lines = [
+        f"  {target} (node {node.name}, from {_origin(node)})" for target, node in unknown.items()
+    ]
+    return (
+        "no TensorFlow twin for these torch operators:\n"
+        + "\n".join(lines)
+        + "\nAdd one entry for each to the table of src/tflite/converter/ops.py (with a test in "
+        'tests/tflite/test_ops.py), or export with route="onnx2tf".'
+    )
+
+
+def _origin(node: Node) -> str:
+    """The module path and class a node was traced from."""
+    stack = node.meta.get("nn_module_stack") or {}
+    for path, kind in reversed(list(stack.values())):
+        name = kind if isinstance(kind, str) else kind.__qualname__
+        return f"{path or 'the top'} ({name.rsplit('.', 1)[-1]})"
+    return "the top"
+
+
+def _name_of(module: nn.Module | Callable) -> str:
+    return getattr(module, "__qualname__", None) or type(module).__qualname__
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), "no message")

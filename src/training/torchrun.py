@@ -1,0 +1,58 @@
+"""Start torchrun for one training: a process per GPU, its log passed on, its error kept.
+
+A rank that dies ends the run; the same call goes on after the last whole epoch.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+
+import torch
+
+from src.common.errors import InputError
+from src.dataset.folds import Fold
+from src.training.loop import Settings
+
+LAST_LINES = 12  # of the log, in the error
+
+
+def processes_for(device: str) -> int:
+    """How many processes a training should have here: one per GPU, one on a CPU."""
+    return max(1, torch.cuda.device_count()) if device != "cpu" else 1
+
+
+def torchrun(
+    folder: Path, name: str, fold: Fold, settings: Settings, device: str, processes: int
+) -> None:
+    """Train one recipe on one fold with several processes.
+
+    Args:
+        folder: of the run.
+        name: of the recipe.
+        fold: that is held out.
+        settings: precision and compilation; the seed is the run's.
+        device: cpu, cuda, or auto.
+        processes: how many, all on this host.
+
+    Raises:
+        InputError: a process failed; the message ends with what it said.
+    """
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", str(processes), "-m", "src.training.train", str(folder), name]
+    command += ["--fold", str(fold), "--precision", settings.precision, "--device", device]
+    command += ["--compile" if settings.compile else "--no-compile"]
+    said: deque[str] = deque(maxlen=LAST_LINES)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, **pipes) as running:
+        for line in running.stdout:
+            print(line, end="", flush=True)
+            said.append(line)
+    if running.returncode:
+        raise InputError(
+            f"{name}, fold {fold}: expected {processes} processes to finish, one failed "
+            f"(exit code {running.returncode}); its checkpoint is kept, run the same again. "
+            f"The end of its log:\n{''.join(said)}"
+        )

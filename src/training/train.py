@@ -1,0 +1,167 @@
+r"""Train one recipe of a run on one fold: the command, and what notebook 02 calls.
+
+    python -m src.training.train logs/sample frame_deberta_b --fold 0
+    torchrun --standalone --nproc-per-node 8 \
+        -m src.training.train logs/full frame_deberta_b --fold 0
+
+Every (recipe, fold) is a command of its own, so a sweep is a list of commands for any launcher. A
+finished one is not trained again, a stopped one goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tyro
+from torch import nn
+
+from src.common.errors import InputError
+from src.common.files import locked, write_atomically
+from src.common.paths import anchored
+from src.dataset.batches import ClipSet, prepare
+from src.dataset.folds import Fold
+from src.evaluation.predict import predict
+from src.recipes.base import Recipe
+from src.recipes.ingredients import Role
+from src.runs import Run
+from src.training import teachers
+from src.training import torchrun as launch
+from src.training.distributed import Processes
+from src.training.fit import Task, fit
+from src.training.loop import Precision, Settings
+
+
+def train(run: Run, name: str, fold: Fold, settings: Settings, processes: Processes) -> Path:
+    """Train one recipe on all folds but one, and predict that one.
+
+    Args:
+        run: the run.
+        name: of the recipe.
+        fold: the fold that is held out; "everything" holds out none.
+        settings: seed, precision, ...
+        processes: this process among all.
+
+    Returns:
+        The folder of the trained member: weights per role, history.csv, predictions.parquet.
+
+    Raises:
+        InputError: the recipe learns from, or starts from, a training that is not there.
+    """
+    folder, recipe = run.training_folder(name, fold), run.recipe(name)
+    mark = run.training_mark(name, fold)
+    if mark.is_finished:
+        return folder
+
+    # Weights of other values go first: a kill must not leave them beside the new ones.
+    if processes.writes:
+        if mark.changes:
+            print(f"{name}, {folder.name}: trained again, {', '.join(mark.changes)}", flush=True)
+        run.discard_stale(name, fold)
+    processes.wait()
+
+    clips = prepare(run.store, recipe.read, recipe.key, processes.device)
+    held_out = (run.clips.fold == fold).to_numpy()  # nowhere true for a fit on everything
+    train_index, valid_set = np.flatnonzero(~held_out), clips.subset(np.flatnonzero(held_out))
+    task = Task(
+        recipe=recipe,
+        train=clips.subset(train_index),
+        valid=valid_set,
+        classes=len(run.store.signs),
+        folder=folder,
+        guide=teachers.find(run, recipe, fold, train_index, processes.device),
+        start=teachers.weights_to_start_from(run, recipe, fold),
+    )
+    networks = fit(task, settings, processes)
+
+    # The mark comes last, and only then the checkpoint goes: a kill before costs no training.
+    if processes.writes:
+        table = _predictions(networks, recipe, valid_set, run.clips[held_out])
+        write_atomically(
+            folder / "predictions.parquet", lambda path: table.to_parquet(path, index=False)
+        )
+        mark.write()
+        _clear(folder)
+    processes.wait()
+    return folder
+
+
+def train_all(run: Run, settings: Settings, device: str, processes: int = 0) -> list[Path]:
+    """Train every recipe of a run on every fold of it, one after the other.
+
+    Args:
+        run: the run.
+        settings: seed, precision, ...
+        device: cpu, cuda, or auto.
+        processes: of each training, by torchrun if several; 0 = one per GPU.
+
+    Returns:
+        The folders of the trained members.
+    """
+    processes = processes or launch.processes_for(device)
+    wanted = [(name, fold) for name in run.about.recipes for fold in run.about.folds]
+    for name, fold in wanted:
+        if run.training_mark(name, fold).is_finished:
+            _clear(run.training_folder(name, fold))
+            continue
+        if processes > 1:
+            launch.torchrun(run.folder, name, fold, settings, device, processes)
+        else:
+            with locked(run.training_folder(name, fold), f"trains {name}"):
+                train(run, name, fold, settings, Processes.start(device))
+    return [run.training_folder(name, fold) for name, fold in wanted]
+
+
+def _clear(folder: Path) -> None:
+    """Delete the checkpoint of a finished training; not before, or a kill would cost it all."""
+    if (last := folder / "last.pt").is_file():
+        last.unlink()
+
+
+def _predictions(
+    networks: dict[Role, nn.Module], recipe: Recipe, valid: ClipSet, clips: pd.DataFrame
+) -> pd.DataFrame:
+    """The logits of every role for every held-out clip."""
+    clips = clips[["sequence", "participant", "sign", "label", "fold"]].reset_index(drop=True)
+    tables = []
+    for role, network in sorted(networks.items()):
+        logits = predict(network, recipe, valid) if len(valid) else []
+        tables.append(clips.assign(role=role, logits=list(logits)))
+    return pd.concat(tables, ignore_index=True)
+
+
+def main(
+    run: tyro.conf.Positional[str],
+    recipe: tyro.conf.Positional[str],
+    fold: Fold = 0,
+    precision: Precision = "auto",
+    compile: bool = False,
+    device: str = "auto",
+) -> None:
+    """Train one recipe of a run on one fold.
+
+    Args:
+        run: the run's folder, made by 01_preparation.
+        recipe: the member's name.
+        fold: the fold that is held out; `everything` holds out none.
+        precision: of the matrix products.
+        compile: use torch.compile.
+        device: cpu, cuda, or auto.
+    """
+    opened = Run.open(anchored(run))
+    settings = Settings(opened.about.seed, precision, compile)
+    processes = Processes.start(device)
+    if processes.writes:
+        with locked(opened.training_folder(recipe, fold), f"trains {recipe}"):
+            print(train(opened, recipe, fold, settings, processes))
+    else:
+        train(opened, recipe, fold, settings, processes)
+
+
+if __name__ == "__main__":
+    try:
+        tyro.cli(main)
+    except InputError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,108 @@
+"""Environments beside the main one: found, made once, made anew, refused in one line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from src.common.environments import MARK, Unavailable, find_python, make
+
+
+def script(path: Path, code: int) -> Path:
+    """An executable that ends with that code, whatever it is asked."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\nexit {code}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def pythons(tmp_path, monkeypatch) -> Path:
+    """A machine without any Python but those that a test puts into path/ and pyenv/."""
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    return tmp_path
+
+
+def test_a_python_in_the_path_goes_before_pyenvs(pythons):
+    in_path = script(pythons / "path/python3.9", 0)
+    in_pyenv = script(pythons / "pyenv/versions/3.9.18/bin/python", 0)
+    assert find_python("3.9") == in_path
+    in_path.unlink()
+    assert find_python("3.9") == in_pyenv
+
+
+def test_a_python_that_does_not_run_is_passed_over(pythons):
+    """pyenv's shims are in the path for every version, and fail for those switched off."""
+    script(pythons / "path/python3.9", 127)
+    working = script(pythons / "pyenv/versions/3.9.18/bin/python", 0)
+    assert find_python("3.9") == working
+
+
+def test_no_python_of_that_version_says_where_it_looked(pythons):
+    script(pythons / "pyenv/versions/3.90.1/bin/python", 0)  # 3.90 is not 3.9
+    script(pythons / "pyenv/versions/3.8.18/bin/python", 0)
+    with pytest.raises(Unavailable, match=r"Python 3\.9 .*pyenv/versions, found none.*install"):
+        find_python("3.9")
+
+
+def package(folder: Path, version: str) -> Path:
+    """A wheel of a module `greeting` that knows its version."""
+    info = f"greeting-{version}.dist-info"
+    path = folder / f"greeting-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("greeting.py", f"VERSION = {version!r}\n")
+        wheel.writestr(
+            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: greeting\nVersion: {version}\n"
+        )
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{info}/RECORD", "")
+    return path
+
+
+def says(interpreter: Path, code: str) -> str:
+    done = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_an_environment_is_made_once_and_anew_when_its_pins_change(tmp_path):
+    folder, pins = tmp_path / "environment", tmp_path / "pins.txt"
+    pins.write_text(str(package(tmp_path, "1.0")))
+    interpreter = make(Path(sys.executable), folder, pins)
+    assert says(interpreter, "import greeting; print(greeting.VERSION)") == "1.0"
+    # Nothing of the main environment shows through.
+    finds = "import importlib.util as u; print(u.find_spec('numpy'))"
+    assert says(interpreter, finds) == "None"
+
+    (folder / "kept").touch()
+    assert make(Path("/no/python/at/all"), folder, pins) == interpreter
+    assert (folder / "kept").exists()
+
+    # A failure leaves nothing that could be taken for an environment of these pins.
+    pins.write_text(str(tmp_path / "nowhere.whl"))
+    with pytest.raises(Unavailable, match=r"could not install .*pins\.txt: ERROR.*nowhere"):
+        make(Path(sys.executable), folder, pins)
+    assert not (folder / MARK).exists()
+    assert not (folder / "kept").exists()
+
+
+def test_a_python_that_cannot_make_environments_is_said(tmp_path):
+    pins = tmp_path / "pins.txt"
+    pins.touch()
+    with pytest.raises(Unavailable, match=r"environment: could not install .*: exit code 3$"):
+        make(script(tmp_path / "python", 3), tmp_path / "environment", pins)
+
+
+def test_making_needs_no_variables_of_a_user(tmp_path, monkeypatch):
+    for name in ("HOME", "PYENV_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    assert "HOME" not in os.environ
+    with pytest.raises(Unavailable):
+        find_python("3.99")

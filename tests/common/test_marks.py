@@ -1,0 +1,70 @@
+"""A mark says that work is finished, what it was made from, and what has changed since."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from src.common.marks import DIGEST, MOST, Mark, changes
+
+VALUES = {"recipe": {"epochs": 20, "layers": (1, 2)}, "folds": DIGEST + "a"}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "mark.json"
+
+
+def test_finished_is_what_was_written_of_these_very_values(path):
+    mark = Mark(path, VALUES)
+    assert not mark.is_finished and mark.changes == [] and mark.result is None
+    mark.write({"clips": 3})
+    assert mark.is_finished and mark.changes == [] and mark.result == {"clips": 3}
+    other = Mark(path, VALUES | {"folds": DIGEST + "b"})
+    assert not other.is_finished and other.changes == ["folds changed"]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        ({"recipe": {"epochs": 20}}, {"recipe": {"epochs": 30}}, ["recipe.epochs 20 -> 30"]),
+        ({"a": 1, "c": 2}, {"b": 1, "c": 2}, ["a is gone", "b is new"]),
+        ({}, {"a": None}, ["a is new"]),
+        ({"a": None}, {"a": {"p": 0.5}}, ['a null -> {"p": 0.5}']),
+        ({"a": (1, 2)}, {"a": [1, 2]}, []),
+        ({"file": DIGEST + "1"}, {"file": DIGEST + "2"}, ["file changed"]),
+        ({"a": "x" * 99}, {"a": ""}, ['a "' + "x" * 59 + '... -> ""']),
+    ],
+)
+def test_changes_in_words(before, now, said):
+    assert changes(before, now) == said
+
+
+def test_many_changes_are_counted():
+    before, now = ({str(k): k + add for k in range(MOST + 3)} for add in (0, 1))
+    assert changes(before, now)[MOST:] == ["and 3 more"]
+
+
+def test_a_spoilt_mark_says_why_and_is_finished_for_no_values(path):
+    mark = Mark(path, VALUES)
+    assert not mark.spoil("no mark to spoil")
+    mark.write()
+    assert mark.spoil("its teacher is trained again")
+    assert not mark.is_finished and mark.changes == ["its teacher is trained again"]
+    assert not Mark(path, {"another": 1}).is_finished
+
+
+@pytest.mark.parametrize("content", ["", "[]", "3", "{", "[" * 100_000])
+def test_what_is_no_mark_is_not_finished(path, content):
+    path.write_text(content)
+    mark = Mark(path, VALUES)
+    assert not mark.is_finished and mark.changes == []
+    assert Mark(path, {}).is_finished is False
+
+
+def test_a_mark_of_an_older_version_is_told(path):
+    path.write_text(json.dumps({"recipe": "0123", "folds": "4567"}))
+    mark = Mark(path, VALUES)
+    assert mark.is_of_older_version and not mark.is_finished
+    assert mark.changes == ["an older version of this project made it"]

@@ -1,0 +1,282 @@
+"""train.csv and the sign map: read as they are, and refused for everything that could be wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from src.common.errors import InputError
+from src.common.paths import SIGN_MAP
+from src.dataset.clip_file import read_clip
+from src.dataset.competition import read_index, read_signs
+
+HEADER = "path,participant_id,sequence_id,sign\n"
+
+
+def clip_path(participant: str, sequence: str) -> str:
+    return f"train_landmark_files/{participant}/{sequence}.parquet"
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Three clips of two participants and two signs; the files are empty, read_index opens none."""
+    root = tmp_path / "asl"
+    rows = [("7", "100", "yes"), ("7", "101", "no"), ("8", "102", "yes")]
+    lines = []
+    for participant, sequence, sign in rows:
+        path = root / clip_path(participant, sequence)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        lines.append(f"{clip_path(participant, sequence)},{participant},{sequence},{sign}\n")
+    (root / "train.csv").write_text(HEADER + "".join(lines))
+    (root / SIGN_MAP).write_text('{"no": 1, "yes": 0}')
+    return root
+
+
+def refused(call, *args) -> str:
+    with pytest.raises(InputError) as error:
+        call(*args)
+    return str(error.value)
+
+
+# --- the sign map -------------------------------------------------------------------------------
+
+
+def test_signs_in_the_files_order(folder):
+    signs = read_signs(folder)
+    assert list(signs.items()) == [("no", 1), ("yes", 0)]
+
+
+BROKEN_MAPS = {
+    "no JSON": ("{'yes': 0}", "expected a JSON file"),
+    "a list": ('["yes", "no"]', "expected {sign: label}"),
+    "a list of pairs": ('[["yes", 0], ["no", 1]]', "expected {sign: label}"),
+    "a number": ("7", "expected {sign: label}"),
+    "empty": ("{}", "expected {sign: label}"),
+    "labels are text": ('{"yes": "0", "no": "1"}', "labels whole numbers"),
+    "labels are not whole": ('{"yes": 0.0, "no": 1.0}', "labels whole numbers"),
+    "labels are truths": ('{"yes": false, "no": true}', "labels whole numbers"),
+    "a gap": ('{"yes": 0, "no": 2}', "have the labels 0 to 1, each once; found no '1'"),
+    "from one on": ('{"yes": 1, "no": 2}', "found no '0'"),
+    "a label twice": ('{"yes": 0, "no": 0}', "found no '1'"),
+    "negative": ('{"yes": -1, "no": 0}', "found no '1'"),
+    "a sign twice": ('{"yes": 0, "no": 1, "yes": 2}', "each sign once, found 'yes' more often"),
+    "no text at all": ("\x00\x01", "expected a JSON file"),
+    "endlessly deep": ("[" * 100_000, "expected a JSON file"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BROKEN_MAPS.values(), ids=BROKEN_MAPS)
+def test_refuses_a_map(folder, text, message):
+    (folder / SIGN_MAP).write_text(text)
+    error = refused(read_signs, folder)
+    assert message in error
+    assert str(folder / SIGN_MAP) in error
+
+
+def test_refuses_a_missing_map_and_another_encoding(folder):
+    (folder / SIGN_MAP).write_bytes('{"père": 0}'.encode("latin-1"))
+    assert "expected a JSON file" in refused(read_signs, folder)
+    (folder / SIGN_MAP).unlink()
+    assert "expected a JSON file" in refused(read_signs, folder)
+
+
+# --- train.csv ----------------------------------------------------------------------------------
+
+
+def test_index_has_a_row_per_clip_in_order(folder):
+    index = read_index(folder)
+    assert list(index.columns) == ["path", "participant", "sequence", "sign", "label"]
+    assert index.participant.tolist() == ["7", "7", "8"]
+    assert index.sequence.tolist() == ["100", "101", "102"]
+    assert index.sign.tolist() == ["yes", "no", "yes"]
+    assert index.label.tolist() == [0, 1, 0]
+    assert index.path.tolist() == [
+        str(folder / clip_path(*names)) for names in [("7", "100"), ("7", "101"), ("8", "102")]
+    ]
+
+
+def test_labels_come_from_the_map_that_is_passed(folder):
+    assert read_index(folder, {"yes": 5, "no": 3}).label.tolist() == [5, 3, 5]
+
+
+def test_nothing_turns_into_a_number_or_nan(folder):
+    """Leading zeros stay; a sign or a participant may be called what pandas takes for missing."""
+    path = folder / clip_path("NA", "0012")
+    path.parent.mkdir()
+    path.touch()
+    (folder / "train.csv").write_text(HEADER + f"{clip_path('NA', '0012')},NA,0012,null\n")
+    row = read_index(folder, {"null": 0}).iloc[0]
+    assert (row.participant, row.sequence, row.sign) == ("NA", "0012", "null")
+
+
+def test_further_columns_and_a_byte_order_mark_do_no_harm(folder):
+    table = pd.read_csv(folder / "train.csv", dtype=str).assign(note="x")
+    table[table.columns[::-1]].to_csv(folder / "train.csv", index=False, encoding="utf-8-sig")
+    assert read_index(folder).sequence.tolist() == ["100", "101", "102"]
+
+
+@pytest.mark.parametrize(
+    "name", ["Žofie", "参加者", "a b", "e\u0301", "'; DROP TABLE", "-rf", "..."]
+)
+def test_unusual_participant_names_are_names(folder, name):
+    path = folder / clip_path(name, "1")
+    path.parent.mkdir()
+    path.touch()
+    row = {"path": clip_path(name, "1"), "participant_id": name, "sequence_id": "1", "sign": "no"}
+    pd.DataFrame([row]).to_csv(folder / "train.csv", index=False)
+    index = read_index(folder)
+    assert index.participant.tolist() == [name]
+    assert index.path.tolist() == [str(path)]
+
+
+def line(participant: str = "7", sequence: str = "100", sign: str = "yes", path: str = "") -> str:
+    return f"{path or clip_path(participant, sequence)},{participant},{sequence},{sign}\n"
+
+
+BROKEN_INDICES = {
+    "empty": ("", "expected a table of clips"),
+    "only the header": (HEADER, "expected a row per clip, found only the header"),
+    "a column lacks": ("path,participant_id,sign\nx,7,yes\n", "found no 'sequence_id'"),
+    "a ragged row": (HEADER + "a,b,c,d,e\nx\n" + "a,b,c,d,e,f,g\n", "expected a table of clips"),
+    "an empty field": (
+        HEADER + line() + line(sequence="101", sign=""),
+        "found 1 empty, the first in line 3, column 4",
+    ),
+    "unknown signs": (
+        HEADER + line(sign="maybe") + line(sequence="101", sign="perhaps"),
+        "expected only signs of sign_to_prediction_index_map.json, found 'maybe', 'perhaps'",
+    ),
+    "a sequence twice": (HEADER + line() * 2, "expected each sequence once, found '100'"),
+    "a file twice": (
+        HEADER + line() + line(sequence="101", path=clip_path("7", "100")),
+        "expected each path once, found 'train_landmark_files/7/100.parquet'",
+    ),
+    "files lack": (
+        HEADER + line() + line(sequence="555") + line("9", "556") + line("7/", "557"),
+        "",
+    ),
+    "a path out of the folder": (
+        HEADER + line(path="../secret.parquet"),
+        "expected paths inside",
+    ),
+    "a path out and in again": (
+        HEADER + line(path="train_landmark_files/../../x/100.parquet"),
+        "expected paths inside",
+    ),
+    "an absolute path": (HEADER + line(path="/etc/passwd"), "expected paths inside"),
+    "a NUL": (HEADER + line(path="train_landmark_files/\0/100.parquet"), "expected"),
+    "a folder": (HEADER + line(path="train_landmark_files/7"), "found none for 1"),
+}
+for _name in ("..", ".", "a/b", "/etc", "..\\x"):
+    BROKEN_INDICES[f"participant {_name}"] = (
+        HEADER + line(_name, path=clip_path("7", "100")),
+        "expected plain names as participant, found ",
+    )
+    BROKEN_INDICES[f"sequence {_name}"] = (
+        HEADER + line("7", _name, path=clip_path("7", "100")),
+        "expected plain names as sequence, found ",
+    )
+
+
+@pytest.mark.parametrize(("text", "message"), BROKEN_INDICES.values(), ids=BROKEN_INDICES)
+def test_refuses_an_index(folder, text, message):
+    (folder.parent / "secret.parquet").touch()
+    (folder / "train.csv").write_text(text)
+    error = refused(read_index, folder)
+    assert message in error
+    assert str(folder / "train.csv") in error
+
+
+def test_every_missing_file_is_counted_and_the_first_are_named(folder):
+    lines = [line(sequence=str(k)) for k in range(100, 112)]
+    (folder / "train.csv").write_text(HEADER + "".join(lines))
+    error = refused(read_index, folder)
+    assert "a file for each of its 12 rows, found none for 10" in error
+    assert f"'{clip_path('7', '102')}'" in error
+    assert f"'{clip_path('7', '106')}' and 5 more" in error
+
+
+def test_refuses_a_missing_index(folder):
+    (folder / "train.csv").unlink()
+    assert "expected a table of clips" in refused(read_index, folder)
+
+
+@pytest.mark.parametrize("link", ["file", "participant"])
+def test_a_link_may_not_lead_out_of_the_folder(folder, link):
+    outside = folder.parent / "outside"
+    outside.mkdir()
+    (outside / "100.parquet").touch()
+    place = folder / clip_path("7", "100")
+    if link == "file":
+        place.unlink()
+        place.symlink_to(outside / "100.parquet")
+    else:
+        place.parent.rename(folder / "moved")
+        place.parent.symlink_to(outside)
+    assert "expected paths inside" in refused(read_index, folder)
+
+
+def test_a_link_within_the_folder_and_a_link_to_the_folder_are_fine(folder):
+    place = folder / clip_path("7", "100")
+    place.rename(folder / "kept.parquet")
+    place.symlink_to(folder / "kept.parquet")
+    (folder.parent / "link").symlink_to(folder)
+    assert len(read_index(folder.parent / "link")) == 3
+
+
+@settings(
+    max_examples=80,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    names=st.lists(st.text(max_size=12), min_size=4, max_size=4),
+    labels=st.lists(st.one_of(st.integers(-1, 3), st.none(), st.text(max_size=2)), max_size=4),
+)
+def test_any_text_gives_an_index_or_one_clear_error(folder, names, labels):
+    row = dict(zip(("path", "participant_id", "sequence_id", "sign"), names, strict=True))
+    pd.DataFrame([row]).to_csv(folder / "train.csv", index=False, errors="replace")
+    signs = {f"{names[3]}{k or ''}": label for k, label in enumerate(labels)}
+    (folder / SIGN_MAP).write_text(json.dumps(signs))
+    try:
+        index = read_index(folder)
+    except InputError as error:
+        assert str(folder) in str(error)
+    else:
+        assert Path(index.path[0]).is_relative_to(folder)
+
+
+# --- whole folders ------------------------------------------------------------------------------
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(
+    ("name", "clips", "participants", "signs", "all_signs"),
+    # The numbers of the folders' own README files.
+    [
+        ("asl_signs", 229, 14, 7, 250),
+        ("webcam34", 1283, 6, 34, 34),
+        ("wlasl50", 335, None, 50, 50),
+    ],
+)
+def test_genuine_folders(reference, name, clips, participants, signs, all_signs):
+    folder = reference(name)
+    index = read_index(folder)
+    assert len(read_signs(folder)) == all_signs
+    assert len(index) == clips
+    assert index.sign.nunique() == signs
+    if participants:
+        assert index.participant.nunique() == participants
+    assert (index.label == index.sign.map(read_signs(folder))).all()
+
+
+def test_every_clip_of_the_sample_can_be_read(sample):
+    index = read_index(sample)
+    assert len(index) == 4 * 4 * 2
+    assert all(len(read_clip(path)) for path in index.path)

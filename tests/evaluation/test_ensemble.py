@@ -1,0 +1,108 @@
+"""Weights of an ensemble: the optimum of the likelihood, and never judged where it was found."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.optimize
+
+from src.evaluation import ensemble
+
+SIGNS = 5
+
+
+def member(seed: int, skill: float, signers: int = 6, fold: int = 0) -> pd.DataFrame:
+    """Out-of-fold predictions: the right sign gets `skill` more than noise."""
+    rng = np.random.default_rng(seed)
+    label = np.arange(60) % SIGNS
+    logits = rng.normal(size=(60, SIGNS)) + skill * np.eye(SIGNS)[label]
+    return pd.DataFrame(
+        {
+            "sequence": [str(i) for i in range(60)],
+            "participant": [f"p{i % signers}" for i in range(60)],
+            "sign": label.astype(str),
+            "label": label,
+            "fold": fold,
+            "role": "student",
+            "logits": list(logits.astype(np.float32)),
+        }
+    )
+
+
+def test_the_mixture_is_as_likely_as_a_general_optimiser_finds():
+    likelihood = np.random.default_rng(0).uniform(0.05, 1, (3, 200))
+    found = ensemble.mixture_weights(likelihood, rounds=3000)
+
+    def unlikely(weights):
+        return -np.log(weights @ likelihood).mean()
+
+    simplex = {"type": "eq", "fun": lambda w: w.sum() - 1}
+    best = scipy.optimize.minimize(
+        unlikely, np.full(3, 1 / 3), bounds=[(0, 1)] * 3, constraints=simplex
+    )
+    assert found.sum() == pytest.approx(1)
+    assert unlikely(found) <= best.fun + 1e-6
+    np.testing.assert_allclose(found, best.x, atol=5e-3)
+
+
+def test_a_member_that_is_always_worse_gets_nothing():
+    better = np.full(50, 0.8)
+    found = ensemble.mixture_weights(np.stack([better, better / 4]))
+    np.testing.assert_allclose(found, [1, 0], atol=1e-9)
+
+
+def test_the_order_of_the_clips_does_not_matter():
+    a, b = member(0, 2.0), member(1, 1.0)
+    shuffled = b.sample(frac=1, random_state=0)
+    assert ensemble.find_weights({"a": a, "b": b}) == ensemble.find_weights({"a": a, "b": shuffled})
+
+
+def test_no_signer_is_in_two_groups():
+    table = member(0, 1.0)
+    group = ensemble.signer_groups(table)
+    assert len(set(group)) == ensemble.GROUPS
+    assert pd.Series(group).groupby(table.participant.to_numpy()).nunique().max() == 1
+
+
+def test_labels_of_a_group_do_not_change_its_own_predictions():
+    """Selectivity: change what one group's clips are; only the others' predictions may move."""
+    a, b = member(0, 2.0), member(1, 1.5)
+    group = ensemble.signer_groups(a)
+    wrong = np.where(group == 0, (a.label + 1) % SIGNS, a.label)
+    before = ensemble.cross_fitted({"a": a, "b": b}).set_index("sequence")
+    after = ensemble.cross_fitted({"a": a.assign(label=wrong), "b": b.assign(label=wrong)})
+    after = after.set_index("sequence").loc[before.index]
+    moved = [not np.array_equal(x, y) for x, y in zip(before.logits, after.logits, strict=True)]
+    inside = pd.Series(group == 0, index=a.sequence).loc[before.index].to_numpy()
+    assert not np.any(np.array(moved)[inside])
+    assert np.all(np.array(moved)[~inside])
+
+
+def test_one_signer_alone_is_blended_equally():
+    a, b = member(0, 2.0, signers=1), member(1, 1.0, signers=1)
+    found = ensemble.cross_fitted({"a": a, "b": b})
+    np.testing.assert_array_equal(
+        np.stack(found.logits), np.stack(ensemble.blend({"a": a, "b": b}).logits)
+    )
+
+
+def test_weights_for_a_fold_come_from_the_others():
+    here, there = {"a": member(0, 3.0), "b": member(1, 0.0)}, {"a": 0.0, "b": 3.0}
+    tables = {
+        name: pd.concat([table, member(7, there[name], fold=1).assign(sequence=table.sequence)])
+        for name, table in here.items()
+    }
+    assert ensemble.weights_for(tables, fold=0)["b"] > 0.9  # b is good in fold 1
+    assert ensemble.weights_for(tables, fold=1)["a"] > 0.9
+    assert ensemble.weights_for(here, fold=0) == {"a": 0.5, "b": 0.5}
+
+
+def test_leaving_out_the_good_member_costs_most():
+    tables = {"good": member(0, 4.0), "fair": member(1, 1.0), "poor": member(2, 0.0)}
+    report = ensemble.leave_one_out(tables)
+    assert list(report.index) == ["good", "fair", "poor", "ensemble"]
+    assert report.without.idxmin() == "good"
+    assert report.alone.idxmin() == "poor"
+    assert report.alone["ensemble"] >= report.alone["good"] - 0.05
+    assert np.isnan(ensemble.leave_one_out({"good": member(0, 4.0)}).without).all()

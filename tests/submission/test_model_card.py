@@ -1,0 +1,104 @@
+"""The model card: every figure of the report that a stranger to the run needs, and no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from src.runs import About, Run
+from src.submission import model_card, report
+from src.tflite.scorer import Score
+
+FACTS = {
+    "accuracy": 0.6,
+    "nearest_neighbour": 0.25,
+    "by_signer": {
+        "2044": {"accuracy": 0.75, "clips": 40},
+        "4718": {"accuracy": 0.45, "clips": 40},
+    },
+    "size_mb": 12.345,
+    "latency_ms": {"mean": 4.5, "median": 4.0, "p95": 9.0},
+    "limits": {"size": True, "time": False},
+    "profile": "full",
+    "data": "/data/asl-signs",
+    "synthetic": False,
+    "clips": {"all": 94477, "scored": 80, "training_only": 0},
+    "signs": 250,
+    "participants": 21,
+    "fold": 0,
+    "fit_on_everything": False,
+    "held_out": ["2044", "4718"],
+    "members": {"llama": {"parameters": 9_200_000, "weight": 1.0}},
+}
+
+
+def sections(card: str) -> dict[str, str]:
+    pieces = card.split("\n## ")
+    return dict(piece.split("\n", 1) for piece in pieces[1:])
+
+
+def test_every_section_is_there_in_order():
+    card = model_card.markdown(FACTS)
+    assert card.startswith("# Model card: isolated signs, 250 of them\n")
+    assert list(sections(card)) == [
+        "What it is", "Data", "Folds", "Accuracy per signer", "Size and latency",
+        "Intended use", "Limits", "Licence",
+    ]  # fmt: skip
+    assert all(text.strip() for text in sections(card).values())
+
+
+def test_figures_are_the_reports():
+    found = sections(model_card.markdown(FACTS))
+    assert "94,477 clips of 250 signs by 21 signers, from `/data/asl-signs`" in found["Data"]
+    assert "other collections" not in found["Data"]
+    assert "the 2 of fold 0: 2044, 4718" in found["Folds"]
+    rows = [line.split() for line in found["Accuracy per signer"].splitlines() if "%" in line]
+    cells = [[word for word in row if word != "|"] for row in rows[:3]]
+    assert cells == [["4718", "40", "45.0%"], ["2044", "40", "75.0%"], ["all", "80", "60.0%"]]
+    assert "25.0%; chance: 0.4%" in found["Accuracy per signer"]
+    assert "12.35 MB" in found["Size and latency"]
+    assert "4.50 ms mean, 4.00 median, 9.00 p95" in found["Size and latency"]
+    assert "size met, time NOT MET" in found["Size and latency"]
+    assert "One trained network:\n\n- `llama`: 9,200,000 parameters" in found["What it is"]
+
+
+def test_the_licence_is_that_of_the_clips():
+    found = sections(model_card.markdown(FACTS))
+    assert "CC BY 4.0" in found["Licence"] and "MIT" in found["Licence"]
+    assert "ynthetic" not in model_card.markdown(FACTS)
+
+
+def test_synthetic_clips_are_said_first_and_are_not_the_competitions():
+    found = sections(model_card.markdown(FACTS | {"synthetic": True}))
+    assert found["Data"].strip().startswith("**Synthetic clips**")
+    assert "CC BY" not in found["Licence"] and "Synthetic" in found["Licence"]
+    assert "drawn ones" in found["Limits"] and "0.9.0.1" not in found["Limits"]
+
+
+def test_other_collections_have_their_own_terms():
+    clips = FACTS["clips"] | {"training_only": 1200}
+    assert "1,200 of the clips" in sections(model_card.markdown(FACTS | {"clips": clips}))["Data"]
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_which_file_the_figures_are_of_is_said(everything):
+    text = sections(model_card.markdown(FACTS | {"fit_on_everything": everything}))["Folds"]
+    assert ("cannot be scored" in text) == everything
+    assert ("It is the file beside this card" in text) != everything
+
+
+def test_accuracy_by_signer_counts_the_scored_clips_only(monkeypatch):
+    """Four held-out clips, of which the first three were scored."""
+    rows = pd.DataFrame({"participant_id": ["b", "a", "b", "b"], "sign": ["x", "x", "y", "y"]})
+    monkeypatch.setattr(report, "held_out_clips", lambda run, fold: rows)
+    run = Run(Path(), About("full", "", "", 0, (), (), (0,)))
+    run.__dict__["store"] = SimpleNamespace(signs={"x": 0, "y": 1})
+    score = Score(3, 2, np.ones(3), 1.0, 1.0, np.array([0, 1, 1]), ())
+    assert report.by_signer(run, score) == {
+        "a": {"accuracy": 0.0, "clips": 1},
+        "b": {"accuracy": 1.0, "clips": 2},
+    }

@@ -1,0 +1,108 @@
+"""The second route, by ONNX: the same answers, by nothing that the first route uses."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import torch
+from torch import Tensor, nn
+
+from src.common.errors import InputError
+from src.tflite.converter.convert import convert
+from src.tflite.converter.onnx_route import OnnxCore, buckets_of
+from src.tflite.graph import Graph
+from src.tflite.members import answer, prepare
+from src.tflite.scorer import Model
+from tests.tflite import toys
+
+
+def test_buckets_end_with_the_longest_clip():
+    assert buckets_of(5) == (5,)
+    assert buckets_of(25) == (7, 13, 23, 25)
+    assert buckets_of(80) == (7, 13, 23, 41, 80)
+    assert buckets_of(41) == (7, 13, 23, 41)
+
+
+def test_tables_that_are_sums_of_constants_go_this_way():
+    """Those of `hand_bert`; `OnnxCore` itself refuses what differs from torch."""
+    member = toys.families()["hand_bert"]
+    core = OnnxCore(member, buckets=(7,))
+    xyz = prepare(member, torch.from_numpy(toys.raw_clip(6)))[None]
+    expected = member.core(xyz).detach().numpy()
+    allowed = 5e-3 * np.abs(expected).max()  # onnx2tf is less exact here than elsewhere
+    np.testing.assert_allclose(core(tf.constant(xyz)).numpy(), expected, 0, allowed)
+
+
+class WithoutMask(nn.Module):
+    def forward(self, xyz: Tensor) -> Tensor:
+        return xyz.nan_to_num().sum((1, 2))
+
+
+def test_a_network_without_a_mask_is_refused():
+    member = replace(toys.deberta(5), core=WithoutMask().eval())
+    with pytest.raises(InputError, match=r"deberta_5.*needs a network that takes \(xyz, mask\)"):
+        OnnxCore(member)
+
+
+class Sum(nn.Module):
+    """Logits that any layer would give away: frames behind the mask must not count."""
+
+    def __init__(self):
+        super().__init__()
+        self.project = nn.Linear(300, 6)
+
+    def forward(self, xyz: Tensor, mask: Tensor | None = None) -> Tensor:
+        xyz = torch.where(xyz.isnan(), 0.0, xyz)
+        if mask is not None:
+            xyz = torch.where(mask[..., None, None], xyz, 0.0)
+        return self.project(xyz.flatten(2)).sigmoid().mul(xyz.mean((2, 3))[..., None]).sum(1)
+
+
+@pytest.fixture(scope="module")
+def member():
+    torch.manual_seed(0)
+    return replace(toys.deberta(9), core=Sum().eval())
+
+
+@pytest.fixture(scope="module")
+def core(member) -> OnnxCore:
+    return OnnxCore(member, buckets=(3, 9))
+
+
+@pytest.mark.parametrize("frames", range(1, 10))
+def test_both_steps_answer_as_torch_does_whatever_the_bucket(member, core, frames):
+    xyz = prepare(member, torch.from_numpy(toys.raw_clip(frames)))[None]
+    expected = member.core(xyz).detach().numpy()
+    np.testing.assert_allclose(core.by_onnxruntime(xyz.numpy()), expected, 1e-5, 1e-5)
+    np.testing.assert_allclose(core(tf.constant(xyz.numpy())), expected, 1e-5, 1e-5)
+
+
+def test_the_file_by_this_route_answers_as_torch_does(member, core, tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(convert(Graph([member], "logits", [core]), "fp32"))
+    model = Model(path)
+    for frames in (1, 2, 3, 4, 9, 10, 60):
+        clip = toys.raw_clip(frames)
+        expected = answer([member], torch.from_numpy(clip), "logits").numpy()
+        np.testing.assert_allclose(model(clip), expected, 1e-5, 1e-5)
+
+
+@pytest.mark.slow
+def test_a_whole_network_by_this_route_answers_as_torch_does():
+    member = toys.deberta(9)
+    core = OnnxCore(member, buckets=(9,))
+    for frames in (1, 5, 9):
+        xyz = prepare(member, torch.from_numpy(toys.raw_clip(frames)))[None]
+        expected = member.core(xyz).detach().numpy()
+        np.testing.assert_allclose(core.by_onnxruntime(xyz.numpy()), expected, 1e-4, 1e-5)
+        # TensorFlow's kernels round to 5e-4 of the largest logit on some processors.
+        np.testing.assert_allclose(core(tf.constant(xyz.numpy())), expected, 0, 5e-3)
+
+
+def test_recursion_stays_limited(core):
+    """onnx2tf lifts the limit for the whole process: nested JSON then ends in a crash."""
+    assert sys.getrecursionlimit() < 100_000

@@ -1,0 +1,157 @@
+"""Each rewrite takes out what it says, leaves the numbers as they were, and leaves the rest alone.
+
+Equality with torch is proven by `check`: 1e-3 there, and here 1e-5 of values near 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from src.tflite.converter import simplify
+from src.tflite.converter.translate import Program, translate
+
+ATEN = torch.ops.aten
+NORM = ATEN._native_batch_norm_legit_no_training.default
+
+
+def norm(width: int) -> nn.BatchNorm1d:
+    module = nn.BatchNorm1d(width)
+    for tensor in (module.weight.data, module.running_var):
+        tensor.uniform_(0.5, 2)
+    for tensor in (module.bias.data, module.running_mean):
+        tensor.normal_()
+    return module.eval()
+
+
+def translated(module: Callable[[Tensor], Tensor]) -> Program:
+    """Translate a module of (1, T, 4), having compared it with torch at three lengths."""
+    program = translate(module, torch.zeros(1, 5, 4), 1)
+    for frames in (1, 2, 11):
+        x = torch.randn(1, frames, 4)
+        with torch.no_grad():
+            expected = module(x).numpy()
+        got = program(tf.constant(x.numpy())).numpy()
+        np.testing.assert_allclose(got, expected, 1e-5, 1e-5)
+    return program
+
+
+class LinearNorm(nn.Module):
+    """A linear layer and a batch norm, over rows or, by transposing, over (B, C, T)."""
+
+    def __init__(self, bias: bool, transpose: bool, also: Callable = lambda y: 0.0):
+        super().__init__()
+        self.linear, self.norm = nn.Linear(4, 6, bias=bias), norm(6)
+        self.transpose, self.also = transpose, also
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.linear(x)
+        if self.transpose:
+            return self.norm(y.transpose(1, 2)).transpose(1, 2) + self.also(y)
+        return self.norm(y.flatten(0, 1)).view_as(y) + self.also(y)
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_batch_norm_disappears_into_the_linear_layer_before_it(bias, transpose):
+    assert NORM not in translated(LinearNorm(bias, transpose)).operators
+
+
+def test_a_batch_norm_without_gain_and_shift_disappears_too():
+    module = LinearNorm(bias=True, transpose=False)
+    module.norm.weight = module.norm.bias = None
+    assert NORM not in translated(module).operators
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_batch_norm_disappears_into_the_convolution_before_it(bias):
+    layers = nn.Sequential(nn.Conv1d(4, 6, 3, padding=1, groups=2, bias=bias), norm(6))
+    assert NORM not in translated(lambda x: layers(x.transpose(1, 2))).operators
+
+
+def test_a_batch_norm_stays_where_something_else_reads_the_layer():
+    assert NORM in translated(LinearNorm(True, False, also=torch.sin)).operators
+
+
+def test_a_batch_norm_stays_where_it_normalises_something_else():
+    first = norm(4)
+    assert NORM in translated(lambda x: first(x.transpose(1, 2))).operators
+
+
+def test_layers_on_rows_of_a_table_are_applied_to_the_table():
+    table, layer_norm, linear = nn.Embedding(9, 4), nn.LayerNorm(4), nn.Linear(4, 3)
+
+    def looked_up(x: Tensor) -> Tensor:
+        rows = table(torch.arange(x.shape[1]) % 9)
+        return linear(layer_norm(rows)) + x[0, :, :3]
+
+    operators = translated(looked_up).operators
+    assert ATEN.linear.default not in operators
+    assert ATEN.layer_norm.default not in operators
+    assert ATEN.embedding.default in operators
+
+
+def test_layers_that_mix_the_rows_of_a_table_stay():
+    table = nn.Embedding(9, 4)
+
+    def over_both(x: Tensor) -> Tensor:
+        rows = table((x[0, :3, 0] > 0).long())
+        return F.layer_norm(rows, tuple(rows.shape)) + 0 * x.sum()
+
+    program = translate(over_both, torch.zeros(1, 5, 4), 1)
+    x = torch.randn(1, 8, 4)
+    np.testing.assert_allclose(
+        program(tf.constant(x.numpy())).numpy(), over_both(x).detach().numpy(), 1e-5, 1e-5
+    )
+    assert ATEN.layer_norm.default in program.operators
+
+
+@pytest.mark.parametrize("bias", [None, torch.randn(5)])
+def test_a_linear_layer_on_windows_becomes_a_convolution(bias):
+    weight = torch.randn(5, 2 * 3)
+
+    def windows(x: Tensor) -> Tensor:
+        points = F.pad(x.view(1, -1, 2, 2), (0, 0, 0, 0, 1, 1))
+        return F.linear(points.unfold(1, 3, 1).flatten(-2), weight, bias)
+
+    operators = translated(windows).operators
+    assert ATEN.conv2d.default in operators
+    assert operators.isdisjoint({ATEN.unfold.default, ATEN.linear.default})
+
+
+def test_windows_that_overlap_otherwise_stay():
+    weight = torch.randn(5, 2 * 3)
+
+    def every_second(x: Tensor) -> Tensor:
+        points = F.pad(x.view(1, -1, 2, 2), (0, 0, 0, 0, 1, 1))
+        return F.linear(points.unfold(1, 3, 2).flatten(-2), weight)
+
+    assert ATEN.unfold.default in translated(every_second).operators
+
+
+def test_a_gather_with_the_same_indices_in_every_head_is_marked():
+    index = torch.randint(0, 4, (11, 11))
+
+    def by_head(x: Tensor) -> Tensor:
+        heads = torch.stack([x, x.sin(), x.cos()], 1)  # (1, 3, T, 4)
+        shared = index[: x.shape[1], : x.shape[1]]
+        return heads.gather(-1, shared.expand(1, 3, -1, -1))
+
+    operators = translated(by_head).operators
+    assert simplify.gather_rows in operators
+    assert ATEN.gather.default not in operators
+
+
+def test_a_gather_with_indices_of_its_own_in_each_head_is_not():
+    def own(x: Tensor) -> Tensor:
+        heads = torch.stack([x, x.sin()], 1)
+        return heads.gather(-1, (heads > 0).long())
+
+    operators = translated(own).operators
+    assert simplify.gather_rows not in operators

@@ -1,0 +1,126 @@
+"""Clip steps that choose points and frames, against loops written from the document."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from src.landmarks import HANDS, LEFT_HAND, LIPS_21, NOSE_MEAN, Layout
+from src.transforms.steps.frames import Hide, KeepFramesWith, Stride, Subsample, Truncate, select
+
+HAND_PARTS = ("left_hand", "right_hand")
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and torch.equal(a.nan_to_num(nan=1e9), b.nan_to_num(nan=1e9))
+
+
+# --- select -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "points",
+    [((2,), (0,)), ((1, 3), (0,)), ((4,), (1, 3, 2), (0, 2), (5,), (0,)), ((0, 1),), ((3,), (3,))],
+)
+def test_select_takes_rows_and_means(points):
+    rows = torch.randn(4, 6, 3, generator=torch.Generator().manual_seed(0))
+    expected = torch.stack([torch.stack([rows[:, k] for k in p]).mean(0) for p in points], 1)
+    torch.testing.assert_close(select(rows, points), expected)
+
+
+def test_a_mean_is_missing_where_one_of_its_rows_is():
+    rows = torch.ones(3, 4, 3)
+    rows[1, 2] = torch.nan
+    seen = ~select(rows, ((0, 2), (0, 1), (2,))).isnan().any(-1)
+    assert seen.tolist() == [[True] * 3, [False, True, False], [True] * 3]
+
+
+# --- KeepFramesWith -----------------------------------------------------------------------------
+
+
+def test_only_frames_without_any_finger_are_dropped(layout):
+    """recognition.md 3.2: drop frames where all 42 hand x are NaN."""
+    rng = np.random.default_rng(0)
+    xyz = rng.normal(size=(60, len(layout), 3)).astype(np.float32)
+    for part in layout.parts:
+        xyz[np.ix_(rng.random(60) < 0.5, layout.rows(part))] = np.nan
+    xyz[7, :] = np.nan
+    xyz[7, layout.rows("right_hand")[20]] = 1  # one fingertip is enough
+    expected = np.stack([f for f in xyz if not np.isnan(f[: len(HANDS), 0]).all()])
+    assert 20 < len(expected) < 60
+    kept = KeepFramesWith(HAND_PARTS)(torch.from_numpy(xyz), layout)
+    assert same(kept, torch.from_numpy(expected))
+
+
+@pytest.mark.parametrize("n_frames", [1, 5])
+def test_a_clip_without_hands_is_kept_whole(layout, n_frames):
+    xyz = torch.randn(n_frames, len(layout), 3, generator=torch.Generator().manual_seed(0))
+    xyz[:, list(layout.rows(*HAND_PARTS))] = torch.nan
+    assert same(KeepFramesWith(HAND_PARTS)(xyz, layout), xyz)
+
+
+def test_only_the_named_parts_count(layout):
+    xyz = torch.ones(2, len(layout), 3)
+    xyz[0, list(layout.rows("lips"))] = torch.nan
+    assert len(KeepFramesWith(("lips",))(xyz, layout)) == 1
+    assert len(KeepFramesWith(("lips", "arms"))(xyz, layout)) == 2
+
+
+# --- Stride -------------------------------------------------------------------------------------
+
+
+def kept_by_the_document(n: int, max_len: int) -> list[int]:
+    """recognition.md 3.2.2: with n > max_len, every floor(n / max_len) + 1-th, counted from 1."""
+    step = math.floor(n / max_len) + 1 if n > max_len else 1
+    return [counter - 1 for counter in range(1, n + 1) if counter % step == 0]
+
+
+@pytest.mark.parametrize("max_len", [2, 5, 25, 80])
+def test_stride_keeps_the_documents_frames_at_every_length(layout, max_len):
+    numbers = torch.arange(200.0)[:, None, None].expand(200, len(layout), 3)
+    for n in range(1, 201):
+        kept = Stride(max_len)(numbers[:n], layout)[:, 0, 0].tolist()
+        assert kept == kept_by_the_document(n, max_len), n
+        assert 1 <= len(kept) <= max_len
+
+
+@pytest.mark.parametrize("n_frames", [1, 4, 5, 6, 30])
+def test_truncate_keeps_the_first_frames(layout, n_frames):
+    xyz = torch.randn(n_frames, len(layout), 3, generator=torch.Generator().manual_seed(0))
+    assert same(Truncate(5)(xyz, layout), xyz[:5])
+
+
+@pytest.mark.parametrize("max_len", [1, 5, 96, 512])
+def test_subsample_is_numpys_linspace_without_its_end(layout, max_len):
+    """recognition.md 1.3 and 2.2: floor(i T / max_len), i = 0 to max_len - 1; shorter ones stay."""
+    for n in (1, 4, 5, 6, 95, 96, 97, 200, 511, 512, 513, 1500):
+        numbers = torch.arange(float(n))[:, None, None].expand(n, len(layout), 3)
+        kept = Subsample(max_len)(numbers, layout)[:, 0, 0].tolist()
+        expected = np.linspace(0, n, min(n, max_len), endpoint=False)
+        assert kept == np.floor(expected + 1e-9).tolist(), n  # floats just below a whole number
+
+
+def test_steps_leave_their_input_alone(layout):
+    xyz = torch.randn(30, len(layout), 3, generator=torch.Generator().manual_seed(0))
+    before = xyz.clone()
+    for step in (KeepFramesWith(HAND_PARTS), Stride(5), Truncate(5), Subsample(5)):
+        step(xyz, layout)
+    assert torch.equal(xyz, before)
+
+
+def test_nose_mean_is_a_point_of_the_test_layout(layout):
+    """The tests of the augmentations rely on it."""
+    assert layout.points[layout.row(NOSE_MEAN)] == NOSE_MEAN
+
+
+def test_hidden_parts_are_not_detected_and_nothing_else_changes():
+    layout = Layout({"left_hand": LEFT_HAND, "lips": LIPS_21})
+    xyz = torch.rand(4, len(layout), 3)
+    hidden = Hide(("lips",))(xyz, layout)
+    assert hidden[:, list(layout.rows("lips"))].isnan().all()
+    hand = list(layout.rows("left_hand"))
+    assert torch.equal(hidden[:, hand], xyz[:, hand])
