@@ -16,6 +16,7 @@ from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from src.clips import RawClip
 from src.landmarks import EDGES
 
 COLOURS = {"face": "0.6", "left_hand": "tab:blue", "pose": "0.3", "right_hand": "tab:red"}
@@ -28,10 +29,18 @@ def figure(width: float, height: float, **subplots) -> tuple[Figure, Axes | np.n
     return fig, axes
 
 
+def _message(text: str) -> Figure:
+    """A figure that says why there is nothing to draw."""
+    fig, ax = figure(6.0, 1.2)
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, text, ha="center", va="center")
+    return fig
+
+
 # --- clips --------------------------------------------------------------------------------------
 
 
-def _limits(xyz: Float[np.ndarray, "T 543 3"]) -> tuple[np.ndarray, np.ndarray]:
+def _limits(xyz: RawClip) -> tuple[np.ndarray, np.ndarray]:
     """The box around everything that is drawn, with a margin of 5 %."""
     drawn = np.unique(np.concatenate([np.ravel(edges) for edges in EDGES.values()]))
     xy = xyz[:, drawn, :2].reshape(-1, 2)
@@ -43,14 +52,14 @@ def _limits(xyz: Float[np.ndarray, "T 543 3"]) -> tuple[np.ndarray, np.ndarray]:
     return low - margin, high + margin
 
 
-def draw_frame(ax: Axes, frame: Float[np.ndarray, "543 3"]) -> None:
+def draw_frame(ax: Axes, frame: Float[np.ndarray, "L 3"]) -> None:
     """Draw one frame's landmarks as lines, y down as in an image."""
     for part, edges in EDGES.items():
         lines = frame[np.array(edges), :2]  # (edges, 2, 2)
         ax.plot(lines[..., 0].T, lines[..., 1].T, color=COLOURS[part], lw=0.9)
 
 
-def frames(xyz: Float[np.ndarray, "T 543 3"], title: str = "", count: int = 6) -> Figure:
+def frames(xyz: RawClip, title: str = "", count: int = 6) -> Figure:
     """A row of frames, evenly spaced over the clip."""
     low, high = _limits(xyz)
     chosen = np.unique(np.linspace(0, len(xyz) - 1, count).round().astype(int))
@@ -65,12 +74,10 @@ def frames(xyz: Float[np.ndarray, "T 543 3"], title: str = "", count: int = 6) -
     return fig
 
 
-def animation(
-    xyz: Float[np.ndarray, "T 543 3"], title: str = "", fps: float = 15.0
-) -> FuncAnimation:
+def animation(xyz: RawClip, title: str = "", fps: float = 15.0) -> FuncAnimation:
     """The clip as an animation; `.to_jshtml()` shows it in a notebook, `.save` makes a GIF."""
     low, high = _limits(xyz)
-    fig, ax = figure(4, 4)
+    fig, ax = figure(4.0, 4.0)
 
     def show(t: int) -> list:
         ax.clear()
@@ -88,7 +95,7 @@ def animation(
 
 def lengths_and_gaps(length: np.ndarray, missing: dict[str, float]) -> Figure:
     """How long clips are, and which share of the frames each part is missing in."""
-    fig, (left, right) = figure(9, 3, ncols=2)
+    fig, (left, right) = figure(9.0, 3.0, ncols=2)
     left.hist(length, bins=np.geomspace(1, max(length.max(), 2) + 1, 40), color="tab:blue")
     left.set(xscale="log", xlabel="frames of a clip", ylabel="clips")
     left.axvline(np.median(length), color="k", lw=1, ls="--", label=f"median {np.median(length):g}")
@@ -157,7 +164,7 @@ def learning_curves(histories: dict[str, pd.DataFrame]) -> Figure:
 def accuracies(values: pd.Series, title: str) -> Figure:
     """A bar per name, with its value written at its end; lowest on top."""
     values = values.sort_values(ascending=False)
-    fig, ax = figure(6, 0.8 + 0.24 * len(values))
+    fig, ax = figure(6.0, 0.8 + 0.24 * len(values))
     bars = ax.barh(values.index.astype(str), 100 * values.to_numpy(), color="tab:blue")
     ax.bar_label(bars, fmt="%.1f", fontsize=8, padding=2)
     ax.set(xlabel="accuracy, %", xlim=(0, 108), title=title)
@@ -173,6 +180,8 @@ def confusions(pairs: pd.DataFrame, signs: Sequence[str], counts: np.ndarray) ->
         signs: all signs in the order of `counts`.
         counts: (K, K) clips of a sign (row) that were taken for another (column).
     """
+    if pairs.empty:
+        return _message("no sign was taken for another")
     involved = list(dict.fromkeys([*pairs.sign, *pairs.predicted]))[:20]
     index = [signs.index(sign) for sign in involved]
     matrix = counts[np.ix_(index, index)]
@@ -195,7 +204,7 @@ def confusions(pairs: pd.DataFrame, signs: Sequence[str], counts: np.ndarray) ->
 
 def latencies(milliseconds: np.ndarray, length: np.ndarray) -> Figure:
     """How long each clip took, by its raw frames."""
-    fig, ax = figure(6, 3.2)
+    fig, ax = figure(6.0, 3.2)
     ax.scatter(np.asarray(length), milliseconds, s=8, alpha=0.5)
     mean = milliseconds.mean()
     ax.axhline(mean, color="k", lw=1, ls="--", label=f"mean {mean:.1f} ms")

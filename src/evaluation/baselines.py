@@ -15,46 +15,42 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
+from sklearn.neighbors import NearestNeighbors
 
+from src.clips import RawClip
 from src.landmarks import HANDS, LEFT_SHOULDER, RIGHT_SHOULDER
 
 FRAMES = 16
-_BLOCK = 256  # test clips per distance matrix, so that memory does not grow with their number
-
-Clip = Float[np.ndarray, "_ 543 3"]
 
 
 def nearest_neighbour(
-    train_xyz: Sequence[Clip],
+    train_xyz: Sequence[RawClip],
     train_labels: Int[np.ndarray, "M"],
-    test_xyz: Sequence[Clip],
+    test_xyz: Sequence[RawClip],
     shoulder_normalised: bool = False,
 ) -> Int[np.ndarray, "_"]:
     """Label every test clip like the training clip whose hands are nearest.
 
     Args:
-        train_xyz: clips (T, 543, 3), image units, NaN = not detected.
+        train_xyz: M clips.
         train_labels: (M,), their labels.
         test_xyz: clips to be labelled.
         shoulder_normalised: measure hands from the shoulders, in shoulder widths.
 
     Returns:
-        (test clips,) labels; of equally near clips the first one's.
+        (test clips,) labels.
     """
     train = np.stack([hand_vector(clip, shoulder_normalised) for clip in train_xyz])
     test = np.stack([hand_vector(clip, shoulder_normalised) for clip in test_xyz])
-    square = (train**2).sum(1)
-    nearest = [
-        np.argmin(square - 2 * test[k : k + _BLOCK] @ train.T, axis=1)
-        for k in range(0, len(test), _BLOCK)
-    ]
-    return train_labels[np.concatenate(nearest)]
+    known = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(train)
+    return train_labels[known.kneighbors(test, return_distance=False)[:, 0]]
 
 
-def hand_vector(clip: Clip, shoulder_normalised: bool = False) -> Float[np.ndarray, "_"]:
+def hand_vector(clip: RawClip, shoulder_normalised: bool = False) -> Float[np.ndarray, "_"]:
     """One clip as a vector of FRAMES x 42 x 3 numbers, float64.
 
-    The clip's nearest frames are taken, not averages of two: half a hand is no hand.
+    The nearest frames are taken, not averages of two: a hand that is seen in one of two frames has
+    no average.
     """
     frames = np.rint(np.linspace(0, len(clip) - 1, FRAMES)).astype(int)
     clip = clip[frames].astype(np.float64)
@@ -62,7 +58,7 @@ def hand_vector(clip: Clip, shoulder_normalised: bool = False) -> Float[np.ndarr
     if shoulder_normalised:
         left, right = clip[:, LEFT_SHOULDER, :2], clip[:, RIGHT_SHOULDER, :2]
         width = np.linalg.norm(left - right, axis=1)
-        # A frame without shoulders, or with both in one place, has no measure: it counts as NaN.
+        # A frame without shoulders, or with both in one place, has no unit of length.
         width[width == 0] = np.nan
         hands[..., :2] -= ((left + right) / 2)[:, None]
         hands /= width[:, None, None]

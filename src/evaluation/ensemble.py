@@ -1,9 +1,9 @@
-"""How much each member of an ensemble counts, found on clips of signers it has not seen.
+"""The weight of each member of an ensemble, found on signers whom the members have not seen.
 
 - The weights are those of a mixture: they maximise the likelihood of the out-of-fold predictions.
-  That is a convex problem, and expectation-maximisation climbs it without a step size.
-- No weight is judged by the clips it was found on: signers are dealt into groups, and each group is
-  answered with the weights of the others.
+  The problem is convex, and expectation-maximisation solves it without a step size.
+- No weights are scored on the clips that they were found on: signers are dealt into groups, and
+  each group is predicted with the weights of the other groups.
 
 Letters: **M** members, **N** clips, **K** signs.
 """
@@ -21,7 +21,7 @@ from src.evaluation.tables import accuracy, blend, softmax, stacked
 
 ROUNDS = 200  # of expectation-maximisation; the weights move by less than 1e-3 after some fifty
 GROUPS = 4  # of signers, fewer where there are fewer signers
-NEGLIGIBLE = 0.01  # a member with less weight than this is not worth its bytes
+NEGLIGIBLE = 0.01  # a member of less weight is left out of the file
 Tables = Mapping[str, pd.DataFrame]  # member -> its shipped role's out-of-fold predictions
 
 
@@ -52,7 +52,7 @@ def mixture_weights(
 
 
 def find_weights(tables: Tables) -> dict[str, float]:
-    """The best weights for these predictions; members that hardly count get 0.
+    """The most likely weights for these predictions; negligible ones become 0.
 
     Args:
         tables: of the same clips in any order.
@@ -69,7 +69,7 @@ def _of_the_right_sign(table: pd.DataFrame) -> Float[np.ndarray, " N"]:
 
 
 def signer_groups(table: pd.DataFrame) -> np.ndarray:
-    """The group of every clip; one signer's clips are never in two."""
+    """The group of every clip; all clips of a signer are in one group."""
     signers = table.participant.to_numpy()
     n_groups = min(GROUPS, len(np.unique(signers)))
     if n_groups < 2:
@@ -83,7 +83,7 @@ def signer_groups(table: pd.DataFrame) -> np.ndarray:
 def cross_fitted(tables: Tables) -> pd.DataFrame:
     """The ensemble's predictions, each group of signers with the weights of the other groups.
 
-    With one signer alone there is no other group, and the weights are equal.
+    If there is only one signer, there is no other group, and the weights are equal.
     """
     tables = aligned(tables)
     group = signer_groups(next(iter(tables.values())))
@@ -119,7 +119,7 @@ def _accuracy(table: pd.DataFrame) -> float:
 def weights_for(tables: Tables, fold: int) -> dict[str, float]:
     """Weights for the members that are scored on a fold, found on all other folds.
 
-    Equal where no other fold is trained: weights found on the scored clips would flatter.
+    If no other fold is trained, they are equal: weights found on the scored clips would flatter.
     """
     others = {name: table[table.fold != fold] for name, table in tables.items()}
     if any(table.empty for table in others.values()):

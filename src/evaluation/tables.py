@@ -31,7 +31,7 @@ def stacked(predictions: pd.DataFrame) -> Float[np.ndarray, "N K"]:
 
 
 def by_role(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy of every role: over all clips, among the five most likely, and in each fold."""
+    """Accuracy, top-5 accuracy and accuracy within each fold, of every role."""
     rows = {}
     for role, table in predictions.groupby("role", sort=False):
         logits, label = stacked(table), table.label.to_numpy()

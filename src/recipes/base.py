@@ -1,8 +1,8 @@
-"""What every recipe says (data, network, loss, optimiser, schedule, roles), and every solution.
+"""What a recipe and a published solution are.
 
-A recipe is a frozen dataclass; a published solution narrows the types of its fields to its own
-pipelines and network, so that it reads like its write-up, every number is a typed flag
-(`--augment.rotate.degrees 30`), and config.json rebuilds it anywhere.
+A recipe is a frozen dataclass of values, without logic. A published solution narrows the types of
+its fields to its own pipelines and network, so that it reads like its write-up, every number is a
+typed flag (`--augment.rotate.degrees 30`), and config.json rebuilds it anywhere.
 """
 
 from __future__ import annotations
@@ -36,32 +36,32 @@ class Recipe:
 
     Args:
         name: of its folder in a run.
-        layout: the points it reads.
+        layout: the points that it reads.
         clip: deterministic steps on one clip; they are exported.
         augment: random operations on a batch.
-        features: (xyz, mask, layout) -> what the network reads; exported too.
-        model: sizes of the student.
+        features: (xyz, mask, layout) -> what the network reads; they are exported.
+        model: the student network's sizes.
         max_len: frames of the longest clip that the network takes.
-        loss: (what the network returns, soft targets, training progress) -> scalar.
-        mix: mixup.
-        optimiser: and its peak learning rate.
-        schedule: of the learning rate.
-        epochs: of training.
-        steps: of an epoch, with clips drawn with replacement; 0 = each clip once.
+        loss: (the network's outputs, soft targets, training progress) -> scalar.
+        mix: mixup; None = clips are not mixed.
+        optimiser: with its peak learning rate.
+        schedule: the learning rate over the training.
+        epochs: how many.
+        steps: in an epoch, on clips drawn with replacement; 0 = an epoch takes each clip once.
         batch_size: clips in a step, over all processes.
-        clip_norm: of each trained model's gradient; 0 = no clipping.
+        clip_norm: largest norm of each trained model's gradient; 0 = no clipping.
         mean_teacher: a teacher that follows the student; None = no teacher.
-        distilled: sizes of a smaller model that learns from the teacher in the same loop.
-        ema: an average of the student's weights.
+        distilled: sizes of a smaller network that learns from the teacher in the same loop.
+        ema: an average of the student's weights; None = no average.
         distil: a finished training to learn from.
-        start: a recipe of the same run whose weights to start from, where names and shapes agree;
-            "" = from scratch.
-        awp: adversarial weight perturbation.
-        stop: early stopping.
+        start: the recipe of the same run whose weights to start from, where names and shapes
+            agree; "" = start from random weights.
+        awp: adversarial weight perturbation; None = none.
+        stop: early stopping; None = train for all epochs.
         soup_epochs: the soup is the mean over this many last epochs; 0 = no soup.
-        shipped: the role that is exported.
-        ships: False for a stage that only teaches or starts another.
-        seed: members that differ in nothing else differ by this; goes with the run's own seed.
+        shipped: the role whose weights are exported.
+        ships: False for a stage that only teaches another, or gives it weights to start from.
+        seed: added to the run's seed; ensemble members may differ in nothing else.
     """
 
     name: str
@@ -106,12 +106,12 @@ class Recipe:
 
     @property
     def key(self) -> str:
-        """What `read` depends on: the points, the steps' values, and the steps' code."""
+        """All that the answer of `read` depends on: points, values of the steps, their code."""
         code = [inspect.getsource(type(step)) for step in self.clip]
         return repr((self.layout.points, self.clip, inspect.getsource(select), code))
 
     def config_of(self, role: Role) -> object:
-        """The sizes of the network in a role."""
+        """The sizes of the network in a role; soup and best are made of the most derived one."""
         derived = role == "distilled" or (role in ("soup", "best") and self.ema is None)
         return self.distilled if derived and self.distilled else self.model
 

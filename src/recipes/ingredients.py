@@ -1,6 +1,6 @@
 """What recipes are made of besides data and networks: optimisers, schedules, roles.
 
-Only values; training/ says what they do.
+These are values only; src/training holds the code that they configure.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Optimiser:
         lr: peak learning rate.
         weight_decay: decoupled.
         decay_with_rate: multiply weight_decay by the learning rate once more, so that it follows
-            the schedule: a step takes lr^2 weight_decay off a weight, not lr weight_decay.
+            the schedule: a step subtracts lr^2 weight_decay of a weight, not lr weight_decay.
         no_decay: a parameter whose name contains one of these is not decayed.
-        layer_decay: the rate of a layer is this times that of the layer above it; 1 = one rate.
+        layer_decay: each layer's rate is this times the rate of the layer above it; 1 = one rate.
     """
 
     lr: float
@@ -63,9 +63,9 @@ class RAdamLookahead(Optimiser):
     Args:
         betas: of the moving averages.
         eps: added to the root of the second one.
-        sma_threshold: length of the second average from which on it is used; steps before that
-            follow the first one alone.
-        lookahead_steps: steps after which the weights go back half of the way.
+        sma_threshold: the second average is used once it covers this many steps; until then a step
+            follows the first average alone.
+        lookahead_steps: after so many steps the weights go back half of the way.
     """
 
     betas: tuple[float, float] = (0.9, 0.999)
@@ -120,11 +120,11 @@ class WarmupCycles:
 
 @dataclass(frozen=True)
 class WarmRestarts:
-    """Half a cosine from the peak to `floor` of it, again and again; each lasts `growth` as long.
+    """Half a cosine from the peak to `floor` of it, again and again.
 
     Args:
-        first: share of the training that the first one takes.
-        growth: how many times as long as the one before each lasts.
+        first: share of the training that the first cosine takes.
+        growth: each cosine lasts this many times as long as the one before.
         floor: share of the peak.
     """
 
@@ -157,8 +157,8 @@ class OnPlateau:
 
     Args:
         factor: of the learning rate.
-        patience: tests in a row without a better loss that are let pass.
-        threshold: a loss is better if it is less than this much, as a share, below the best.
+        patience: the rate falls after one more test in a row than this without a better loss.
+        threshold: a loss counts as better if it is below the best by more than this share.
         floor: share of the peak.
     """
 
@@ -175,10 +175,10 @@ Schedule = WarmupLinear | Cosine | FlatCosine | WarmupCycles | WarmRestarts | On
 
 @dataclass(frozen=True)
 class MeanTeacher:
-    """A copy of the student whose parameters follow it, and which it must agree with.
+    """A teacher whose parameters follow the student's; the student must agree with it.
 
     Args:
-        decay: of the moving average; min(1 - 1 / (step + 1), decay) while it is young.
+        decay: of the moving average; in the first steps min(1 - 1 / (step + 1), decay).
         weight: of the consistency loss at the end of its ramp.
         ramp: share of the training over which the weight rises, as exp(-5 (1 - t)^2).
     """
@@ -201,12 +201,12 @@ class Ema:
 
 @dataclass(frozen=True)
 class Distil:
-    """Learn from the logits of a finished training, too.
+    """Learn from the logits of a finished training as well.
 
     Args:
-        teacher: a recipe of the same run, or a path logs/<run>/<recipe>; "" = nobody. Its training
-            on the same fold is used, so that it has not seen the held-out signers either.
-        weight: of T^2 KL(teacher / T || student / T) beside the recipe's own loss.
+        teacher: a recipe of the same run, or a path logs/<run>/<recipe>; "" = no teacher. Its
+            training on the same fold is used, so that it has not seen the held-out signers either.
+        weight: of T^2 KL(teacher / T || student / T), which is added to the recipe's own loss.
         temperature: T.
     """
 

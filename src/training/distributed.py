@@ -1,7 +1,7 @@
-"""The processes of a run: one, or as many as torchrun started.
+"""The processes of a training: one, or as many as torchrun started.
 
-Started by torchrun, every process holds a copy of the models and takes its share of each batch;
-without torchrun everything here does nothing.
+Under torchrun every process holds a copy of the models and takes its share of each batch. Without
+torchrun nothing here does anything.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from src.common.errors import InputError
 
-Told = TypeVar("Told")
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Processes:
     """This process among all.
 
     Args:
-        rank: its number, 0 = the one that writes.
-        world: how many there are.
-        device: where it computes.
+        rank: its number; process 0 writes the files.
+        world: how many processes there are.
+        device: where this one computes.
     """
 
     rank: int
@@ -83,8 +83,8 @@ class Processes:
             value /= self.world
         return value
 
-    def from_rank_zero(self, compute: Callable[[], Told]) -> Told:
-        """What the writing process computes; the others wait for it."""
+    def from_rank_zero(self, compute: Callable[[], Answer]) -> Answer:
+        """Compute something in the writing process alone, and give it to all."""
         if self.world == 1:
             return compute()
         answer = [compute() if self.writes else None]

@@ -1,4 +1,4 @@
-"""Guides: what a finished, frozen training says of the clips that another one learns from."""
+"""Guides: the answers of a finished, frozen training to the clips that another one learns from."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Guide(Protocol):
 
 
 class LiveTeacher:
-    """A teacher that reads what the student reads: it sees the same augmented, mixed batch.
+    """A teacher of the same inputs as the student: it answers to the student's augmented batch.
 
     Args:
-        model: in evaluation mode from here on.
+        model: is set to evaluation mode.
         temperature: of the probabilities.
     """
 
@@ -36,13 +36,13 @@ class LiveTeacher:
     def __call__(
         self, view: View, pairs: Pairs | None, index: Int[Tensor, " B"]
     ) -> Float[Tensor, "B K"]:
-        """Ask the teacher."""
+        """Answer to what the student sees."""
         logits = self.model(view.features, view.mask)["logits"].float()
         return (logits / self.temperature).softmax(-1)
 
 
 class CachedTeacher:
-    """A teacher of another recipe: its answers to the clips as they are, asked for once.
+    """A teacher of other inputs: its answers to the clips without augmentation, computed once.
 
     Args:
         logits: (clips, K) of the training clips, on the device.
@@ -55,6 +55,6 @@ class CachedTeacher:
     def __call__(
         self, view: View, pairs: Pairs | None, index: Int[Tensor, " B"]
     ) -> Float[Tensor, "B K"]:
-        """Recall; mixed clips get mixed answers."""
+        """Look the answers up; mixed clips get mixed answers."""
         probabilities = self.probabilities[index]
         return probabilities if pairs is None else pairs.target(probabilities)

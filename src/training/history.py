@@ -14,8 +14,8 @@ class History:
     """Records of the epochs so far.
 
     Args:
-        path: the csv that `write` replaces; columns epoch, rate, <role>_loss of the training steps,
-            seconds; where the epoch was tested also <role>_accuracy and <role>_test_loss on the
+        path: the csv that `write` replaces. Its columns are epoch, rate, seconds and <role>_loss of
+            the training steps; of a tested epoch also <role>_accuracy and <role>_test_loss on
             held-out clips, <role>_train_accuracy and <role>_train_loss on training clips.
     """
 

@@ -35,8 +35,7 @@ class Settings:
         seed: of everything random.
         precision: of the matrix products; auto = bf16 where the processor has units for it.
         compile: pass the models' forward and backward through torch.compile.
-        validations: how often, evenly spaced, the models are tested on the way; the last epoch
-            always is.
+        validations: how many tests there are, evenly spaced; the last one after the last epoch.
     """
 
     seed: int = 0
@@ -47,7 +46,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step needs: the clips, which they are, and the step's randomness."""
+    """What one step needs: the clips, their numbers, and the step's randomness."""
 
     clips: Clips
     index: Tensor
@@ -90,10 +89,13 @@ class Loop:
         """Train one epoch; returns its record for the history."""
         planned = self._plan(train, epoch)
         self.trainee.train()
+
+        # Losses are summed on the device: to read one here would make the host wait for the step.
         totals: dict[str, Tensor] = {}
         for number, batch in enumerate(self.batches(train, planned, epoch)):
             for role, loss in self.step(batch, epoch * len(planned) + number).items():
                 totals[role] = totals.get(role, 0.0) + loss.detach()
+
         record = {"epoch": epoch + 1, "rate": self.optimiser.param_groups[0]["lr"]}
         for role, total in totals.items():
             record[f"{role}_loss"] = float(self.processes.mean(total / len(planned)))
@@ -102,17 +104,26 @@ class Loop:
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """One step: losses, gradients, new weights, new averages."""
         recipe, progress = self.recipe, batch.draw.progress
+
+        # What depends on the progress: the learning rate, and layers such as late dropout.
         rate = recipe.optimiser.lr * schedules.factor(recipe.schedule, progress)
         optim.set_rate(self.optimiser, rate * self.plateau.level)
         for model in self.trainee.trained.values():
             set_progress(model, progress)
+
+        # Every model sees its own augmented view of the batch; a guide answers for the student's.
         views, target, pairs = self.trainee.views(batch.clips, batch.draw)
         guidance = self.guide(views["student"], pairs, batch.index) if self.guide else None
+
+        # With adversarial weight perturbation the gradient is taken a second time, at weights that
+        # the first gradient has moved against the model.
         done = torch.full((), progress, device=self.processes.device)
         losses = self._backward(views, target, done, guidance)
         if recipe.awp and progress >= recipe.awp.start:
             with awp.perturbed(self.trainee.trained.values(), recipe.awp.delta):
                 losses = self._backward(views, target, done, guidance)
+
+        # The averages follow the weights of this very step.
         self._update()
         self._average(step)
         return losses
@@ -121,11 +132,12 @@ class Loop:
         with self.autocast:
             losses = self.losses_of(*arguments)
         self.optimiser.zero_grad(set_to_none=True)
+        # The models share no weights, so one backward pass of the sum gives each its own gradient.
         self.scaler.scale(sum(losses.values())).backward()
         return losses
 
     def _update(self) -> None:
-        self.scaler.unscale_(self.optimiser)
+        self.scaler.unscale_(self.optimiser)  # before clipping, which is about true gradients
         if self.recipe.clip_norm:
             for model in self.trainee.trained.values():
                 torch.nn.utils.clip_grad_norm_(model.parameters(), self.recipe.clip_norm)
@@ -147,7 +159,7 @@ class Loop:
         return np.random.default_rng((self.settings.seed, epoch))
 
     def _plan(self, train: ClipSet, epoch: int) -> list[np.ndarray]:
-        """The batches of an epoch, the same in all processes."""
+        """The clips of each batch of an epoch, the same in all processes."""
         rng, recipe = self._rng(epoch), self.recipe
         if not recipe.steps:
             return list(plan(train.length, recipe.batch_size, rng))
@@ -157,18 +169,24 @@ class Loop:
     def batches(self, train: ClipSet, planned: list[np.ndarray], epoch: int) -> Iterator[Batch]:
         """Gather the epoch's batches on the device, each with its randomness."""
         device, rng = self.processes.device, self._rng(epoch)
-        # One seed for the device's draws and one for dropout; other processes draw others.
+
+        # Augmentation and dropout draw from a seed each, and every process from its own. What the
+        # host draws must be the same in all processes, such as the layer that mixup acts on.
         seeds = np.random.SeedSequence((self.settings.seed, epoch, self.processes.rank))
         own, dropout = (int(seed) for seed in seeds.generate_state(2))
         torch.manual_seed(dropout)
         generator = torch.Generator(device).manual_seed(own)
-        host = random.Random(epoch * 1_000_003 + self.settings.seed)  # the same in all processes
+        host = random.Random(epoch * 1_000_003 + self.settings.seed)
+
+        # The clips' numbers go to the device once, for the whole epoch.
         shares = [self.processes.share(batch) for batch in planned]
         index = self._uploaded(shares)
         donated = None
         if self.recipe.augment.needs_donor:
             donated = [donors(train.label, share, rng) for share in shares]
             donor_index = self._uploaded(donated)
+
+        # Batches are padded to their longest clip over all processes, so that all compute alike.
         n_steps = self.recipe.epochs * len(planned)
         for number in range(len(shares)):
             clips = train.gather(index[number], int(train.length[planned[number]].max()))
@@ -180,7 +198,7 @@ class Loop:
             yield Batch(clips, index[number], Draw(generator, host, progress, donor))
 
     def _uploaded(self, batches: list[np.ndarray]) -> tuple[Tensor, ...]:
-        """All indices of an epoch in one copy to the device."""
+        """The numbers of all batches in one copy to the device."""
         flat = torch.from_numpy(np.concatenate(batches)).to(self.processes.device)
         return flat.split([len(batch) for batch in batches])
 

@@ -1,12 +1,12 @@
-"""The models of one run, and the losses that train them together.
+"""The models of one training, and the losses that train them together.
 
-- student: learns from the targets, and agrees with the teacher.
-- teacher: follows the student's parameters; runs in training mode on its own view of the batch and
-  keeps its own batch-norm statistics; is never trained.
-- distilled: a smaller network that learns from the targets, and agrees with the teacher.
-- ema: an average of the student's weights and buffers; only follows, sees nothing.
+- student: learns from the targets, and to agree with the teacher.
+- teacher: follows the student's parameters and is never trained. It runs in training mode on a view
+  of its own, and keeps its own batch-norm statistics.
+- distilled: a smaller network that learns from the targets, and to agree with the teacher.
+- ema: an average of the student's weights and buffers; it is not run in training.
 
-Each that sees anything sees its own augmented view of the same clips.
+Every model that is run in training sees its own augmented view of the same clips.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def sizes(recipe: Recipe, classes: int) -> dict[Role, int]:
 
 @dataclass(frozen=True)
 class View:
-    """What one model sees of a batch: features, real frames, and manifold mixup if there is any."""
+    """What one model sees of a batch: features, mask, and how a hidden layer is mixed, if it is."""
 
     features: Tensor
     mask: Bool[Tensor, "B T"]
@@ -71,7 +71,7 @@ class Trainee(nn.Module):
 
     @property
     def trained(self) -> dict[Role, nn.Module]:
-        """The models that have gradients."""
+        """The models with gradients."""
         return {role: self.models[role] for role in self.models if role in ("student", "distilled")}
 
     @property
@@ -81,7 +81,7 @@ class Trainee(nn.Module):
 
     @property
     def leading(self) -> Role:
-        """The model that the shipped weights are made of: the most derived one."""
+        """The role of which soup and best weights are made: the most derived one there is."""
         return next(role for role in ("ema", "distilled", "student") if role in self.models)
 
     @property
@@ -110,7 +110,7 @@ class Trainee(nn.Module):
         return views, target, pairs
 
     def _mixed(self, role: Role, x: Tensor, mask: Tensor, pairs: Pairs | None, draw: Draw) -> View:
-        """One model's view: the pairs are the same for all, a hidden layer is each one's own."""
+        """One model's view; the pairs are the same for all models, the hidden layer is not."""
         if pairs is None:
             return View(x, mask, None)
         if isinstance(self.recipe.mix, ManifoldMixup):

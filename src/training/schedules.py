@@ -52,10 +52,13 @@ def factor(schedule: Schedule, progress: float) -> float:
 
 
 class Plateau:
-    """How far the learning rate has been reduced because the held-out loss has stopped falling.
+    """How far the learning rate has fallen because the held-out loss no longer falls.
+
+    torch's ReduceLROnPlateau does the same to an optimiser's rate; here the rate also follows the
+    progress, so only the factor is kept.
 
     Args:
-        schedule: the recipe's; another kind never reduces it here.
+        schedule: the recipe's; of another kind than `OnPlateau` the factor stays 1.
     """
 
     def __init__(self, schedule: Schedule):
@@ -63,7 +66,7 @@ class Plateau:
         self.level, self.best, self.tests_since = 1.0, math.inf, 0
 
     def consider(self, loss: float) -> None:
-        """Take note of a test's loss."""
+        """Lower the level if this test's loss is one too many that is not better."""
         if not isinstance(self.schedule, OnPlateau):
             return
         self.tests_since += 1

@@ -1,4 +1,4 @@
-"""Finds the finished trainings that a recipe learns from or starts from."""
+"""The finished trainings that a recipe learns from, or whose weights it starts from."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def weights_to_start_from(run: Run, recipe: Recipe, fold: int) -> dict[str, Tens
 
 
 def _located(run: Run, teacher: str, field: str) -> tuple[Run, str]:
-    """The run and the recipe of a teacher, given by name or by path."""
+    """The run and the recipe that a name, or a path, stands for."""
     if teacher in run.recipes:
         return run, teacher
     path = anchored(teacher)

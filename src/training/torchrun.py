@@ -1,6 +1,6 @@
-"""Start torchrun for one training: a process per GPU, its log passed on, its error kept.
+"""Start torchrun for one training, pass its log on, and keep the end of it for the error message.
 
-A rank that dies ends the run; the same call goes on after the last whole epoch.
+If one process dies, all end; the same call goes on after the last whole epoch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LAST_LINES = 12  # of the log, in the error
 
 
 def processes_for(device: str) -> int:
-    """How many processes a training should have here: one per GPU, one on a CPU."""
+    """How many processes a training gets here: one per GPU, or one on a CPU."""
     return max(1, torch.cuda.device_count()) if device != "cpu" else 1
 
 

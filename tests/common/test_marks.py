@@ -52,7 +52,7 @@ def test_a_spoilt_mark_says_why_and_is_finished_for_no_values(path):
     mark.write()
     assert mark.spoil("its teacher is trained again")
     assert not mark.is_finished and mark.changes == ["its teacher is trained again"]
-    assert not Mark(path, {"another": 1}).is_finished
+    assert not Mark(path, {"another": 1}).is_finished and not Mark(path, {}).is_finished
 
 
 @pytest.mark.parametrize("content", ["", "[]", "3", "{", "[" * 100_000])

@@ -1,0 +1,98 @@
+"""Tables of predictions, on a few clips whose answers are known by heart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from src.common.errors import InputError
+from src.evaluation import tables
+
+SIGNS = ["bird", "cat", "dog"]
+# Per clip: participant, fold, sign, and the logits of two roles.
+CLIPS = [
+    ("p", 0, 0, (3, 0, 0), (1, 2, 0)),  # right; taken for a cat
+    ("p", 0, 1, (4, 1, 0), (0, 9, 1)),  # taken for a bird, surely; right
+    ("q", 1, 1, (0, 1, 0), (0, 2, 1)),  # right; right
+    ("q", 1, 2, (1, 0, 0), (0, 0, 1)),  # taken for a bird; right
+]
+
+
+@pytest.fixture
+def predictions() -> pd.DataFrame:
+    rows = [
+        {
+            "sequence": str(n), "participant": participant, "sign": SIGNS[label], "label": label,
+            "fold": fold, "role": role, "logits": np.array(logits, np.float32),
+        }
+        for role, which in (("student", 0), ("soup", 1))
+        for n, (participant, fold, label, *both) in enumerate(CLIPS)
+        for logits in [both[which]]
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def student(predictions) -> pd.DataFrame:
+    return predictions[predictions.role == "student"]
+
+
+def test_accuracy_of_every_role_and_fold(predictions):
+    found = tables.by_role(predictions)
+    assert list(found.index) == ["student", "soup"]  # in the table's order
+    assert found.accuracy.tolist() == [0.5, 0.75] and found.top5.tolist() == [1, 1]
+    assert found.fold0.tolist() == [0.5, 0.5] and found.fold1.tolist() == [0.5, 1]
+    assert found.clips.tolist() == [4, 4]
+
+
+def test_the_five_likeliest_count_as_top5():
+    logits = np.tile(np.arange(7.0, dtype=np.float32), (2, 1))
+    label = np.array([2, 1])  # the fifth and the sixth likeliest
+    assert tables.accuracy(logits, label, top=5) == 0.5 and tables.accuracy(logits, label) == 0
+
+
+def test_accuracy_within_groups(student):
+    assert tables.by_group(student, "participant").to_dict() == {"p": 0.5, "q": 0.5}
+    assert tables.by_group(student, "sign").to_dict() == {"bird": 1.0, "cat": 0.5, "dog": 0.0}
+
+
+def test_confusions_are_counted_by_sign_and_answer(student):
+    counts = tables.confusion_counts(student, classes=3)
+    assert counts.tolist() == [[1, 0, 0], [1, 1, 0], [1, 0, 0]]
+    pairs = tables.worst_pairs(
+        counts + np.diag([5, 0, 0]) + [[0, 0, 2], [0, 0, 0], [0, 0, 0]], SIGNS
+    )
+    # Most clips first; what is right is no confusion, however often.
+    assert pairs.to_numpy().tolist() == [["bird", "dog", 2], ["cat", "bird", 1], ["dog", "bird", 1]]
+    assert len(tables.worst_pairs(counts, SIGNS, most=1)) == 1
+
+
+def test_without_a_mistake_no_pair_is_confused():
+    assert tables.worst_pairs(np.diag([3, 4, 5]), SIGNS).empty
+
+
+def test_mistakes_are_listed_surest_first(student):
+    found = tables.mistakes(student, SIGNS)
+    assert found[["sequence", "sign", "predicted"]].to_numpy().tolist() == [
+        ["1", "cat", "bird"],
+        ["3", "dog", "bird"],
+    ]
+    # softmax of (4, 1, 0) and (1, 0, 0), by hand
+    expected = [np.exp(4) / (np.exp(4) + np.e + 1), np.e / (np.e + 2)]
+    np.testing.assert_allclose(found.probability, expected, rtol=1e-6)
+
+
+def test_a_blend_is_the_weighted_mean_of_probabilities(predictions, student):
+    soup = predictions[predictions.role == "soup"].sample(frac=1, random_state=0)
+    blended = tables.blend({"a": student, "b": soup}, [0.25, 0.75])
+    assert blended.sequence.tolist() == ["0", "1", "2", "3"] and set(blended.role) == {"ensemble"}
+    for row, (*_, first, second) in zip(blended.itertuples(), CLIPS, strict=True):
+        shares = [np.exp(x) / np.exp(x).sum() for x in (first, second)]
+        mean = 0.25 * shares[0] + 0.75 * shares[1]
+        np.testing.assert_allclose(np.exp(row.logits), mean, rtol=1e-5)
+
+
+def test_members_of_other_clips_are_refused(student):
+    with pytest.raises(InputError, match="b: expected predictions of the clips that a predicts"):
+        tables.blend({"a": student, "b": student[:3]})

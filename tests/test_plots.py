@@ -1,0 +1,128 @@
+"""Figures show the numbers that they are given, inside their limits, and are closed at once."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from src import plots
+from src.landmarks import EDGES, LEFT_HAND, RIGHT_HAND, undetected
+
+
+@pytest.fixture(autouse=True)
+def every_figure_is_closed():
+    """An open figure would be shown a second time by the notebook, and kept in memory."""
+    yield
+    assert plt.get_fignums() == []
+
+
+@pytest.fixture
+def clip() -> np.ndarray:
+    """Twelve frames of a right hand that goes to the right; nothing else is detected."""
+    xyz = undetected(12)
+    xyz[:, RIGHT_HAND] = np.random.default_rng(0).uniform(0.4, 0.5, (1, 21, 3))
+    xyz[:, RIGHT_HAND, 0] += 0.1 * np.arange(12)[:, None]
+    return xyz
+
+
+def drawn(ax) -> np.ndarray:
+    """All points of an axes' lines that are numbers."""
+    points = np.concatenate([line.get_xydata() for line in ax.lines])
+    return points[np.isfinite(points).all(1)]
+
+
+def test_frames_show_the_hand_where_it_is_and_y_goes_down(clip):
+    figure = plots.frames(clip, "a sign", count=3)
+    assert figure.get_suptitle() == "a sign"
+    assert [ax.get_title() for ax in figure.axes] == ["frame 0", "frame 6", "frame 11"]
+    for ax, t in zip(figure.axes, (0, 6, 11), strict=True):
+        named = np.unique(EDGES["right_hand"])
+        for axis in (0, 1):
+            assert drawn(ax)[:, axis].min() == pytest.approx(clip[t, named, axis].min())
+            assert drawn(ax)[:, axis].max() == pytest.approx(clip[t, named, axis].max())
+        (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+        assert left < clip[..., 0][:, RIGHT_HAND].min() and bottom > top
+        assert right > clip[..., 0][:, RIGHT_HAND].max()
+
+
+def test_a_clip_in_which_nothing_was_detected_is_an_empty_picture():
+    figure = plots.frames(undetected(2))
+    assert all(not len(drawn(ax)) for ax in figure.axes if ax.lines)
+
+
+def test_the_hands_have_their_own_colours(clip):
+    clip[:, LEFT_HAND] = clip[:, RIGHT_HAND]
+    figure = plots.frames(clip, count=1)
+    seen = {
+        line.get_color() for line in figure.axes[0].lines if np.isfinite(line.get_xydata()).all()
+    }
+    assert seen == {plots.COLOURS["left_hand"], plots.COLOURS["right_hand"]}
+
+
+def test_the_animation_has_every_frame(clip):
+    page = plots.animation(clip, "a sign").to_jshtml()
+    assert page.count("data:image/png;base64") == 12
+
+
+def test_lengths_and_gaps():
+    figure = plots.lengths_and_gaps(np.array([5, 10, 10, 100]), {"pose": 0.0, "left_hand": 0.4})
+    histogram, bars = figure.axes
+    assert sum(patch.get_height() for patch in histogram.patches) == 4
+    assert [bar.get_width() for bar in bars.patches] == [0, 40]
+
+
+def test_learning_curves_leave_out_what_was_not_tested():
+    history = pd.DataFrame(
+        {
+            "epoch": [1, 2, 3],
+            "rate": 0.1,
+            "student_loss": [3.0, 2.0, 1.0],
+            "student_test_loss": [np.nan, 2.5, 2.0],
+            "student_accuracy": [np.nan, 0.25, 0.5],
+            "seconds": 1.0,
+        }
+    )
+    figure = plots.learning_curves(dict.fromkeys("abcde", history))
+    shown = [ax for ax in figure.axes if ax.get_visible()]
+    assert len(shown) == 10  # a loss and an accuracy of each; four side by side
+    losses, accuracies = shown[0], shown[1] if shown[1].get_ylabel() == "accuracy" else shown[4]
+    lines = {line.get_label(): line.get_xydata().tolist() for line in losses.lines}
+    assert lines["student, in training"] == [[1, 3], [2, 2], [3, 1]]
+    assert lines["student, held-out clips"] == [[2, 2.5], [3, 2]]
+    assert {ax.get_ylabel() for ax in shown} == {"loss", "accuracy"}
+    assert accuracies.get_xlabel() == "epoch"
+
+
+def test_bars_of_accuracy_say_their_values():
+    figure = plots.accuracies(pd.Series({"a": 0.25, "b": 1.0}), "title")
+    (ax,) = figure.axes
+    assert [bar.get_width() for bar in ax.patches] == [100, 25]  # the lowest is the topmost
+    assert [text.get_text() for text in ax.texts] == ["100.0", "25.0"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "a"]
+
+
+def test_confusions_show_the_pairs_with_counts_and_shares():
+    counts = np.array([[8, 2, 0], [0, 5, 5], [0, 0, 0]])
+    pairs = pd.DataFrame({"sign": ["cat", "bird"], "predicted": ["dog", "cat"], "clips": [5, 2]})
+    figure = plots.confusions(pairs, ["bird", "cat", "dog"], counts)
+    matrix = figure.axes[0]
+    order = [label.get_text() for label in matrix.get_yticklabels()]
+    assert order == ["cat", "bird", "dog"]
+    shares = matrix.images[0].get_array()
+    np.testing.assert_allclose(shares, [[0.5, 0, 0.5], [0.2, 0.8, 0], [0, 0, 0]])
+    assert sorted(text.get_text() for text in matrix.texts) == ["2", "5", "5", "8"]
+
+
+def test_without_a_confusion_it_says_so():
+    none = pd.DataFrame(columns=["sign", "predicted", "clips"])
+    figure = plots.confusions(none, ["bird"], np.array([[3]]))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["no sign was taken for another"]
+
+
+def test_latencies_are_drawn_clip_by_clip_with_their_mean():
+    figure = plots.latencies(np.array([1.0, 3.0]), np.array([10, 100]))
+    (ax,) = figure.axes
+    assert ax.collections[0].get_offsets().tolist() == [[10, 1], [100, 3]]
+    assert ax.get_legend().get_texts()[0].get_text() == "mean 2.0 ms"
