@@ -13,11 +13,10 @@ RUN_DIR ?= logs/$(PROFILE)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# Parameters of the notebooks that are passed on when they are set.
-PARAMETERS := PROFILE RUN_DIR DATA EXTRA_DATA RECIPES OVERRIDES HOLD_OUT SKIP_BROKEN WORKERS SEED \
-              PRECISION COMPILE DEVICE PROCESSES EXPORTER WEIGHTS ENSEMBLE \
-              STUDIES SIGNS AUTHORS_WEIGHTS LISTS WINDOWS FPS
-GIVEN = $(foreach name,$(PARAMETERS),$(if $($(name)),-p $(name) '$($(name))'))
+# What the command line sets goes to the notebooks, which refuse what they do not know.
+OWN := PYTHON NAMES
+SET = PROFILE RUN_DIR $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+GIVEN = $(foreach name,$(filter-out $(OWN),$(sort $(SET))),-p $(name) '$(subst ','\'',$($(name)))')
 
 .PHONY: submission motion test lint bench notebook check-runtime video-env kaggle-env clean
 

@@ -7,19 +7,24 @@
 - A notebook is skipped when neither it, its parameters, its inputs, nor src has changed, and
   nothing before it ran.
 - The first failure ends the run with one message and the command that goes on from there.
-- The executed copies, with outputs and pictures, are in the run's folder.
+- The executed copies, with outputs and pictures, are in the run's folder. Beside each is a log of
+  what libraries say about themselves.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import difflib
 import hashlib
+import io
 import json
 import os
 import shlex
+import shutil
 import sys
 import time
+import tokenize
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +34,7 @@ import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from src.common import kernel
 from src.common.errors import InputError
 from src.common.files import digest, locked
 from src.common.marks import DIGEST, Mark
@@ -40,6 +46,7 @@ RUN_DIR = "RUN_DIR"
 READ = ("DATA", "EXTRA_DATA", "LISTS", "SIGNS", "AUTHORS_WEIGHTS")  # what a notebook reads
 INDICES = ("train.csv", SLOVO_INDEX, "manifest.json")  # that say what else a folder holds
 TAG = "parameters"
+CLEAR_LINE = "\r\x1b[K"
 Value = str | int | float | bool
 
 
@@ -59,16 +66,32 @@ class Notebook:
         return self.path.stem
 
     @cached_property
-    def defaults(self) -> dict[str, Value]:
-        """The names and literals of the cell tagged `parameters`."""
+    def _parameters(self) -> str:
+        """The source of the cell tagged `parameters`."""
         cells = nbformat.read(self.path, as_version=4).cells
         (cell,) = (c for c in cells if TAG in c.metadata.get("tags", ()))
-        assigned = {}
-        for node in ast.parse(cell.source).body:
-            if isinstance(node, ast.Assign | ast.AnnAssign):
-                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-                assigned[target.id] = ast.literal_eval(node.value)
-        return assigned
+        return cell.source
+
+    @cached_property
+    def _assignments(self) -> dict[str, ast.Assign | ast.AnnAssign]:
+        nodes = ast.parse(self._parameters).body
+        named = [n for n in nodes if isinstance(n, ast.Assign | ast.AnnAssign)]
+        return {(n.targets[0] if isinstance(n, ast.Assign) else n.target).id: n for n in named}
+
+    @cached_property
+    def defaults(self) -> dict[str, Value]:
+        """The names and literals of the cell tagged `parameters`."""
+        return {name: ast.literal_eval(node.value) for name, node in self._assignments.items()}
+
+    @cached_property
+    def meanings(self) -> dict[str, str]:
+        """What the comment beside each parameter says."""
+        tokens = tokenize.generate_tokens(io.StringIO(self._parameters).readline)
+        said = {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
+        return {
+            name: " ".join(said[k] for k in range(node.lineno, node.end_lineno + 1) if k in said)
+            for name, node in self._assignments.items()
+        }
 
     def given(self, values: dict[str, Value]) -> dict[str, Value]:
         """Those of the values that this notebook declares."""
@@ -100,12 +123,13 @@ def parse(given: list[tuple[str, str]]) -> dict[str, Value]:
     declared: dict[str, Value] = {}
     for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
         declared |= Notebook(path).defaults
-    unknown = [name for name, _ in given if name not in declared]
-    if unknown:
-        raise InputError(
-            f"unknown parameter {', '.join(unknown)}: no notebook declares it; there are "
-            f"{', '.join(declared)}"
-        )
+    for name, _ in given:
+        if name not in declared:
+            near = difflib.get_close_matches(name, declared, n=1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise InputError(
+                f"unknown parameter {name}: {meant}The notebooks declare {', '.join(declared)}"
+            )
     return {name: _typed(name, text, declared[name]) for name, text in given}
 
 
@@ -129,7 +153,7 @@ def execute(numbers: list[str], values: dict[str, Value], force: bool, show: boo
         numbers: which notebooks.
         values: parameters.
         force: run finished notebooks again.
-        show: pass on what the cells print.
+        show: print everything that the cells print, not only their news.
 
     Returns:
         The exit code: 0, 1 for a failed cell, 138 for a dead kernel, 124 for a time-out.
@@ -137,6 +161,7 @@ def execute(numbers: list[str], values: dict[str, Value], force: bool, show: boo
     chosen = notebooks(numbers)
     run_dir = values.get(RUN_DIR, chosen[0].defaults[RUN_DIR])
     folder = anchored(run_dir)
+    is_new = not folder.exists()
     _quieten()
     with locked(folder, "runs notebooks here"):
         inputs = _inputs(values)
@@ -149,15 +174,47 @@ def execute(numbers: list[str], values: dict[str, Value], force: bool, show: boo
             print(f"{label} {_doing(mark)} ...", flush=True)
             _unfinish(folder, notebook)
             started = time.monotonic()
-            code = _execute(notebook, values, folder, show)
-            if code:
-                rest = [later.name[:2] for later in chosen[i:]]
-                print(f"go on from here: {command(rest, values)}", flush=True)
-                return code
+            failure = _execute(notebook, values, folder, show)
+            if failure:
+                print(failure.text, flush=True)
+                _advise([later.name[:2] for later in chosen[i:]], values, failure)
+                break
             mark.write()
             seconds = time.monotonic() - started
             print(f"{label} {seconds:.1f} s -> {folder / notebook.path.name}", flush=True)
-    return 0
+        else:
+            return 0
+    if is_new and _refused(failure, values):
+        shutil.rmtree(folder)  # it holds the failed notebook, and nothing that a run has made
+    return failure.code
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a notebook ended before its last cell.
+
+    Args:
+        code: for the shell.
+        text: what is printed.
+        cause: the message of the error, if a cell raised one.
+    """
+
+    code: int
+    text: str
+    cause: str = ""
+
+
+def _refused(failure: Failure, values: dict[str, Value]) -> str:
+    """The parameter that the error is about, "" if it is about none that was given."""
+    return next((name for name in values if failure.cause.startswith(f"{name}:")), "")
+
+
+def _advise(numbers: list[str], values: dict[str, Value], failure: Failure) -> None:
+    """Say how to go on; never with the very value that was refused."""
+    if name := _refused(failure, values):
+        print(f"go on with another {name}", flush=True)
+    else:
+        print(f"go on from here: {command(numbers, values)}", flush=True)
 
 
 def _mark(folder: Path, notebook: Notebook, values: dict[str, Value], inputs: dict) -> Mark:
@@ -198,36 +255,66 @@ def command(numbers: list[str], values: dict[str, Value]) -> str:
     return shlex.join(words)
 
 
-def _execute(notebook: Notebook, values: dict[str, Value], folder: Path, show: bool) -> int:
-    output = folder / notebook.path.name
+def _execute(
+    notebook: Notebook, values: dict[str, Value], folder: Path, show: bool
+) -> Failure | None:
+    """Run one notebook; returns how it failed, if it did."""
+    output, log = folder / notebook.path.name, folder / f"{notebook.name}.log"
+    log.unlink(missing_ok=True)
+    end = f"executed notebook: {output}\nthe kernel's own words: {log}"
     try:
-        papermill.execute_notebook(
-            str(notebook.path),
-            str(output),
-            parameters=notebook.given(values),
-            kernel_name="python3",
-            cwd=str(root()),
-            progress_bar=sys.stderr.isatty(),
-            log_output=show,
-            autosave_cell_every=30,
-            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # it greets with a warning
-        )
+        with kernel.installed(log) as name, log.open("a") as errors, Terminal() as terminal:
+            papermill.execute_notebook(
+                str(notebook.path),
+                str(output),
+                parameters=notebook.given(values),
+                kernel_name=name,
+                cwd=str(root()),
+                progress_bar=False,
+                stdout_file=terminal,
+                stderr_file=terminal if show else errors,
+                autosave_cell_every=30,
+            )
     except PapermillExecutionError as error:
-        print(f"FAILED  {notebook.name}, cell In [{error.exec_count}]: {_cause(error)}")
-        code = 1
+        cause = _cause(error)
+        said = f"FAILED  {notebook.name}, cell In [{error.exec_count}]: {cause}\n{end}"
+        return Failure(1, said, cause)
     except DeadKernelError:
-        print(f"FAILED  {notebook.name}: the kernel died; most often: out of memory")
-        code = 138
+        said = f"FAILED  {notebook.name}: the kernel died; most often: out of memory\n{end}"
+        return Failure(138, said)
     except CellTimeoutError as error:
-        print(f"FAILED  {notebook.name}: {str(error).splitlines()[0]}")
-        code = 124
+        return Failure(124, f"FAILED  {notebook.name}: {str(error).splitlines()[0]}\n{end}")
     except OSError as error:
-        print(f"FAILED  {notebook.name}: {output} could not be written: {error}")
-        return 1
-    else:
-        return 0
-    print(f"executed notebook: {output}", flush=True)
-    return code
+        return Failure(1, f"FAILED  {notebook.name}: {output} could not be written: {error}")
+    return None
+
+
+class Terminal:
+    """Passes on what cells print: one line that is overwritten on a terminal, else line by line."""
+
+    def __init__(self) -> None:
+        self.overwrites = sys.stdout.isatty()
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.overwrites:
+            sys.stdout.write(CLEAR_LINE)
+            self.flush()
+
+    def write(self, text: str) -> None:
+        """Show the lines of a text."""
+        for line in filter(str.strip, text.splitlines()):
+            if self.overwrites:
+                width = shutil.get_terminal_size().columns - 1
+                sys.stdout.write(f"{CLEAR_LINE}      {line}"[: width + len(CLEAR_LINE)])
+            else:
+                sys.stdout.write(f"      {line}\n")
+
+    def flush(self) -> None:
+        """Bring it to the screen."""
+        sys.stdout.flush()
 
 
 def _cause(error: PapermillExecutionError) -> str:
@@ -236,8 +323,7 @@ def _cause(error: PapermillExecutionError) -> str:
 
 
 def _quieten() -> None:
-    """Keep progress bars to a line now and then, and the kernel from greeting us."""
-    os.environ.setdefault("TQDM_MININTERVAL", "20")
+    """Keep libraries from greeting us."""
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -271,21 +357,39 @@ def _listing(path: Path) -> str:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m src.notebooks", description=__doc__.split("\n")[0]
+        prog="python -m src.notebooks",
+        description=__doc__.split("\n")[0],
+        epilog=f"parameters of the notebooks, and their defaults:\n{_described()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("numbers", nargs="*", default=[], help="01 02 ..., without: 01 to 04")
-    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument("numbers", nargs="*", default=[], help="01 02 ...; without: 01 to 04")
+    parser.add_argument(
+        "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter"
+    )
     parser.add_argument("--force", action="store_true", help="run finished notebooks again")
-    parser.add_argument("--show", action="store_true", help="pass on what the cells print")
+    parser.add_argument("--show", action="store_true", help="print all that the cells print")
     arguments = parser.parse_args()
+    numbers = arguments.numbers or list(MAIN_PATH)
     try:
         values = parse([tuple(pair) for pair in arguments.p])
-        return execute(
-            arguments.numbers or list(MAIN_PATH), values, arguments.force, arguments.show
-        )
+        return execute(numbers, values, arguments.force, arguments.show)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; go on from here: {command(numbers, values)}", file=sys.stderr)
+        return 130
+
+
+def _described() -> str:
+    """Every parameter with its default and meaning, as the notebooks' cells have them."""
+    lines: dict[str, str] = {}
+    for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
+        notebook = Notebook(path)
+        for name, default in notebook.defaults.items():
+            shown = f"  {name} = {default!r}"
+            lines.setdefault(name, f"{shown:<34} {notebook.meanings.get(name, '')}")
+    return "\n".join(lines.values())
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import nn
 
-from src import models
 from src.common import checkpoint
 from src.common.errors import InputError
 from src.common.files import digest, write_atomically, write_json
@@ -155,38 +154,38 @@ class Run:
         return self.folder / name / (EVERYTHING if fold == EVERYTHING else f"fold{fold}")
 
     def training_mark(self, name: str, fold: Fold) -> Mark:
-        """What says that a recipe is trained on a fold, and of which values."""
+        """What says that a recipe is trained on a fold, and what its weights were made from.
+
+        It holds the same of its teacher, and of the stage that it starts from, if they are in this
+        run: a training that learnt from other values is not finished.
+        """
+        recipe = self.recipe(name)
         made_from = {
-            "recipe": config.to_json(self.recipe(name))["values"],
+            "recipe": config.to_json(recipe)["values"],
             "folds": DIGEST + digest(self.folder / "folds.csv"),
         }
+        for role, other in (("teacher", recipe.distil.teacher), ("start", recipe.start)):
+            if other in self.recipes:
+                made_from[role] = self.training_mark(other, fold).made_from
         return Mark(self.training_folder(name, fold) / TRAINED, made_from)
 
     def discard_stale(self, name: str, fold: Fold) -> None:
-        """Delete a finished training that is not of this recipe and these folds any more.
-
-        Those that learnt from it, or started from it, are not finished any more either.
-
-        Raises:
-            InputError: an older version of this project made it, and nobody can say of what.
-        """
+        """Delete a finished training that is not of this recipe, teacher and folds any more."""
         mark = self.training_mark(name, fold)
-        if mark.is_finished:
-            return
-        if mark.is_of_older_version:
-            raise InputError(
-                f"{mark.path}: expected a training of this version, found one of an older version; "
-                "choose another run folder, or delete this one to train again"
-            )
-        for recipe in self.recipes.values():
-            if name in (recipe.distil.teacher, recipe.start):
-                pupil = self.training_mark(recipe.name, fold)
-                pupil.spoil(f"{name}, from which it learnt, is trained again")
-                (pupil.path.parent / "last.pt").unlink(missing_ok=True)
-        if mark.spoil("its weights were being deleted"):
+        if mark.changes and mark.spoil("its weights were being deleted"):
             for pattern in ("*.pt", "*.csv", "*.parquet", TRAINED):
                 for path in mark.path.parent.glob(pattern):
                     path.unlink()
+
+    def _refuse_stale(self, name: str, fold: Fold) -> None:
+        """Refuse weights and predictions of other values than the run has now."""
+        mark = self.training_mark(name, fold)
+        if mark.changes:
+            raise InputError(
+                f"{mark.path.parent}: expected a training of this run's values, found one of "
+                f"others: {', '.join(mark.changes)}; run 02_training again, or 01_preparation with "
+                "the old values"
+            )
 
     def model(self, name: str, fold: Fold, role: Role | None = None) -> nn.Module:
         """A trained network, in evaluation mode.
@@ -197,12 +196,13 @@ class Run:
             role: None = the one that the recipe ships.
 
         Raises:
-            InputError: it is not trained yet, or its weights are of other sizes.
+            InputError: it is not trained yet, or of other values, or its weights of other sizes.
         """
         recipe = self.recipe(name)
         role = role or recipe.shipped
+        self._refuse_stale(name, fold)
         path = self.training_folder(name, fold) / f"{role}.pt"
-        model = models.build(recipe.config_of(role), recipe.layout, len(self.store.signs))
+        model = recipe.config_of(role).build(recipe.layout, len(self.store.signs))
         weights = checkpoint.load(path)
         try:
             model.load_state_dict(weights)
@@ -216,11 +216,12 @@ class Run:
         """The out-of-fold predictions of one recipe, of the folds that are trained.
 
         Raises:
-            InputError: no fold is.
+            InputError: no fold is trained, or one is of other values than the run has now.
         """
-        folders = [
-            self.training_folder(name, fold) for fold in self.about.folds if fold != EVERYTHING
-        ]
+        held_out = [fold for fold in self.about.folds if fold != EVERYTHING]
+        for fold in held_out:
+            self._refuse_stale(name, fold)
+        folders = [self.training_folder(name, fold) for fold in held_out]
         paths = [path for f in folders if (path := f / "predictions.parquet").is_file()]
         if not paths:
             raise InputError(f"{self.folder / name}: no trained fold yet; run 02_training first")

@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import re
 import shlex
 import subprocess
 import sys
@@ -54,9 +55,9 @@ def execute(folder: Path, numbers: list[str], **values) -> int:
 
 def test_unknown_parameters_are_refused_before_anything_runs(notebooks):
     with pytest.raises(
-        InputError, match=r"unknown parameter TYPO: .* N, RUN_DIR, NAME, RATE, LOUD"
+        InputError, match=r"parameter NAMES: did you mean NAME\? .* RUN_DIR, NAME, RATE, LOUD"
     ):
-        run.parse([("TYPO", "1"), ("N", "2")])
+        run.parse([("N", "2"), ("NAMES", "1")])
     assert ran(notebooks) == ""
 
 
@@ -99,6 +100,49 @@ def test_a_failure_says_where_and_how_to_go_on(notebooks, capsys):
     assert ran(notebooks) == "7s8s"
     executed = nbformat.read(notebooks / "logs" / "01_first.ipynb", 4)
     assert executed.cells[-1].execution_count is not None
+
+
+@pytest.mark.slow
+def test_a_refused_value_is_not_repeated_and_leaves_no_folder(notebooks, capsys):
+    raising = "from src.common.errors import InputError\nraise InputError('NAME: no such thing')"
+    write(notebooks / "notebooks", "01_first.ipynb", FIRST, raising)
+    assert execute(notebooks, ["01"], NAME="nothing", RATE=0.5) == 1
+    said = capsys.readouterr().out
+    assert "NAME: no such thing" in said and said.endswith("go on with another NAME\n")
+    assert not (notebooks / "logs").exists()
+    (notebooks / "logs").mkdir()  # what was there before stays
+    assert execute(notebooks, ["01"], NAME="nothing", RATE=0.5) == 1
+    assert (notebooks / "logs" / "01_first.ipynb").is_file()
+
+
+@pytest.mark.slow
+def test_cells_news_reach_the_terminal_and_librarys_words_the_log(notebooks, capsys, monkeypatch):
+    """With the interpreter of this test, although another kernel of the usual name comes first."""
+    other = notebooks / "kernels" / "python3" / "kernel.json"
+    other.parent.mkdir(parents=True)
+    other.write_text('{"argv": ["/no/such/python"], "display_name": "", "language": "python"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(notebooks))
+    said = (
+        "import os, sys\nprint('epoch 1')\nprint(sys.executable)\nos.write(2, b'greet' + b'ings')"
+    )
+    write(notebooks / "notebooks", "01_first.ipynb", FIRST, said)
+    assert execute(notebooks, ["01"]) == 0
+    out = capsys.readouterr().out
+    assert "      epoch 1\n" in out and f"      {sys.executable}\n" in out
+    assert "greetings" not in out
+    assert (notebooks / "logs" / "01_first.log").read_text() == "greetings"
+    assert "greetings" not in (notebooks / "logs" / "01_first.ipynb").read_text()
+
+
+def test_help_lists_every_parameter_with_its_meaning(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["notebooks", "--help"])
+    with pytest.raises(SystemExit):
+        run.main()
+    said = capsys.readouterr().out
+    assert "  RECIPES = 'frame_deberta'        solutions or members, separated by commas\n" in said
+    for path in run.NOTEBOOKS.glob("[0-9]*.ipynb"):
+        for name in run.Notebook(path).defaults:
+            assert re.search(rf"^  {name} = .+  \w", said, re.MULTILINE), name
 
 
 @pytest.mark.slow

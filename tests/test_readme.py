@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -53,13 +54,26 @@ def test_bare_python_is_said_to_be_that_of_the_environment():
     assert "`.venv/bin/python -m" in first
 
 
-def test_every_parameter_is_declared_by_a_notebook_and_passed_on_by_make():
+def test_every_parameter_is_declared_by_a_notebook():
     named = set(re.findall(r"\b([A-Z_]{4,})=", "\n".join(re.findall(r"make [^\n`]*", CODE))))
     named -= {"NAMES"}  # of benchmarks
     declared = {n for path in run.NOTEBOOKS.glob("0*.ipynb") for n in run.Notebook(path).defaults}
-    passed_on = set(re.search(r"PARAMETERS :=(.*?)\n\S", MAKEFILE, re.DOTALL)[1].split())
-    assert {"DATA", "PROFILE", "RECIPES"} <= named
-    assert named <= declared and named <= passed_on
+    assert {"DATA", "PROFILE", "RECIPES"} <= named <= declared
+
+
+@pytest.mark.parametrize(
+    ("given", "passed_on"),
+    [
+        ("", "-p PROFILE 'sample' -p RUN_DIR 'logs/sample'"),
+        ("PROFILE=cpu", "-p PROFILE 'cpu' -p RUN_DIR 'logs/cpu'"),
+        ("DATA=/Zoe\\'s PYTHON=python3", "-p DATA '/Zoe'\\''s' -p PROFILE 'sample'"),
+        ("PROFIL=cpu", "-p PROFIL 'cpu' -p PROFILE 'sample'"),  # for the runner to refuse
+    ],
+)
+def test_make_passes_on_what_it_is_given(given, passed_on):
+    words = f"make --dry-run --assume-old=.venv/.installed submission {given}"
+    said = subprocess.run(words, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert f"-m src.notebooks {passed_on}" in said.stdout
 
 
 def test_every_recipe_and_profile_exists():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -50,6 +50,7 @@ class Task:
             last.pt stays until the caller has kept all that it wants of the training.
         guide: a finished training to learn from.
         start: weights to start from, where names and shapes agree.
+        depends_on: what else a checkpoint has to agree with, as values that JSON can hold.
     """
 
     recipe: Recipe
@@ -59,6 +60,7 @@ class Task:
     folder: Path
     guide: Guide | None = None
     start: dict[str, Tensor] | None = None
+    depends_on: dict = field(default_factory=dict)
 
     @property
     def has_tests(self) -> bool:
@@ -70,7 +72,8 @@ class Task:
         """What the training depends on, as a checkpoint keeps it."""
         columns = (self.train.offset, self.train.length, self.train.label)
         clips = hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()
-        return {"recipe": config.to_json(self.recipe)["values"], "clips": DIGEST + clips}
+        values = config.to_json(self.recipe)["values"]
+        return {"recipe": values, "clips": DIGEST + clips, **self.depends_on}
 
 
 def fit(task: Task, settings: Settings, processes: Processes) -> dict[Role, nn.Module]:

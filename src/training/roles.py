@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from src import losses, models
+from src import losses
 from src.clips import Clips
 from src.models.mixing import LayerMix
 from src.recipes.base import Recipe
@@ -60,12 +60,12 @@ class Trainee(nn.Module):
     def __init__(self, recipe: Recipe, classes: int):
         super().__init__()
         self.recipe, self.classes = recipe, classes
-        student = models.build(recipe.model, recipe.layout, classes)
+        student = recipe.model.build(recipe.layout, classes)
         self.models = nn.ModuleDict({"student": student})
         if recipe.mean_teacher:
             self.models["teacher"] = copy.deepcopy(student).requires_grad_(False)
         if recipe.distilled:
-            self.models["distilled"] = models.build(recipe.distilled, recipe.layout, classes)
+            self.models["distilled"] = recipe.distilled.build(recipe.layout, classes)
         if recipe.ema:
             self.models["ema"] = copy.deepcopy(student).requires_grad_(False)
 

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src import models
 from src.common import checkpoint
 from src.common.errors import InputError
 from src.common.paths import anchored
@@ -75,7 +74,7 @@ def weights_to_start_from(run: Run, recipe: Recipe, fold: int) -> dict[str, Tens
     path = of.training_folder(name, fold) / f"{of.recipe(name).shipped}.pt"
     weights = checkpoint.load(path)
     with torch.device("meta"):
-        own = models.build(recipe.model, recipe.layout, len(run.store.signs)).state_dict()
+        own = recipe.model.build(recipe.layout, len(run.store.signs)).state_dict()
     matrices = [key for key, value in own.items() if value.dim() > 1 and "classifier" not in key]
     if not any(key in weights and weights[key].shape == own[key].shape for key in matrices):
         raise InputError(

@@ -25,7 +25,13 @@ def processes_for(device: str) -> int:
 
 
 def torchrun(
-    folder: Path, name: str, fold: Fold, settings: Settings, device: str, processes: int
+    folder: Path,
+    name: str,
+    fold: Fold,
+    settings: Settings,
+    device: str,
+    processes: int,
+    retrain: bool = False,
 ) -> None:
     """Train one recipe on one fold with several processes.
 
@@ -36,6 +42,7 @@ def torchrun(
         settings: precision and compilation; the seed is the run's.
         device: cpu, cuda, or auto.
         processes: how many, all on this host.
+        retrain: delete a finished training of other values first.
 
     Raises:
         InputError: a process failed; the message ends with what it said.
@@ -44,6 +51,7 @@ def torchrun(
     command += ["--nproc-per-node", str(processes), "-m", "src.training.train", str(folder), name]
     command += ["--fold", str(fold), "--precision", settings.precision, "--device", device]
     command += ["--compile" if settings.compile else "--no-compile"]
+    command += ["--retrain" if retrain else "--no-retrain"]
     said: deque[str] = deque(maxlen=LAST_LINES)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, **pipes) as running:

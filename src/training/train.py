@@ -28,13 +28,20 @@ from src.recipes.base import Recipe
 from src.recipes.ingredients import Role
 from src.runs import Run
 from src.training import teachers
-from src.training import torchrun as launch
 from src.training.distributed import Processes
 from src.training.fit import Task, fit
 from src.training.loop import Precision, Settings
+from src.training.torchrun import processes_for, torchrun
 
 
-def train(run: Run, name: str, fold: Fold, settings: Settings, processes: Processes) -> Path:
+def train(
+    run: Run,
+    name: str,
+    fold: Fold,
+    settings: Settings,
+    processes: Processes,
+    retrain: bool = False,
+) -> Path:
     """Train one recipe on all folds but one, and predict that one.
 
     Args:
@@ -43,22 +50,29 @@ def train(run: Run, name: str, fold: Fold, settings: Settings, processes: Proces
         fold: the fold that is held out; "everything" holds out none.
         settings: seed, precision, ...
         processes: this process among all.
+        retrain: delete a finished training of other values, and train again.
 
     Returns:
         The folder of the trained member: weights per role, history.csv, predictions.parquet.
 
     Raises:
-        InputError: the recipe learns from, or starts from, a training that is not there.
+        InputError: the recipe learns from, or starts from, a training that is not there; or the
+            folder holds a training of other values.
     """
     folder, recipe = run.training_folder(name, fold), run.recipe(name)
     mark = run.training_mark(name, fold)
     if mark.is_finished:
         return folder
 
-    # Weights of other values go first: a kill must not leave them beside the new ones.
+    # Weights of other values go only when somebody says so; and before the training, for a kill
+    # must not leave them beside the new ones.
+    if mark.changes and not retrain:
+        raise InputError(
+            f"{folder}: expected no training, or one of this run's values, found one of others: "
+            f"{', '.join(mark.changes)}; choose another RUN_DIR, or say RETRAIN=True (--retrain): "
+            "that deletes it and trains again"
+        )
     if processes.writes:
-        if mark.changes:
-            print(f"{name}, {folder.name}: trained again, {', '.join(mark.changes)}", flush=True)
         run.discard_stale(name, fold)
     processes.wait()
 
@@ -73,6 +87,7 @@ def train(run: Run, name: str, fold: Fold, settings: Settings, processes: Proces
         folder=folder,
         guide=teachers.find(run, recipe, fold, train_index, processes.device),
         start=teachers.weights_to_start_from(run, recipe, fold),
+        depends_on={role: mark.made_from.get(role) for role in ("teacher", "start")},
     )
     networks = fit(task, settings, processes)
 
@@ -88,7 +103,9 @@ def train(run: Run, name: str, fold: Fold, settings: Settings, processes: Proces
     return folder
 
 
-def train_all(run: Run, settings: Settings, device: str, processes: int = 0) -> list[Path]:
+def train_all(
+    run: Run, settings: Settings, device: str, processes: int = 0, retrain: bool = False
+) -> list[Path]:
     """Train every recipe of a run on every fold of it, one after the other.
 
     Args:
@@ -96,21 +113,22 @@ def train_all(run: Run, settings: Settings, device: str, processes: int = 0) -> 
         settings: seed, precision, ...
         device: cpu, cuda, or auto.
         processes: of each training, by torchrun if several; 0 = one per GPU.
+        retrain: delete finished trainings of other values, and train again.
 
     Returns:
         The folders of the trained members.
     """
-    processes = processes or launch.processes_for(device)
+    processes = processes or processes_for(device)
     wanted = [(name, fold) for name in run.about.recipes for fold in run.about.folds]
     for name, fold in wanted:
         if run.training_mark(name, fold).is_finished:
             _clear(run.training_folder(name, fold))
             continue
         if processes > 1:
-            launch.torchrun(run.folder, name, fold, settings, device, processes)
+            torchrun(run.folder, name, fold, settings, device, processes, retrain)
         else:
             with locked(run.training_folder(name, fold), f"trains {name}"):
-                train(run, name, fold, settings, Processes.start(device))
+                train(run, name, fold, settings, Processes.start(device), retrain)
     return [run.training_folder(name, fold) for name, fold in wanted]
 
 
@@ -139,6 +157,7 @@ def main(
     precision: Precision = "auto",
     compile: bool = False,
     device: str = "auto",
+    retrain: bool = False,
 ) -> None:
     """Train one recipe of a run on one fold.
 
@@ -149,15 +168,16 @@ def main(
         precision: of the matrix products.
         compile: use torch.compile.
         device: cpu, cuda, or auto.
+        retrain: delete a finished training of other values, and train again.
     """
     opened = Run.open(anchored(run))
     settings = Settings(opened.about.seed, precision, compile)
     processes = Processes.start(device)
     if processes.writes:
         with locked(opened.training_folder(recipe, fold), f"trains {recipe}"):
-            print(train(opened, recipe, fold, settings, processes))
+            print(train(opened, recipe, fold, settings, processes, retrain))
     else:
-        train(opened, recipe, fold, settings, processes)
+        train(opened, recipe, fold, settings, processes, retrain)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,59 @@
+"""A Jupyter kernel of this very interpreter, whatever other kernels are installed.
+
+    python -m src.common.kernel LOG -f CONNECTION_FILE      what Jupyter starts
+
+What libraries write past Python, such as TensorFlow's notes on start-up, goes to the log and not
+into the notebook.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+NAME = "asl-signs"
+
+
+@contextmanager
+def installed(log: Path) -> Iterator[str]:
+    """Make the kernel known to Jupyter; yields its name.
+
+    Args:
+        log: gets what the kernel's process writes itself.
+    """
+    words = [sys.executable, "-m", "src.common.kernel", str(log), "-f", "{connection_file}"]
+    spec = {"argv": words, "display_name": NAME, "language": "python"}
+    before = os.environ.get("JUPYTER_PATH")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "kernels" / NAME / "kernel.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(spec))
+        # The first folder wins, and this one holds a name that nobody else has.
+        os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, before]))
+        try:
+            yield NAME
+        finally:
+            if before is None:
+                del os.environ["JUPYTER_PATH"]
+            else:
+                os.environ["JUPYTER_PATH"] = before
+
+
+def main() -> None:
+    """Start the kernel; its file descriptors 1 and 2 are the log's."""
+    from ipykernel.kernelapp import IPKernelApp  # half a second, and only here
+
+    log = os.open(sys.argv.pop(1), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    # Else the kernel takes what C++ writes to the descriptors for output of the cell.
+    IPKernelApp.launch_instance(capture_fd_output=False, log_level="CRITICAL")
+
+
+if __name__ == "__main__":
+    main()
