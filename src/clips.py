@@ -1,4 +1,4 @@
-"""Clips: one as MediaPipe gives it, and the padded batch that flows to a model.
+"""Clips: one clip as MediaPipe gives it, and the padded batch that a model is trained on.
 
 Letters: **B** batch, **T** frames, **L** points of a layout, **K** signs.
 """
@@ -14,8 +14,8 @@ from torch import Tensor
 
 from src.landmarks import N_LANDMARKS
 
-# All landmarks of every frame, (T, 543, 3): x and y in picture widths and heights, x right, y down;
-# NaN = not detected. Without a letter for T, because the clips of a list differ in length.
+# All landmarks of every frame, (T, N_LANDMARKS, 3): x and y in picture widths and heights, x right,
+# y down; NaN = not detected. No letter stands for T, because the clips of a list differ in length.
 RawClip = Float[np.ndarray | Tensor, f"_ {N_LANDMARKS} 3"]
 
 
@@ -25,7 +25,7 @@ class Clips:
 
     Args:
         xyz: (B, T, L, 3) float32, image units or normalised, x right, y down; NaN = not detected.
-            What padded frames hold means nothing: only `mask` tells them apart.
+            Padded frames may hold anything; `mask` tells which they are.
         mask: (B, T), True = a real frame; every clip has at least one.
         label: (B,) int64, the sign's number.
     """
@@ -49,7 +49,7 @@ class Clips:
         return ~self.xyz[..., 0].isnan() & self.mask[..., None]
 
     def repeat(self, times: int) -> Clips:
-        """The batch `times` over, one copy after the other: (times * B, T, L, 3)."""
+        """So many copies of the batch, one after the other: (times * B, T, L, 3)."""
         return Clips(
             self.xyz.repeat(times, 1, 1, 1), self.mask.repeat(times, 1), self.label.repeat(times)
         )

@@ -1,6 +1,6 @@
-"""Losses: functions of logits and targets, and nothing else.
+"""Losses: functions of a network's outputs and targets.
 
-Targets are distributions over the signs, because mixup makes them so. Letters: **B** batch,
+A target is a distribution over the signs, because mixup makes it one. Letters: **B** batch,
 **K** signs.
 """
 
@@ -18,13 +18,13 @@ Among = Literal["others", "all"]
 
 
 def smoothed(target: Float[Tensor, "B K"], eps: float, among: Among) -> Float[Tensor, "B K"]:
-    """Move a share `eps` of the target to the other signs.
+    """Smooth the targets: move a share `eps` of each to other signs.
 
     Args:
         target: a distribution per clip.
         eps: the share.
-        among: "others" spreads it over the K - 1 signs that are not the target's (6th place),
-            "all" over all K (torch's label_smoothing).
+        among: "others" spreads it over the other K - 1 signs (6th place), "all" over all K, as
+            torch's label_smoothing does.
     """
     classes = target.shape[-1]
     if among == "others":
@@ -42,8 +42,8 @@ def cross_entropy(
 def without_largest(losses: Float[Tensor, " B"], drop: int, per: int) -> Float[Tensor, ""]:
     """OUSM: the mean over the batch without the `drop` largest losses of every `per` clips.
 
-    The published batch is 32 clips a device; a larger batch is that many groups of 32, and a
-    smaller group drops the same share, rounded down. Source: Yoo et al., arXiv 1901.07759.
+    A batch is cut into groups of `per` clips; of a smaller last group the same share is dropped,
+    rounded down. Published were 32 clips a device. Source: Yoo et al., arXiv 1901.07759.
     """
     kept = []
     for group in losses.split(per):
@@ -53,7 +53,7 @@ def without_largest(losses: Float[Tensor, " B"], drop: int, per: int) -> Float[T
 
 
 def consistency(logits: Float[Tensor, "B K"], teacher: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
-    """Squared distance of the two predicted distributions, summed over signs, mean over clips.
+    """Squared distance between two predicted distributions, summed over signs, mean over clips.
 
     The teacher gets no gradient. Source: Tarvainen & Valpola, Mean Teacher, arXiv 1703.01780.
     """
@@ -64,11 +64,11 @@ def consistency(logits: Float[Tensor, "B K"], teacher: Float[Tensor, "B K"]) -> 
 def distillation(
     logits: Float[Tensor, "B K"], teacher: Float[Tensor, "B K"], temperature: float
 ) -> Float[Tensor, ""]:
-    """T^2 KL(teacher || student) of the two distributions at a temperature, mean over clips.
+    """T^2 KL(teacher || student) at a temperature T, mean over clips.
 
     Args:
         logits: the student's.
-        teacher: the teacher's probabilities at that temperature (mixed, where the clips are).
+        teacher: the teacher's probabilities at that temperature, mixed if the clips are mixed.
         temperature: T. Source: Hinton et al., arXiv 1503.02531.
     """
     student = F.log_softmax(logits.float() / temperature, -1)
@@ -82,7 +82,7 @@ class CrossEntropy:
     Args:
         smoothing: share of the target that moves to other signs.
         among: see `smoothed`.
-        drop: clips with the largest loss that are left out of every `drop_per`; 0 = none.
+        drop: how many clips, those with the largest losses, are left out of every `drop_per`.
         drop_per: clips in a group.
     """
 
@@ -94,18 +94,19 @@ class CrossEntropy:
     def __call__(
         self, out: dict[str, Tensor], target: Float[Tensor, "B K"], progress: Float[Tensor, ""]
     ) -> Float[Tensor, ""]:
-        """The loss of a batch; `progress` is the share of the training that is done."""
+        """The loss of a batch; `progress`, the share of the training that is done, is not used."""
         losses = cross_entropy(out["logits"], smoothed(target, self.smoothing, self.among))
         return without_largest(losses, self.drop, self.drop_per) if self.drop else losses.mean()
 
 
 @dataclass(frozen=True)
 class WithNextFrame(CrossEntropy):
-    """Cross entropy and, of predicted frames if there are any, the smooth L1 distance to the true.
+    """Cross entropy, plus the smooth L1 distance of predicted frames to the true ones.
 
     Args:
-        next_frame: weight of the mean distance over all known coordinates. It is of image units, in
-            which a landmark moves some hundredths from frame to frame, and quadratic below 1.
+        next_frame: weight of the mean distance over all known coordinates. The distance is in image
+            units and squared below 1, and from frame to frame a landmark moves some hundredths: it
+            is small, so the weight is large.
     """
 
     next_frame: float = 100.0
@@ -113,7 +114,7 @@ class WithNextFrame(CrossEntropy):
     def __call__(
         self, out: dict[str, Tensor], target: Float[Tensor, "B K"], progress: Float[Tensor, ""]
     ) -> Float[Tensor, ""]:
-        """The loss of a batch; `progress` is the share of the training that is done."""
+        """The loss of a batch; without predicted frames in `out` it is the cross entropy."""
         loss = super().__call__(out, target, progress)
         if "next_frame" not in out:
             return loss
@@ -129,9 +130,9 @@ class WithNextFrame(CrossEntropy):
 def focal(
     logits: Float[Tensor, "B K"], target: Float[Tensor, "B K"], gamma: float | Float[Tensor, ""]
 ) -> Float[Tensor, " B"]:
-    """Cross entropy of each clip, where a sign predicted with p counts (1 - p)^gamma.
+    """Cross entropy of each clip, with weight (1 - p)^gamma for a sign predicted with p.
 
-    Source: Lin et al., Focal loss, arXiv 1708.02002, over soft targets.
+    Source: Lin et al., Focal loss, arXiv 1708.02002, here for soft targets.
     """
     log_p = F.log_softmax(logits.float(), -1)
     unsure = (-torch.expm1(log_p)).clamp(min=1e-7)  # 0 ** gamma has no gradient for gamma < 1
@@ -141,49 +142,47 @@ def focal(
 def pairwise_margin(
     logits: Float[Tensor, "B K"], target: Float[Tensor, "B K"], margin: float, rivals: int
 ) -> Float[Tensor, ""]:
-    """How far each clip's sign is from being `margin` above the signs most like it.
+    """How much the logit of each clip's sign lacks to be `margin` above those of its rivals.
 
-    The rivals are the signs with the largest logits among those that are not the clip's. Mean over
-    rivals and clips of max(0, margin - (logit of the sign - logit of the rival)); a mixed clip's
-    signs count by their shares.
+    Mean over rivals and clips of max(0, margin - (logit of the sign - logit of the rival)). The
+    rivals are the other signs with the largest logits; a mixed clip's signs count by their shares.
     """
     logits = logits.float()
     others = logits.masked_fill(target > 0, -torch.inf)
     nearest = others.topk(min(rivals, logits.shape[-1] - 1)).values  # (B, rivals)
     gap = F.relu(margin - (logits[..., None] - nearest[:, None]))  # (B, K, rivals)
-    # Where fewer signs are left than rivals asked for, what is left over is no rival.
+    # With fewer other signs than rivals, the last ones are -inf, which is no sign's logit.
     gap = torch.where(nearest[:, None].isfinite(), gap, 0.0).mean(-1)
     return (target * gap).sum(-1).mean()
 
 
-def contrast(
-    one: Float[Tensor, "B D"], other: Float[Tensor, "B D"], temperature: float = 0.1
-) -> Float[Tensor, ""]:
-    """How poorly two views of the same clips find each other among the batch, in nats.
+def contrast(one: Float[Tensor, "B D"], other: Float[Tensor, "B D"]) -> Float[Tensor, ""]:
+    """Contrastive loss of two views of the same clips, in nats.
 
-    Mean of both directions' cross entropy of cosine / temperature; a batch of one clip has none.
-    Source: Radford et al., CLIP, arXiv 2103.00020, figure 3.
+    For each clip, the cross entropy of telling its other view from those of the rest of the batch
+    by cosine / 0.1; mean over clips and both directions, 0 for a batch of one clip. Source: Radford
+    et al., CLIP, arXiv 2103.00020, figure 3.
     """
     one, other = (F.normalize(x.float(), dim=-1) for x in (one, other))
-    alike = one @ other.T / temperature
+    alike = one @ other.T / 0.1
     clip = torch.arange(len(one), device=one.device)
     return (F.cross_entropy(alike, clip) + F.cross_entropy(alike.T, clip)) / 2
 
 
 @dataclass(frozen=True)
 class FocalWithAuxiliary:
-    """Smoothed focal loss of a network, and of the further classifiers inside of it.
+    """Smoothed focal loss of a network and of its auxiliary classifiers.
 
     Args:
         smoothing: share of the target that is spread over all signs.
         gamma: exponent.
-        gamma_at_start: the exponent rises linearly from here over the training, so that hard clips
-            come to matter; None = `gamma` from the start.
-        auxiliary: weight of the deepest further classifier.
+        gamma_at_start: the exponent at the start, from which it rises linearly to `gamma` at the
+            end, so that hard clips come to matter; None = `gamma` throughout.
+        auxiliary: weight of the deepest auxiliary classifier.
         auxiliary_decay: the weight of each is this times that of the next deeper one.
         margin_weight: of `pairwise_margin`; 0 = without.
-        margin: in logits.
-        rivals: signs that each clip is kept apart from.
+        margin: of `pairwise_margin`, in logits.
+        rivals: of `pairwise_margin`.
         cross_modal: weight of `contrast` between a clip's hands and its lips and pose; 0 = without.
     """
 

@@ -1,18 +1,19 @@
 """Imports run one way, TensorFlow stays in its room, landmark numbers stay in landmarks.py.
 
-Everything is read from the source with `ast`, so that an import inside a function counts as well.
+Imports are read with `ast`, so that one inside a function counts as well.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from src.landmarks import PARTS
+from src.landmarks import N_LANDMARKS, PARTS
 
 SRC = Path(__file__).parents[1] / "src"
 
@@ -128,8 +129,8 @@ def test_libraries_stay_in_their_rooms(path):
 # A landmark number is an index or a member of a list of points. Numbers up to 32 are not looked at:
 # they are axes, coordinates, kernel sizes, heads; the published subsets of the face have enough
 # larger ones to be caught. Widths of layers are lists of large numbers, and go by their names;
-# text[:300] cuts a text short, unless the number is where a part ends.
-SUSPECT = range(33, 543)
+# text[:300] cuts a text short, unless the number is where a part ends; 255 is in colours.
+SUSPECT = {*range(33, N_LANDMARKS)} - {255}
 PART_ENDS = set(np.cumsum([*PARTS.values()]).tolist())
 SIZES = {"widths", "BUCKETS"}
 TAKES_POINTS = {"range", "row", "rows"}
@@ -223,3 +224,33 @@ def test_the_rule_finds_landmark_numbers(code):
 )
 def test_the_rule_lets_other_numbers_pass(code):
     assert not bare_indices(ast.parse(code))
+
+
+# --- the number of landmarks --------------------------------------------------------------------
+
+# Only landmarks.py says how many rows a frame has: elsewhere it is N_LANDMARKS, in annotations,
+# docstrings and messages too. The notebooks for Kaggle may run where src cannot be imported.
+COUNT = re.compile(rf"(?<![\w.,]){N_LANDMARKS}(?![\w.,]\d)")
+
+
+def counts(text: str) -> list[int]:
+    """The lines that spell out the number of landmarks."""
+    return [number for number, line in enumerate(text.splitlines(), 1) if COUNT.search(line)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_no_file_but_landmarks_knows_how_many_there_are(path):
+    lines = [] if path == SRC / "landmarks.py" else counts(path.read_text(encoding="utf-8"))
+    assert not lines, f"{path}:{lines}: say N_LANDMARKS, or src.clips.RawClip"
+
+
+def test_the_rule_finds_the_number_of_landmarks_and_no_other():
+    found = ['Float[np.ndarray, "T 543 3"]', "(T, 543, 3)", "x.reshape(-1, 543, 3)", "all 543."]
+    passed = ["15439", "0.543", "1,543 clips", "543.2 ms", "543,000", "x_543"]
+    assert all(counts(text) for text in found) and not any(counts(text) for text in passed)
+
+
+def test_landmarks_needs_numpy_alone():
+    """It is read in the environment that makes landmarks from video, where there is no torch."""
+    needed = {module.split(".")[0] for module in imported(parsed(SRC / "landmarks.py"))}
+    assert needed <= {"__future__", "dataclasses", "functools", "itertools", "numpy"}

@@ -1,28 +1,31 @@
-"""The networks: one file per family, and the layers they share. No data files, no recipes."""
+"""The networks: a file per family, and the layers that they share. No data files, no recipes.
+
+Every network is called as network(features, mask, mix):
+
+- features (B, T, ...): what it reads of every frame, 0 = missing.
+- mask (B, T): True = a real frame; None = all are real. Padding changes no output.
+- mix: manifold mixup to apply before one of the layers; None = no mixup.
+
+It returns a dictionary: logits (B, K); pooled (B, D), the clip's vector; and what its family adds.
+"""
 
 from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
 
 from torch import nn
 
 from src.landmarks import Layout
-from src.models import conv_transformer, frame_deberta, hand_bert, hierarchical, llama
 
 
-def build(config: object, layout: Layout, classes: int) -> nn.Module:
-    """The network of a config, freshly initialised.
+@runtime_checkable
+class NetworkConfig(Protocol):
+    """The sizes of a network; every family has a `Config` of its own, which builds it."""
 
-    Raises:
-        TypeError: no family has a config of this type.
-    """
-    match config:
-        case frame_deberta.Config():
-            return frame_deberta.FrameDeberta(config, layout, classes)
-        case hand_bert.Config():
-            return hand_bert.HandBert(config, layout, classes)
-        case conv_transformer.Config():
-            return conv_transformer.ConvTransformer(config, layout, classes)
-        case llama.Config():
-            return llama.Llama(config, layout, classes)
-        case hierarchical.Config():
-            return hierarchical.Hierarchical(config, layout, classes)
-    raise TypeError(f"no network for a config of type {type(config).__qualname__}")
+    def build(self, layout: Layout, classes: int) -> nn.Module:
+        """Build the network with new random weights.
+
+        Args:
+            layout: the points that it reads.
+            classes: how many signs it tells apart.
+        """

@@ -4,8 +4,8 @@ score(i, j) = [ Q_i . K_j  +  Q_i . Kr[i - j]  +  K_j . Qr[i - j] ] / sqrt(3 d)
 
 - Kr and Qr are the key and query projections of one table of relative positions (share_att_key).
 - Only the offsets that a clip of T frames has are projected, not the whole table.
-- `by_offset` turns scores per offset into scores per pair; it has two forms, equal to the bit up to
-  rounding: a shifted view for training, a gather for export (tests/benchmarks compare them).
+- `by_offset` turns scores per offset into scores per pair of frames. It has two forms with the same
+  values: a shifted view for training, a gather for export (tests/benchmarks compare their speed).
 
 Letters: **B** batch, **T** frames, **D** width, **H** heads, **d** = D / H.
 Source: He et al., DeBERTa, arXiv 2006.03654, equations 2 to 4; as in transformers' DeBERTa-v2.
@@ -21,24 +21,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def log_bucket(offset: Int[Tensor, "..."], buckets: int, max_offset: int) -> Int[Tensor, "..."]:
-    """Offsets up to buckets / 2 as they are, larger ones on a logarithmic scale.
-
-    Args:
-        offset: relative position i - j, in frames.
-        buckets: size of half the table.
-        max_offset: the largest offset that still has a bucket of its own scale.
-    """
-    middle = buckets // 2
+def log_bucket(offset: Int[Tensor, "..."], max_len: int) -> Int[Tensor, "..."]:
+    """Keep offsets of up to max_len / 2 frames and put larger ones on a logarithmic scale."""
+    middle = max_len // 2
     distance = offset.abs().clamp(min=1)
-    # One logarithm for both: at the largest offset their quotient is exactly 1.
-    largest = torch.log(distance.new_full((), max_offset - 1) / middle)
+    # Both logarithms are torch's, so that at the largest offset their quotient is exactly 1.
+    largest = torch.log(distance.new_full((), max_len - 1) / middle)
     far = (torch.log(distance / middle) / largest * (middle - 1)).ceil() + middle
     return torch.where(distance <= middle, offset, offset.sign() * far.long())
 
 
 class RelativePositions(nn.Module):
-    """The table of relative positions of one layer, layer-normalised.
+    """A table of relative positions, layer-normalised.
 
     Args:
         width: D.
@@ -52,10 +46,10 @@ class RelativePositions(nn.Module):
         self.max_len = max_len
 
     def forward(self, n_frames: int | torch.SymInt) -> Float[Tensor, "T2 D"]:
-        """Rows for the offsets T, T - 1, ..., -T, in this order (T2 = 2T + 1)."""
+        """Look up the rows of the offsets T, T - 1, ..., -T, in this order (T2 = 2T + 1)."""
         device = self.table.weight.device
         offset = n_frames - torch.arange(2 * n_frames + 1, device=device)
-        bucket = log_bucket(offset, self.max_len, self.max_len)
+        bucket = log_bucket(offset, self.max_len)
         row = (bucket + self.max_len).clamp(0, 2 * self.max_len - 1)
         return self.norm(self.table(row))
 
@@ -69,13 +63,13 @@ def by_offset(scores: Float[Tensor, "*batch T T2"]) -> Float[Tensor, "*batch T T
     Returns:
         out[i, j] = the score of row i at offset i - j.
     """
-    if torch.compiler.is_exporting():  # TFLite runs a gather faster, and at any length
+    if torch.compiler.is_exporting():  # in TFLite a gather is faster, and works at any length
         return by_offset_gathered(scores)
     return by_offset_shifted(scores)
 
 
 def by_offset_shifted(scores: Float[Tensor, "*batch T T2"]) -> Float[Tensor, "*batch T T"]:
-    """`by_offset` as a view: row i of the answer starts T - 1 - i columns into row i."""
+    """`by_offset` as a view: row i of the result starts at column T - 1 - i of row i."""
     n = scores.shape[-2]
     flat = scores.flatten(-2)[..., n - 1 : n - 1 + n * (2 * n - 1)]
     return flat.unflatten(-1, (n, 2 * n - 1))[..., :n]
@@ -97,7 +91,7 @@ class DisentangledAttention(nn.Module):
         heads: H.
         max_len: frames of the longest clip.
         dropout: on the attention weights.
-        positions: a table that layers share; None = one of its own.
+        positions: a table that several layers share; None = a table of its own.
     """
 
     def __init__(
@@ -119,22 +113,25 @@ class DisentangledAttention(nn.Module):
     def forward(
         self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B T D"]:
-        """Attend; keys outside the mask are never attended to."""
+        """Attend to the real frames; padded ones are never attended to."""
         n, n_frames, width = x.shape
+        # Heads first, so that each head meets its rows of the table in one product: (H, B, T, d).
         q, k, v = (self._by_head(project(x)) for project in (self.query, self.key, self.value))
-        positions = self.positions(n_frames)
+        positions = self.positions(n_frames)  # (2T + 1, D)
         kr, qr = (self._by_head(project(positions)) for project in (self.key, self.query))
 
-        scores = q @ k.transpose(-1, -2)  # (H, B, T, T)
+        # The three terms, each (H, B, T, T): content to content, content to position, and position
+        # to content. The last is K_j against offset i - j, so row and column change places: the
+        # table is read with ascending offsets, and the result is transposed.
+        scores = q @ k.transpose(-1, -2)
         scores = scores + by_offset(self._against(q, kr[:, 1:]))
-        # K_j meets offset i - j from the other end: ascending offsets, then rows and columns swap.
         scores = scores + by_offset(self._against(k, qr[:, :-1].flip(-2))).transpose(-1, -2)
         scores = scores.float() / math.sqrt(3 * width / self.heads)
         if mask is not None:
             scores = scores.masked_fill(~mask[:, None], torch.finfo(scores.dtype).min)
         weights = F.dropout(scores.softmax(-1), self.dropout, self.training)
         out = weights.to(v.dtype) @ v
-        return out.permute(1, 2, 0, 3).reshape(n, n_frames, width)
+        return out.permute(1, 2, 0, 3).reshape(n, n_frames, width)  # (B, T, D)
 
     def _by_head(self, x: Float[Tensor, "*batch T D"]) -> Float[Tensor, "H *batch T d"]:
         return x.unflatten(-1, (self.heads, -1)).movedim(-2, 0)
@@ -143,5 +140,5 @@ class DisentangledAttention(nn.Module):
     def _against(
         x: Float[Tensor, "H B T d"], rows: Float[Tensor, "H T2 d"]
     ) -> Float[Tensor, "H B T T2"]:
-        """Every frame of every clip against the same rows: one product per head."""
+        """Multiply every frame of every clip with the same rows, in one product per head."""
         return (x.flatten(1, 2) @ rows.transpose(-1, -2)).unflatten(1, x.shape[1:3])

@@ -1,6 +1,6 @@
 """Layers that more than one family uses.
 
-Letters: **B** batch, **T** frames, **D** width.
+Letters: **B** batch, **T** frames, **D** width, **H** heads, **d** = D / H.
 """
 
 from __future__ import annotations
@@ -25,16 +25,34 @@ def masked_mean(
     return (x * weight).sum(1) / weight.sum(1)
 
 
+# --- attention ----------------------------------------------------------------------------------
+
+
+def by_head(x: Float[Tensor, "*batch T D"], heads: int) -> Float[Tensor, "*batch H T d"]:
+    """Split the width into heads."""
+    return x.unflatten(-1, (heads, -1)).transpose(-2, -3)
+
+
+def heads_joined(x: Float[Tensor, "*batch H T d"]) -> Float[Tensor, "*batch T D"]:
+    """Join the heads into one width again."""
+    return x.transpose(-2, -3).flatten(-2)
+
+
+def key_mask(mask: Bool[Tensor, "B T"] | None) -> Bool[Tensor, "B 1 1 T"] | None:
+    """The attention mask by which every query sees all real frames, and no padded one."""
+    return None if mask is None else mask[:, None, None]
+
+
 def attend(
     q: Float[Tensor, "B H T d"],
     k: Float[Tensor, "B H T2 d"],
     v: Float[Tensor, "B H T2 d"],
     attention_mask: Bool[Tensor, "..."] | None = None,
 ) -> Float[Tensor, "B H T d"]:
-    """Scaled dot-product attention; `attention_mask` is True where a query may look at a key.
+    """Scaled dot-product attention; `attention_mask` is True where a query sees a key.
 
-    To train in bfloat16 on a processor torch 2.13's fused kernel takes two to four times as long as
-    the plain products, up to 128 frames.
+    For training in bfloat16 on a CPU it takes torch's plain products: at up to 128 frames the fused
+    kernel of torch 2.13 needs two to four times as long.
     """
     half = q.dtype == torch.bfloat16 or torch.is_autocast_enabled(q.device.type)
     if q.device.type == "cpu" and q.requires_grad and half:
@@ -43,8 +61,11 @@ def attend(
     return F.scaled_dot_product_attention(q, k, v, attention_mask)
 
 
+# --- norms --------------------------------------------------------------------------------------
+
+
 class MaskedBatchNorm(nn.BatchNorm1d):
-    """Batch norm over the real frames of a padded batch: padding changes no statistic.
+    """Batch norm over the real frames of a padded batch, so that padding changes no statistic.
 
     Input (B, T, D) with the mask, or (N, D) without. With torch.distributed running, the statistics
     are those of the batches of all processes.
@@ -53,14 +74,14 @@ class MaskedBatchNorm(nn.BatchNorm1d):
     def forward(
         self, x: Float[Tensor, "*batch D"], mask: Bool[Tensor, "*batch"] | None = None
     ) -> Float[Tensor, "*batch D"]:
-        """Normalise; in training with the batch's statistics, else with the running ones."""
+        """Normalise with the statistics of the batch in training, else with the running ones."""
         if not self.training:
             return F.batch_norm(
                 x.flatten(0, -2), self.running_mean, self.running_var, self.weight, self.bias,
                 eps=self.eps,
             ).view_as(x)  # fmt: skip
         with torch.autocast(x.device.type, enabled=False):  # sums of squares need all their bits
-            rows = x.flatten(0, -2).float()
+            rows = x.flatten(0, -2).float()  # (B T, D)
             weight = torch.ones_like(rows[:, 0]) if mask is None else mask.flatten().float()
             sums = torch.stack([weight @ rows, weight @ rows.square()])
             sums, count = _over_processes(sums, weight.sum())
@@ -88,15 +109,42 @@ def _over_processes(sums: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class RmsNorm(nn.RMSNorm):
-    """torch's RMSNorm, in float32 whatever comes in: the sum of squares needs all its bits."""
+    """torch's RMSNorm, always in float32: a sum of squares needs all its bits.
+
+    Its eps is under the root and so small that x / (rms + 1e-6), as Slovo's document writes it, is
+    the same up to rounding.
+    """
+
+    def __init__(self, width: int):
+        super().__init__(width, eps=1e-12)
 
     def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
         """Normalise."""
         return super().forward(x.float())
 
 
+# --- feed-forward -------------------------------------------------------------------------------
+
+
+class SwiGlu(nn.Module):
+    """silu(a) b, where a and b are linear in x; then linear again. Shazeer, arXiv 2002.05202."""
+
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.gated = nn.Linear(width, 2 * hidden, bias=False)
+        self.out = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        """Transform every frame by itself."""
+        a, b = self.gated(x).chunk(2, dim=-1)
+        return self.out(F.silu(a) * b)
+
+
+# --- dropout ------------------------------------------------------------------------------------
+
+
 def drop_path(x: Float[Tensor, "B *rest"], p: float, training: bool) -> Float[Tensor, "B *rest"]:
-    """Stochastic depth: a whole clip's branch becomes 0 with probability p, the others 1 / (1 - p).
+    """Stochastic depth: set a whole clip's branch to 0 with probability p, scale up the others.
 
     Source: Huang et al., arXiv 1603.09382.
     """
@@ -110,21 +158,22 @@ class LateDropout(nn.Module):
 
     Args:
         p: probability of dropping a feature.
-        start: share of the training after which it begins; `set_progress` tells how far it is.
+        start: share of the training after which it begins; see `set_progress`.
     """
 
     def __init__(self, p: float, start: float):
         super().__init__()
         self.p, self.start = p, start
-        self.begun = True  # and not the progress: a compiled step is compiled once more, not always
+        # A flag and not the progress itself: torch.compile then recompiles once, not in every step.
+        self.begun = True
 
     def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
-        """Drop, once it has begun."""
+        """Drop features, once it has begun."""
         return F.dropout(x, self.p, self.training and self.begun)
 
 
 def set_progress(model: nn.Module, progress: float) -> None:
-    """Tell the layers of a model that care how much of the training is done."""
+    """Tell the late dropouts of a model which share of the training is done."""
     for module in model.modules():
         if isinstance(module, LateDropout):
             module.begun = progress >= module.start

@@ -1,14 +1,15 @@
 """1st place: causal depthwise convolutions and a few transformer blocks over the frames.
 
 Unusual here:
-- Everything before the two attentions looks back in time only, so that padding behind a clip can
-  not reach it; the channel gates and the last mean look at the real frames alone.
+- The convolutions look back in time only, so the padding behind a clip cannot reach its frames. The
+  channel gates, the attentions and the last mean take the real frames alone.
 - Batch norm stands where transformers have layer norm. Its statistics are those of the real frames,
   so results do not depend on how much is padded.
-- The scale of the attention scores is D^-0.5, the width of the block and not of a head.
-- The two dense layers around the mean over frames have no activation between them, and a mean of
-  dense outputs is the dense output of the mean: the mean comes first, at 1 / T of the cost.
-- Dropout of 0.8 before the classifier begins only after a while.
+- Attention scores are scaled by D^-0.5, D being the width of the block and not of a head.
+- The published network has a dense layer, the mean over frames, and a dense layer, without an
+  activation between them. The mean of dense outputs is the dense output of the mean, so here the
+  mean comes first, at 1 / T of the cost.
+- The dropout of 0.8 before the classifier begins only after a while.
 
 Letters: **B** batch, **T** frames, **F** features of a frame, **D** width, **K** signs.
 Source: anchors.md, hoyso48's solution (MIT); ECA: Wang et al., arXiv 1910.03151.
@@ -24,11 +25,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.landmarks import Layout
-from src.models.blocks import LateDropout, MaskedBatchNorm, drop_path, masked_mean
+from src.models.blocks import (
+    LateDropout,
+    MaskedBatchNorm,
+    by_head,
+    drop_path,
+    heads_joined,
+    key_mask,
+    masked_mean,
+)
 from src.models.mixing import LayerMix
 
-PER_POINT = 6  # features of a point: x and y, and two motions of them
-GATE_KERNEL = 5  # channels that the gate of a channel looks at
+PER_POINT = 6  # features of a point: x and y, and two motions of each
+GATE_KERNEL = 5  # channels that the gate of a channel is computed from
 
 
 @dataclass(frozen=True)
@@ -37,14 +46,15 @@ class Config:
 
     Args:
         dim: D.
-        groups: of `convs` convolution blocks and a transformer block each.
+        groups: how many groups of blocks; each is `convs` convolution blocks, then a transformer
+            block.
         convs: convolution blocks in a group.
-        kernel: frames that a convolution looks at, its own and those before it.
+        kernel: frames that a convolution reads, the last of them its own.
         heads: of a transformer block.
-        expand: width inside of a block, in D.
-        drop: probability of leaving a clip's block out, and dropout of the attention weights.
+        expand: width inside a block, as a multiple of D.
+        drop: probability of leaving out a block for a clip, and dropout on the attention weights.
         late_drop: dropout before the classifier.
-        late_from: share of the training after which it begins.
+        late_from: share of the training after which `late_drop` begins.
     """
 
     dim: int = 192
@@ -57,37 +67,43 @@ class Config:
     late_drop: float = 0.8
     late_from: float = 15 / 300
 
+    def build(self, layout: Layout, classes: int) -> ConvTransformer:
+        """The network of these sizes, see `NetworkConfig`."""
+        return ConvTransformer(self, layout, classes)
+
 
 def batch_norm(width: int) -> MaskedBatchNorm:
-    """Batch norm with the published constants: Keras' epsilon, and a momentum of 0.95 there."""
+    """Batch norm with the published constants; Keras' momentum is 1 minus torch's."""
     return MaskedBatchNorm(width, eps=1e-3, momentum=1 - 0.95)
 
 
 class CausalConv(nn.Conv1d):
-    """out[t] = sum over n of weight[n] x[t - N + 1 + n], each channel by itself; zeros before 0.
+    """Convolve each channel by itself over N frames: its own and the N - 1 before it.
+
+    out[t] = sum over n of weight[n] x[t - N + 1 + n], where x is 0 before the first frame.
 
     Args:
         width: D.
-        kernel: N frames.
+        kernel: N.
     """
 
     def __init__(self, width: int, kernel: int):
         super().__init__(width, width, kernel, groups=width, bias=False)
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        """Convolve."""
-        channels_first = F.pad(x, (0, 0, self.kernel_size[0] - 1, 0)).transpose(1, 2)
-        if torch.compiler.is_exporting():  # to the operation that TFLite has
+        """Convolve; every frame depends on itself and earlier ones."""
+        channels_first = F.pad(x, (0, 0, self.kernel_size[0] - 1, 0)).transpose(1, 2)  # (B, D, T)
+        if torch.compiler.is_exporting():  # the exporter knows this as a TFLite operation
             return F.conv1d(channels_first, self.weight, groups=self.groups).transpose(1, 2)
-        # An image of height 1 with channels last: the clip as it lies in memory, which a processor
-        # convolves without a copy.
+        # For conv2d this is an image of height 1 with channels last: the order in which the clip
+        # lies in memory, so that a CPU convolves it without a copy.
         image = channels_first[:, :, None]  # (B, D, 1, T)
         out = F.conv2d(image, self.weight[:, :, None], groups=self.groups)
-        return out[:, :, 0].transpose(1, 2)
+        return out[:, :, 0].transpose(1, 2)  # (B, T, D)
 
 
 class ChannelGate(nn.Module):
-    """ECA: a factor for each channel of a clip, from the means over time of its neighbours."""
+    """ECA: a factor per channel of a clip, from the means over time of the channels around it."""
 
     def __init__(self):
         super().__init__()
@@ -96,8 +112,8 @@ class ChannelGate(nn.Module):
     def forward(
         self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
     ) -> Float[Tensor, "B T D"]:
-        """Scale every channel."""
-        mean = masked_mean(x, mask)[:, None]  # (B, 1, D)
+        """Scale every channel by its gate, the same in all frames."""
+        mean = masked_mean(x, mask)[:, None]  # (B, 1, D): the convolution runs over channels
         return x * self.conv(mean).sigmoid()
 
 
@@ -117,14 +133,14 @@ class ConvBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
     ) -> Float[Tensor, "B T D"]:
-        """Look back in time, channel by channel."""
+        """Mix the frames of each channel, then the channels of each frame."""
         y = self.norm(self.conv(F.silu(self.expand(x))), mask)
         y = self.project(self.gate(y, mask))
         return x + drop_path(y, self.drop, self.training)
 
 
 class Attention(nn.Module):
-    """Multi-head attention over the frames; keys outside the mask are never attended to."""
+    """Multi-head attention over the frames; padded ones are never attended to."""
 
     def __init__(self, config: Config):
         super().__init__()
@@ -135,16 +151,15 @@ class Attention(nn.Module):
     def forward(
         self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
     ) -> Float[Tensor, "B T D"]:
-        """Attend."""
-        by_head = self.qkv(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, H, T, 3d)
-        q, k, v = by_head.chunk(3, dim=-1)
+        """Attend to the real frames."""
+        q, k, v = by_head(self.qkv(x), self.heads).chunk(3, dim=-1)  # (B, H, T, d) each
         out = F.scaled_dot_product_attention(
             q, k, v,
-            attn_mask=None if mask is None else mask[:, None, None],
+            attn_mask=key_mask(mask),
             dropout_p=self.dropout if self.training else 0.0,
             scale=x.shape[-1] ** -0.5,
         )  # fmt: skip
-        return self.project(out.transpose(1, 2).flatten(-2))
+        return self.project(heads_joined(out))
 
 
 class TransformerBlock(nn.Module):
@@ -163,7 +178,7 @@ class TransformerBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
     ) -> Float[Tensor, "B T D"]:
-        """Look at every frame."""
+        """Let every frame attend to all, then transform each by itself."""
         y = self.attention(self.attention_norm(x, mask), mask)
         x = x + drop_path(y, self.drop, self.training)
         y = self.project(F.silu(self.expand(self.dense_norm(x, mask))))
@@ -171,13 +186,7 @@ class TransformerBlock(nn.Module):
 
 
 class ConvTransformer(nn.Module):
-    """The whole network: stem, groups of blocks, mean over frames, two dense layers.
-
-    Args:
-        config: sizes.
-        layout: the points whose features it reads.
-        classes: K.
-    """
+    """The whole network: stem, groups of blocks, mean over frames, two dense layers."""
 
     def __init__(self, config: Config, layout: Layout, classes: int):
         super().__init__()
@@ -199,32 +208,23 @@ class ConvTransformer(nn.Module):
         mask: Bool[Tensor, "B T"] | None = None,
         mix: LayerMix | None = None,
     ) -> dict[str, Tensor]:
-        """Classify clips.
-
-        Args:
-            features: of every frame.
-            mask: real frames; None = all.
-            mix: manifold mixup to apply before one of the layers.
-
-        Returns:
-            logits (B, K); pooled (B, D), the mean over frames.
-        """
+        """Classify clips, see `src.models`; pooled is the mean over the real frames."""
         if mask is not None:
             features = torch.where(mask[..., None], features, 0.0)
-        x = self.stem_norm(self.stem(features), mask)
+        x = self.stem_norm(self.stem(features), mask)  # (B, T, D)
         for number, layer in enumerate(self.layers):
             if mix is not None:
                 x, mask = mix(x, mask, number)
             x = layer(x, mask)
-        pooled = masked_mean(x, mask)
+        pooled = masked_mean(x, mask)  # (B, D)
         return {"logits": self.classifier(pooled), "pooled": pooled}
 
 
 def initialise(model: nn.Module) -> None:
-    """Set every weight as Keras does: kernels by Glorot's uniform law, biases 0, norms 1 and 0.
+    """Draw every kernel as Keras does, from Glorot's uniform distribution, and set biases to 0.
 
-    torch's own bound for the depthwise kernels is eight times as wide, and in front of a batch norm
-    that is a learning rate 64 times as small.
+    torch's own limit for the depthwise kernels is eight times as large. In front of a batch norm,
+    which takes the scale out again, that has the effect of a learning rate 64 times as small.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv1d):

@@ -1,12 +1,13 @@
 """6th place: an MLP encoder per frame, then a narrow-to-wide DeBERTa over the frames.
 
 Unusual here:
-- Two convolutions and two dense layers come before the first activation. They are one linear map of
-  nine frames, so they are multiplied out (`LandmarkEmbedding.folded`), in training too.
+- Two convolutions and two dense layers come before the first activation. Together they are one
+  linear map of nine frames, so they are multiplied out, in training too
+  (`LandmarkEmbedding.folded`).
 - The features of a part are centred per clip before its MLP. Centring commutes with the dense
-  layer, so it is subtracted after it, where it is a vector and not a copy of the features.
-- The output layer of a transformer layer changes the width; its residual is added before it.
-- Manifold mixup enters before any transformer layer.
+  layer, so the centre is subtracted after it: one vector per clip, no copy of the features.
+- The output layer of a transformer layer changes the width; the residual is added before it.
+- Manifold mixup is applied before any of the transformer layers.
 
 Letters: **B** batch, **T** frames, **L** points, **E** = 16 features of a point, **D** width,
 **K** signs. Source: recognition.md 3.4; SignMLPBert3 of TheoViel/kaggle_islr.
@@ -27,7 +28,7 @@ from src.models.attention import DisentangledAttention
 from src.models.blocks import MaskedBatchNorm, masked_mean
 from src.models.mixing import LayerMix
 
-# A point's type; 0 is padding, and the table has a spare row as published.
+# The type of each part's points. Row 0 is for padding, and as published the table has spare rows.
 TYPES = {
     "left_hand": 1,
     "right_hand": 2,
@@ -49,12 +50,12 @@ class Config:
     Args:
         max_len: frames of the longest clip.
         dim: D of the frame encoder's MLPs.
-        widths: of the transformer's input and of the output of each of its layers.
+        widths: of the transformer's input, then of the output of each of its layers.
         dropouts: one per transformer layer.
         heads: of each transformer layer.
         features: E, of a point.
         mlp_dropout: of the frame encoder's MLPs.
-        fusion_dropout: of the MLP that joins them.
+        fusion_dropout: of the MLP that joins their outputs.
     """
 
     max_len: int
@@ -65,6 +66,10 @@ class Config:
     features: int = 16
     mlp_dropout: float = 0.25
     fusion_dropout: float = 0.05
+
+    def build(self, layout: Layout, classes: int) -> FrameDeberta:
+        """The network of these sizes, see `NetworkConfig`."""
+        return FrameDeberta(self, layout, classes)
 
 
 class LandmarkEmbedding(nn.Module):
@@ -89,14 +94,22 @@ class LandmarkEmbedding(nn.Module):
         self.dense = nn.Linear(3 * features, features)
 
     def folded(self) -> tuple[Float[Tensor, "E 3 9"], Float[Tensor, "L E"]]:
-        """All layers as one: the weight of nine frames of (x, y, z), and each point's constant."""
-        reach = KERNEL - 1
+        """Multiply all layers out.
+
+        Returns:
+            The weights of (x, y, z) in nine frames; and each point's constant, the part that does
+            not depend on its coordinates.
+        """
+        reach = KERNEL - 1  # frames to either side that two convolutions see
+        # The second convolution applied to the kernel of the first one.
         smooth = F.conv1d(
             F.pad(self.conv1.weight.transpose(0, 1), (reach, reach)), self.conv2.weight.flip(-1)
-        )  # (3, E, 9): the second convolution of the first
+        )  # (3, E, 9)
+        # The dense layer over (xyz, smoothed xyz); xyz itself is the middle one of the nine frames.
         of_xyz, of_smooth = self.position.weight.split([3, self.position.out_features], dim=1)
         kernel = torch.einsum("eo,cot->ect", of_smooth, smooth)
         kernel = kernel + F.pad(of_xyz[..., None], (reach, reach))
+        # The dense layer over (type, point, position); the first two depend on the point alone.
         of_type, of_point, of_position = self.dense.weight.chunk(3, dim=1)
         constant = (
             self.type_norm(self.type_embedding(self.types)) @ of_type.T
@@ -107,13 +120,13 @@ class LandmarkEmbedding(nn.Module):
         return torch.einsum("po,oct->pct", of_position, kernel), constant
 
     def forward(self, xyz: Float[Tensor, "B T L 3"]) -> Float[Tensor, "B T L E"]:
-        """Embed; frames before the first and after the last are zero."""
+        """Embed every point; frames before the first and after the last count as 0."""
         kernel, constant = self.folded()
         reach = KERNEL - 1
         windows = F.pad(xyz, (0, 0, 0, 0, reach, reach)).unfold(1, 2 * reach + 1, 1)
-        # A constant per point is the same in every row of the batch norm behind each MLP, which
-        # takes it out again. Left in, it is 20 times what moves, and bfloat16 loses the motion;
-        # so only its (vanishing) gradient is kept.
+        # windows is (B, T, L, 3, 9). The constants are the same in all frames, so the batch norm of
+        # each MLP takes them out again. They are 20 times as large as what moves, and in bfloat16
+        # the motion would be lost beside them: only their (vanishing) gradient is kept.
         return F.linear(windows.flatten(-2), kernel.flatten(1)) + (constant - constant.detach())
 
 
@@ -132,7 +145,7 @@ class Mlp(nn.Module):
         mask: Bool[Tensor, "B T"] | None,
         centre: Float[Tensor, "B 1 E"] | None = None,
     ) -> Float[Tensor, "B T D2"]:
-        """Transform; `centre` is subtracted from every group of E inputs."""
+        """Transform every frame; `centre` counts as subtracted from each group of E inputs."""
         y = self.dense(x)
         if centre is not None:
             by_feature = self.dense.weight.unflatten(1, (-1, centre.shape[-1])).sum(1)
@@ -142,7 +155,7 @@ class Mlp(nn.Module):
 
 
 class FrameEncoder(nn.Module):
-    """One vector per frame from five MLPs: everything, each hand, lips, the rest of the face."""
+    """One vector per frame, from five MLPs: all points, each hand, lips, the rest of the face."""
 
     def __init__(self, config: Config, layout: Layout, width: int):
         super().__init__()
@@ -163,10 +176,10 @@ class FrameEncoder(nn.Module):
     def forward(
         self, xyz: Float[Tensor, "B T L 3"], mask: Bool[Tensor, "B T"] | None
     ) -> Float[Tensor, "B T D"]:
-        """Encode; padded frames come out as zero."""
+        """Encode; padded frames come out as 0."""
         points = self.embedding(xyz)  # (B, T, L, E)
         left_hand, right_hand, lips, face = (self._part(points, mask, name) for name in self.rows)
-        hands = torch.maximum(left_hand, right_hand)  # signers use one hand, either
+        hands = torch.maximum(left_hand, right_hand)  # one-handed signs are made with either
         full = self.full(points.flatten(-2), mask)
         x = self.fusion(torch.cat([full, hands, lips, face], -1), mask)
         return x if mask is None else x * mask[..., None]
@@ -180,7 +193,7 @@ class FrameEncoder(nn.Module):
 
 
 class Layer(nn.Module):
-    """A DeBERTa layer whose output has its own width.
+    """A DeBERTa layer whose output has a width of its own.
 
     a = LN(x + attention);  i = Mish(W a);  out = LN(dropout(W' (i + a)))
     """
@@ -198,7 +211,7 @@ class Layer(nn.Module):
     def forward(
         self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
     ) -> Float[Tensor, "B T D2"]:
-        """Attend over the frames, then change the width."""
+        """Attend to the real frames, then change the width."""
         attended = self.attention_out(self.attention(x, mask))
         a = self.attention_norm(x + F.dropout(attended, self.dropout, self.training))
         y = self.out(a + F.mish(self.intermediate(a)))
@@ -208,10 +221,7 @@ class Layer(nn.Module):
 class FrameDeberta(nn.Module):
     """The whole network: frame encoder, transformer, mean over frames, classifier.
 
-    Args:
-        config: sizes.
-        layout: the points, with the parts of `TYPES`.
-        classes: K.
+    The layout has the parts of `TYPES`.
     """
 
     def __init__(self, config: Config, layout: Layout, classes: int):
@@ -227,22 +237,13 @@ class FrameDeberta(nn.Module):
         mask: Bool[Tensor, "B T"] | None = None,
         mix: LayerMix | None = None,
     ) -> dict[str, Tensor]:
-        """Classify clips.
-
-        Args:
-            xyz: normalised landmarks, 0 = missing or padded.
-            mask: real frames; None = all.
-            mix: manifold mixup to apply before one of the layers.
-
-        Returns:
-            logits (B, K); pooled (B, D), the mean over frames.
-        """
+        """Classify clips, see `src.models`; pooled is the mean over the real frames."""
         if mask is not None:
             xyz = torch.where(mask[..., None, None], xyz, 0.0)
-        x = self.encoder(xyz, mask)
+        x = self.encoder(xyz, mask)  # (B, T, D); D changes from layer to layer
         for number, layer in enumerate(self.layers):
             if mix is not None:
                 x, mask = mix(x, mask, number)
             x = layer(x, mask)
-        pooled = masked_mean(x, mask)
+        pooled = masked_mean(x, mask)  # (B, D)
         return {"logits": self.classifier(pooled), "pooled": pooled}

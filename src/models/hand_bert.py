@@ -1,14 +1,14 @@
-"""2nd place: BERT, or DeBERTa-v2, over hand-made features of frames, with positions by convolution.
+"""2nd place: BERT or DeBERTa-v2 over hand-made features of frames, with positions by convolution.
 
 Unusual here:
-- The features of a clip longer than the table of positions are subsampled, not its frames: motions
-  are those of neighbouring frames all the same.
-- Every layer but the first begins with a depthwise convolution over the tokens (CPE). It sees
-  padding as nothing at all; the authors let it see what their layers made of padding.
-- Only the class token is asked for by the classifier, so the last layer computes only that one
-  behind its attention.
-- The DeBERTa that the authors ran had its disentangled attention switched off by the defaults of
-  its configuration; here it is on, and `disentangled=False` is theirs.
+- A clip longer than the table of positions is subsampled after its features are made, so motions
+  are still those between neighbouring frames.
+- Every layer but the first begins with a depthwise convolution over the tokens (CPE). Padded tokens
+  count as 0 in it; in the authors' code they hold what the layers before made of them.
+- The classifier reads the class token alone, so behind its attention the last layer computes no
+  other token.
+- In the DeBERTa that the authors ran, the defaults of its configuration switched disentangled
+  attention off. Here it is on; `disentangled=False` is their form.
 
 Letters: **B** batch, **T** frames, **F** features, **N** tokens (T + 1), **D** width, **H** heads,
 **d** = D / H, **K** signs. Source: recognition.md 1.4; Chu et al., CPVT, arXiv 2102.10882.
@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from src.landmarks import Layout
 from src.models.attention import DisentangledAttention, RelativePositions
+from src.models.blocks import by_head, heads_joined, key_mask
 from src.models.mixing import LayerMix
 
 KERNEL = 3  # tokens, of the positional convolution
@@ -41,11 +42,11 @@ class Config:
         layers: of the transformer.
         family: "deberta" has disentangled attention, no token type, and its own layer-norm eps.
         disentangled: False leaves DeBERTa's relative positions out, as the authors' code did.
-        positional_conv: the CPE.
+        positional_conv: False leaves the CPE out.
         features: F, of a frame.
         max_len: frames of the longest clip that is not subsampled.
         width: D.
-        inner: width inside of the feed-forward part.
+        inner: width inside the feed-forward part.
         heads: H.
         dropout: everywhere.
     """
@@ -61,12 +62,17 @@ class Config:
     heads: int = 4
     dropout: float = 0.1
 
+    def build(self, layout: Layout, classes: int) -> HandBert:
+        """The network of these sizes, see `NetworkConfig`; no layout, the features come made."""
+        return HandBert(self, classes)
+
 
 def subsampled(
     x: Float[Tensor, "B T F"], mask: Bool[Tensor, "B T"] | None, max_len: int
 ) -> tuple[Float[Tensor, "B T2 F"], Bool[Tensor, "B T2"] | None]:
-    """Of each clip longer than `max_len`, the frames floor(i n / max_len); n its real frames."""
+    """Keep the frames floor(i n / max_len), i = 0, 1, ..., of each clip of n > `max_len` frames."""
     n_frames = x.shape[1]
+    # sym_min and sym_max, and no branch on a length: torch.export follows this at any length.
     i = torch.arange(torch.sym_min(n_frames, max_len), device=x.device)
     if mask is None:
         return x[:, i * torch.sym_max(n_frames, max_len) // max_len], None
@@ -77,7 +83,7 @@ def subsampled(
 
 
 class Embedding(nn.Module):
-    """Features of frames to tokens: projected, a class token in front, positions added."""
+    """From the features of frames to tokens: a class token in front, positions added."""
 
     def __init__(self, config: Config):
         super().__init__()
@@ -85,15 +91,15 @@ class Embedding(nn.Module):
         self.project = nn.Linear(config.features, width, bias=False)
         self.cls = nn.Parameter(torch.zeros(width))
         self.position = nn.Embedding(config.max_len + 1, width)
-        # Row 0 is every token's type. The others, a second type and a vocabulary of one word, are
-        # in the published network and its parameter count, and are not used there either.
+        # Every token's type is row 0. The published network also has a second type and a vocabulary
+        # of one word and uses neither: two spare rows, so that the number of parameters agrees.
         self.token_type = nn.Embedding(3, width) if config.family == "bert" else None
         self.norm = nn.LayerNorm(width, eps=EPS[config.family])
         self.max_len, self.dropout = config.max_len, config.dropout
 
     def forward(self, x: Float[Tensor, "B T F"]) -> Float[Tensor, "B N D"]:
         """Embed; the class token is the first."""
-        tokens = self.project(F.pad(x, (0, 0, 1, 0)))  # the class token has no features
+        tokens = self.project(F.pad(x, (0, 0, 1, 0)))  # (B, T + 1, D); a class token's features: 0
         added = self.position.weight + F.pad(self.cls[None], (0, 0, 0, self.max_len))
         if self.token_type is not None:
             added = added + self.token_type.weight[0]
@@ -114,19 +120,15 @@ class SelfAttention(nn.Module):
     def forward(
         self, x: Float[Tensor, "B N D"], mask: Bool[Tensor, "B N"] | None
     ) -> Float[Tensor, "B N D"]:
-        """Attend; keys outside the mask are never attended to."""
-        q, k, v = (
-            project(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, H, N, d)
-            for project in (self.query, self.key, self.value)
-        )
+        """Attend to the real tokens; padded ones are never attended to."""
+        projections = (self.query, self.key, self.value)
+        q, k, v = (by_head(project(x), self.heads) for project in projections)  # (B, H, N, d)
         dropout = self.dropout if self.training else 0.0
-        keys = None if mask is None else mask[:, None, None]
-        out = F.scaled_dot_product_attention(q, k, v, keys, dropout)
-        return out.transpose(1, 2).flatten(2)
+        return heads_joined(F.scaled_dot_product_attention(q, k, v, key_mask(mask), dropout))
 
 
 class PositionalConv(nn.Module):
-    """Conditional position encoding: every token gets to know its neighbours' content."""
+    """Conditional position encoding: adds to every token what its neighbours hold."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -135,19 +137,19 @@ class PositionalConv(nn.Module):
     def forward(
         self, x: Float[Tensor, "B N D"], mask: Bool[Tensor, "B N"] | None
     ) -> Float[Tensor, "B N D"]:
-        """Add the convolution; tokens outside the mask count as absent."""
+        """Add the convolution over the tokens; padded ones count as 0."""
         if mask is not None:
             x = x * mask[..., None]
         return x + self.conv(x.transpose(1, 2)).transpose(1, 2)
 
 
 class Layer(nn.Module):
-    """One transformer layer, its norms behind its sums.
+    """One transformer layer; each norm follows its residual sum.
 
     Args:
         config: sizes.
-        attention: (x, mask) -> what each token gathered.
-        positional_conv: None in the first layer.
+        attention: (x, mask) -> attended tokens.
+        positional_conv: applied first; None in the first layer.
     """
 
     def __init__(
@@ -164,14 +166,14 @@ class Layer(nn.Module):
         self.dropout = config.dropout
 
     def forward(
-        self, x: Float[Tensor, "B N D"], mask: Bool[Tensor, "B N"] | None, asked: int | None = None
+        self, x: Float[Tensor, "B N D"], mask: Bool[Tensor, "B N"] | None, first: int | None = None
     ) -> Float[Tensor, "B N2 D"]:
-        """Transform the tokens, or only the first `asked` of them, in the light of all."""
+        """Transform the tokens; with `first`, only so many of them, which still attend to all."""
         if self.positional_conv is not None:
             x = self.positional_conv(x, mask)
         attended = self.attention(x, mask)
-        if asked is not None:
-            x, attended = x[:, :asked], attended[:, :asked]
+        if first is not None:
+            x, attended = x[:, :first], attended[:, :first]
         x = self.attention_norm(x + self._dropped(self.attention_out(attended)))
         y = self.out(F.silu(self.intermediate(x)))
         return self.out_norm(x + self._dropped(y))
@@ -181,15 +183,9 @@ class Layer(nn.Module):
 
 
 class HandBert(nn.Module):
-    """The whole network: embedding, transformer, classifier of the class token.
+    """The whole network: embedding, transformer, classifier of the class token."""
 
-    Args:
-        config: sizes.
-        layout: not needed, the features are made already.
-        classes: K.
-    """
-
-    def __init__(self, config: Config, layout: Layout, classes: int):
+    def __init__(self, config: Config, classes: int):
         super().__init__()
         self.max_len, self.dropout = config.max_len, config.dropout
         self.embedding = Embedding(config)
@@ -203,33 +199,24 @@ class HandBert(nn.Module):
         mask: Bool[Tensor, "B T"] | None = None,
         mix: LayerMix | None = None,
     ) -> dict[str, Tensor]:
-        """Classify clips.
-
-        Args:
-            features: 0 = missing.
-            mask: real frames; None = all.
-            mix: manifold mixup to apply before one of the layers.
-
-        Returns:
-            logits (B, K); pooled (B, D), the class token.
-        """
+        """Classify clips, see `src.models`; pooled is the class token."""
         features, mask = subsampled(features, mask, self.max_len)
-        x = self.embedding(features)
+        x = self.embedding(features)  # (B, N, D)
         if mask is not None:
-            mask = F.pad(mask, (1, 0), value=True)
+            mask = F.pad(mask, (1, 0), value=True)  # (B, N): the class token is real
         for number, layer in enumerate(self.layers):
             if mix is not None:
                 x, mask = mix(x, mask, number)
-            x = layer(x, mask, asked=1 if number == len(self.layers) - 1 else None)
-        pooled = x[:, 0]
+            x = layer(x, mask, first=1 if number == len(self.layers) - 1 else None)
+        pooled = x[:, 0]  # (B, D)
         logits = self.classifier(F.dropout(pooled, self.dropout, self.training))
         return {"logits": logits, "pooled": pooled}
 
     def _initialise(self) -> None:
-        """Draw what BERT draws: N(0, 0.02) for dense layers and tables, 0 for biases.
+        """Draw weights as BERT does: N(0, 0.02) for dense layers and tables, 0 for biases.
 
-        The projection of the features, the classifier and the convolutions keep torch's own
-        initialisation, as in the published network; the class token begins as 0.
+        As in the published network, the projection of the features, the classifier and the
+        convolutions keep torch's own initialisation, and the class token starts at 0.
         """
         for module in self.modules():
             if isinstance(module, nn.Embedding):

@@ -1,10 +1,10 @@
-"""Slovo: parts embedded apart, joined across parts, local blocks, convolution, global blocks.
+"""Slovo: parts embedded by themselves, attention between parts, local and global blocks.
 
 Unusual here:
-- Points are normalised inside of the network, with statistics of the training clips (parts.py):
+- Points are normalised inside the network, with statistics of the training clips (parts.py):
   `learn_statistics` takes them before training.
-- Local blocks see a band around the diagonal. Every frame may look at itself, also a padded one:
-  a row of attention that is masked whole would be NaN.
+- In a local block a frame sees only the frames near it. Every frame sees itself, a padded one too:
+  without any key its row of attention weights would be NaN.
 
 Letters: **B** batch, **T** frames, **L** points, **D** width, **H** heads, **K** signs.
 Source: recognition.md 4.3.
@@ -22,13 +22,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.landmarks import Layout
-from src.models.blocks import RmsNorm, attend, drop_path, masked_mean
+from src.models.blocks import (
+    RmsNorm,
+    SwiGlu,
+    attend,
+    by_head,
+    drop_path,
+    heads_joined,
+    masked_mean,
+)
 from src.models.mixing import LayerMix
-from src.models.parts import EPS, CrossAttention, PatchEmbedding, PointNorm, by_head
+from src.models.parts import CrossAttention, PatchEmbedding, PointNorm
 from src.models.pooling import MultiScalePooling
 from src.models.rotary import Rotary
 
-PARTS = ("lips", "left_hand", "right_hand", "pose")  # a layout's other parts are not read
+PARTS = ("lips", "left_hand", "right_hand", "pose")  # other parts of a layout are not read
 KERNELS = (3, 5, 7)  # frames of the parallel convolutions
 
 
@@ -44,17 +52,18 @@ class Config:
         global_layers: blocks after it.
         dropout: everywhere.
         patch: points of a patch.
-        patch_heads: heads of the attention among the patches of a frame.
+        patch_heads: heads of the attention between the patches of a frame.
         positions: rows of the temporal embedding.
-        scales: numbers of pieces that a clip is pooled in.
+        scales: into how many pieces a clip is cut for pooling; one number per scale.
         widths: of the classifier's layers.
-        local_window: frames that a local block looks to either side; None = all (code).
-        averaged_bins: True = code, see `MultiScalePooling`.
-        random_query: True = code, see `AttentionPooling`.
-        sparse_stride: in a global block a frame looks at its neighbours up to this distance, and at
-            the frames at multiples of it (Child et al., arXiv 1904.10509); None = at all.
-        stochastic_depth: probability, in the last block, of leaving out a residual branch for a
-            clip; rises linearly from 0 (Huang et al., arXiv 1603.09382).
+        local_window: how many frames to either side a frame sees in a local block; None = it sees
+            all frames, as in the authors' code.
+        averaged_bins: True as in the authors' code, see `MultiScalePooling`.
+        random_query: True as in the authors' code, see `AttentionPooling`.
+        sparse_stride: in a global block a frame sees its neighbours up to this distance and the
+            frames at multiples of it (Child et al., arXiv 1904.10509); None = it sees all frames.
+        stochastic_depth: probability of leaving out a residual branch for a clip in the last block;
+            rises linearly from 0 in the first (Huang et al., arXiv 1603.09382).
         layer_drop: probability of leaving out a block for a batch (Fan et al., arXiv 1909.11556).
     """
 
@@ -76,21 +85,16 @@ class Config:
     stochastic_depth: float = 0.0
     layer_drop: float = 0.0
 
-
-def _norm(dim: int) -> RmsNorm:
-    return RmsNorm(dim, eps=EPS)
+    def build(self, layout: Layout, classes: int) -> Hierarchical:
+        """The network of these sizes, see `NetworkConfig`."""
+        return Hierarchical(self, layout, classes)
 
 
 # --- frames of a clip ---------------------------------------------------------------------------
 
 
 class PartsEncoder(nn.Module):
-    """One vector per frame: the parts, what hands say to each other, what lips and pose do.
-
-    Args:
-        config: sizes.
-        layout: has the parts of `PARTS`.
-    """
+    """One vector per frame, from an embedding per part and attention between parts."""
 
     def __init__(self, config: Config, layout: Layout):
         super().__init__()
@@ -117,15 +121,18 @@ class PartsEncoder(nn.Module):
         """Encode.
 
         Returns:
-            The frames; and the parts they were made of, in the order of `PARTS`.
+            A vector per frame; and the parts' vectors that it is made of, in the order of `PARTS`.
         """
         xy = self.normalise(xy)
+        # A vector per part and frame, (B, T, D) each.
         lips, left, right, pose = (
             self.embeddings[part](xy[:, :, rows[0] : rows[-1] + 1])
             for part, rows in self.rows.items()
         )
+        # Each hand attends to the other over time, lips and pose likewise.
         left, right = self.hands(left, right, mask), self.hands(right, left, mask)
         lips, pose = self.body(lips, pose, mask), self.body(pose, lips, mask)
+        # Joined twice over: by a dense layer, and by a sum with four learned shares.
         parts = [lips, left, right, pose]
         shares = self.share.softmax(0)
         x = self.join(torch.cat(parts, -1)) + sum(
@@ -136,14 +143,14 @@ class PartsEncoder(nn.Module):
 
 @dataclass(frozen=True)
 class Spans:
-    """Which frame sees which, (B or 1, 1, T, T), True = sees; None = every frame sees every one."""
+    """Attention masks, (B or 1, 1, T, T): True where a frame sees another; None = all see all."""
 
     local: Bool[Tensor, "_ 1 T T"] | None
     everywhere: Bool[Tensor, "_ 1 T T"] | None
 
     @classmethod
     def of(cls, config: Config, x: Float[Tensor, "B T D"], mask: Tensor | None) -> Spans:
-        """The spans of a batch of clips."""
+        """The masks of local and of global blocks for a batch of clips."""
         t = torch.arange(x.shape[1], device=x.device)
         offset = t - t[:, None]
         band = strided = None
@@ -152,36 +159,25 @@ class Spans:
         if config.sparse_stride is not None:
             stride = config.sparse_stride
             strided = (offset.abs() <= stride) | (offset % stride == 0)
-        return cls(_looks(band, mask, offset), _looks(strided, mask, offset))
+        return cls(_attention_mask(band, mask, offset), _attention_mask(strided, mask, offset))
 
 
-def _looks(pattern: Tensor | None, mask: Tensor | None, offset: Tensor) -> Tensor | None:
+def _attention_mask(
+    pattern: Tensor | None, mask: Tensor | None, offset: Tensor
+) -> Bool[Tensor, "_ 1 T T"] | None:
+    """Join a pattern of frames (T, T) with the real frames (B, T)."""
     if mask is None:
         return None if pattern is None else pattern[None, None]
     keys = mask[:, None, None] | (offset == 0)  # (B, 1, T, T)
     return keys if pattern is None else keys & pattern
 
 
-class SwiGlu(nn.Module):
-    """silu(a) b, where a and b are linear in x; then linear again."""
-
-    def __init__(self, dim: int):
-        super().__init__()
-        self.gated = nn.Linear(dim, 2 * dim, bias=False)
-        self.out = nn.Linear(dim, dim, bias=False)
-
-    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        """Transform."""
-        a, b = self.gated(x).chunk(2, dim=-1)
-        return self.out(F.silu(a) * b)
-
-
 class Block(nn.Module):
-    """Attention and SwiGLU, each before a norm, behind it a learned weight of the branch.
+    """y = x + a attention(norm(x)), then y + b SwiGLU(norm(y)), with learned weights a and b.
 
     Args:
         config: sizes.
-        local: look at a band of frames only.
+        local: a frame sees only the frames near it.
         branch_drop: probability of leaving out a branch for a clip.
     """
 
@@ -189,18 +185,18 @@ class Block(nn.Module):
         super().__init__()
         self.config, self.local, self.branch_drop = config, local, branch_drop
         dim = config.dim
-        self.attention_norm, self.mlp_norm = _norm(dim), _norm(dim)
+        self.attention_norm, self.mlp_norm = RmsNorm(dim), RmsNorm(dim)
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
         self.out = nn.Linear(dim, dim, bias=False)
         self.rotary = Rotary(dim // config.heads, config.max_len)
-        self.mlp = SwiGlu(dim)
+        self.mlp = SwiGlu(dim, dim)
         self.attention_weight = nn.Parameter(torch.ones(()))
         self.mlp_weight = nn.Parameter(torch.ones(()))
 
     def forward(
         self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None, spans: Spans
     ) -> Float[Tensor, "B T D"]:
-        """Transform; in training a whole block is left out now and then."""
+        """Transform; in training the block may be left out, see `Config.layer_drop`."""
         attended = self._attend(self.attention_norm(x), spans)
         y = x + self.attention_weight * self._dropped(attended)
         y = y + self.mlp_weight * self._dropped(self.mlp(self.mlp_norm(y)))
@@ -210,10 +206,11 @@ class Block(nn.Module):
         return y
 
     def _attend(self, x: Tensor, spans: Spans) -> Tensor:
+        # (B, H, T, d) each
         q, k, v = (by_head(y, self.config.heads) for y in self.qkv(x).chunk(3, dim=-1))
         attention_mask = spans.local if self.local else spans.everywhere
         attended = attend(self.rotary(q), self.rotary(k), v, attention_mask)
-        return self.out(attended.transpose(1, 2).flatten(-2))
+        return self.out(heads_joined(attended))
 
     def _dropped(self, x: Tensor) -> Tensor:
         x = F.dropout(x, self.config.dropout, self.training)
@@ -231,14 +228,14 @@ class TemporalConvolution(nn.Module):
             nn.Conv1d(dim, width, kernel, padding=kernel // 2)
             for width, kernel in zip(channels, KERNELS, strict=True)
         )
-        self.norm = _norm(dim)
+        self.norm = RmsNorm(dim)
 
     def forward(
         self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None, spans: Spans
     ) -> Float[Tensor, "B T D"]:
-        """Convolve; frames outside the mask count as zero."""
-        seen = x if mask is None else x * mask[..., None]
-        channels = seen.transpose(1, 2)
+        """Convolve over the frames; padded ones count as 0."""
+        real = x if mask is None else x * mask[..., None]
+        channels = real.transpose(1, 2)  # (B, D, T)
         convolved = torch.cat([convolve(channels) for convolve in self.convolutions], 1)
         return self.norm(x + convolved.transpose(1, 2))
 
@@ -247,16 +244,11 @@ class TemporalConvolution(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Norm, pooling, layers of falling width; a further classifier looks at each of them.
-
-    Args:
-        config: sizes.
-        classes: K.
-    """
+    """Norm, pooling, layers of falling width, each with an auxiliary classifier of its own."""
 
     def __init__(self, config: Config, classes: int):
         super().__init__()
-        self.norm = _norm(config.dim)
+        self.norm = RmsNorm(config.dim)
         self.pooling = MultiScalePooling(
             config.dim,
             config.heads,
@@ -267,7 +259,7 @@ class Classifier(nn.Module):
         )
         widths = (config.dim, *config.widths)
         self.stages = nn.ModuleList(
-            nn.Sequential(nn.Linear(a, b), _norm(b), nn.GELU(), nn.Dropout(config.dropout))
+            nn.Sequential(nn.Linear(a, b), RmsNorm(b), nn.GELU(), nn.Dropout(config.dropout))
             for a, b in pairwise(widths)
         )
         self.logits = nn.Linear(widths[-1], classes)
@@ -276,7 +268,7 @@ class Classifier(nn.Module):
     def forward(
         self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
     ) -> dict[str, Tensor]:
-        """Classify."""
+        """Classify; see `Hierarchical.forward`."""
         features = [self.pooling(self.norm(x), mask)]
         for stage in self.stages:
             features.append(stage(features[-1]))
@@ -289,13 +281,7 @@ class Classifier(nn.Module):
 
 
 class Hierarchical(nn.Module):
-    """The whole network.
-
-    Args:
-        config: sizes.
-        layout: has the parts of `PARTS`.
-        classes: K.
-    """
+    """The whole network; the layout has the parts of `PARTS`."""
 
     def __init__(self, config: Config, layout: Layout, classes: int):
         super().__init__()
@@ -310,9 +296,10 @@ class Hierarchical(nn.Module):
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Every matrix and vector of features N(0, 0.02), biases 0; convolutions as torch has them.
+        """Draw dense layers, tables and learned vectors from N(0, 0.02), and set biases to 0.
 
-        Norms are 1, weights of branches 1, shares of parts equal.
+        Convolutions keep torch's initialisation; norms and weights of branches start at 1, shares
+        of parts equal.
         """
         for module in self.modules():
             match module:
@@ -327,7 +314,7 @@ class Hierarchical(nn.Module):
             nn.init.normal_(query, std=0.02)
 
     def learn_statistics(self, frames: Iterable[Float[Tensor, "_ L 3"]]) -> None:
-        """Take each point's mean and deviation over the frames of the training clips."""
+        """Take each point's mean and deviation over the training clips, see `PointNorm`."""
         self.encoder.normalise.learn(frames)
 
     def forward(
@@ -336,25 +323,19 @@ class Hierarchical(nn.Module):
         mask: Bool[Tensor, "B T"] | None = None,
         mix: LayerMix | None = None,
     ) -> dict[str, Tensor]:
-        """Classify clips.
+        """Classify clips, see `src.models`; xy is in the units of the training clips.
 
-        Args:
-            xy: landmarks in the units of the training clips, 0 = missing or padded.
-            mask: real frames; None = all.
-            mix: manifold mixup to apply before one of the layers.
-
-        Returns:
-            logits (B, K); auxiliary (3, B, K), logits of the further classifiers from the
-            shallowest to the deepest; pooled (B, D); parts (B, 4, D), the mean over frames of each.
+        It also returns auxiliary (3, B, K), the logits of the auxiliary classifiers, shallowest
+        first, and parts (B, 4, D), the mean over the real frames of each part.
         """
         if mask is not None:
             xy = torch.where(mask[..., None, None], xy, 0.0)
-        x, parts = self.encoder(xy, mask)
-        means = torch.stack([masked_mean(part, mask) for part in parts], 1)
+        x, parts = self.encoder(xy, mask)  # (B, T, D), and one per part
+        means = torch.stack([masked_mean(part, mask) for part in parts], 1)  # (B, 4, D)
         spans = Spans.of(self.config, x, mask)
         for number, layer in enumerate(self.layers):
             if mix is not None:
-                x, mask = mix(x, mask, number)
+                x, mask = mix(x, mask, number)  # a mixed clip may have more real frames
                 spans = Spans.of(self.config, x, mask)
             x = layer(x, mask, spans)
         return self.classifier(x, mask) | {"parts": means}

@@ -1,16 +1,18 @@
 """26th place: LLaMA's transformer over the frames of a clip, read at a class token.
 
 Unusual here:
-- A frame is one token: a linear map of its coordinates, batch norm, a learned position. Rotary
-  positions are there as well; the class token is at position 0, frame t at t + 1.
-- Only the class token is classified, so in the last layer it alone asks; the frames answer.
-- A clip longer than `max_len` is read up to there, in training, in tests and in the exported graph.
+- A frame is one token: a linear map of its coordinates, batch norm, a learned position. There are
+  rotary positions as well; the class token is at position 0, frame t at t + 1.
+- Only the class token is classified, so it is the only query of the last layer, with all tokens as
+  keys.
+- Of a clip longer than `max_len` the first `max_len` frames are read: in training, in evaluation
+  and in the exported graph.
 - `next_frame_share` turns on what the authors tried and left out: some clips of each batch are also
-  read from past to future, without the class token, to predict the landmarks of a later frame.
+  read with causal attention, without the class token, to predict the landmarks of a later frame.
 
-Letters: **B** batch, **T** frames, **N** tokens (T + 1), **M** tokens that ask, **L** points, **C**
-coordinates of a point, **D** width, **H** heads, **d** features of a head, **K** signs. Source:
-recognition.md 2.4; Touvron et al., LLaMA, arXiv 2302.13971.
+Letters: **B** batch, **T** frames, **N** tokens (T + 1), **M** queries, **L** points,
+**C** coordinates of a point, **D** width, **H** heads, **d** features of a head, **K** signs.
+Source: recognition.md 2.4; Touvron et al., LLaMA, arXiv 2302.13971.
 """
 
 from __future__ import annotations
@@ -23,12 +25,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.landmarks import Layout
-from src.models.blocks import MaskedBatchNorm
+from src.models.blocks import MaskedBatchNorm, SwiGlu, heads_joined, key_mask
 from src.models.mixing import LayerMix
 from src.models.rotary import Rotary
 
 EPS = 1e-5  # of RMSNorm
-INIT_STD = 0.02  # of positions and class token; what torch initialises is as torch has it
+INIT_STD = 0.02  # of positions and class token; all else keeps torch's initialisation
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,15 @@ class Config:
     Args:
         heads: H.
         depth: layers.
-        hidden: width inside of the feed-forward part. LLaMA's rule is 4 D times 2 / 3, rounded up
-            to a multiple of 8; the published count of the ensemble's members needs 4 D.
-        max_len: frames of the longest clip that is read to its end.
+        hidden: width inside the feed-forward part. LLaMA's rule is 4 D times 2 / 3, rounded up to a
+            multiple of 8; the published size of the ensemble's members needs 4 D.
+        max_len: frames that are read of a clip at most.
         head_dim: d.
         axes: C, coordinates of a point.
         dropout: in the layers.
         classifier_dropout: before the classifier.
-        next_frame_share: share of the clips of each batch that also train to predict frames.
-        next_frame_ahead: how many frames later the predicted one is.
+        next_frame_share: share of the clips of each batch from which frames are predicted as well.
+        next_frame_ahead: how many frames later the predicted frame is.
     """
 
     heads: int
@@ -65,9 +67,13 @@ class Config:
         """D."""
         return self.heads * self.head_dim
 
+    def build(self, layout: Layout, classes: int) -> Llama:
+        """The network of these sizes, see `NetworkConfig`."""
+        return Llama(self, layout, classes)
+
 
 class Attention(nn.Module):
-    """Multi-head attention with rotary positions; no biases but the output's."""
+    """Multi-head attention with rotary positions; only the output has a bias."""
 
     def __init__(self, config: Config):
         super().__init__()
@@ -81,36 +87,23 @@ class Attention(nn.Module):
         self,
         x: Float[Tensor, "B N D"],
         attention_mask: Bool[Tensor, "B 1 _ N"] | None,
-        asking: int | None,
+        first: int | None,
     ) -> Float[Tensor, "B M D"]:
         """Attend.
 
         Args:
             x: tokens.
             attention_mask: True where a query sees a key; None = every query sees every key.
-            asking: how many of the first tokens ask; None = all (M = N).
+            first: how many tokens, from the first on, are queries; None = all (M = N).
         """
+        # (B, N, 3 D) -> (3, B, H, N, d)
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        q = q[:, :, :asking]
+        q = q[:, :, :first]
         dropout = self.dropout if self.training else 0.0
         attended = F.scaled_dot_product_attention(
             self.rotary(q), self.rotary(k), v, attention_mask, dropout
         )
-        return self.out(attended.transpose(1, 2).flatten(-2))
-
-
-class SwiGlu(nn.Module):
-    """silu(a) b, where a and b are linear in x; then linear again. Shazeer, arXiv 2002.05202."""
-
-    def __init__(self, width: int, hidden: int):
-        super().__init__()
-        self.gated = nn.Linear(width, 2 * hidden, bias=False)
-        self.out = nn.Linear(hidden, width, bias=False)
-
-    def forward(self, x: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
-        """Transform."""
-        a, b = self.gated(x).chunk(2, dim=-1)
-        return self.out(F.silu(a) * b)
+        return self.out(heads_joined(attended))
 
 
 class Layer(nn.Module):
@@ -129,22 +122,16 @@ class Layer(nn.Module):
         self,
         x: Float[Tensor, "B N D"],
         attention_mask: Bool[Tensor, "B 1 _ N"] | None,
-        asking: int | None = None,
+        first: int | None = None,
     ) -> Float[Tensor, "B M D"]:
-        """Transform the first `asking` tokens, or all."""
-        attended = self.attention(self.attention_norm(x), attention_mask, asking)
-        h = x[:, :asking] + F.dropout(attended, self.dropout, self.training)
+        """Transform the tokens; with `first`, only so many of them, which still attend to all."""
+        attended = self.attention(self.attention_norm(x), attention_mask, first)
+        h = x[:, :first] + F.dropout(attended, self.dropout, self.training)
         return h + F.dropout(self.mlp(self.mlp_norm(h)), self.dropout, self.training)
 
 
 class Llama(nn.Module):
-    """The whole network.
-
-    Args:
-        config: sizes.
-        layout: the points.
-        classes: K.
-    """
+    """The whole network: embedding of frames, transformer, classifier of the class token."""
 
     def __init__(self, config: Config, layout: Layout, classes: int):
         super().__init__()
@@ -171,20 +158,13 @@ class Llama(nn.Module):
         mask: Bool[Tensor, "B T"] | None = None,
         mix: LayerMix | None = None,
     ) -> dict[str, Tensor]:
-        """Classify clips.
+        """Classify clips, see `src.models`; pooled is the class token.
 
-        Args:
-            features: coordinates, 0 = missing.
-            mask: real frames; None = all.
-            mix: manifold mixup to apply before one of the layers.
-
-        Returns:
-            logits (B, K); pooled (B, D), the class token; in training with `next_frame_share` also
-            what `_next_frames` returns.
+        In training with `next_frame_share` it also returns what `_next_frames` does.
         """
         if mask is not None:
             features = torch.where(mask[..., None, None], features, 0.0)
-        embedded = self.frame_norm(self.frames(features.flatten(-2)), mask)
+        embedded = self.frame_norm(self.frames(features.flatten(-2)), mask)  # (B, T, D)
         n_frames = torch.sym_min(features.shape[1], self.config.max_len)
         embedded = embedded[:, :n_frames] + self.positions[:n_frames]
         mask = None if mask is None else mask[:, :n_frames]
@@ -199,24 +179,23 @@ class Llama(nn.Module):
     def _read(
         self, x: Float[Tensor, "B T D"], mask: Tensor | None, mix: LayerMix | None
     ) -> Float[Tensor, "B D"]:
-        """The class token after all layers."""
-        x = torch.cat([self.token.to(x.dtype).expand(len(x), 1, -1), x], 1)
+        """Run all layers and return the class token."""
+        x = torch.cat([self.token.to(x.dtype).expand(len(x), 1, -1), x], 1)  # (B, N, D)
         mask = None if mask is None else F.pad(mask, (1, 0), value=True)
         for number, layer in enumerate(self.layers):
             if mix is not None:
                 x, mask = mix(x, mask, number)
-            attention_mask = None if mask is None else mask[:, None, None]
             last = number == len(self.layers) - 1
-            x = layer(x, attention_mask, asking=1 if last else None)
+            x = layer(x, key_mask(mask), first=1 if last else None)
         return self.norm(x[:, 0])
 
     def _next_frames(
         self, embedded: Tensor, features: Tensor, mask: Tensor | None
     ) -> dict[str, Tensor]:
-        """What the first clips' frames say of frames to come.
+        """Predict later frames of the first S clips, from the frames up to each.
 
         Returns:
-            next_frame (S, T', L, C), the predicted coordinates; next_frame_true, what they are;
+            next_frame (S, T', L, C), the predicted coordinates; next_frame_true, the true ones;
             next_frame_mask (S, T', L), True where both frames are real and the point is known.
         """
         config, n_frames = self.config, embedded.shape[1]
@@ -224,7 +203,7 @@ class Llama(nn.Module):
             mask = torch.ones_like(embedded[..., 0], dtype=torch.bool)
         some = max(1, round(config.next_frame_share * len(embedded)))
         t = torch.arange(n_frames, device=embedded.device)
-        # A padded frame may look at itself: a row that is masked whole would be NaN.
+        # Causal. A padded frame sees itself: without any key its row of weights would be NaN.
         attention_mask = (t <= t[:, None]) & (mask[:some, None, None] | (t == t[:, None]))
         x = embedded[:some]
         for layer in self.layers:

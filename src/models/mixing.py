@@ -1,6 +1,6 @@
-"""Where mixup meets a network: the same pairs and shares at one of its inner layers.
+"""Manifold mixup inside a network: pairs of clips are mixed before one of its layers.
 
-The pairs and shares are drawn by transforms/mix.py; this is only what a model needs to apply them.
+Pairs and shares are drawn by transforms/mix.py; here is what a network needs to apply them.
 Source: Verma et al., Manifold Mixup, arXiv 1806.05236.
 """
 
@@ -19,8 +19,8 @@ class LayerMix:
 
     Args:
         partner: (B,) the clip that each clip is mixed with.
-        share: (B,) how much of itself a clip keeps; 1 = all.
-        layer: the layer's number, a tensor so that a compiled step need not be compiled again.
+        share: (B,) how much of itself a clip keeps; 1 = it stays as it is.
+        layer: the number of the layer; a tensor, so that a compiled step serves for all layers.
     """
 
     partner: Int[Tensor, " B"]
@@ -30,7 +30,10 @@ class LayerMix:
     def __call__(
         self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None, layer: int
     ) -> tuple[Float[Tensor, "B T D"], Bool[Tensor, "B T"] | None]:
-        """Mix at the chosen layer, pass through at the others; masks are joined."""
+        """Mix before the chosen layer; before others nothing changes.
+
+        Where two clips are mixed, a frame is real if it is real in one of them.
+        """
         here = self.layer == layer
         share = torch.where(here, self.share, 1.0).to(x.dtype)[:, None, None]
         x = torch.lerp(x[self.partner], x, share)

@@ -1,8 +1,8 @@
-"""From the points of a frame to a vector per part, and what parts say to each other.
+"""From the points of a frame to one vector per part, and attention between parts.
 
-- A point is normalised with the mean and deviation that it has in the training clips. They are
-  buffers, so every checkpoint carries them.
-- The patch embedding is multiplied out: nothing in it is as wide as D but its result.
+- A point is normalised with its own mean and deviation over the training clips. They are buffers,
+  so every checkpoint carries them.
+- The patch embedding is multiplied out: only its result is as wide as D.
 
 Letters: **B** batch, **T** frames, **N** = B T, **L** points, **P** patches of a part,
 **n** numbers of a patch, **D** width, **H** heads, **d** = D / H.
@@ -19,22 +19,16 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src.models.blocks import RmsNorm
+from src.models.blocks import RmsNorm, by_head, heads_joined, key_mask
 from src.models.rotary import Rotary
 
-EPS = 1e-12  # under the root of RMSNorm; the document has x / (rms + 1e-6)
 LIMIT = 5.0  # deviations that a normalised coordinate is clamped to
 
 
-def by_head(x: Float[Tensor, "*batch T D"], heads: int) -> Float[Tensor, "*batch H T d"]:
-    """Split the width into heads."""
-    return x.unflatten(-1, (heads, -1)).transpose(-2, -3)
-
-
 class PointNorm(nn.Module):
-    """(x, y) of every point in deviations from its mean over the training clips.
+    """Express (x, y) of every point in deviations from its mean over the training clips.
 
-    Missing points, which come in as 0, are 0.
+    A missing point comes in as 0 and stays 0.
 
     Args:
         n_points: L.
@@ -46,7 +40,10 @@ class PointNorm(nn.Module):
         self.register_buffer("std", torch.ones(n_points, 2))
 
     def learn(self, frames: Iterable[Float[Tensor, "_ L 3"]]) -> None:
-        """Take the statistics of all frames, NaN = not detected; a point never seen stays as is."""
+        """Take the statistics of all frames, NaN = not detected.
+
+        A point that was never detected gets mean 0 and deviation 1.
+        """
         count = torch.zeros_like(self.mean, dtype=torch.float64)
         total, square = torch.zeros_like(count), torch.zeros_like(count)
         for piece in frames:
@@ -60,7 +57,7 @@ class PointNorm(nn.Module):
         self.std.copy_(torch.where(count > 0, variance.sqrt(), 1.0))
 
     def forward(self, xy: Float[Tensor, "B T L 2"]) -> Float[Tensor, "B T L 2"]:
-        """Normalise."""
+        """Normalise, and clamp to `LIMIT` deviations."""
         seen = (xy != 0).any(-1, keepdim=True)
         normalised = ((xy - self.mean) / (self.std + 1e-8)).clamp(-LIMIT, LIMIT)
         return torch.where(seen, normalised, 0.0)
@@ -69,14 +66,14 @@ class PointNorm(nn.Module):
 class PatchEmbedding(nn.Module):
     """One vector per frame of one part: its points in patches, which attend to each other.
 
-    A patch is few numbers, and up to the softmax all that happens to them is linear, but for the
-    norm's division. So everything is written in these numbers and never as vectors of D: with p the
-    patch and a 1 behind it, embed(patch) + position = E p, and
+    A patch is a few numbers, and up to the softmax everything is linear in them except the division
+    by the norm. So all of it is computed from these numbers, without vectors of width D. Let p be
+    the numbers of a patch with a 1 behind them, and embed(patch) + position = E p. Then
 
-    - the norm divides by r = |E p| / sqrt(D), and r^2 = p' (E' E / D) p;
-    - the score of patches i and j is p_i' F_ij p_j / (r_i r_j), with `Maps.scores` F_ij;
-    - the frame's vector, the mean over the patches that ask, is the sum over those that answer of
-      V_j p_j / r_j times the mean weight of j, with `Maps.values` V_j.
+    - the norm divides by r = |E p| / sqrt(D), and r^2 = p' (E' E / D) p (`Maps.square`);
+    - the score of query i and key j is p_i' F_ij p_j / (r_i r_j) (`Maps.scores`);
+    - the frame's vector, the mean over the queries, is the sum over the keys of V_j p_j / r_j times
+      the mean weight of key j (`Maps.values`).
 
     Args:
         n_points: of the part.
@@ -93,7 +90,7 @@ class PatchEmbedding(nn.Module):
         self.padding = 2 * (self.n_patches * patch - n_points)  # numbers, x and y
         self.embed = nn.Linear(2 * patch, dim)
         self.position = nn.Parameter(torch.empty(self.n_patches, dim))
-        self.norm = RmsNorm(dim, eps=EPS)
+        self.norm = RmsNorm(dim)
         self.query, self.key, self.value, self.out = (
             nn.Linear(dim, dim, bias=False) for _ in range(4)
         )
@@ -101,28 +98,31 @@ class PatchEmbedding(nn.Module):
         self.missing = nn.Parameter(torch.empty(dim))
 
     def forward(self, xy: Float[Tensor, "B T points 2"]) -> Float[Tensor, "B T D"]:
-        """Embed; a frame without any point of the part becomes the learned `missing` vector."""
-        with torch.autocast(xy.device.type, enabled=False):  # sums of a few products, not worth it
+        """Embed; a frame in which the part is missing becomes the learned `missing` vector."""
+        # Not in half precision: sums of so few products gain no speed from it.
+        with torch.autocast(xy.device.type, enabled=False):
             patches = F.pad(xy.flatten(-2), (0, self.padding)).flatten(0, 1)
-            patches = patches.unflatten(-1, (self.n_patches, -1))
+            patches = patches.unflatten(-1, (self.n_patches, -1))  # (N, P, n - 1)
             embedded = self._attended(F.pad(patches, (0, 1), value=1.0)).unflatten(0, xy.shape[:2])
             seen = (xy != 0).flatten(-2).any(-1, keepdim=True)  # (B, T, 1)
             return torch.where(seen, embedded, self.missing)
 
     def _attended(self, p: Float[Tensor, "N P n"]) -> Float[Tensor, "N D"]:
         maps = self._maps()
-        asking = p.transpose(0, 1)  # (P, N, n)
-        square = ((asking @ maps.square) * asking).sum(-1, keepdim=True)
-        inverse = torch.rsqrt(square.clamp(min=0) + EPS)  # (P, N, 1)
-        # Every head sees the same patches: H P in a row, so that no tensor has more than 4 axes.
-        answering = p.repeat(1, self.heads, 1)  # (N, H P, n)
-        inverse_of_answering = inverse.squeeze(-1).T.repeat(1, self.heads)  # (N, H P)
+        # 1 / r of every patch.
+        queries = p.transpose(0, 1)  # (P, N, n)
+        square = ((queries @ maps.square) * queries).sum(-1, keepdim=True)
+        inverse = torch.rsqrt(square.clamp(min=0) + self.norm.eps)  # (P, N, 1)
+        # Every head has the same keys: H P in a row, so that no tensor has more than 4 axes.
+        keys = p.repeat(1, self.heads, 1)  # (N, H P, n)
+        inverse_of_keys = inverse.squeeze(-1).T.repeat(1, self.heads)  # (N, H P)
 
-        halves = (asking @ maps.scores).unflatten(-1, (-1, p.shape[-1]))  # (P, N, H P, n)
-        scores = (halves * answering).sum(-1) * inverse * inverse_of_answering
+        halves = (queries @ maps.scores).unflatten(-1, (-1, p.shape[-1]))  # (P, N, H P, n)
+        scores = (halves * keys).sum(-1) * inverse * inverse_of_keys
         weights = scores.unflatten(-1, (self.heads, -1)).softmax(-1)  # (P, N, H, P)
-        weights = F.dropout(weights, self.dropout, self.training).mean(0).flatten(1)
-        return ((weights * inverse_of_answering)[..., None] * answering).flatten(1) @ maps.values
+        # Averaged over the queries before the values are summed: linear, so the order is free.
+        weights = F.dropout(weights, self.dropout, self.training).mean(0).flatten(1)  # (N, H P)
+        return ((weights * inverse_of_keys)[..., None] * keys).flatten(1) @ maps.values
 
     def _maps(self) -> Maps:
         constant = self.embed.bias + self.position  # (P, D)
@@ -143,12 +143,12 @@ class PatchEmbedding(nn.Module):
 
 @dataclass(frozen=True)
 class Maps:
-    """What the weights of a patch embedding amount to, for patches of n numbers.
+    """The weights of a patch embedding, multiplied out for patches of n numbers.
 
     Args:
-        square: the mean square of an embedded patch, a quadratic form for each patch.
-        scores: from the patch that asks to one half of the score with each patch, in each head.
-        values: from weighted patches to the frame's vector.
+        square: quadratic form of each patch, whose value is the mean square of its embedding.
+        scores: from a query to the linear form of each key, in each head, whose value is the score.
+        values: from weighted keys to the frame's vector.
     """
 
     square: Float[Tensor, "P n n"]
@@ -157,7 +157,7 @@ class Maps:
 
 
 class CrossAttention(nn.Module):
-    """One part, enhanced by what it finds in another: RMSNorm(x + attention(x, other)).
+    """One part attends to another: RMSNorm(x + attention(x, other)).
 
     Args:
         dim: D.
@@ -171,7 +171,7 @@ class CrossAttention(nn.Module):
         self.query, self.key, self.value, self.out = (
             nn.Linear(dim, dim, bias=False) for _ in range(4)
         )
-        self.norm = RmsNorm(dim, eps=EPS)
+        self.norm = RmsNorm(dim)
 
     def forward(
         self,
@@ -179,10 +179,9 @@ class CrossAttention(nn.Module):
         other: Float[Tensor, "B T D"],
         mask: Bool[Tensor, "B T"] | None,
     ) -> Float[Tensor, "B T D"]:
-        """Attend over the frames of the other part."""
+        """Attend to the real frames of the other part."""
         projected = (self.query(x), self.key(other), self.value(other))
-        q, k, v = (by_head(y, self.heads) for y in projected)
-        seen = None if mask is None else mask[:, None, None]
+        q, k, v = (by_head(y, self.heads) for y in projected)  # (B, H, T, d)
         dropout = self.dropout if self.training else 0.0
-        attended = F.scaled_dot_product_attention(q, k, v, seen, dropout)
-        return self.norm(x + self.out(attended.transpose(1, 2).flatten(-2)))
+        attended = F.scaled_dot_product_attention(q, k, v, key_mask(mask), dropout)
+        return self.norm(x + self.out(heads_joined(attended)))

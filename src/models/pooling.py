@@ -1,4 +1,4 @@
-"""From a vector per frame to one per clip: means of pieces of the clip, and a learned query.
+"""From one vector per frame to one per clip: means of pieces of the clip, and a learned query.
 
 Letters: **B** batch, **T** frames, **S** pieces of a clip, **D** width, **H** heads.
 """
@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from src.models.blocks import RmsNorm, attend, masked_mean
-from src.models.parts import EPS, by_head
+from src.models.blocks import RmsNorm, attend, by_head, key_mask, masked_mean
 
 
 def piece_means(
@@ -18,14 +17,15 @@ def piece_means(
 ) -> Float[Tensor, "B S D"]:
     """Cut every clip into `pieces` equal pieces and take the mean of each.
 
-    Piece s of a clip of n frames is the frames from floor(s n / S) to ceil((s + 1) n / S), the last
-    one not included, so neighbours share a frame where S does not divide n, and a clip of fewer
-    frames than pieces repeats them: torch's adaptive average pooling, of each clip's own length.
+    Piece s of a clip of n frames has the frames from floor(s n / S) up to, not including,
+    ceil((s + 1) n / S). So neighbouring pieces share a frame where S does not divide n, and a clip
+    with fewer frames than pieces repeats them: torch's adaptive average pooling, with each clip's
+    own length.
 
     Args:
         x: a vector per frame.
-        mask: real frames; None = all. A clip's length is up to its last real frame; a piece
-            without any real frame is 0.
+        mask: True = a real frame; None = all are real. A clip ends with its last real frame; a
+            piece without any real frame is 0.
         pieces: S.
     """
     n_frames = x.shape[1]
@@ -47,7 +47,7 @@ class AttentionPooling(nn.Module):
     Args:
         dim: D.
         heads: H.
-        random_query: the authors' code draws a new query at every call, also in evaluation.
+        random_query: draw a new query at every call, in evaluation too, as the authors' code does.
     """
 
     def __init__(self, dim: int, heads: int, random_query: bool = False):
@@ -62,15 +62,14 @@ class AttentionPooling(nn.Module):
     def forward(
         self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
     ) -> Float[Tensor, "B D"]:
-        """Attend; frames outside the mask are not looked at."""
+        """Attend to the real frames."""
         if self.query is None:
             query = torch.randn(len(x), x.shape[-1], device=x.device)
         else:
             query = self.query.expand(len(x), -1)
         projected = (self.to_query(query)[:, None], self.to_key(x), self.to_value(x))
         q, k, v = (by_head(y, self.heads) for y in projected)  # (B, H, 1 or T, d)
-        seen = None if mask is None else mask[:, None, None]
-        return self.out(attend(q, k, v, seen).flatten(1))
+        return self.out(attend(q, k, v, key_mask(mask)).flatten(1))
 
 
 class MultiScalePooling(nn.Module):
@@ -81,8 +80,8 @@ class MultiScalePooling(nn.Module):
         heads: of the attention.
         scales: numbers of pieces.
         dropout: in the MLP.
-        averaged_bins: the authors' code averages the pieces of a scale, so that every scale is
-            nearly the mean of the clip; the document keeps a vector per piece.
+        averaged_bins: average the pieces of a scale, as the authors' code does, which makes every
+            scale nearly the mean of the clip; False keeps a vector per piece, as in the document.
         random_query: see `AttentionPooling`.
     """
 
@@ -103,7 +102,7 @@ class MultiScalePooling(nn.Module):
         self.attention = AttentionPooling(dim, heads, random_query)
         self.join = nn.Sequential(
             nn.Linear((3 + len(scales)) * dim, 2 * dim),
-            RmsNorm(2 * dim, eps=EPS),
+            RmsNorm(2 * dim),
             nn.GELU(),
             nn.Dropout(dropout),
             nn.Linear(2 * dim, dim),
@@ -113,13 +112,13 @@ class MultiScalePooling(nn.Module):
         self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
     ) -> Float[Tensor, "B D"]:
         """Pool over the real frames."""
-        seen = x if mask is None else x.masked_fill(~mask[..., None], -torch.inf)
-        vectors = [masked_mean(x, mask), seen.amax(1)]
+        real = x if mask is None else x.masked_fill(~mask[..., None], -torch.inf)
+        vectors = [masked_mean(x, mask), real.amax(1)]  # (B, D) each
         for number, scale in enumerate(self.scales):
-            means = piece_means(x, mask, scale)
-            by_scale = (
-                means.mean(1) if self.pieces is None else self.pieces[number](means.flatten(1))
-            )
-            vectors.append(by_scale)
+            means = piece_means(x, mask, scale)  # (B, S, D)
+            if self.pieces is None:
+                vectors.append(means.mean(1))
+            else:
+                vectors.append(self.pieces[number](means.flatten(1)))
         vectors.append(self.attention(x, mask))
         return self.join(torch.cat(vectors, -1))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import pandas as pd
 import torch
 
-from src import models
 from src.recipes import SOLUTIONS
 from src.recipes.base import Recipe
 
@@ -18,7 +17,7 @@ CLASSES = 250  # signs of the competition
 def parameters(recipe: Recipe, classes: int = CLASSES) -> int:
     """Numbers in the network that a recipe ships."""
     with torch.device("meta"):
-        network = models.build(recipe.config_of(recipe.shipped), recipe.layout, classes)
+        network = recipe.config_of(recipe.shipped).build(recipe.layout, classes)
     return sum(p.numel() for p in network.parameters())
 
 

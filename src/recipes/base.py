@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from src.landmarks import Layout
+from src.models import NetworkConfig
 from src.recipes.ingredients import (
     Awp,
     Distil,
@@ -69,7 +70,7 @@ class Recipe:
     clip: ClipPipeline
     augment: AugmentationPipeline
     features: Callable[..., Tensor]
-    model: object
+    model: NetworkConfig
     max_len: int
     loss: Callable[..., Tensor]
     mix: ManifoldMixup | InputMixup | None = None
@@ -80,7 +81,7 @@ class Recipe:
     batch_size: int
     clip_norm: float = 0.0
     mean_teacher: MeanTeacher | None = None
-    distilled: object | None = None
+    distilled: NetworkConfig | None = None
     ema: Ema | None = None
     distil: Distil = Distil()
     start: str = ""
@@ -110,7 +111,7 @@ class Recipe:
         code = [inspect.getsource(type(step)) for step in self.clip]
         return repr((self.layout.points, self.clip, inspect.getsource(select), code))
 
-    def config_of(self, role: Role) -> object:
+    def config_of(self, role: Role) -> NetworkConfig:
         """The sizes of the network in a role; soup and best are made of the most derived one."""
         derived = role == "distilled" or (role in ("soup", "best") and self.ema is None)
         return self.distilled if derived and self.distilled else self.model

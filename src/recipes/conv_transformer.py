@@ -35,9 +35,9 @@ from src.losses import CrossEntropy
 from src.models.conv_transformer import Config
 from src.recipes.base import Recipe, Solution
 from src.recipes.ingredients import Awp, Cosine, RAdamLookahead
+from src.transforms.augment.affine import ScaleShearRotateShift
 from src.transforms.augment.hide import HideBox, HideFrames
 from src.transforms.augment.resample import Resample
-from src.transforms.augment.shear import ScaleShearRotateShift
 from src.transforms.augment.space import Flip
 from src.transforms.augment.time import Window
 from src.transforms.features.motions import PositionsAndMotions

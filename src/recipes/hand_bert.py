@@ -28,8 +28,8 @@ from src.recipes.base import Recipe, Solution
 from src.recipes.ingredients import Distil, FlatCosine, Ranger
 from src.transforms.augment.affine import ScaleShiftRotate
 from src.transforms.augment.fingers import BendFingers
+from src.transforms.augment.resample import Stretch
 from src.transforms.augment.space import Flip
-from src.transforms.augment.stretch import Stretch
 from src.transforms.features.hand_bert import HandBertFeatures
 from src.transforms.mix import ManifoldMixup
 from src.transforms.pipeline import AugmentationPipeline, ClipPipeline

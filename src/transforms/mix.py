@@ -1,4 +1,4 @@
-"""Mixup: pairs of clips, and what becomes of their targets.
+"""Mixup: which clips are mixed, by which shares, and how their targets and features are mixed.
 
 Letters: **B** batch, **T** frames, **L** points, **C** coordinates, **K** signs.
 """
@@ -18,12 +18,14 @@ from src.transforms.pipeline import Draw
 
 @dataclass(frozen=True)
 class Pairs:
-    """Who is mixed with whom.
+    """Which clip each clip is mixed with, and by which share.
+
+    Iterating gives these pairs, then those of `then`, and so on.
 
     Args:
         partner: (B,) the clip that each clip is mixed with.
         share: (B,) how much of itself a clip keeps.
-        then: further pairs, whose partners are mixed into what these make; None = no more.
+        then: pairs whose partners are mixed into the mixed clips afterwards; None = none.
     """
 
     partner: Int[Tensor, " B"]
@@ -36,7 +38,7 @@ class Pairs:
             yield from self.then
 
     def target(self, target: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
-        """The mixed targets."""
+        """Mix the targets as the clips are mixed."""
         mixed = target
         for pairs in self:
             share = pairs.share[:, None]
@@ -46,14 +48,16 @@ class Pairs:
 
 @dataclass(frozen=True)
 class ManifoldMixup:
-    """Mix the features before one of the transformer layers; how often depends on the epoch.
+    """Mix the features before one of the network's layers, more often as the training goes on.
+
+    A batch is mixed with probability p * progress / span, as in the document.
 
     Args:
-        p: the scale of the schedule.
+        p: the probability at `span`.
         alpha: shares are from Beta(alpha, alpha).
-        span: share of the training over which the schedule runs.
-        falling: the document's schedule rises, p * progress / span; the authors' code has
-            p * (1 - progress / span), and mixes no more after `span`.
+        span: a share of the training.
+        falling: mix with probability p * (1 - progress / span), and never after `span`, as the
+            authors' code does.
     """
 
     p: float
@@ -62,7 +66,7 @@ class ManifoldMixup:
     falling: bool = False
 
     def probability(self, progress: float) -> float:
-        """How likely a batch is mixed, at this share of the training."""
+        """The probability of mixing a batch at this share of the training."""
         risen = progress / self.span
         return self.p * max(0.0, 1 - risen if self.falling else risen)
 
@@ -75,7 +79,7 @@ class ManifoldMixup:
 
 @runtime_checkable
 class InputMixup(Protocol):
-    """Mixup of what the network reads."""
+    """Mixup of the features, before the network."""
 
     def pairs(self, n: int, draw: Draw) -> Pairs | None:
         """Draw the pairs of one batch of n clips; None if this batch is not mixed."""
@@ -87,16 +91,15 @@ class InputMixup(Protocol):
         pairs: Pairs,
         draw: Draw,
     ) -> tuple[Float[Tensor, "B T *rest"], Bool[Tensor, "B T"]]:
-        """The mixed features and their real frames."""
+        """Mix the features; returns them and which of their frames are real."""
 
 
 @dataclass(frozen=True)
 class PointMixup:
-    """Mix clips point by point, frame by frame, all by the same share.
+    """Mix clips frame by frame and point by point, the whole batch by one share.
 
-    Where only one of the two clips has a point, the point is that clip's: a missing point is no
-    place between. A frame is real where either clip's is.
-    Source: Slovo, recognition.md 4.4.
+    A point that only one of the two clips has is taken from it as it is. A frame is real if it is
+    real in one of them. Source: Slovo, recognition.md 4.4.
 
     Args:
         p: probability of mixing a batch.
@@ -119,7 +122,7 @@ class PointMixup:
         pairs: Pairs,
         draw: Draw,
     ) -> tuple[Float[Tensor, "B T L C"], Bool[Tensor, "B T"]]:
-        """The mixed points and their real frames; 0 = missing."""
+        """Mix the points, 0 = missing; returns them and which of their frames are real."""
         own = torch.where(mask[..., None, None], features, 0.0)
         partner = own[pairs.partner]
         has_own, has_partner = ((x != 0).any(-1, keepdim=True) for x in (own, partner))
@@ -130,18 +133,17 @@ class PointMixup:
 
 @dataclass(frozen=True)
 class WindowMixup:
-    """Mix clips of different lengths: the shorter one meets a random window of the longer one.
+    """Mix clips of different lengths: the shorter one with a random window of the longer one.
 
-    A mixed clip is real only in the window that both have, and stays where it was in time. The
-    larger share is always the clip's own. No clip is mixed with itself.
-    Source: 26th place, recognition.md 2.3.
+    Of a mixed clip only that window stays real, at the clip's own frames. A clip always keeps the
+    largest share of itself, and is never mixed with itself. Source: 26th place, recognition.md 2.3.
 
     Args:
-        alpha: shares are from Beta(alpha, alpha), or the Dirichlet distribution of more clips.
-        clips: in a mixture. The authors tried three and more: no benefit.
-        align: turn and scale the partner about the head (the origin) onto the clip first, so that
-            only poses are mixed; "linear" is the authors' code, any linear map of (x, y). They
-            rejected it.
+        alpha: shares are from Beta(alpha, alpha), or from a Dirichlet distribution for more clips.
+        clips: how many are mixed into one. The authors found no benefit in three and more.
+        align: first map the partner's (x, y) onto the clip's by least squares, so that only poses
+            are mixed: "similarity" turns and scales it about the head (the origin), "linear" is any
+            linear map, as in the authors' code. They rejected it.
         whole: a clip with a larger share than this stays as it is.
     """
 
@@ -154,11 +156,14 @@ class WindowMixup:
         """Draw the pairs of one batch of n clips; every batch is mixed."""
         shares = draw.dirichlet(self.alpha, n, self.clips).sort(1, descending=True).values
         total, circle, pairs = shares.cumsum(1), draw.permutation(n), None
-        for k in reversed(range(1, self.clips)):  # the last link first
+        for k in reversed(range(1, self.clips)):  # from the last pairs, which the others refer to
+            # What the first k shares are of the first k + 1: the mixture so far keeps that much.
             share = total[:, k - 1] / total[:, k]
             share = torch.where(share > self.whole, 1.0, share)
+            # All clips stand in a circle, and the partner is the k-th before a clip: for every k
+            # another clip, and never the clip itself.
             partner = torch.empty_like(circle)
-            partner[circle] = circle.roll(k)  # the k-th before it: never itself, never one twice
+            partner[circle] = circle.roll(k)
             pairs = Pairs(partner, share, pairs)
         return pairs
 
@@ -169,18 +174,18 @@ class WindowMixup:
         pairs: Pairs,
         draw: Draw,
     ) -> tuple[Float[Tensor, "B T *rest"], Bool[Tensor, "B T"]]:
-        """The mixed features and their real frames.
+        """Mix the features; returns them and which of their frames are real.
 
         Args:
             features: 0 = missing; for `align` the last two dimensions are L and C, x and y first.
-            mask: the real frames come first.
-            pairs: of `pairs`.
+            mask: each clip's real frames come first.
+            pairs: what `pairs` drew.
             draw: chooses the windows.
         """
         length = mask.sum(1)
-        mixed, window = features, (torch.zeros_like(length), length)
-        for link in pairs:
-            mixed, window = self._mixed(mixed, window, features, length, link, draw)
+        mixed, window = features, (torch.zeros_like(length), length)  # a window: (start, length)
+        for each in pairs:
+            mixed, window = self._mixed(mixed, window, features, length, each, draw)
         return mixed, _inside(*window, mask.shape[1])
 
     def _mixed(
@@ -192,12 +197,14 @@ class WindowMixup:
         pairs: Pairs,
         draw: Draw,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Mix each clip, real in its window (start, length), with one partner."""
+        """Mix each clip, real in its window, with one partner."""
+        # The shorter of the two is mixed whole, at a random place of the longer one.
         (start, own_length), partner_length = window, length[pairs.partner]
         common = torch.minimum(own_length, partner_length)
         start = start + draw.integers(own_length - common + 1)
         partner_start = draw.integers(partner_length - common + 1)
 
+        # The partner's frames, brought to the times of the clip's window.
         n_frames = features.shape[1]
         frame = torch.arange(n_frames, device=length.device) + (partner_start - start)[:, None]
         partner = features[pairs.partner[:, None], frame.clamp(0, n_frames - 1)]
@@ -205,6 +212,7 @@ class WindowMixup:
         if self.align != "no":
             partner = _aligned(partner, own, inside, self.align == "similarity")
 
+        # Clips with a share of 1 keep all their frames, the others those of the window.
         whole = pairs.share >= 1
         by_clip = (-1, *[1] * (features.dim() - 1))
         mixed = torch.lerp(partner, own, pairs.share.to(own.dtype).view(by_clip))
@@ -226,9 +234,9 @@ def _aligned(
     inside: Bool[Tensor, "B T"],
     similarity: bool,
 ) -> Float[Tensor, "B T L C"]:
-    """The partner's (x, y) under the least-squares map onto the clip's, of points that both have.
+    """Map each partner's (x, y) onto its clip's by least squares over the points that both have.
 
-    A clip and partner without a point in common, or all on one line, keep their places.
+    Where they have no point in common, or only points on one line, the partner stays as it is.
     """
     both = (partner[..., :2] != 0).any(-1) & (own[..., :2] != 0).any(-1) & inside[..., None]
     x, y = (torch.where(both[..., None], p[..., :2], 0.0).flatten(1, 2) for p in (partner, own))

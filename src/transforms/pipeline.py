@@ -1,9 +1,9 @@
 """Pipelines: dataclasses whose fields are operations, applied in the order they are written.
 
-- A clip step is a function of one clip, (T, L, 3) -> (T', L, 3): it runs once when a recipe opens
-  the store, and it is what is exported. Steps are frozen dataclasses, so equal steps are equal, and
-  two members of an ensemble that begin alike share the beginning of their graph.
-- An augmentation is a function of a padded batch: it runs every epoch anew, on the device, with an
+- A clip step is a function of one clip, (T, L, 3) -> (T', L, 3). It runs once per clip, before
+  training, and is exported. Steps are frozen dataclasses and so comparable: members of an ensemble
+  that begin with equal steps share the beginning of their graph.
+- An augmentation is a function of a padded batch. It runs in every epoch, on the device, with an
   explicit generator.
 - A field that is None is left out.
 """
@@ -25,14 +25,14 @@ from src.landmarks import Layout
 
 
 def index(rows: tuple[int, ...], device: torch.device) -> Int[Tensor, " n"]:
-    """Rows as a tensor on the device, made once: a step of training copies nothing to it."""
-    if torch.compiler.is_exporting():  # a tensor of a trace must not outlive it
+    """Rows as a tensor on the device; it is made once, so that a training step copies nothing."""
+    if torch.compiler.is_exporting():  # a tensor that belongs to a trace must not be kept
         return torch.tensor(rows, device=device)
-    return _kept_index(rows, device)
+    return _cached_index(rows, device)
 
 
 @cache
-def _kept_index(rows: tuple[int, ...], device: torch.device) -> Int[Tensor, " n"]:
+def _cached_index(rows: tuple[int, ...], device: torch.device) -> Int[Tensor, " n"]:
     return torch.tensor(rows, device=device)
 
 
@@ -51,19 +51,19 @@ class Augmentation(Protocol):
 
 
 class NeedsDonor:
-    """Marks an augmentation that takes something from `Draw.donor`."""
+    """Marks an augmentation that needs `Draw.donor`."""
 
 
 @dataclass(frozen=True)
 class Draw:
-    """The randomness and the surroundings of one training step.
+    """The randomness of one training step, and what else augmentations need to know.
 
     Args:
         generator: on the batch's device, for what differs between clips.
         host: for what the whole batch has in common; never waits for the device.
         progress: share of the training that is done, 0 to 1.
-        donor: a second batch, clip by clip of the same sign as the first; its frames may be padded
-            to another number.
+        donor: a second batch, whose k-th clip has the same sign as the k-th of the first; it may be
+            padded to another number of frames.
     """
 
     generator: torch.Generator
@@ -76,25 +76,25 @@ class Draw:
         return self.host.random() < p
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """Draw from U(low, high)."""
+        """Draw from U(low, high), (*shape,)."""
         u = torch.rand(shape, generator=self.generator, device=self.generator.device)
         return low + (high - low) * u
 
     def normal(self, *shape: int) -> Tensor:
-        """Draw from N(0, 1)."""
+        """Draw from N(0, 1), (*shape,)."""
         return torch.randn(shape, generator=self.generator, device=self.generator.device)
 
     def chance(self, p: float, *shape: int) -> Bool[Tensor, "..."]:
-        """True with probability p."""
+        """True with probability p, (*shape,)."""
         return self.uniform(*shape) < p
 
     def integers(self, below: Tensor) -> Tensor:
-        """Whole numbers from 0 to `below` - 1, one per entry; 0 where `below` is not positive."""
+        """Draw an integer from 0 to `below` - 1 per entry; 0 where `below` is not positive."""
         # u is at most 1 - 2^-24, and u * below is rounded to less than `below`.
         return (self.uniform(*below.shape) * below.clamp(min=1)).long()
 
     def permutation(self, n: int) -> Tensor:
-        """A random order of 0 to n - 1."""
+        """Draw a random order of 0 to n - 1."""
         return torch.randperm(n, generator=self.generator, device=self.generator.device)
 
     def beta(self, alpha: float, n: int) -> Float[Tensor, " n"]:
@@ -102,7 +102,7 @@ class Draw:
         return self.dirichlet(alpha, n, 2)[:, 0]
 
     def dirichlet(self, alpha: float, n: int, k: int) -> Float[Tensor, "n k"]:
-        """Draw n times k shares of a whole, from the symmetric Dirichlet distribution."""
+        """Draw n times k shares that add up to 1, from the symmetric Dirichlet distribution."""
         # torch.distributions takes no generator; the gamma sampler below it does.
         shape = torch.full((k, n), alpha, device=self.generator.device)
         gamma = torch._standard_gamma(shape, generator=self.generator)
@@ -120,13 +120,12 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class BoundStep:
-    """A step that knows its layout; equal where both are."""
+    """A step together with its layout; two are equal if both are."""
 
     step: Step
     layout: Layout
 
     def __call__(self, xyz: Float[Tensor, "T L 3"]) -> Float[Tensor, "T2 L 3"]:
-        """Apply the step."""
         return self.step(xyz, self.layout)
 
 
@@ -157,5 +156,5 @@ class AugmentationPipeline(Pipeline):
 
     @property
     def needs_donor(self) -> bool:
-        """True if one of the augmentations takes something from another clip of the same sign."""
+        """True if one of the augmentations needs `Draw.donor`."""
         return any(isinstance(augmentation, NeedsDonor) for augmentation in self)

@@ -14,7 +14,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
 
-from src import models
 from src.clips import Clips
 from src.dataset.batches import prepare
 from src.dataset.store import Store
@@ -40,7 +39,7 @@ WHERE = {
 def network(name: str) -> nn.Module:
     recipe = RECIPES[name]
     torch.manual_seed(0)
-    return models.build(recipe.config_of(recipe.shipped), recipe.layout, 5).eval()
+    return recipe.config_of(recipe.shipped).build(recipe.layout, 5).eval()
 
 
 def step(recipe: Recipe, clips: Clips, seed: int) -> None:

@@ -1,30 +1,34 @@
-"""The 6th place's network: sizes, the folded encoder against the unfolded, padding, export."""
+"""The 6th place's network: the folded frame encoder against the unfolded, one layer by formula."""
 
 from __future__ import annotations
-
-import warnings
-from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src import models
 from src.landmarks import Layout
 from src.models.frame_deberta import FACE, Config, FrameDeberta, Layer
-from src.models.mixing import LayerMix
-from src.recipes.frame_deberta import LAYOUT, A, B
+from tests.models.conftest import CLOSE, SIGNS, features
 
-SIGNS = 7
-# Float32 through some ten layers of sums in another order; logits are near 1.
-CLOSE = {"rtol": 1e-3, "atol": 2e-5}
+# Every width is another number, and nothing drops out.
+CONFIG = Config(
+    12,
+    dim=10,
+    widths=(16, 24, 32, 8),
+    dropouts=(0.0, 0.0, 0.0),
+    heads=4,
+    features=6,
+    mlp_dropout=0.0,
+    fusion_dropout=0.0,
+)
 
 
-def build(config: Config, layout: Layout, seed: int = 0) -> FrameDeberta:
+@pytest.fixture
+def net(layout) -> FrameDeberta:
     """A network whose every parameter is random, the constants of the embedding too."""
-    net = FrameDeberta(config, layout, SIGNS)
-    generator = torch.Generator().manual_seed(seed)
+    net = FrameDeberta(CONFIG, layout, SIGNS)
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, parameter in net.named_parameters():
             spread = 0.3 * torch.randn(parameter.shape, generator=generator)
@@ -33,33 +37,8 @@ def build(config: Config, layout: Layout, seed: int = 0) -> FrameDeberta:
 
 
 @pytest.fixture
-def net(config, layout) -> FrameDeberta:
-    return build(config, layout)
-
-
-# --- sizes --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("config", "published"),
-    [
-        (A.model, 35_143_010),
-        (B.model, 13_688_418),
-        (A.distilled, 9_819_298),
-        (B.distilled, 6_943_394),
-    ],
-    ids=["A student", "B student", "A distilled", "B distilled"],
-)
-def test_the_four_networks_have_the_published_number_of_parameters(config, published):
-    """recognition.md 3.4; nothing is allocated on the meta device."""
-    with torch.device("meta"):
-        net = models.build(config, LAYOUT, 250)
-    assert sum(p.numel() for p in net.parameters()) == published
-
-
-def test_an_unknown_config_is_refused(layout):
-    with pytest.raises(TypeError, match="no network for a config of type int"):
-        models.build(3, layout, SIGNS)
+def xyz(layout) -> Tensor:
+    return features(len(layout), 3)
 
 
 # --- the frame encoder, as the document has it ---------------------------------------------------
@@ -168,27 +147,14 @@ def test_the_constant_does_not_matter_in_evaluation_either(net, layout, xyz, mas
     net.eval()
     oracle.eval()
     difference = (net.encoder(xyz, mask) - oracle(xyz, mask)).abs().max()
-    assert (
-        difference < 0.02
-    )  # what is left of the beginning: 0.9^60 = 0.002, times constants near 3
-
-
-def test_gradients_of_the_constants_vanish_in_training(net, xyz, mask):
-    """So weight decay alone moves them, as in the published network."""
-    net.encoder(xyz, mask).square().sum().backward()
-    embedding = net.encoder.embedding
-    moving = embedding.conv1.weight.grad.abs().max()
-    for still in (embedding.type_embedding, embedding.point_embedding):
-        assert still.weight.grad.abs().max() < 1e-4 * moving
-    assert embedding.dense.bias.grad.abs().max() < 1e-4 * moving
+    assert difference < 0.02  # what is left of the beginning: 0.9^60 = 0.002, times some 3
 
 
 # --- one layer ----------------------------------------------------------------------------------
 
 
-def test_a_layer_is_the_documents_formula(config, mask):
-    layer = Layer(16, 24, config, dropout=0.0)
-    x = torch.randn(*mask.shape, 16, generator=torch.Generator().manual_seed(0))
+def test_a_layer_is_the_documents_formula(mask):
+    layer, x = Layer(16, 24, CONFIG, dropout=0.0), features(16)
     attended = layer.attention(x, mask)
     a = F.layer_norm(x + layer.attention_out(attended), (16,), eps=1e-7)
     i = F.mish(layer.intermediate(a))
@@ -196,161 +162,9 @@ def test_a_layer_is_the_documents_formula(config, mask):
     torch.testing.assert_close(layer(x, mask), expected, **CLOSE)
 
 
-def test_dropout_comes_before_the_layer_norms(config, mask):
+def test_dropout_comes_before_the_layer_norms(mask):
     """recognition.md 3.4.3: the diagram draws it behind them, the code has it before."""
-    layer = Layer(16, 24, config, dropout=1.0)  # everything drops
+    layer = Layer(16, 24, CONFIG, dropout=1.0)  # everything drops
     nn.init.normal_(layer.out_norm.bias)
-    x = torch.randn(*mask.shape, 16, generator=torch.Generator().manual_seed(0))
-    out = layer(x, mask)
+    out = layer(features(16), mask)
     torch.testing.assert_close(out, layer.out_norm.bias.expand_as(out))
-
-
-def test_rates_of_dropout_are_where_the_config_says(config, layout):
-    config = replace(config, dropouts=(0.1, 0.2, 0.3), mlp_dropout=0.4, fusion_dropout=0.5)
-    net = FrameDeberta(config, layout, SIGNS)
-    assert [layer.dropout for layer in net.layers] == [0.1, 0.2, 0.3]
-    assert [layer.attention.dropout for layer in net.layers] == [0.1, 0.2, 0.3]
-    encoder = net.encoder
-    assert {mlp.dropout for mlp in (encoder.full, *encoder.parts.values())} == {0.4}
-    assert encoder.fusion.dropout == 0.5
-
-
-# --- the whole network --------------------------------------------------------------------------
-
-
-def logits(net: FrameDeberta, xyz: Tensor, mask: Tensor | None, **kwargs: LayerMix) -> Tensor:
-    return net(xyz, mask, **kwargs)["logits"]
-
-
-def padded(xyz: Tensor, mask: Tensor, n_frames: int, filling: float) -> tuple[Tensor, Tensor]:
-    extra = n_frames - mask.shape[1]
-    longer = F.pad(mask, (0, extra))
-    xyz = F.pad(xyz, (0, 0, 0, 0, 0, extra))
-    return torch.where(longer[..., None, None], xyz, filling), longer
-
-
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("filling", [0.0, 1e4, float("nan"), float("inf")])
-@pytest.mark.parametrize("n_frames", [12, 13, 40])
-def test_more_padding_changes_no_logit(net, xyz, mask, training, filling, n_frames):
-    net.train(training)
-    before = {name: value.clone() for name, value in net.state_dict().items()}
-    expected = logits(net, xyz, mask)
-    after = {name: value.clone() for name, value in net.state_dict().items()}
-    net.load_state_dict(before)
-    longer = padded(xyz, mask, n_frames, filling)
-    torch.testing.assert_close(logits(net, *longer), expected, **CLOSE)
-    for name, value in net.state_dict().items():  # running statistics too
-        torch.testing.assert_close(value, after[name], **CLOSE)
-
-
-def test_a_clip_alone_has_the_logits_it_has_in_a_batch(net, xyz, mask):
-    net.eval()
-    together = logits(net, xyz, mask)
-    for k in range(len(mask)):
-        n = int(mask[k].sum())
-        torch.testing.assert_close(logits(net, xyz[k : k + 1, :n], None)[0], together[k], **CLOSE)
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_the_order_of_the_batch_does_not_matter(net, xyz, mask, training):
-    net.train(training)
-    order = torch.tensor([3, 1, 4, 0, 2])
-    torch.testing.assert_close(
-        logits(net, xyz[order], mask[order]), logits(net, xyz, mask)[order], **CLOSE
-    )
-
-
-def test_no_mask_is_a_mask_of_real_frames(net, xyz, mask):
-    everything = torch.ones_like(mask)
-    torch.testing.assert_close(logits(net, xyz, None), logits(net, xyz, everything), **CLOSE)
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_padded_frames_get_no_gradient_and_every_real_one_does(net, xyz, mask, training):
-    net.train(training)
-    leaf = xyz.clone().requires_grad_()
-    logits(net, leaf, mask).square().sum().backward()
-    assert (leaf.grad[~mask] == 0).all()
-    assert (leaf.grad[mask].abs().amax((1, 2)) > 0).all()
-
-
-def test_every_parameter_learns(net, xyz, mask):
-    target = torch.arange(len(mask)) % SIGNS
-    F.cross_entropy(logits(net, xyz, mask), target).backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
-
-
-def test_pooled_is_the_mean_over_real_frames_before_the_classifier(net, xyz, mask):
-    out = net.eval()(xyz, mask)
-    torch.testing.assert_close(net.classifier(out["pooled"]), out["logits"])
-    x = net.encoder(xyz, mask)
-    for layer in net.layers:
-        x = layer(x, mask)
-    means = [clip[frames].mean(0) for clip, frames in zip(x, mask, strict=True)]
-    torch.testing.assert_close(out["pooled"], torch.stack(means), **CLOSE)
-
-
-# --- manifold mixup -----------------------------------------------------------------------------
-
-PARTNER, SHARE = torch.tensor([3, 0, 2, 4, 1]), torch.tensor([0.9, 0.3, 0.5, 0.6, 0.1])
-
-
-@pytest.mark.parametrize("chosen", [0, 1, 2])
-def test_mixup_enters_before_the_chosen_layer_alone(net, xyz, mask, chosen):
-    net.eval()
-    x, joined = net.encoder(xyz, mask), mask
-    for number, layer in enumerate(net.layers):
-        if number == chosen:
-            share = SHARE[:, None, None]
-            x = share * x + (1 - share) * x[PARTNER]
-            joined = mask | mask[PARTNER]
-        x = layer(x, joined)
-    pooled = torch.stack([clip[frames].mean(0) for clip, frames in zip(x, joined, strict=True)])
-    ours = logits(net, xyz, mask, mix=LayerMix(PARTNER, SHARE, torch.tensor(chosen)))
-    torch.testing.assert_close(ours, net.classifier(pooled), **CLOSE)
-    assert (ours - logits(net, xyz, mask)).abs().max() > 0.01
-
-
-@pytest.mark.parametrize("chosen", [0, 1, 2])
-def test_more_padding_changes_no_mixed_logit(net, xyz, mask, chosen):
-    net.eval()
-    mix = LayerMix(PARTNER, SHARE, torch.tensor(chosen))
-    longer = padded(xyz, mask, 30, filling=1e4)
-    torch.testing.assert_close(
-        logits(net, *longer, mix=mix), logits(net, xyz, mask, mix=mix), **CLOSE
-    )
-
-
-# --- export -------------------------------------------------------------------------------------
-
-
-class Logits(nn.Module):
-    """What is exported: one clip without padding."""
-
-    def __init__(self, net: FrameDeberta):
-        super().__init__()
-        self.net = net
-
-    def forward(self, xyz: Tensor) -> Tensor:
-        return self.net(xyz)["logits"]
-
-
-def test_the_exported_network_agrees_at_every_length(config, layout):
-    """From one example; recognition.md 3.7: the same log buckets as in training."""
-    module = Logits(build(config, layout)).eval()
-    clip = torch.randn(
-        1, config.max_len, len(layout), 3, generator=torch.Generator().manual_seed(0)
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # torch 2.13 deprecates its own tree specs
-        program = torch.export.export(
-            module,
-            (clip[:, :7],),
-            dynamic_shapes=({1: torch.export.Dim.DYNAMIC},),
-            strict=False,
-            prefer_deferred_runtime_asserts_over_guards=True,
-        ).module()
-    for n_frames in range(1, config.max_len + 1):
-        part = clip[:, :n_frames]
-        torch.testing.assert_close(program(part), module(part), **CLOSE)

@@ -9,18 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.models.parts import LIMIT, CrossAttention, PatchEmbedding, PointNorm
+from tests.models.conftest import randomised
 
 B, T, D, H = 3, 5, 16, 2
 # Two orders of float32 sums over some hundred numbers near 1.
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
-
-
-def randomised(module: nn.Module) -> nn.Module:
-    """Weights of order 0.3, so that the softmax is far from flat."""
-    generator = torch.Generator().manual_seed(0)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.3, generator=generator)
-    return module.eval()
 
 
 def points(n: int, seed: int = 1) -> Tensor:
@@ -80,14 +73,6 @@ def test_far_points_are_clamped(frames):
     assert (out == LIMIT).all() and (norm(torch.full((1, 1, 6, 2), -1e4)) == -LIMIT).all()
 
 
-def test_statistics_go_with_the_checkpoint_and_are_no_parameters(frames):
-    norm, other = PointNorm(6), PointNorm(6)
-    norm.learn(frames)
-    other.load_state_dict(norm.state_dict())
-    assert torch.equal(other.mean, norm.mean) and torch.equal(other.std, norm.std)
-    assert not list(norm.parameters())
-
-
 # --- PatchEmbedding -----------------------------------------------------------------------------
 
 
@@ -109,28 +94,25 @@ def written_out(embedding: PatchEmbedding, xy: Tensor, patch: int) -> Tensor:
     return torch.where(missing[..., None], embedding.missing, pooled)
 
 
+def embedding_of(n_points: int, dropout: float = 0.0) -> PatchEmbedding:
+    return randomised(PatchEmbedding(n_points, D, patch=4, heads=H, dropout=dropout)).eval()
+
+
 @pytest.mark.parametrize("n_points", [40, 21, 5, 4, 1])
-def test_a_patch_embedding_is_what_the_document_writes(n_points):
-    embedding = randomised(PatchEmbedding(n_points, D, patch=4, heads=H, dropout=0.1))
-    xy = points(n_points)
+def test_a_patch_embedding_is_what_the_document_writes_and_so_are_its_gradients(n_points):
+    embedding, xy, gradients = embedding_of(n_points, dropout=0.1), points(n_points), []
     torch.testing.assert_close(embedding(xy), written_out(embedding, xy, 4), **CLOSE)
-
-
-def test_so_are_its_gradients():
-    embedding = randomised(PatchEmbedding(21, D, patch=4, heads=H, dropout=0.1))
-    xy, gradients = points(21), []
     for forward in (embedding, lambda xy: written_out(embedding, xy, 4)):
         embedding.zero_grad()
         forward(xy).square().sum().backward()
         gradients.append({name: p.grad.clone() for name, p in embedding.named_parameters()})
     assert len(gradients[0]) == 9
-    for name, gradient in gradients[0].items():
-        # Sums over all frames, as large as a few hundred.
-        torch.testing.assert_close(gradient, gradients[1][name], rtol=1e-3, atol=1e-3)
+    # Sums over all frames, as large as a few hundred.
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-3)
 
 
 def test_dropout_is_on_the_weights_and_only_in_training():
-    embedding = randomised(PatchEmbedding(21, D, patch=4, heads=H, dropout=0.9))
+    embedding = embedding_of(21, dropout=0.9)
     xy = points(21)
     whole = embedding(xy)
     torch.manual_seed(0)
@@ -144,7 +126,7 @@ def test_dropout_is_on_the_weights_and_only_in_training():
 
 
 def test_half_precision_around_it_does_not_reach_it():
-    embedding = randomised(PatchEmbedding(21, D, patch=4, heads=H, dropout=0.0))
+    embedding = embedding_of(21, dropout=0.0)
     with torch.autocast("cpu", torch.bfloat16):
         out = embedding(points(21))
     assert out.dtype == torch.float32
@@ -164,8 +146,8 @@ def with_weights_of(attention: CrossAttention) -> nn.MultiheadAttention:
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_cross_attention_is_torchs_plus_the_asking_part_normed(masked):
-    attention = randomised(CrossAttention(D, H, dropout=0.1))
+def test_cross_attention_is_torchs_plus_the_part_itself_normed(masked):
+    attention = randomised(CrossAttention(D, H, dropout=0.1)).eval()
     x, other = (torch.randn(B, T, D, generator=torch.Generator().manual_seed(s)) for s in (1, 2))
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 0, 0, 0, 0], [1, 0, 1, 1, 0]]).bool()
     padded = ~mask if masked else None

@@ -35,14 +35,6 @@ def test_a_pair_turns_like_a_complex_number(x, interleaved):
     np.testing.assert_allclose(out.numpy(), expected, **CLOSE)
 
 
-def test_halves_are_paired_as_in_transformers_llama(x):
-    llama = pytest.importorskip("transformers.models.llama.modeling_llama")
-    frequency = 10_000 ** (-torch.arange(D // 2) / (D // 2))
-    angle = (torch.arange(T)[:, None] * frequency).repeat(1, 2)[None]
-    expected, _ = llama.apply_rotary_pos_emb(x, x, angle.cos(), angle.sin())
-    torch.testing.assert_close(Rotary(D, T)(x), expected, **CLOSE)
-
-
 @pytest.mark.parametrize("interleaved", [False, True])
 def test_products_depend_on_the_distance_alone(x, interleaved):
     rotary = Rotary(D, T, interleaved=interleaved)
@@ -51,11 +43,3 @@ def test_products_depend_on_the_distance_alone(x, interleaved):
     for distance in range(-T + 1, T):
         diagonal = products.diagonal(distance)
         torch.testing.assert_close(diagonal, diagonal[:1].expand_as(diagonal), **CLOSE)
-
-
-@pytest.mark.parametrize("interleaved", [False, True])
-def test_lengths_stay_and_position_0_stays_whole(x, interleaved):
-    out = Rotary(D, 2 * T, interleaved=interleaved)(x)  # more positions than are asked for
-    torch.testing.assert_close(out.norm(dim=-1), x.norm(dim=-1), **CLOSE)
-    assert torch.equal(out[..., 0, :], x[..., 0, :])
-    assert not torch.allclose(out[..., 1, :], x[..., 1, :])

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from src import models
 from src.clips import Clips
 from src.dataset import clip_file
 from src.recipes.config import override
@@ -87,7 +86,7 @@ def test_the_authors_code_in_all_its_variants_runs_on_a_batch():
     out = recipe.augment(clips, LAYOUT, draw)
     features = recipe.features(out.xyz, out.mask, LAYOUT)
     torch.manual_seed(0)
-    logits = models.build(small, LAYOUT, 5)(features, out.mask)["logits"]
+    logits = small.build(LAYOUT, 5)(features, out.mask)["logits"]
     assert logits.shape == (6, 5) and logits.isfinite().all()
     assert recipe.mix.probability(0.0) == 0.5 and recipe.mix.probability(0.95) == 0
 
@@ -175,7 +174,7 @@ def test_weight_decay_spares_what_the_code_spares():
 
     Batch norms, the encoder's two norms (type_norm, landmark_norm) and embeddings are decayed.
     """
-    net = models.build(replace(A.distilled, dim=8, widths=(16,) * 4), LAYOUT, 5)
+    net = replace(A.distilled, dim=8, widths=(16,) * 4).build(LAYOUT, 5)
     spared = {
         name
         for name, _ in net.named_parameters()
@@ -199,7 +198,7 @@ def test_the_cpu_profile_is_the_same_recipe_with_a_smaller_network(recipe):
     as_published = replace(recipe.clip, hide=None, normalise=Standardise(), enlarge=None)
     assert as_published == full.clip
     assert recipe.distilled is None and recipe.config_of("soup") == recipe.model
-    parameters = sum(p.numel() for p in models.build(recipe.model, LAYOUT, 250).parameters())
+    parameters = sum(p.numel() for p in recipe.model.build(LAYOUT, 250).parameters())
     assert parameters < 3e6
 
 

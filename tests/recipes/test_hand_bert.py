@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from src import models
 from src.clips import Clips
 from src.landmarks import LEFT_HAND, LIPS_40_BY_SIDE, RIGHT_HAND
 from src.models.hand_bert import Config
@@ -98,7 +97,7 @@ def test_the_authors_code_in_all_its_variants_runs_on_a_batch():
     assert features.shape == (6, 45, 972) and features.isfinite().all()
     torch.manual_seed(0)
     small = replace(recipe.model, width=8, inner=8, heads=2)
-    logits = models.build(small, LAYOUT, 5)(features, seen.mask)["logits"]
+    logits = small.build(LAYOUT, 5)(features, seen.mask)["logits"]
     assert logits.shape == (6, 5) and logits.isfinite().all()
 
 

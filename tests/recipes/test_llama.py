@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from src import models
 from src.clips import Clips
 from src.dataset import clip_file
 from src.landmarks import LIP_PAIRS_CROSSED
@@ -151,7 +150,7 @@ def test_everything_the_authors_rejected_runs_at_once():
     pairs = recipe.mix.pairs(6, randomness)
     features, mask = recipe.mix.inputs(features, out.mask, pairs, randomness)
     torch.manual_seed(0)
-    net = models.build(config, LAYOUT, SIGNS)
+    net = config.build(LAYOUT, SIGNS)
     target = pairs.target(torch.nn.functional.one_hot(clips.label, SIGNS).float())
     loss = recipe.loss(net(features, mask), target, torch.tensor(0.5))
     loss.backward()

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 import torch
 
-from src import models
 from src.common.errors import InputError
 from src.evaluation.predict import predict
 from src.recipes.frame_deberta import Augment
@@ -62,7 +61,7 @@ def test_two_processes_train_as_one(tiny_recipe, tiny_clips, tmp_path):
     # Sums are taken in another order; float32 over some fifty updates keeps four digits.
     pd.testing.assert_frame_equal(one, two, rtol=1e-3, atol=1e-4)
     # Not the weights: a bias before a batch norm has no gradient but noise, which Adam blows up.
-    model = models.build(recipe.distilled, recipe.layout, 3)
+    model = recipe.distilled.build(recipe.layout, 3)
     logits = []
     for processes in (1, 2):
         model.load_state_dict(torch.load(tmp_path / f"of{processes}" / "soup.pt"))

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from src import models
 from src.common import checkpoint
 from src.recipes.frame_deberta import B
 from src.recipes.ingredients import AdamW, Cosine, Lion, RAdamLookahead, Ranger, WarmupLinear
@@ -22,7 +21,7 @@ def test_warmup_linear():
 
 def test_decay_spares_what_the_publication_spares():
     """Biases and the transformer's layer norms; batch norms and embeddings are decayed."""
-    model = models.build(B.distilled, B.layout, 5)
+    model = B.distilled.build(B.layout, 5)
     optimiser = optim.build(B.optimiser, [model])
     decayed = {id(p) for p in optimiser.param_groups[0]["params"]}
     assert optimiser.param_groups[0]["weight_decay"] == 0.4
@@ -37,7 +36,7 @@ def test_decay_spares_what_the_publication_spares():
 
 
 def test_every_parameter_is_in_one_group():
-    model = models.build(B.distilled, B.layout, 5)
+    model = B.distilled.build(B.layout, 5)
     optimiser = optim.build(B.optimiser, [model])
     listed = [id(p) for group in optimiser.param_groups for p in group["params"]]
     assert sorted(listed) == sorted(id(p) for p in model.parameters())

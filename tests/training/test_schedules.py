@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from src import models
 from src.models.hierarchical import Config
 from src.recipes.hierarchical import LAYOUT
 from src.recipes.ingredients import AdamW, Cosine, OneCycle, OnPlateau, WarmRestarts, WarmupCycles
@@ -123,7 +122,7 @@ def test_other_schedules_have_no_plateau():
 def test_layers_have_their_own_rates():
     """What lies behind the layers has the peak; each layer below it a tenth less."""
     config = Config(8, dim=8, heads=2, local_layers=1, global_layers=1, patch_heads=2, positions=8)
-    model = models.build(config, LAYOUT, 3)
+    model = config.build(LAYOUT, 3)
     optimiser = optim.build(AdamW(lr=1.0, layer_decay=0.9), [model])
     optim.set_rate(optimiser, 0.5)
     rate = {id(p): g["lr"] for g in optimiser.param_groups for p in g["params"]}

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from src import models
 from src.common import checkpoint
 from src.dataset.batches import ClipSet
 from src.evaluation.predict import examine
@@ -81,7 +80,7 @@ def test_it_learns(first):
 
 def test_curves_are_of_the_clips_as_they_are(first):
     """Accuracy and loss of the last epoch again, clip by clip, without padding."""
-    model = models.build(TINY.model, TINY.layout, SIGNS)
+    model = TINY.model.build(TINY.layout, SIGNS)
     model.load_state_dict(checkpoint.load(first / "student.pt"))
     last = history(first).iloc[-1]
     probe = TRAIN.subset(np.linspace(0, len(TRAIN) - 1, len(VALID)).round().astype(int))
@@ -100,13 +99,13 @@ def test_curves_are_of_the_clips_as_they_are(first):
 
 
 def test_examining_leaves_the_mode_and_no_gradient(first):
-    model = models.build(TINY.model, TINY.layout, SIGNS).train()
+    model = TINY.model.build(TINY.layout, SIGNS).train()
     examine(model, TINY, VALID, 0.5)
     assert model.training and all(p.grad is None for p in model.parameters())
 
 
 def test_the_curriculum_is_told_how_far_the_training_is(first):
-    model = models.build(TINY.model, TINY.layout, SIGNS)
+    model = TINY.model.build(TINY.layout, SIGNS)
     recipe = replace(TINY, loss=replace(TINY.loss, gamma_at_start=0.0))
     losses = [examine(model, recipe, VALID, progress)[1] for progress in (0.0, 1.0)]
     plain = examine(model, TINY, VALID, 0.3)[1]
@@ -124,7 +123,7 @@ def test_every_epoch_is_tested_where_it_decides_something(first, tmp_path):
 
 
 def test_the_best_weights_are_those_of_the_best_epoch(first):
-    best = models.build(TINY.model, TINY.layout, SIGNS)
+    best = TINY.model.build(TINY.layout, SIGNS)
     best.load_state_dict(checkpoint.load(first / "best.pt"))
     accuracy, _ = examine(best, TINY, VALID, 1.0)
     assert accuracy == pytest.approx(history(first).student_accuracy.max())

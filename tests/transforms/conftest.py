@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from src.clips import Clips
 from src.landmarks import (
@@ -90,11 +91,6 @@ def clips() -> Clips:
 
 
 @pytest.fixture
-def make_clips() -> Callable[..., Clips]:
-    return edge_clips
-
-
-@pytest.fixture
 def donor() -> Clips:
     """A second batch for `clips`, padded to another number of frames; other lengths, other gaps."""
     other = edge_clips(seed=1)
@@ -114,10 +110,31 @@ def draw(donor) -> Callable[..., Draw]:
 
 
 def bits(x: torch.Tensor) -> torch.Tensor:
-    """What makes two tensors equal to the bit, NaN included."""
+    """Equal exactly where the numbers are equal to the bit, NaN included."""
     return x.view(torch.int32)
 
 
 def real(clips: Clips, k: int) -> np.ndarray:
-    """The real frames of clip k."""
+    """The real frames of clip k, (T, L, 3)."""
     return clips.xyz[k, clips.mask[k]].numpy()
+
+
+def numbered(lengths: Sequence[int], n_frames: int, points: int = 1) -> Clips:
+    """Clips whose points tell where they are from: x = the frame's number, y = the clip's."""
+    n = len(lengths)
+    xyz = torch.zeros(n, n_frames, points, 3)
+    xyz[..., 0] = torch.arange(float(n_frames))[:, None]
+    xyz[..., 1] = torch.arange(float(n))[:, None, None]
+    mask = torch.arange(n_frames) < torch.tensor(lengths)[:, None]
+    return Clips(xyz, mask, torch.zeros(n, dtype=torch.long))
+
+
+def still(points: Sequence[Sequence[float]], n: int, n_frames: int = 1) -> Clips:
+    """n equal clips in which the given points stand still."""
+    xyz = torch.tensor(points, dtype=torch.float32).repeat(n, n_frames, 1, 1)
+    mask = torch.ones(n, n_frames, dtype=torch.bool)
+    return Clips(xyz, mask, torch.zeros(n, dtype=torch.long))
+
+
+def is_uniform(values: np.ndarray, low: float, high: float) -> bool:
+    return stats.kstest(values, stats.uniform(low, high - low).cdf).pvalue > 0.01

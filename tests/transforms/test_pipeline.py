@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torch import Tensor, nn
+from torch import Tensor
 
 from src.landmarks import Layout
+from src.recipes import conv_transformer, hand_bert
 from src.transforms.augment.parts import FaceCutMix
 from src.transforms.augment.space import Rotate, Scale
 from src.transforms.features.coordinates import Coordinates
-from src.transforms.pipeline import AugmentationPipeline, BoundStep, ClipPipeline, index
-from src.transforms.steps.frames import KeepFramesWith, Stride, Truncate, select
+from src.transforms.features.hand_bert import HandBertFeatures
+from src.transforms.features.motions import PositionsAndMotions
+from src.transforms.pipeline import AugmentationPipeline, BoundStep, ClipPipeline
+from src.transforms.steps.frames import KeepFramesWith, Stride, select
 from src.transforms.steps.normalise import Standardise
+from tests.exports import exported
+from tests.transforms.conftest import is_uniform
 
 MAX_LEN = 25
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}  # float32, the same operations in another grouping
 
 
 @dataclass(frozen=True)
@@ -65,14 +71,6 @@ def test_a_field_that_is_none_is_left_out(layout):
     assert len(Clip(hands=None)(xyz, layout)) == 20 and len(Clip()(xyz, layout)) == 15
 
 
-def test_bound_steps_are_the_pipeline(layout):
-    xyz = torch.rand(60, len(layout), 3, generator=torch.Generator().manual_seed(0))
-    step_by_step = xyz
-    for step in Clip().bound(layout):
-        step_by_step = step(step_by_step)
-    assert torch.equal(step_by_step, Clip()(xyz, layout))
-
-
 def test_bound_steps_are_equal_where_step_and_layout_are(layout):
     """Members of an ensemble share the beginning of their graph on the ground of this."""
     other = Layout({"lips": layout.parts["lips"]})
@@ -95,21 +93,11 @@ def test_needs_donor_only_with_an_augmentation_that_takes_one():
     assert Augment(face=FaceCutMix(0.5, ("lips",))).needs_donor
 
 
-def test_index_is_made_once_per_device():
-    cpu = torch.device("cpu")
-    assert index((3, 1, 2), cpu) is index((3, 1, 2), cpu)
-    assert index((3, 1, 2), cpu).tolist() == [3, 1, 2]
-
-
 # --- draws --------------------------------------------------------------------------------------
 
 
-def test_uniform_is_uniform(draw):
-    u = draw().uniform(4000, low=-2.0, high=3.0).numpy()
-    assert stats.kstest(u, stats.uniform(-2, 5).cdf).pvalue > 0.01
-
-
-def test_normal_is_normal(draw):
+def test_uniform_and_normal_have_their_distributions(draw):
+    assert is_uniform(draw().uniform(4000, low=-2.0, high=3.0).numpy(), -2, 3)
     assert stats.kstest(draw().normal(4000).numpy(), "norm").pvalue > 0.01
 
 
@@ -144,55 +132,33 @@ def test_beta_is_beta(draw):
     assert stats.kstest(inside, stats.beta(0.4, 0.4).cdf).pvalue > 0.01
 
 
-def test_permutation_is_one(draw):
-    assert sorted(draw().permutation(50).tolist()) == list(range(50))
-    assert draw(0).permutation(50).tolist() != draw(1).permutation(50).tolist()
-
-
-def test_draws_come_from_their_own_generators_alone(draw):
-    torch.manual_seed(0)
-    before = torch.get_rng_state()
-    step = draw()
-    for drawn in (step.uniform(3), step.normal(3), step.permutation(3), step.beta(0.4, 3)):
-        assert drawn.shape == (3,)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
 # --- export -------------------------------------------------------------------------------------
 
 
-class Exported(nn.Module):
-    """Rows of a clip to features, as a submission's graph begins."""
-
-    def __init__(self, layout: Layout, truncated: bool):
-        super().__init__()
-        column = {landmark: n for n, landmark in enumerate(layout.sources)}
-        self.layout, self.truncated = layout, truncated
-        self.points = [[column[landmark] for landmark in point] for point in layout.points]
-
-    def forward(self, rows: Tensor) -> Tensor:
-        xyz = Clip()(select(rows, self.points), self.layout)
-        if self.truncated:
-            xyz = Truncate(MAX_LEN)(xyz, self.layout)
-        return Coordinates()(xyz[None], None, self.layout)
+def graph(layout: Layout, features: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
+    """From the rows of a clip to features, as a submission's graph begins."""
+    column = {landmark: n for n, landmark in enumerate(layout.sources)}
+    points = [[column[landmark] for landmark in point] for point in layout.points]
+    return lambda rows: features(Clip()(select(rows, points), layout)[None], None, layout)
 
 
-@pytest.mark.parametrize("truncated", [False, True])
-def test_the_exported_clip_pipeline_agrees_at_every_length(layout, truncated):
-    module = Exported(layout, truncated)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # torch 2.13 deprecates its own tree specs
-        program = torch.export.export(
-            module,
-            (raw_clip(60, layout),),
-            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
-            strict=False,
-        ).module()
-    for n_frames in (*range(2, 101), 537):
-        rows = raw_clip(n_frames, layout)
-        assert torch.equal(program(rows), module(rows)), n_frames
-    no_hands = raw_clip(40, layout)
-    no_hands[:, [layout.sources.index(k) for k in layout.parts["left_hand"]]] = torch.nan
-    no_hands[:, [layout.sources.index(k) for k in layout.parts["right_hand"]]] = torch.nan
-    assert torch.equal(program(no_hands), module(no_hands))
-    assert torch.equal(program(rows[:1]), module(rows[:1]))
+@pytest.mark.parametrize(
+    ("features", "parts"),
+    [
+        (Coordinates(), None),
+        (PositionsAndMotions(), conv_transformer.LAYOUT),
+        (HandBertFeatures(), hand_bert.LAYOUT),
+    ],
+    ids=["coordinates", "positions and motions", "hand and lips"],
+)
+def test_exported_clip_steps_and_features_agree_at_every_length(layout, features, parts):
+    parts = parts or layout
+    function = graph(parts, features)
+    program = exported(function, raw_clip(60, parts), axis=0)
+    for n_frames in (*range(2, 101, 7), 24, 25, 26, 27, 50, 51, 537):
+        rows = raw_clip(n_frames, parts)
+        torch.testing.assert_close(program(rows), function(rows), **CLOSE)
+    torch.testing.assert_close(program(rows[:1]), function(rows[:1]), **CLOSE)
+    nothing = torch.full_like(rows, torch.nan)
+    assert function(nothing).isfinite().all()
+    torch.testing.assert_close(program(nothing), function(nothing), **CLOSE)

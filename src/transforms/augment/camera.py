@@ -1,8 +1,8 @@
-"""Augmentations that move the camera: the body turns in space, before a near lens.
+"""Augmentations that move the camera: the body turns in space, or is seen from nearby.
 
-MediaPipe counts depth (z) in widths of the picture, from an origin of each part's own: the head,
-the hips, a wrist. A part is turned about the common centre with the depth that it has; what its
-origin lacks would be the same shift for all its points.
+MediaPipe gives depth (z) in widths of the picture, and for each part from an origin of its own: the
+head, the hips, a wrist. Here a part is turned about the common centre with the depth that it has;
+a wrong origin only shifts all its points alike.
 
 Letters: **B** batch, **T** frames, **L** points.
 """
@@ -18,12 +18,12 @@ from torch import Tensor
 
 from src.clips import Clips
 from src.landmarks import Layout
-from src.transforms.augment.space import where_chosen
+from src.transforms.augment.sometimes import ByChance
 from src.transforms.pipeline import Draw
 
 
 def rotation(angle: Float[Tensor, "B 3"]) -> Float[Tensor, "B 3 3"]:
-    """Matrices that turn about x, then about y, then about z, by so many radians."""
+    """Matrices that turn about x, then about y, then about z, by angles in radians."""
     (cx, cy, cz), (sx, sy, sz) = angle.cos().unbind(-1), angle.sin().unbind(-1)
     rows = (
         (cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx),
@@ -43,54 +43,44 @@ def turned(
 
 
 @dataclass(frozen=True)
-class Turn:
+class Turn(ByChance):
     """Turn the body in space, seen from far away.
 
     Args:
-        p: probability per clip.
         degrees: the largest angle about x (nod), y (turn) and z (tilt).
         centre: x and y of the point that stays: 0 for centred landmarks, 0.5 for image coordinates.
     """
 
-    p: float
     degrees: tuple[float, float, float]
     centre: float = 0.0
 
-    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        """Apply the augmentation."""
-        chosen = draw.chance(self.p, len(clips.label))
+    def changed(self, clips: Clips, layout: Layout, draw: Draw) -> Float[Tensor, "B T L 3"]:
         new = turned(_moved(clips.xyz, -self.centre), self.degrees, draw)
-        new = _moved(new, self.centre)
-        return clips.with_(xyz=where_chosen(chosen, new, clips.xyz))
+        return _moved(new, self.centre)
 
 
 @dataclass(frozen=True)
-class CameraAngle:
+class CameraAngle(ByChance):
     """Look at the body from another place: turn it, then project it as a near camera does.
 
-    What is z farther from the camera than the centre is distance / (distance + z) as large.
+    A point that is z farther away than the centre appears distance / (distance + z) as large.
 
     Args:
-        p: probability per clip.
         degrees: the largest angle about x (camera above or below) and y (to a side).
         distance: of the camera from the centre, in the coordinates' units.
         centre: as in `Turn`.
     """
 
-    p: float
     degrees: tuple[float, float]
     distance: float
     centre: float = 0.0
 
-    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        """Apply the augmentation."""
-        chosen = draw.chance(self.p, len(clips.label))
+    def changed(self, clips: Clips, layout: Layout, draw: Draw) -> Float[Tensor, "B T L 3"]:
         new = turned(_moved(clips.xyz, -self.centre), (*self.degrees, 0.0), draw)
         depth = new[..., 2:]
-        # Nothing comes nearer than half way: depths are rough guesses, and some are wild.
+        # No point comes nearer than half the distance: depths are rough guesses, some far off.
         nearness = self.distance / (self.distance + depth).clamp(min=self.distance / 2)
-        new = _moved(torch.cat([new[..., :2] * nearness, depth], -1), self.centre)
-        return clips.with_(xyz=where_chosen(chosen, new, clips.xyz))
+        return _moved(torch.cat([new[..., :2] * nearness, depth], -1), self.centre)
 
 
 def _moved(xyz: Float[Tensor, "B T L 3"], by: float) -> Float[Tensor, "B T L 3"]:

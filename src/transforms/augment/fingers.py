@@ -14,7 +14,7 @@ from torch import Tensor
 
 from src.clips import Clips
 from src.landmarks import FINGERS, Layout
-from src.transforms.augment.space import where_chosen
+from src.transforms.augment.sometimes import where_chosen
 from src.transforms.pipeline import Draw, index
 
 _FINGERS, _BONES = len(FINGERS), len(FINGERS[0]) - 1
@@ -25,10 +25,10 @@ _MOVED = tuple(point for finger in FINGERS for point in finger[1:])
 def bent(
     hand: Float[Tensor, "B T 21 3"], angle: Float[Tensor, "B 5 4"]
 ) -> Float[Tensor, "B T 21 3"]:
-    """Turn what lies behind each joint about that joint, in the image plane; z stays.
+    """Turn the rest of each finger about each of its joints, in the image plane; z stays.
 
-    Turning about one joint after the other from the wrist outwards, each about where it has come
-    to lie, turns a bone by the sum of the angles of all joints before it: turns in a plane add up.
+    The joints are turned one after the other from the wrist outwards, each about its new place.
+    Turns in a plane add up, so a bone is turned by the sum of the angles of the joints before it.
 
     Args:
         hand: NaN = not detected.
@@ -40,7 +40,7 @@ def bent(
     cos, sin = turn.cos(), turn.sin()
     turned = torch.stack([(cos - 1) * x - sin * y, sin * x + (cos - 1) * y], -1)
     moved_by = turned.cumsum(3).flatten(2, 3)  # (B, T, 20, 2): the bones add up to the points
-    new = hand.clone()
+    new = hand.clone()  # the wrist stays
     new[:, :, index(_MOVED, hand.device), :2] += moved_by
     return new
 
@@ -49,12 +49,12 @@ def bent(
 class BendFingers:
     """Turn the rest of a finger about some of its joints, each by an angle of its own.
 
-    Every joint but the fingertips is the root of a tree: 20 trees a hand, the wrist in five of
-    them. The angles hold for the whole clip. Source: 2nd place's random_hand_op_h4.
+    The rest of a finger behind a joint is a tree: 20 trees a hand, five of them at the wrist. The
+    angles hold for the whole clip. Source: 2nd place's random_hand_op_h4.
 
     Args:
         p: probability per clip and hand.
-        joint_p: probability of each tree.
+        joint_p: probability per tree.
         degrees: angles are from U(-degrees, degrees).
         hands: parts of the layout.
     """
@@ -65,7 +65,6 @@ class BendFingers:
     hands: tuple[str, ...] = ("left_hand", "right_hand")
 
     def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        """Apply the augmentation."""
         n, limit = len(clips.label), math.radians(self.degrees)
         new = clips.xyz.clone()
         for part in self.hands:

@@ -9,62 +9,54 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from src.clips import Clips
 from src.landmarks import Layout
-from src.transforms.augment.space import where_chosen
+from src.transforms.augment.sometimes import ByChance
 from src.transforms.pipeline import Draw
 
 
 @dataclass(frozen=True)
-class HideFrames:
-    """Hide everything in one stretch of `low` to `high` of the frames, rounded down.
+class HideFrames(ByChance):
+    """Hide everything in one stretch of frames, a share of the clip from U(low, high).
 
     Args:
-        p: probability per clip.
-        low: shortest stretch, as a share of the clip's frames.
+        low: shortest stretch, as a share of the clip's frames, rounded down to whole frames.
         high: longest stretch.
     """
 
-    p: float
     low: float
     high: float
 
-    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        """Apply the augmentation."""
+    def changed(self, clips: Clips, layout: Layout, draw: Draw) -> Float[Tensor, "B T L 3"]:
         n, n_frames = clips.mask.shape
-        chosen = draw.chance(self.p, n)
         size = (draw.uniform(n, low=self.low, high=self.high) * clips.length).long()
         start = draw.integers(clips.length - size)
         t = torch.arange(n_frames, device=size.device)
         hidden = (t >= start[:, None]) & (t < (start + size)[:, None])  # (B, T)
-        new = torch.where(hidden[..., None, None], torch.nan, clips.xyz)
-        return clips.with_(xyz=where_chosen(chosen, new, clips.xyz))
+        return torch.where(hidden[..., None, None], torch.nan, clips.xyz)
 
 
 @dataclass(frozen=True)
-class HideBox:
-    """Hide the points inside of one square, the same in all frames.
+class HideBox(ByChance):
+    """Hide the points inside one square, the same in all frames.
 
     Its corner is anywhere in the image, (x, y) from U(0, 1), its side from U(low, high).
 
     Args:
-        p: probability per clip.
         low: shortest side, in image units.
         high: longest side.
     """
 
-    p: float
     low: float
     high: float
 
-    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        """Apply the augmentation."""
+    def changed(self, clips: Clips, layout: Layout, draw: Draw) -> Float[Tensor, "B T L 3"]:
         n = len(clips.label)
-        chosen = draw.chance(self.p, n)
         corner = draw.uniform(n, 1, 1, 2)
         side = draw.uniform(n, 1, 1, 1, low=self.low, high=self.high)
         xy = clips.xyz[..., :2]
         hidden = ((xy > corner) & (xy < corner + side)).all(-1, keepdim=True)  # (B, T, L, 1)
-        new = torch.where(hidden, torch.nan, clips.xyz)
-        return clips.with_(xyz=where_chosen(chosen, new, clips.xyz))
+        return torch.where(hidden, torch.nan, clips.xyz)

@@ -9,30 +9,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from src.clips import Clips
 from src.landmarks import Layout
-from src.transforms.augment.space import where_chosen
+from src.transforms.augment.sometimes import ByChance
 from src.transforms.pipeline import Draw, index
 
 
 @dataclass(frozen=True)
-class Jitter:
+class Jitter(ByChance):
     """Add noise from N(0, sigma) to every coordinate, in its units.
 
     Source: Slovo, recognition.md 4.4.
     """
 
-    p: float
     sigma: float
 
-    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        """Apply the augmentation."""
-        chosen = draw.chance(self.p, len(clips.label))
-        new = clips.xyz + self.sigma * draw.normal(*clips.xyz.shape)
-        return clips.with_(xyz=where_chosen(chosen, new, clips.xyz))
+    def changed(self, clips: Clips, layout: Layout, draw: Draw) -> Float[Tensor, "B T L 3"]:
+        return clips.xyz + self.sigma * draw.normal(*clips.xyz.shape)
 
 
 @dataclass(frozen=True)
@@ -48,88 +44,75 @@ class HidePoints:
     share: float
 
     def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        """Apply the augmentation."""
         n = len(clips.label)
-        hidden = draw.chance(self.share, n, 1, len(layout), 1) & _by_clip(draw.chance(self.p, n))
-        return clips.with_(xyz=torch.where(hidden, torch.nan, clips.xyz))
-
-
-def _by_clip(chosen: Bool[Tensor, " B"]) -> Bool[Tensor, "B 1 1 1"]:
-    return chosen[:, None, None, None]
+        hidden = draw.chance(self.share, n, 1, len(layout), 1)
+        chosen = draw.chance(self.p, n)[:, None, None, None]
+        return clips.with_(xyz=torch.where(hidden & chosen, torch.nan, clips.xyz))
 
 
 @dataclass(frozen=True)
-class Bend:
-    """Local distortion: pull at one point, and what is around it follows, less with the distance.
+class Bend(ByChance):
+    """Local distortion: pull at one point, and the points around it follow, the nearer the more.
 
     A point at distance r of the pulled one moves exp(-r^2 / (2 reach^2)) as far, in the image
-    plane, in every frame alike. Frames in which the pulled point was not detected stay.
+    plane. The pull is the same in all frames; one in which the pulled point is missing stays.
 
     Args:
-        p: probability per clip.
         pull: deviation of the pull along x and y, in the coordinates' units.
         reach: in the coordinates' units.
     """
 
-    p: float
     pull: float
     reach: float
 
-    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        """Apply the augmentation."""
-        n = len(clips.label)
-        chosen = draw.chance(self.p, n)
-        device = clips.xyz.device
+    def changed(self, clips: Clips, layout: Layout, draw: Draw) -> Float[Tensor, "B T L 3"]:
+        n, device = len(clips.label), clips.xyz.device
         point = draw.integers(torch.full((n,), len(layout), device=device))
         pulled = clips.xyz[torch.arange(n, device=device), :, point][:, :, None]  # (B, T, 1, 3)
         distance2 = (clips.xyz - pulled)[..., :2].square().sum(-1, keepdim=True)
         weight = (-distance2 / (2 * self.reach**2)).exp()
         pull = torch.cat([self.pull * draw.normal(n, 2), torch.zeros(n, 1, device=device)], -1)
         moved = clips.xyz + weight * pull[:, None, None]
-        new = torch.where(pulled.isnan(), clips.xyz, moved)
-        return clips.with_(xyz=where_chosen(chosen, new, clips.xyz))
+        return torch.where(pulled.isnan(), clips.xyz, moved)
 
 
 @dataclass(frozen=True)
-class DetectorErrors:
-    """What a detector does wrong: parts jump, are lost for some frames, hands change places.
+class DetectorErrors(ByChance):
+    """A detector's errors: parts jump, parts are lost for some frames, hands change places.
 
     Args:
-        p: probability per clip.
         jump: deviation of a part's shift, a new one in every frame, in the coordinates' units.
-        lose: probability, per frame and part, that the part is lost from there on.
-        lost_frames: for how long.
-        swap: probability, per frame, that left and right hand are taken for each other.
+        lose: probability, per frame and part, that the part is lost from that frame on.
+        lost_frames: for how many frames it is lost.
+        swap: probability, per frame, that the two hands change places.
     """
 
-    p: float
     jump: float
     lose: float
     lost_frames: int
     swap: float
 
-    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        """Apply the augmentation."""
+    def changed(self, clips: Clips, layout: Layout, draw: Draw) -> Float[Tensor, "B T L 3"]:
         (n, n_frames), device = clips.mask.shape, clips.xyz.device
-        chosen = draw.chance(self.p, n)
         parts = tuple(k for k, points in enumerate(layout.parts.values()) for _ in points)
         part, n_parts = index(parts, device), len(layout.parts)
 
+        # First the hands, by whole frames.
         swapped = draw.chance(self.swap, n, n_frames)[..., None, None]
         left, right = (index(layout.rows(hand), device) for hand in ("left_hand", "right_hand"))
         new = clips.xyz.clone()
         new[:, :, left] = torch.where(swapped, clips.xyz[:, :, right], clips.xyz[:, :, left])
         new[:, :, right] = torch.where(swapped, clips.xyz[:, :, left], clips.xyz[:, :, right])
 
+        # Then every part's jump, and where it is lost.
         shift = self.jump * draw.normal(n, n_frames, n_parts, 3)
         new = new + shift[:, :, part]
         lost = _lasting(draw.chance(self.lose, n, n_frames, n_parts), self.lost_frames)
-        new = torch.where(lost[:, :, part, None], torch.nan, new)
-        return clips.with_(xyz=where_chosen(chosen, new, clips.xyz))
+        return torch.where(lost[:, :, part, None], torch.nan, new)
 
 
 def _lasting(begins: Bool[Tensor, "B T P"], frames: int) -> Bool[Tensor, "B T P"]:
-    """True in the frame where something begins and in the next ones, `frames` in all."""
+    """True in each frame in which something begins and in those after it, `frames` in all."""
     begun = begins.to(torch.int32).cumsum(1)
     ended = torch.zeros_like(begun)
     ended[:, frames:] = begun[:, :-frames]

@@ -14,23 +14,24 @@ from torch import Tensor
 from src.clips import Clips
 from src.common.errors import InputError
 from src.landmarks import NOSE_MEAN, Layout, Point
-from src.transforms.augment.space import mirrored, where_chosen
+from src.transforms.augment.sometimes import where_chosen
+from src.transforms.augment.space import mirrored
 from src.transforms.augment.time import between_frames
 from src.transforms.pipeline import Draw, NeedsDonor, index
 
 
 @dataclass(frozen=True)
 class FillMissingHand:
-    """Where one hand was not detected in a frame, put the other one's mirror image.
+    """Where a hand was not detected in a frame, put the other hand's mirror image.
 
-    It stays missing where the nose was not detected.
+    In frames without a nose it stays missing.
 
     Args:
         p: probability per clip.
-        until: share of the training after which it stops.
-        overwrite_left: what the authors' code does by a slip: the left hand becomes the mirrored
-            right one in every frame, even where the right one is missing.
-        nose: the point whose x is the mirror.
+        until: share of the training after which nothing is filled any more.
+        overwrite_left: replace the left hand by the mirrored right one in every frame, even where
+            that is missing, as the authors' code does by mistake.
+        nose: the point about whose x a hand is mirrored.
     """
 
     p: float
@@ -39,7 +40,6 @@ class FillMissingHand:
     nose: Point = NOSE_MEAN
 
     def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        """Apply the augmentation."""
         if draw.progress >= self.until:
             return clips
         chosen = draw.chance(self.p, len(clips.label))
@@ -66,7 +66,7 @@ def _where_seen(hand: Tensor, otherwise: Tensor) -> Tensor:
 
 
 def right_handed(clips: Clips, layout: Layout) -> Bool[Tensor, " B"]:
-    """True where the right hand is seen in more frames than the left."""
+    """True for clips in which the right hand is seen in more frames than the left."""
     device = clips.xyz.device
     left = clips.seen[..., index(layout.rows("left_hand"), device)].any(-1).sum(1)
     right = clips.seen[..., index(layout.rows("right_hand"), device)].any(-1).sum(1)
@@ -76,7 +76,7 @@ def right_handed(clips: Clips, layout: Layout) -> Bool[Tensor, " B"]:
 def extent(
     xyz: Float[Tensor, "B T L 3"], seen: Bool[Tensor, "B T L"]
 ) -> tuple[Float[Tensor, "B 1 1 3"], Float[Tensor, "B 1 1 3"]]:
-    """Lowest and highest value of each axis over what was seen; infinite where nothing was."""
+    """Lowest and highest value of each axis over the points seen; infinite if there are none."""
     hidden = ~seen[..., None]
     low = torch.where(hidden, torch.inf, xyz).amin((1, 2), keepdim=True)
     high = torch.where(hidden, -torch.inf, xyz).amax((1, 2), keepdim=True)
@@ -87,14 +87,14 @@ def extent(
 class FaceCutMix(NeedsDonor):
     """Replace the face by that of another clip of the same sign.
 
-    The donor is flipped when its dominant hand is the other one, stretched in time to the
-    receiver's length, and its face moved and scaled, per axis, into the receiver's face's box. A
-    clip is left alone where either face was never seen.
+    The donor is flipped if its dominant hand is the other one, and stretched in time to the clip's
+    length; its face is moved and scaled, per axis, into the box of the clip's own face. A clip is
+    left alone if one of the two faces was never seen, or has no extent along an axis.
 
     Args:
         p: probability per clip.
         parts: what counts as the face.
-        until: share of the training after which it stops.
+        until: share of the training after which no face is replaced any more.
     """
 
     p: float
@@ -105,25 +105,28 @@ class FaceCutMix(NeedsDonor):
         """Apply the augmentation.
 
         Raises:
-            InputError: the step came without donors.
+            InputError: `draw` has no donor.
         """
         if draw.progress >= self.until:
             return clips
         if draw.donor is None:
             raise InputError("FaceCutMix: expected a donor batch in this step, got none")
+        # Donors whose dominant hand is the other one are flipped.
         donor = draw.donor
         other_hand = right_handed(donor, layout) != right_handed(clips, layout)
         flipped = mirrored(donor.xyz, layout, centre=0.0)
         donor = donor.with_(xyz=where_chosen(other_hand, flipped, donor.xyz))
 
+        # The boxes of both faces, and how one becomes the other.
         face = index(layout.rows(*self.parts), clips.xyz.device)
         low, high = extent(clips.xyz[:, :, face], clips.seen[..., face])
         donor_low, donor_high = extent(donor.xyz[:, :, face], donor.seen[..., face])
         stretch = (high - low) / (donor_high - donor_low)
         usable = (stretch.isfinite() & (stretch > 0)).all(-1).flatten()  # (B,)
 
+        # The donor's face at the times of the clip's frames, moved into the box. Multiplied before
+        # the division, so that the last frame is exactly the donor's last and none after it.
         t = torch.arange(clips.mask.shape[1], device=clips.xyz.device)
-        # Multiplied first, so that the last frame is exactly the donor's last, not one after it.
         instant = t * (donor.length - 1)[:, None] / (clips.length - 1).clamp(min=1)[:, None]
         donated = between_frames(donor.xyz[:, :, face], instant)
         new = clips.xyz.clone()

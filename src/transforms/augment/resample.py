@@ -1,6 +1,6 @@
-"""Another speed, as an image is resized: linear, cubic or nearest.
+"""Augmentations of speed: clips are resized in time like images, or stretched along lines.
 
-Letters: **B** batch, **T** frames, **L** points, **N** = 4 frames that a new one is made of.
+Letters: **B** batch, **T** frames, **L** points, **N** = 4 frames that a new frame is made of.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from src.clips import Clips
 from src.landmarks import Layout
-from src.transforms.augment.space import where_chosen
+from src.transforms.augment.sometimes import where_chosen
 from src.transforms.augment.time import take_frames
 from src.transforms.pipeline import Draw
 
@@ -27,8 +27,8 @@ def tap_weights(after: Float[Tensor, "B T"], kind: Int[Tensor, " B"]) -> Float[T
     """The weights of the four frames around an instant.
 
     Args:
-        after: how far it is behind the second of the four, 0 to 1.
-        kind: of each clip. The cubic is Keys' (a = -1/2), as in TensorFlow; torch has -3/4.
+        after: the time from the second of the four frames to the instant, 0 to 1 frame.
+        kind: of each clip. The cubic is Keys' with a = -1/2, as in TensorFlow; torch has -3/4.
     """
     u, none = after, torch.zeros_like(after)
     second = (u >= 0.5).to(u.dtype)
@@ -53,26 +53,28 @@ def resampled(
     n_new: int,
     kind: Int[Tensor, " B"],
 ) -> Float[Tensor, "B T2 L 3"]:
-    """Each clip with another number of frames; the middles of the frames are what is aligned.
+    """Give each clip another number of frames, as TensorFlow resizes images.
 
-    NaN where a frame with a weight other than 0 is. Frames beyond the clip's ends take no part, and
-    the weights of the others add up to 1.
+    A new frame is a weighted mean of the four frames around it; those beyond the clip's ends do not
+    count. It is NaN where one with a weight other than 0 is. Frames are intervals: old and new ones
+    fill the same time.
 
     Args:
         xyz: NaN = not detected.
         length: real frames of each clip.
-        new_length: what they become.
-        n_new: T2, to pad to.
+        new_length: frames that each clip gets.
+        n_new: T2, what the result is padded to.
         kind: of interpolation, for each clip.
     """
     t = torch.arange(n_new, device=xyz.device)
-    instant = (t + 0.5) * (length / new_length)[:, None] - 0.5
+    instant = (t + 0.5) * (length / new_length)[:, None] - 0.5  # of the middle of each new frame
     before = instant.floor()
     frame = before.long()[..., None] + torch.tensor(_TAPS, device=xyz.device)  # (B, T2, N)
     inside = (frame >= 0) & (frame < length[:, None, None])
     weight = torch.where(inside, tap_weights(instant - before, kind), 0.0)
     weight = weight / weight.sum(-1, keepdim=True)
     frame = frame.clamp(0, xyz.shape[1] - 1)
+    # Summed frame by frame, without a tensor four times as large as the batch.
     new = torch.zeros((), device=xyz.device)
     for part, tap in zip(weight.unbind(-1), frame.unbind(-1), strict=True):
         part = part[..., None, None]
@@ -82,7 +84,7 @@ def resampled(
 
 @dataclass(frozen=True)
 class Resample:
-    """Another speed: floor(k n) frames, at least one, in place of n; k is from U(low, high).
+    """Change the speed: a clip of n frames gets floor(k n), at least one; k is from U(low, high).
 
     The batch is padded to what its longest clip could need. Source: 1st place, anchors.md.
 
@@ -91,7 +93,7 @@ class Resample:
         low: smallest k.
         high: largest k.
         linear: share of the clips that are interpolated linearly.
-        cubic: share that is interpolated with cubics; the rest takes the nearest frame.
+        cubic: share of the clips that are interpolated by cubics; the others take nearest frames.
     """
 
     p: float
@@ -101,7 +103,6 @@ class Resample:
     cubic: float = 0.335
 
     def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        """Apply the augmentation."""
         if self.p == 0:
             return clips
         n, n_frames = clips.mask.shape
@@ -115,4 +116,61 @@ class Resample:
         old = F.pad(clips.xyz, (0, 0, 0, 0, 0, n_new - n_frames))
         new_length = torch.where(chosen, new_length, length)
         t = torch.arange(n_new, device=length.device)
+        return clips.with_(xyz=where_chosen(chosen, new, old), mask=t < new_length[:, None])
+
+
+# --- along straight lines ----------------------------------------------------------------------
+
+
+def on_the_line(
+    xyz: Float[Tensor, "B T L 3"], instant: Float[Tensor, "B T2"], length: Int[Tensor, " B"]
+) -> Float[Tensor, "B T2 L 3"]:
+    """Each clip at fractional instants (frames), linear between the two frames around each.
+
+    Beyond an end the line through the two frames there goes on; a clip of one frame stands still.
+    NaN where one of the two frames is NaN.
+    """
+    last = (length - 1)[:, None]
+    before = torch.minimum(instant.floor().long().clamp(min=0), (last - 1).clamp(min=0))
+    weight = (instant - before)[..., None, None]
+    earlier, later = take_frames(xyz, before), take_frames(xyz, torch.minimum(before + 1, last))
+    return earlier + weight * (later - earlier)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Change the speed: a clip of n frames gets round(k n), evenly spaced from d to n - 1 + d.
+
+    k is from U(low, high), d from U(-shift, shift). A clip of one frame is left alone. The batch is
+    padded to what its longest clip could need. Source: 2nd place's random_interpolate.
+
+    Args:
+        p: probability per clip; with 0 the batch keeps its number of frames.
+        low: smallest factor k.
+        high: largest factor k.
+        shift: largest d, in frames.
+    """
+
+    p: float
+    low: float
+    high: float
+    shift: float
+
+    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
+        if self.p == 0:
+            return clips
+        n, n_frames = clips.mask.shape
+        length = clips.length
+        chosen = draw.chance(self.p, n) & (length > 1)
+        factor = draw.uniform(n, low=self.low, high=self.high)
+        start = draw.uniform(n, 1, low=-self.shift, high=self.shift)
+        new_length = (factor * length).round().long().clamp(min=1)
+        new_length = torch.where(chosen, new_length, length)
+
+        # A bound that is known without waiting for the device.
+        most = max(n_frames, math.ceil(self.high * n_frames))
+        t = torch.arange(most, device=length.device)
+        step = (length - 1) / (new_length - 1).clamp(min=1)
+        new = on_the_line(clips.xyz, start + step[:, None] * t, length)
+        old = take_frames(clips.xyz, t.clamp(max=n_frames - 1).expand(n, -1))
         return clips.with_(xyz=where_chosen(chosen, new, old), mask=t < new_length[:, None])

@@ -1,4 +1,7 @@
-"""A group of augmentations that a clip goes through together, or not at all."""
+"""Augmentations that change some clips and leave the others alone: each is chosen by chance.
+
+Letters: **B** batch, **T** frames, **L** points.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,40 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from src.clips import Clips
 from src.landmarks import Layout
-from src.transforms.augment.space import where_chosen
 from src.transforms.pipeline import AugmentationPipeline, Draw
+
+
+def where_chosen(
+    chosen: Bool[Tensor, " B"], new: Float[Tensor, "B T L 3"], old: Float[Tensor, "B T L 3"]
+) -> Float[Tensor, "B T L 3"]:
+    """Take the chosen clips from `new`, the others from `old`."""
+    return torch.where(chosen[:, None, None, None], new, old)
+
+
+@dataclass(frozen=True)
+class ByChance:
+    """Base of augmentations that change the points of the chosen clips, and nothing else.
+
+    Args:
+        p: probability per clip.
+    """
+
+    p: float
+
+    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
+        chosen = draw.chance(self.p, len(clips.label))
+        new = self.changed(clips, layout, draw)
+        return clips.with_(xyz=where_chosen(chosen, new, clips.xyz))
+
+    def changed(self, clips: Clips, layout: Layout, draw: Draw) -> Float[Tensor, "B T L 3"]:
+        """The points of all clips as they would be if every clip were chosen; NaN = missing."""
+        raise NotImplementedError
+
 
 Group = TypeVar("Group", bound=AugmentationPipeline)
 
@@ -30,7 +62,6 @@ class Sometimes(Generic[Group]):
     group: Group
 
     def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        """Apply the augmentation."""
         chosen = draw.chance(self.p, len(clips.label))
         new = self.group(clips, layout, draw)
         return clips.with_(

@@ -1,7 +1,7 @@
 """Augmentations that move every point of a clip alike: flip, rotate, scale.
 
-Each clip of a batch draws for itself; one draw holds for all its frames. NaN stays NaN, and a clip
-that is not chosen keeps its bits. Letters: **B** batch, **T** frames, **L** points.
+Each clip of a batch draws for itself; one draw holds for all its frames. NaN stays NaN. Letters:
+**B** batch, **T** frames, **L** points.
 """
 
 from __future__ import annotations
@@ -10,26 +10,19 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from src.clips import Clips
 from src.landmarks import Layout
+from src.transforms.augment.sometimes import ByChance
 from src.transforms.pipeline import Draw, index
-
-
-def where_chosen(
-    chosen: Bool[Tensor, " B"], new: Float[Tensor, "B T L 3"], old: Float[Tensor, "B T L 3"]
-) -> Float[Tensor, "B T L 3"]:
-    """Take the chosen clips from `new`, the others from `old`."""
-    return torch.where(chosen[:, None, None, None], new, old)
-
 
 Pairs = tuple[tuple[int, int], ...]  # of landmarks
 
 
 def partners(layout: Layout, pairs: Pairs = ()) -> tuple[int, ...]:
-    """Each point's mirror partner, as a row of the layout; `pairs` go before the layout's own."""
+    """Each point's mirror partner, as a row of the layout; `pairs` replace the layout's own."""
     partner = list(layout.mirror)
     for a, b in pairs:
         partner[layout.row(a)], partner[layout.row(b)] = layout.row(b), layout.row(a)
@@ -39,7 +32,7 @@ def partners(layout: Layout, pairs: Pairs = ()) -> tuple[int, ...]:
 def mirrored(
     xyz: Float[Tensor, "B T L 3"], layout: Layout, centre: float, pairs: Pairs = ()
 ) -> Float[Tensor, "B T L 3"]:
-    """The mirror image about x = `centre`: what the camera would have seen of the other side."""
+    """Mirror about x = `centre`; left and right points change places."""
     swapped = xyz[:, :, index(partners(layout, pairs), xyz.device)]
     x, yz = swapped.split([1, 2], dim=-1)
     return torch.cat([2 * centre - x, yz], -1)
@@ -53,67 +46,55 @@ def rotated(xyz: Float[Tensor, "B T L 3"], angle: Float[Tensor, " B"]) -> Float[
 
 
 @dataclass(frozen=True)
-class Flip:
+class Flip(ByChance):
     """Mirror the clip: x becomes its mirror image and every point its mirror partner.
 
     Args:
-        p: probability per clip.
         centre: the mirror's x: 0 for centred landmarks, 0.5 for image coordinates.
-        pairs: landmarks that are exchanged against `landmarks.MIRROR`, as a published table has it.
+        pairs: landmarks that change places here, other than in `landmarks.MIRROR`, because a
+            published table has it so.
     """
 
-    p: float
     centre: float = 0.0
     pairs: Pairs = ()
 
-    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        """Apply the augmentation."""
-        chosen = draw.chance(self.p, len(clips.label))
-        new = mirrored(clips.xyz, layout, self.centre, self.pairs)
-        return clips.with_(xyz=where_chosen(chosen, new, clips.xyz))
+    def changed(self, clips: Clips, layout: Layout, draw: Draw) -> Float[Tensor, "B T L 3"]:
+        return mirrored(clips.xyz, layout, self.centre, self.pairs)
 
 
 @dataclass(frozen=True)
-class Rotate:
+class Rotate(ByChance):
     """Rotate in the image plane about the origin by an angle from U(-degrees, degrees)."""
 
-    p: float
     degrees: float
 
-    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        """Apply the augmentation."""
-        n = len(clips.label)
-        chosen = draw.chance(self.p, n)
+    def changed(self, clips: Clips, layout: Layout, draw: Draw) -> Float[Tensor, "B T L 3"]:
         limit = math.radians(self.degrees)
-        new = rotated(clips.xyz, draw.uniform(n, low=-limit, high=limit))
-        return clips.with_(xyz=where_chosen(chosen, new, clips.xyz))
+        return rotated(clips.xyz, draw.uniform(len(clips.label), low=-limit, high=limit))
 
 
 @dataclass(frozen=True)
-class Scale:
-    """Resize by one factor from U(low, high), and now and then by another one per axis.
+class Scale(ByChance):
+    """Resize by one factor from U(low, high), and some of the clips by another one per axis.
 
     Args:
-        p: probability per clip.
         low: smallest factor.
         high: largest factor.
         distort_p: probability, among the scaled clips, of a further factor for each axis.
-        distort_by_sum: the authors' code adds the axis factor to the common one, which doubles the
-            size; the document's distortion is read as their product.
+        distort_by_sum: add the axis factor to the common one, as the authors' code does, which
+            doubles the size; the document's distortion is read as their product.
         centre: x and y of the point that stays: 0 for centred landmarks, 0.5 for image coordinates.
     """
 
-    p: float
     low: float
     high: float
     distort_p: float = 0.0
     distort_by_sum: bool = False
     centre: float = 0.0
 
-    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        """Apply the augmentation."""
+    def changed(self, clips: Clips, layout: Layout, draw: Draw) -> Float[Tensor, "B T L 3"]:
         n = len(clips.label)
-        chosen, distorted = draw.chance(self.p, n), draw.chance(self.distort_p, n)
+        distorted = draw.chance(self.distort_p, n)
         factor = draw.uniform(n, 1, low=self.low, high=self.high)
         by_axis = draw.uniform(n, 3, low=self.low, high=self.high)
         both = factor + by_axis if self.distort_by_sum else factor * by_axis
@@ -122,4 +103,4 @@ class Scale:
         if self.centre:
             xy, z = new.split([2, 1], dim=-1)
             new = torch.cat([xy + self.centre * (1 - factor[:, None, None, :2]), z], -1)
-        return clips.with_(xyz=where_chosen(chosen, new, clips.xyz))
+        return new

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from src.clips import Clips
 from src.landmarks import Layout
-from src.transforms.augment.space import where_chosen
+from src.transforms.augment.sometimes import ByChance
 from src.transforms.pipeline import Draw
 
 
 def take_frames(
     xyz: Float[Tensor, "B T L 3"], frame: Int[Tensor, "B T2"]
 ) -> Float[Tensor, "B T2 L 3"]:
-    """Each clip's frames in the order that `frame` names."""
+    """Take the named frames of each clip, in the order of `frame`."""
     clip = torch.arange(len(xyz), device=xyz.device)[:, None]
     return xyz[clip, frame]
 
@@ -28,9 +28,9 @@ def take_frames(
 def between_frames(
     xyz: Float[Tensor, "B T L 3"], instant: Float[Tensor, "B T2"]
 ) -> Float[Tensor, "B T2 L 3"]:
-    """Each clip at fractional instants (frames), linear between the two frames around.
+    """Each clip at fractional instants (frames), linear between the two frames around each.
 
-    NaN where one of the two is missing. Outside of the clip its end frames hold.
+    NaN where one of the two is missing. Beyond an end it is the end frame.
     """
     instant = instant.clamp(min=0).clamp(max=xyz.shape[1] - 1)
     before = instant.floor()
@@ -41,17 +41,20 @@ def between_frames(
 
 
 def filled(clips: Clips) -> Float[Tensor, "B T L 3"]:
-    """Fill missing points linearly in time, with the nearest known value at the ends.
+    """Fill missing points linearly in time, and with the nearest known value at the ends.
 
     A point that is known in fewer than two frames stays as it is.
     """
     known = clips.seen  # (B, T, L)
     n_frames = known.shape[1]
+    # For each frame the last known one up to it and the first known one from it on; at a clip's end
+    # there is only one of the two, and it stands for both.
     t = torch.arange(n_frames, device=known.device)[:, None]
-    before = torch.where(known, t, -1).cummax(1).values  # last known frame, -1 = none yet
+    before = torch.where(known, t, -1).cummax(1).values  # -1 = none
     after = torch.where(known, t, n_frames).flip(1).cummin(1).values.flip(1)
     first = torch.where(before < 0, after, before).clamp(max=n_frames - 1)
     last = torch.where(after >= n_frames, before, after).clamp(min=0)
+    # Linear between the two.
     span = (last - first).clamp(min=1)
     weight = ((t - first).clamp(min=0) / span)[..., None]
     earlier, later = (
@@ -62,26 +65,23 @@ def filled(clips: Clips) -> Float[Tensor, "B T L 3"]:
 
 
 @dataclass(frozen=True)
-class FillMissing:
-    """Interpolate missing points in time, linearly, constant at the ends."""
+class FillMissing(ByChance):
+    """Fill missing points, see `filled`."""
 
-    p: float
-
-    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        """Apply the augmentation."""
-        chosen = draw.chance(self.p, len(clips.label))
-        return clips.with_(xyz=where_chosen(chosen, filled(clips), clips.xyz))
+    def changed(self, clips: Clips, layout: Layout, draw: Draw) -> Float[Tensor, "B T L 3"]:
+        return filled(clips)
 
 
 @dataclass(frozen=True)
 class Crop:
-    """Cut 1 to `share` of the frames off the start or the end.
+    """Cut between one frame and `share` of the frames off the start or the end.
 
     Args:
-        p: probability per clip, for each end half of it.
+        p: probability per clip; either end is as likely.
         share: the most that is cut, as a share of the clip's frames.
-        min_frames: shorter clips are left alone; so are those whose share is less than a frame.
-        late_p: probability in the second half of the training; the authors' code halves it there.
+        min_frames: shorter clips are left alone, and so are clips with a share below one frame.
+        late_p: probability in the second half of the training, which the authors' code halves;
+            None = `p` throughout.
     """
 
     p: float
@@ -90,7 +90,6 @@ class Crop:
     late_p: float | None = None
 
     def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        """Apply the augmentation."""
         late = self.late_p is not None and draw.progress >= 0.5
         n, n_frames = clips.mask.shape
         length = clips.length
@@ -108,15 +107,14 @@ class Crop:
 
 @dataclass(frozen=True)
 class Window:
-    """Of a clip longer than `max_len`, keep that many frames in a row, from anywhere in it.
+    """Keep a random window of `max_len` frames of each longer clip.
 
-    Others keep their bits. The batch is cut to `max_len`, too.
+    Shorter clips stay as they are. The batch is cut to `max_len` frames.
     """
 
     max_len: int
 
     def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        """Apply the augmentation."""
         if clips.mask.shape[1] <= self.max_len:
             return clips
         length = clips.length

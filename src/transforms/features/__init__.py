@@ -1,6 +1,6 @@
 """Features: what a model reads, made from landmarks. The last step before the model.
 
-Features are functions of a padded batch, and of one clip without padding when they are exported;
-training, evaluation and the exported graph call the same ones. Only here does a missing landmark
-become a number.
+A feature is a function of a padded batch; in the exported graph it gets one clip without padding.
+Training, evaluation and export call the same functions. Only here a missing landmark, NaN, becomes
+a number.
 """

@@ -16,7 +16,7 @@ class Coordinates:
     """The landmarks themselves, with 0 where one is missing.
 
     Args:
-        axes: 3 = x, y and z; 2 leaves out z.
+        axes: 3 = x, y and z; 2 = x and y.
     """
 
     axes: int = 3

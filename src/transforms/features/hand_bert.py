@@ -1,15 +1,15 @@
 """2nd place's features: one hand and the lips, their motion, distances and angles.
 
-- One hand is read, the one with fewer missing numbers, and always as a left hand: a right one is
-  mirrored about the middle of the upper lip. The choice is made here, behind the augmentations,
-  because mirroring exchanges the hands.
-- One mean and one deviation per clip, over x, y and z together, normalise positions and motions;
-  distances and angles are of the coordinates as they came.
-- Distances between lip points are those among the first twenty only. The authors call it a mistake
-  that gave good results.
+- One hand is read, the one with fewer missing numbers, and always as a left hand: a right hand is
+  mirrored about the middle of the upper lip. It is chosen here, after the augmentations, because
+  one of them exchanges the hands.
+- Positions and motions are normalised with one mean and one deviation per clip, over x, y and z
+  together; distances and angles are made of the coordinates before that.
+- Lip distances are those between the first twenty points only. The authors call it a mistake that
+  gave good results.
 
-Letters: **B** batch, **T** frames, **L** points, **P** pairs of points, **M** = 61 points that are
-read. Source: second-place-transformers.txt 1.2; recognition.md 1.3.
+Letters: **B** batch, **T** frames, **L** points, **P** pairs or triples of points, **M** points
+that are read, 61. Source: second-place-transformers.txt 1.2; recognition.md 1.3.
 """
 
 from __future__ import annotations
@@ -59,18 +59,18 @@ class HandBertFeatures:
 
     In this order: positions, motion since the frame before, motion until the frame after (183
     each: x, y, z of 40 lip points, then of 21 hand points), 190 lip distances, 210 hand distances,
-    8 lip angles, 15 finger angles. Whatever needs a missing point, or a frame before the first or
-    after the last, is 0.
+    8 lip angles, 15 finger angles. A number that needs a missing point, or a frame before the first
+    or after the last, is 0.
 
     Args:
-        mirror_x: where a right hand is mirrored in frames without lips; None = it has no x there,
-            as in the authors' code. 0.5 is the middle of the image.
-        lip_angles: "meant" are the eight corners that the authors wanted; a mix-up of two orders
-            gave them those of "published".
-        interior_angles: the authors' code takes the angle inside a finger's joint, whose cosine is
-            minus that of the two bones, which the document takes.
-        future_first: the authors' code has the two motions in the other order, and the future one
-            backwards.
+        mirror_x: about which x a right hand is mirrored in frames without lips, 0.5 being the
+            middle of the image; None = its x is missing there, as in the authors' code.
+        lip_angles: "published" are the authors' eight corners, "meant" those that they intended
+            before they mixed up two orders of points.
+        interior_angles: take the angle inside a finger's joint, as the authors' code does, not that
+            between its two bones, as the document does; the cosines differ in sign.
+        future_first: order the two motions as the authors' code does: first the future one, with
+            the opposite sign.
     """
 
     mirror_x: float | None = 0.5
@@ -82,7 +82,7 @@ class HandBertFeatures:
         self, xyz: Float[Tensor, "B T L 3"], mask: Bool[Tensor, "B T"] | None, layout: Layout
     ) -> Float[Tensor, "B T 972"]:
         """Make the features; padded frames come out as 0."""
-        if mask is not None:  # what is not there is missing
+        if mask is not None:  # padded frames count as missing
             xyz = torch.where(mask[..., None, None], xyz, torch.nan)
         lips = xyz[:, :, index(layout.rows("lips"), xyz.device)]
         hand = one_hand(xyz, layout, self.mirror_x)
@@ -100,7 +100,7 @@ class HandBertFeatures:
         return torch.where(features.isnan(), 0.0, features)
 
     def _motions(self, position: Float[Tensor, "B T D"]) -> tuple[Tensor, Tensor]:
-        """Since the frame before and until the frame after; NaN or 0 where there is none."""
+        """Motion since the frame before and until the frame after; 0 or NaN at the clip's ends."""
         n_frames = position.shape[1]
         t = torch.arange(n_frames, device=position.device)
         history = position - position[:, (t - 1).clamp(min=0)]
@@ -111,11 +111,13 @@ class HandBertFeatures:
 def one_hand(
     xyz: Float[Tensor, "B T L 3"], layout: Layout, mirror_x: float | None
 ) -> Float[Tensor, "B T 21 3"]:
-    """The hand with fewer missing numbers, as a left hand; the right one where both miss as many.
+    """Choose the hand with fewer missing numbers, and return it as a left hand.
+
+    If both miss equally many it is the right one.
 
     Args:
         xyz: NaN = not detected.
-        layout: says where the hands and the middle of the upper lip are.
+        layout: has the parts left_hand and right_hand, and the middle of the upper lip.
         mirror_x: see `HandBertFeatures`.
     """
     left = xyz[:, :, index(layout.rows("left_hand"), xyz.device)]
@@ -132,8 +134,8 @@ def one_hand(
 def standardised(xyz: Float[Tensor, "B T M 3"]) -> Float[Tensor, "B T M 3"]:
     """Subtract a clip's mean and divide by its unbiased deviation.
 
-    One number each for the whole clip, of all the coordinates that were detected; NaN where they
-    are all the same.
+    There is one mean and one deviation per clip, over all detected coordinates. If these are all
+    equal the result is NaN.
     """
     known = ~xyz.isnan()
     count = known.sum((1, 2, 3), keepdim=True)
@@ -154,7 +156,6 @@ def distances(
 
 
 def cosines(xyz: Float[Tensor, "B T M 3"], triples: _Triples) -> Float[Tensor, "B T P"]:
-    """Cosine of the angle at the vertex of each (a, vertex, c), in space; 0 where points fall
-    together."""
+    """Cosine of the angle at the vertex of each (a, vertex, c), in space; 0 if two coincide."""
     a, vertex, c = (xyz[:, :, index(column, xyz.device)] for column in zip(*triples, strict=True))
     return F.cosine_similarity(a - vertex, c - vertex, dim=-1)

@@ -1,7 +1,7 @@
 """1st place's features: normalised positions, and where each point will be in one and two frames.
 
-- Normalising is part of the features and no clip step, because the augmentations before it act on
-  image coordinates: a flip about x = 0.5, a box of the image, a rotation about the middle of it.
+- Normalising is part of the features and not a clip step, because the augmentations before it act
+  on image coordinates: a flip about x = 0.5, a box of the image, a rotation about its middle.
 
 Letters: **B** batch, **T** frames, **L** points, **F** = 6 L features of a frame.
 """
@@ -18,20 +18,20 @@ from torch.nn import functional as F
 from src.landmarks import LOWER_LIP, Layout, Point
 
 EPS = 1e-6  # least deviation; image coordinates differ by 1e-3
-UNSEEN = 0.5  # where the centre is when it was never detected: the middle of the image
-STEPS = (1, 2)  # frames that a motion reaches ahead
+UNSEEN = 0.5  # the centre if it was never detected: the middle of the image
+STEPS = (1, 2)  # how many frames ahead a motion reaches
 
 
 @dataclass(frozen=True)
 class PositionsAndMotions:
-    """(x, y) of every point about a centre, and its motions x[t + 1] - x[t] and x[t + 2] - x[t].
+    """(x, y) of every point from a centre, and its motions x[t + 1] - x[t] and x[t + 2] - x[t].
 
-    The centre is the mean over time of one point; one deviation from it, for x and y each, over all
-    frames and points of the clip is the unit. A motion is 0 where one of its ends is missing or
-    behind the clip's last frame. Source: anchors.md.
+    The centre is the mean over time of one point; the unit is the deviation from it, one each for x
+    and y, over all frames and points of the clip. A motion is 0 if one of its ends is missing or
+    after the clip's last frame. Source: anchors.md.
 
     Args:
-        centre: the point. The write-up calls it a nose point; it is at the lower lip.
+        centre: the point; the write-up calls it a nose point, but it is on the lower lip.
     """
 
     centre: Point = LOWER_LIP
@@ -59,7 +59,7 @@ class PositionsAndMotions:
 def _mean(
     x: Float[Tensor, "B T L 2"],
 ) -> tuple[Float[Tensor, "B 1 1 2"], Bool[Tensor, "B 1 1 2"]]:
-    """The mean over frames and points of what is not NaN, 0 where all is; and where it is not."""
+    """The mean over frames and points without NaN; 0, and False, if there is nothing but NaN."""
     missing = x.isnan()
     count = (~missing).sum((1, 2), keepdim=True)
     total = torch.where(missing, 0.0, x).sum((1, 2), keepdim=True)

@@ -1,7 +1,7 @@
 """Clip steps that choose points and frames: select, drop, stride, subsample.
 
-All are functions of one clip (T, L, 3) that torch.export can follow with T unknown: no Python
-branch on a length or a value. Letters: **T** frames, **L** points, **N** rows of the source.
+Functions of one clip (T, L, 3) without a Python branch on a length or a value, so that torch.export
+can follow them at any T. Letters: **T** frames, **L** points, **N** rows of the source.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def select(rows: Float[Tensor, "T N 3"], points: Sequence[Sequence[int]]) -> Flo
         (T, L, 3); a mean is NaN where one of its rows is.
     """
     pieces, i = [], 0
-    while i < len(points):  # runs of single rows are one gather each
+    while i < len(points):  # a run of points of one row each is a single gather
         j = i
         while j < len(points) and len(points[j]) == 1:
             j += 1
@@ -41,16 +41,15 @@ def select(rows: Float[Tensor, "T N 3"], points: Sequence[Sequence[int]]) -> Flo
 
 @dataclass(frozen=True)
 class Hide:
-    """Take all points of the named parts for not detected.
+    """Treat all points of the named parts as not detected.
 
-    Where a part is there for some sources of clips only, its presence tells the source, and a model
-    learns the source's signs instead of the sign.
+    If only some sources of clips have a part, its presence tells the source, and a model learns
+    which signs a source has instead of the signs.
     """
 
     parts: tuple[str, ...]
 
     def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T L 3"]:
-        """Apply the step."""
         hidden = layout.rows(*self.parts)
         rows = [float("nan") if row in hidden else 0.0 for row in range(len(layout))]
         return xyz + torch.tensor(rows)[:, None]
@@ -60,13 +59,12 @@ class Hide:
 class KeepFramesWith:
     """Drop the frames in which no point of the named parts was detected.
 
-    A clip without any such frame is kept whole: a model must have something to look at.
+    A clip in which they were never detected is kept whole, because a model needs a frame.
     """
 
     parts: tuple[str, ...]
 
     def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T2 L 3"]:
-        """Apply the step."""
         seen = ~xyz[:, torch.tensor(layout.rows(*self.parts)), 0].isnan().all(1)  # (T,)
         keep = seen | ~seen.any()
         return xyz[keep.nonzero().squeeze(1)]
@@ -76,16 +74,15 @@ class KeepFramesWith:
 class Stride:
     """Keep every n-th frame of a clip longer than `max_len`, so that at most `max_len` are left.
 
-    n = floor(T / max_len) + 1, and the frames kept are n, 2n, 3n, ... counted from 1.
+    n = floor(T / max_len) + 1, and the frames kept are n, 2n, 3n, ..., counted from 1.
     Source: 6th place, recognition.md 3.2.
     """
 
     max_len: int
 
     def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T2 L 3"]:
-        """Apply the step."""
         n_frames = xyz.shape[0]
-        # (T - 1) // max_len is 0 up to max_len; T // max_len would stride a clip of max_len frames.
+        # (T - 1) // max_len is 0 for up to max_len frames; T // max_len is 1 at max_len already.
         longer = torch.sym_min((n_frames - 1) // self.max_len, 1)
         step = 1 + longer * (n_frames // self.max_len)
         counter = torch.arange(1, n_frames + 1)
@@ -99,7 +96,6 @@ class Truncate:
     max_len: int
 
     def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T2 L 3"]:
-        """Apply the step."""
         return xyz[: self.max_len]
 
 
@@ -107,13 +103,12 @@ class Truncate:
 class Subsample:
     """Keep `max_len` evenly spaced frames of a longer clip: floor(i T / max_len).
 
-    This is a resize by the nearest neighbour, and numpy's linspace without its end point.
+    The same as a nearest-neighbour resize, and as numpy's linspace without its end point.
     """
 
     max_len: int
 
     def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T2 L 3"]:
-        """Apply the step."""
         n_frames = xyz.shape[0]
         n_kept = torch.sym_min(n_frames, self.max_len)
         return xyz[torch.arange(n_kept) * n_frames // n_kept]

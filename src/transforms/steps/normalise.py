@@ -10,20 +10,19 @@ from torch import Tensor
 
 from src.landmarks import LEFT_SHOULDER, RIGHT_SHOULDER, Layout
 
-EPS = 1e-6  # keeps a clip of one repeated point finite; image coordinates differ by 1e-3
+EPS = 1e-6  # added to a deviation, so that 0 / 0 cannot happen; image coordinates differ by 1e-3
 
 
 @dataclass(frozen=True)
 class Standardise:
     """Subtract the mean and divide by the standard deviation of each coordinate.
 
-    One mean and one population deviation for x, y and z each, over all frames and points of the
-    clip that were detected. A clip without any stays as it is.
+    One mean and one population deviation each for x, y and z, over all detected points of all
+    frames of the clip. A clip in which nothing was detected stays as it is.
     Source: 6th place, recognition.md 3.2.
     """
 
     def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T L 3"]:
-        """Apply the step."""
         missing = xyz.isnan()
         count = (~missing).sum((0, 1)).clamp(min=1)  # (3,)
         mean = torch.where(missing, 0.0, xyz).sum((0, 1)) / count
@@ -34,17 +33,16 @@ class Standardise:
 
 @dataclass(frozen=True)
 class CentreOn:
-    """Put the named parts at the origin: their mean over all frames is subtracted from every point.
+    """Put the named parts at the origin: subtract their mean over all frames from every point.
 
-    One vector per clip, so the signer's own movement stays. A point with a missing coordinate does
-    not count; a clip in which the parts were never detected stays where it is.
+    It is one vector per clip, so the signer's movement stays. A point with a missing coordinate
+    does not count; a clip in which the parts were never detected stays where it is.
     Source: 26th place, recognition.md 2.2.
     """
 
     parts: tuple[str, ...]
 
     def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T L 3"]:
-        """Apply the step."""
         points = xyz[:, torch.tensor(layout.rows(*self.parts))]
         missing = points.isnan().any(-1, keepdim=True)
         count = (~missing).sum((0, 1)).clamp(min=1)  # (1,)
@@ -53,22 +51,22 @@ class CentreOn:
 
 @dataclass(frozen=True)
 class FromShoulders:
-    """Count from the middle between the shoulders, in units of their distance in the image.
+    """Put the middle between the shoulders at the origin, and make their distance `width`.
 
-    Both are means over the frames that show both shoulders, so that the signer's own movement
-    stays; z is only divided, because each part counts it from a point of its own. Where a signer
-    stands, and how much of the hands a camera shows, then changes nothing. A clip that never shows
-    both shoulders is standardised. Ours, as in `baselines.nearest_neighbour`.
+    Middle and distance (in the image) are means over the frames that show both shoulders, so the
+    signer's movement stays. z is only scaled, because each part measures it from a point of its
+    own. The result does not depend on where the signer stands, nor on how much of the hands the
+    camera shows. A clip that never shows both shoulders is standardised. Ours, as in
+    `baselines.nearest_neighbour`.
 
     Args:
-        width: what the distance of the shoulders becomes; 1.5 makes coordinates about as large as
+        width: the distance of the shoulders afterwards; with 1.5 coordinates are about as large as
             standardised ones.
     """
 
     width: float
 
     def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T L 3"]:
-        """Apply the step."""
         left, right = (xyz[:, layout.row(point)] for point in (LEFT_SHOULDER, RIGHT_SHOULDER))
         seen = ~(left + right).isnan().any(-1, keepdim=True)  # (T, 1)
         count = seen.sum(0)
@@ -81,10 +79,9 @@ class FromShoulders:
 
 @dataclass(frozen=True)
 class IntoImage:
-    """Put the origin at (0.5, 0.5), where augmentations of image coordinates have their middle."""
+    """Move the origin to (0.5, 0.5), the middle of the image, for augmentations that need it."""
 
     def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T L 3"]:
-        """Apply the step."""
         return xyz + torch.tensor([0.5, 0.5, 0.0])
 
 
@@ -92,12 +89,13 @@ class IntoImage:
 class Enlarge:
     """Enlarge each of the named parts about its own mean, frame by frame.
 
-    A hand is small beside the space it moves in: in a clip that is standardised as a whole, how its
-    fingers are held is a tenth of where it is, and few clips do not teach a network to look closer.
+    A hand is small beside the space that it moves in: in standardised clips its shape makes a tenth
+    of the difference that its place makes, and from few clips a network does not learn to read it.
     Ours.
 
     Args:
-        parts: what to enlarge; one with a missing point stays as it is.
+        parts: what to enlarge; in a frame in which one of its points is missing a part stays as it
+            is.
         factor: by how much; 1 changes nothing.
     """
 
@@ -105,7 +103,6 @@ class Enlarge:
     factor: float
 
     def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T L 3"]:
-        """Apply the step."""
         pieces = xyz.split([len(points) for points in layout.parts.values()], dim=1)
         return torch.cat(
             [
@@ -123,14 +120,13 @@ class Enlarge:
 
 @dataclass(frozen=True)
 class MirrorHands:
-    """Mirror the hands alone, x -> 1 - x in image coordinates; everything else stays.
+    """Mirror the hands, x -> 1 - x in image coordinates, and nothing else.
 
-    What Slovo's code does to every clip, a remnant of data with another dominant hand; its document
-    knows nothing of it. recognition.md 4.2.
+    Slovo's code does this to every clip, a remnant of data with another dominant hand; its document
+    does not mention it. Source: recognition.md 4.2.
     """
 
     def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T L 3"]:
-        """Apply the step."""
         hands = layout.rows("left_hand", "right_hand")
         sign = torch.tensor([-1.0 if row in hands else 1.0 for row in range(len(layout))])
         x, yz = xyz.split([1, 2], dim=-1)

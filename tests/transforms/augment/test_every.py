@@ -1,8 +1,7 @@
-"""What holds for every augmentation: p, padding, other clips, draws, finite answers.
+"""What holds for every augmentation: p, padding, other clips, draws, what is missing.
 
-A new augmentation is added to `AT`, and is tested by what stands here. Not among them: those that
-draw for every frame, which other padding gives other draws (Jitter, DetectorErrors, KeepFrames),
-and those without a probability of their own (Window, Sometimes); their own tests say the same.
+A new augmentation is added to `AT`, and is tested by what stands here. Not among them: Window and
+Sometimes, which have no probability of their own or a group's, and KeepFrames, which makes gaps.
 """
 
 from __future__ import annotations
@@ -16,22 +15,20 @@ from torch import Tensor
 
 from src.clips import Clips
 from src.landmarks import LEFT_HAND, RIGHT_HAND
-from src.transforms.augment.affine import ScaleShiftRotate
+from src.transforms.augment.affine import ScaleShearRotateShift, ScaleShiftRotate
 from src.transforms.augment.camera import CameraAngle, Turn
 from src.transforms.augment.fingers import BendFingers
 from src.transforms.augment.hide import HideBox, HideFrames
-from src.transforms.augment.noise import Bend, HidePoints
+from src.transforms.augment.noise import Bend, DetectorErrors, HidePoints, Jitter
 from src.transforms.augment.pace import Piece, TimeWarp, UnevenSpeed
 from src.transforms.augment.parts import FaceCutMix, FillMissingHand
-from src.transforms.augment.resample import Resample
-from src.transforms.augment.shear import ScaleShearRotateShift
+from src.transforms.augment.resample import Resample, Stretch
 from src.transforms.augment.shift import ShiftGroups, ShiftPoints
 from src.transforms.augment.space import Flip, Rotate, Scale
-from src.transforms.augment.stretch import Stretch
 from src.transforms.augment.time import Crop, FillMissing
 from src.transforms.pipeline import Augmentation
+from tests.transforms.conftest import FACE, bits, edge_clips
 
-FACE = ("lips", "cheeks", "means")
 AT: dict[str, Callable[[float], Augmentation]] = {
     "flip": Flip,
     "flip of image coordinates": partial(Flip, centre=0.5),
@@ -44,6 +41,8 @@ AT: dict[str, Callable[[float], Augmentation]] = {
     "scale of image coordinates": partial(Scale, low=0.7, high=1.3, centre=0.5),
     "turn in space": partial(Turn, degrees=(10.0, 20.0, 10.0)),
     "camera angle": partial(CameraAngle, degrees=(10.0, 20.0), distance=3.0, centre=0.5),
+    "noise": partial(Jitter, sigma=0.1),
+    "detector errors": partial(DetectorErrors, jump=0.1, lose=0.1, lost_frames=3, swap=0.1),
     "hide points": partial(HidePoints, share=0.3),
     "bend": partial(Bend, pull=0.2, reach=0.5),
     "fill missing": FillMissing,
@@ -69,11 +68,12 @@ AT: dict[str, Callable[[float], Augmentation]] = {
 EVERY = pytest.mark.parametrize("at", AT.values(), ids=AT)
 SUBTLE = {"uneven speed"}  # a small draw shows every frame where it was
 MOVES_FRAMES = {"crop", "resample", "stretch"}
-
-
-def bits(x: Tensor) -> Tensor:
-    """Equal exactly where the numbers are equal to the bit, NaN included."""
-    return x.view(torch.int32)
+DRAWS_PER_FRAME = {"noise", "detector errors"}  # more padding gives them other draws
+ONLY_MOVES_POINTS = {
+    *("rotate", "scale", "scale and distort", "scale and distort by sum"),
+    *("scale of image coordinates", "turn in space", "camera angle", "noise", "bend"),
+    *("groups shifted", "points shifted", "affine", "scale, shift, rotate", "bend fingers"),
+}
 
 
 def alone(clips: Clips, k: int) -> Clips:
@@ -129,14 +129,16 @@ def test_the_input_is_left_alone(at, clips, layout, draw):
     assert torch.equal(bits(clips.xyz), bits(xyz)) and torch.equal(clips.mask, mask)
 
 
-@EVERY
 @pytest.mark.parametrize("fill", PADDINGS.values(), ids=PADDINGS)
-@pytest.mark.parametrize("n_frames", [40, 41, 64])
+@pytest.mark.parametrize(
+    ("name", "n_frames"),
+    [(name, n) for name in AT for n in (40, 41, 64) if n == 40 or name not in DRAWS_PER_FRAME],
+)
 def test_what_is_padded_and_how_much_of_it_changes_no_real_frame(
-    at, fill, n_frames, clips, layout, draw, donor
+    name, fill, n_frames, clips, layout, draw, donor
 ):
+    at, other = AT[name], with_padding(donor, n_frames, fill)
     expected = at(1.0)(clips, layout, draw())
-    other = with_padding(donor, n_frames, fill)
     out = at(1.0)(with_padding(clips, n_frames, fill), layout, draw(donor=other))
     assert same_real(out, expected)
 
@@ -185,10 +187,8 @@ def test_the_global_generator_is_not_used(at, clips, layout, draw):
 
 @EVERY
 @pytest.mark.parametrize("seed", range(3))
-def test_answers_are_finite_or_missing_and_every_clip_keeps_a_frame(
-    at, seed, make_clips, layout, draw
-):
-    clips = make_clips(seed)
+def test_answers_are_finite_or_missing_and_every_clip_keeps_a_frame(at, seed, layout, draw):
+    clips = edge_clips(seed)
     out = at(1.0)(clips, layout, draw(seed))
     real = out.xyz[out.mask]
     assert (real.isfinite() | real.isnan()).all()
@@ -200,6 +200,11 @@ def test_answers_are_finite_or_missing_and_every_clip_keeps_a_frame(
     assert torch.equal(out.mask, prefix)
 
 
+@pytest.mark.parametrize("name", ONLY_MOVES_POINTS)
+def test_what_moves_points_makes_none_missing_and_finds_none(name, clips, layout, draw):
+    assert torch.equal(AT[name](1.0)(clips, layout, draw()).xyz.isnan(), clips.xyz.isnan())
+
+
 @pytest.mark.parametrize("name", [name for name in AT if name not in MOVES_FRAMES])
 def test_only_cropping_and_speed_change_which_frames_are_real(name, clips, layout, draw):
     assert torch.equal(AT[name](1.0)(clips, layout, draw()).mask, clips.mask)
@@ -207,12 +212,12 @@ def test_only_cropping_and_speed_change_which_frames_are_real(name, clips, layou
 
 @pytest.mark.parametrize("name", [name for name in AT if name not in SUBTLE])
 @pytest.mark.parametrize("p", [0.25, 0.5])
-def test_clips_are_chosen_as_often_as_p_says(name, p, make_clips, layout, draw):
+def test_clips_are_chosen_as_often_as_p_says(name, p, layout, draw):
     """1000 copies of one clip that every augmentation changes, with parts missing now and then."""
     n, k = 1000, 8
     many, donors = (
         Clips(one.xyz.expand(n, -1, -1, -1), one.mask.expand(n, -1), one.label.expand(n))
-        for one in (alone(make_clips(seed, n_frames=28), k) for seed in (0, 1))
+        for one in (alone(edge_clips(seed, n_frames=28), k) for seed in (0, 1))
     )
     out = AT[name](p)(many, layout, draw(donor=donors))
     first = out.xyz[:, : many.mask.shape[1]]

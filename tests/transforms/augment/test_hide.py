@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from scipy import stats
 
 from src.clips import Clips
 from src.transforms.augment.hide import HideBox, HideFrames
+from tests.transforms.conftest import still
 
 MANY = 4000
 
 
-def full(length: int, n: int = MANY, points: int = 2) -> Clips:
-    """n clips in which everything is seen, at the middle of the image."""
-    mask = torch.ones(n, length, dtype=torch.bool)
-    return Clips(torch.full((n, length, points, 3), 0.5), mask, torch.zeros(n, dtype=torch.long))
+def full(length: int) -> Clips:
+    """Clips in which everything is seen, at the middle of the image."""
+    return still([[0.5, 0.5, 0.5]] * 2, MANY, length)
 
 
 def hidden_frames(clips: Clips) -> np.ndarray:
@@ -44,19 +43,6 @@ def test_the_stretch_starts_anywhere(layout, draw):
     assert stats.chisquare(np.bincount(start, minlength=24)).pvalue > 0.01
 
 
-def test_shares_are_of_each_clips_own_frames(clips, layout, draw):
-    out = HideFrames(1.0, 0.5, 0.5 + 1e-6)(clips, layout, draw())
-    lost = (clips.seen & out.xyz[..., 0].isnan()).any(-1)
-    everything = clips.seen.any(-1)  # frames in which something was seen before
-    for k in range(len(clips.label)):
-        stretch = lost[k].nonzero().flatten()
-        assert not (lost[k] & ~clips.mask[k]).any()
-        if len(stretch):
-            assert stretch[-1] - stretch[0] < clips.length[k] // 2
-        if everything[k].sum() == clips.length[k]:
-            assert lost[k].sum() == clips.length[k] // 2
-
-
 def test_only_the_stretch_is_lost_and_no_frame_becomes_unreal(clips, layout, draw):
     out = HideFrames(1.0, 0.2, 0.4)(clips, layout, draw())
     assert torch.equal(out.mask, clips.mask)
@@ -66,12 +52,6 @@ def test_only_the_stretch_is_lost_and_no_frame_becomes_unreal(clips, layout, dra
     assert lost.any()
     frames = lost.flatten(2).any(-1)
     assert out.xyz[frames].isnan().all()  # both hands, lips, all of it
-
-
-@pytest.mark.parametrize("length", [1, 2])
-def test_a_clip_too_short_for_the_stretch_keeps_its_bits(length, layout, draw):
-    clips = full(length)
-    assert torch.equal(HideFrames(1.0, 0.2, 0.4)(clips, layout, draw()).xyz, clips.xyz)
 
 
 # --- a box of the image -------------------------------------------------------------------------
@@ -108,27 +88,9 @@ def test_corner_and_side_are_uniform(layout, draw):
     It is hidden along x where corner < x < corner + side: probability E[min(x, side)] for x < 0.6,
     and both axes share the side; at (0.5, 0.5) that is E[side^2], at (0.1, 0.1) it is 0.1^2.
     """
-    clips = full(1, points=2)
+    clips = full(1)
     clips.xyz[:, :, 1] = 0.1
     missing = HideBox(1.0, 0.2, 0.4)(clips, layout, draw()).xyz.isnan().all(-1)[:, 0]
     expected = (0.4**3 - 0.2**3) / 3 / 0.2, 0.1**2
     for share, p in zip(missing.float().mean(0).tolist(), expected, strict=True):
         assert abs(share - p) < 4 * (p * (1 - p) / MANY) ** 0.5  # four standard deviations
-
-
-def test_what_is_outside_keeps_its_bits_and_missing_stays_missing(clips, layout, draw):
-    inside = clips.with_(xyz=clips.xyz * 0.2 + 0.5)  # as image coordinates
-    out = HideBox(1.0, 0.4, 0.5)(inside, layout, draw())
-    kept = ~out.xyz.isnan()
-    assert torch.equal(out.xyz[kept], inside.xyz[kept])
-    assert out.xyz[inside.xyz.isnan()].isnan().all()
-    lost = out.xyz.isnan() & ~inside.xyz.isnan()
-    assert lost.any() and torch.equal(lost.any(-1), lost.all(-1))  # all of a point or nothing
-    assert torch.equal(out.mask, clips.mask)
-
-
-def test_points_beyond_the_image_are_safe(layout, draw):
-    clips = full(2)
-    outside = torch.tensor([[-0.01, 0.5], [1.41, 0.5]])
-    clips.xyz[..., :2] = outside
-    assert torch.equal(HideBox(1.0, 0.2, 0.4)(clips, layout, draw()).xyz, clips.xyz)

@@ -1,4 +1,5 @@
-"""Resampling against TensorFlow's image resize, which the 1st place used, and by hand."""
+"""Resizing in time against TensorFlow's image resize, which the 1st place used; stretching against
+scipy's interp1d."""
 
 from __future__ import annotations
 
@@ -6,9 +7,18 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from scipy.interpolate import interp1d
 
-from src.clips import Clips
-from src.transforms.augment.resample import CUBIC, LINEAR, NEAREST, Resample, resampled, tap_weights
+from src.transforms.augment.resample import (
+    CUBIC,
+    LINEAR,
+    NEAREST,
+    Resample,
+    Stretch,
+    on_the_line,
+    resampled,
+)
+from tests.transforms.conftest import numbered
 
 KINDS = {"bilinear": LINEAR, "bicubic": CUBIC, "nearest": NEAREST}
 # TensorFlow looks its cubic up in a table of 1024 places: half a place is 5e-4 frames, times the
@@ -49,35 +59,13 @@ def test_the_same_number_of_frames_changes_no_bit(kind):
     np.testing.assert_array_equal(one(xyz, 9, kind), xyz)
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_weights_are_an_interpolation(kind):
-    """They add up to 1, and at a frame only that frame counts."""
-    after = torch.linspace(0, 1, 101)[None]
-    weights = tap_weights(after, torch.tensor([kind]))[0]
-    torch.testing.assert_close(weights.sum(-1), torch.ones(101), rtol=0, atol=1e-6)
-    assert weights[0].tolist() == [0, 1, 0, 0] and weights[-1].tolist() == [0, 0, 1, 0]
-
-
-def test_the_cubic_continues_every_parabola():
-    """Keys' kernel with a = -1/2 is exact for polynomials of degree two; with -3/4 it is not."""
-    t = np.arange(12, dtype=np.float32)
-    xyz = np.stack([np.ones(12), t, t * t], -1, dtype=np.float32)[:, None]
-    new = one(xyz, 17, CUBIC)[:, 0]
-    inside = (new[:, 1] > 1) & (new[:, 1] < 10)  # four frames around
-    assert inside.sum() > 10
-    # Float32 of squares up to 100.
-    np.testing.assert_allclose(new[inside, 2], new[inside, 1] ** 2, rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("kind", "reach"), [(LINEAR, (1, 1)), (CUBIC, (2, 2)), (NEAREST, (0.5, 0.5))]
-)
+@pytest.mark.parametrize(("kind", "reach"), [(LINEAR, 1), (CUBIC, 2), (NEAREST, 0.5)])
 def test_missing_is_what_a_missing_frame_has_a_part_in(kind, reach):
     """A frame at 8 is missing for one point: new frames nearer than the kernel's reach are."""
     xyz = np.random.default_rng(0).normal(size=(17, 3, 3)).astype(np.float32)
     xyz[8, 1] = np.nan
     instant = (np.arange(23) + 0.5) * 17 / 23 - 0.5
-    near = (instant > 8 - reach[0]) & (instant < 8 + reach[1])
+    near = (instant > 8 - reach) & (instant < 8 + reach)
     missing = np.isnan(one(xyz, 23, kind))
     assert near.any() and not near.all()
     for axis in range(3):
@@ -85,17 +73,11 @@ def test_missing_is_what_a_missing_frame_has_a_part_in(kind, reach):
     assert not missing[:, [0, 2]].any()
 
 
-def many(n: int, lengths: list[int]) -> Clips:
-    """n clips for each length; a point tells its frame."""
-    length = torch.tensor(lengths).repeat_interleave(n)
-    n_frames = max(lengths)
-    xyz = torch.arange(n_frames, dtype=torch.float32)[None, :, None, None]
-    mask = torch.arange(n_frames) < length[:, None]
-    return Clips(xyz.repeat(len(length), 1, 2, 3), mask, torch.zeros(len(length)).long())
+# --- Resample -----------------------------------------------------------------------------------
 
 
 def test_new_lengths_are_the_floor_of_a_uniform_factor(layout, draw):
-    out = Resample(1.0, 0.5, 1.5)(many(4000, [40]), layout, draw())
+    out = Resample(1.0, 0.5, 1.5)(numbered([40] * 4000, 40), layout, draw())
     lengths = out.length.numpy()
     assert lengths.min() == 20 and lengths.max() == 59 and out.mask.shape[1] == 60
     counts = np.bincount(lengths)[20:60]
@@ -104,17 +86,16 @@ def test_new_lengths_are_the_floor_of_a_uniform_factor(layout, draw):
 
 @pytest.mark.parametrize("length", [1, 2, 3, 50])
 def test_a_clip_keeps_a_frame_and_none_is_beyond_the_factor(length, layout, draw):
-    out = Resample(1.0, 0.5, 1.5)(many(500, [length, 50]), layout, draw())
-    lengths = out.length[:500]
+    clips = numbered([length] * 500 + [50], 50)
+    lengths = Resample(1.0, 0.5, 1.5)(clips, layout, draw()).length[:500]
     assert lengths.min() == max(1, length // 2)
     assert lengths.max() <= max(1, int(1.5 * length))
 
 
 def test_kinds_come_in_their_shares(layout, draw):
-    """A point's x is its frame: nearest keeps whole numbers, the line stays within 0 to 39."""
-    clips = many(3000, [40])
-    square = clips.with_(xyz=clips.xyz.square())  # on a parabola, cubic and line differ
-    out = Resample(1.0, 0.7, 0.9)(square, layout, draw())
+    """On a parabola: nearest keeps whole numbers, cubic the parabola, the line neither."""
+    clips = numbered([40] * 3000, 40)
+    out = Resample(1.0, 0.7, 0.9)(clips.with_(xyz=clips.xyz.square()), layout, draw())
     middle, at = out.xyz[:, 5:15, 0, 0], (torch.arange(5, 15) + 0.5) * 40
     instant = at / out.length[:, None] - 0.5
     nearest = (middle.sqrt() % 1 == 0).all(1)
@@ -125,5 +106,50 @@ def test_kinds_come_in_their_shares(layout, draw):
     np.testing.assert_allclose(shares, [0.335, 0.335], atol=0.035)
 
 
-def test_probability_zero_keeps_the_padding(clips, layout, draw):
-    assert Resample(0.0, 0.5, 1.5)(clips, layout, draw()) is clips
+@pytest.mark.parametrize(
+    "at", [Resample(0.0, 0.5, 1.5), Stretch(0.0, low=0.8, high=1.5, shift=0.5)]
+)
+def test_with_probability_zero_the_batch_keeps_its_frames(at, clips, layout, draw):
+    assert at(clips, layout, draw()) is clips
+
+
+# --- Stretch ------------------------------------------------------------------------------------
+
+
+def test_between_and_beyond_frames_it_is_scipys_line():
+    rng = np.random.default_rng(0)
+    lengths = np.array([9, 2, 6])
+    xyz = rng.normal(size=(3, 9, 4, 3)).astype(np.float32)
+    xyz[:, ::3, 1] = np.nan
+    instant = np.stack([rng.uniform(-0.5, n - 0.5, 20) for n in lengths]).astype(np.float32)
+    ours = on_the_line(*(torch.from_numpy(x) for x in (xyz, instant, lengths))).numpy()
+    for k, n in enumerate(lengths):
+        line = interp1d(np.arange(n), xyz[k, :n], axis=0, fill_value="extrapolate")
+        np.testing.assert_allclose(ours[k], line(instant[k]), atol=1e-5)
+    assert np.isnan(ours).any()
+
+
+def test_a_clip_of_one_frame_is_left_alone(layout, draw):
+    clips = numbered([1] * 50, 5)
+    out = Stretch(1.0, low=2.0, high=4.0, shift=0.5)(clips, layout, draw())
+    assert torch.equal(out.xyz[out.mask], clips.xyz[clips.mask]) and (out.length == 1).all()
+
+
+STRETCH = Stretch(p=1.0, low=0.8, high=1.5, shift=0.5)
+
+
+def test_instants_are_evenly_spaced_from_d_to_the_last_frame_plus_d(layout, draw):
+    """second-place-transformers' random_interpolate: linspace(d, n - 1 + d, round(n k))."""
+    n_clips, n = 2000, 20
+    out = STRETCH(numbered([n] * n_clips, n), layout, draw())
+    lengths, starts = out.length.numpy(), out.xyz[:, 0, 0, 0].numpy()
+    for k in range(0, n_clips, 50):
+        expected = np.linspace(starts[k], n - 1 + starts[k], lengths[k])
+        np.testing.assert_allclose(out.xyz[k, : lengths[k], 0, 0], expected, atol=1e-5)
+    # round(20 k), k from U(0.8, 1.5): 16 to 30, both ends half as often.
+    counts = np.bincount(lengths, minlength=31)[16:31]
+    assert counts.sum() == n_clips
+    expected = n_clips / 14 * np.array([0.5, *[1.0] * 13, 0.5])
+    assert (np.abs(counts - expected) < 4 * expected**0.5).all()
+    assert starts.min() == pytest.approx(-0.5, abs=0.01)
+    assert starts.max() == pytest.approx(0.5, abs=0.01)

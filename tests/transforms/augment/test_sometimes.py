@@ -10,6 +10,7 @@ from src.transforms.augment.pace import TimeWarp
 from src.transforms.augment.sometimes import Sometimes
 from src.transforms.augment.space import Flip
 from src.transforms.pipeline import AugmentationPipeline
+from tests.transforms.conftest import bits
 
 WARP = TimeWarp(1.0, low=2.0, high=2.0, min_frames=10, keep=5)
 
@@ -18,10 +19,6 @@ WARP = TimeWarp(1.0, low=2.0, high=2.0, min_frames=10, keep=5)
 class Group(AugmentationPipeline):
     flip: Flip | None
     warp: TimeWarp | None
-
-
-def bits(x: torch.Tensor) -> torch.Tensor:
-    return x.view(torch.int32)
 
 
 def test_a_clip_goes_through_all_of_the_group_or_none_of_it(clips, layout, draw):
@@ -48,8 +45,3 @@ def test_probabilities_are_multiplied(clips, layout, draw):
         flipped += int(not torch.equal(bits(out.xyz[0]), bits(clips.xyz[0])))
     # Binomial of 800 and 0.15: 120, deviation 10; four of them.
     assert abs(flipped - 120) < 40
-
-
-def test_never_is_never(clips, layout, draw):
-    out = Sometimes(0.0, Group(Flip(1.0), WARP))(clips, layout, draw())
-    assert torch.equal(bits(out.xyz), bits(clips.xyz)) and torch.equal(out.mask, clips.mask)

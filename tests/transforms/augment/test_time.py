@@ -9,35 +9,15 @@ import pytest
 import torch
 from scipy import stats
 
-from src.clips import Clips
 from src.transforms.augment.time import (
     Crop,
-    FillMissing,
     Window,
     between_frames,
     filled,
-    take_frames,
 )
-
-
-def of_lengths(lengths: list[int], n_frames: int) -> Clips:
-    """Clips whose points tell their frame: x = number of the frame, y = number of the clip."""
-    n = len(lengths)
-    xyz = torch.zeros(n, n_frames, 1, 3)
-    xyz[..., 0] = torch.arange(n_frames)[None, :, None]
-    xyz[..., 1] = torch.arange(n)[:, None, None]
-    mask = torch.arange(n_frames) < torch.tensor(lengths)[:, None]
-    return Clips(xyz, mask, torch.zeros(n, dtype=torch.long))
-
+from tests.transforms.conftest import numbered
 
 # --- reading frames -----------------------------------------------------------------------------
-
-
-def test_take_frames_takes_each_clips_own():
-    xyz = of_lengths([5, 5], 5).xyz
-    taken = take_frames(xyz, torch.tensor([[4, 0, 0], [1, 2, 3]]))
-    assert taken[..., 0, 0].tolist() == [[4, 0, 0], [1, 2, 3]]
-    assert taken[..., 0, 1].tolist() == [[0, 0, 0], [1, 1, 1]]
 
 
 def test_between_frames_is_numpys_interp():
@@ -48,14 +28,6 @@ def test_between_frames_is_numpys_interp():
     for k, point, axis in np.ndindex(3, 4, 3):
         expected = np.interp(instant[k], np.arange(9), xyz[k, :, point, axis])
         np.testing.assert_allclose(ours[k, :, point, axis], expected, atol=1e-5)
-
-
-def test_between_frames_is_missing_where_one_of_the_two_is():
-    xyz = of_lengths([4], 4).xyz
-    xyz[0, 2] = torch.nan
-    instant = torch.tensor([[0.0, 0.5, 1.0, 1.2, 2.0, 2.9, 3.0]])
-    missing = between_frames(xyz, instant)[0, :, 0, 0].isnan()
-    assert missing.tolist() == [False, False, False, True, True, True, False]
 
 
 # --- filling ------------------------------------------------------------------------------------
@@ -77,17 +49,9 @@ def test_filling_is_numpys_interp_per_coordinate(clips):
     assert checked > 300
 
 
-def test_a_point_seen_once_or_never_stays_as_it_is(layout, draw, clips):
-    once = clips.xyz.clone()
-    once[9, :, 0] = torch.nan
-    once[9, 7, 0] = 1.0
-    out = FillMissing(1.0)(clips.with_(xyz=once), layout, draw()).xyz[9, :, 0]
-    assert torch.equal(out.nan_to_num(nan=9), once[9, :, 0].nan_to_num(nan=9))
-
-
-def test_padding_is_no_known_frame():
-    clips = of_lengths([3], 6)
-    clips.xyz[0, 1:3] = torch.nan  # one known real frame; the padding holds numbers
+def test_a_point_seen_once_stays_as_it_is_whatever_the_padding_holds():
+    clips = numbered([3], 6)
+    clips.xyz[0, 1:3] = torch.nan
     assert filled(clips)[0, 1:3].isnan().all()
 
 
@@ -98,7 +62,7 @@ N = 3000
 
 def crop_all(length: int, draw, crop: Crop, layout, progress: float = 0.0) -> np.ndarray:
     """Frames cut off the start and the end of 3000 clips of one length: (N, 2)."""
-    clips = of_lengths([length] * N, length + 3)
+    clips = numbered([length] * N, length + 3)
     out = crop(clips, layout, draw(progress=progress))
     left = out.length
     first = out.xyz[:, 0, 0, 0].long()
@@ -119,22 +83,6 @@ def test_a_crop_cuts_1_to_a_fifth_off_one_end(draw, layout, length):
     assert stats.binomtest(int((cut[:, 0] > 0).sum()), N).pvalue > 0.01
 
 
-def test_the_largest_cut_is_the_floor_of_the_share_at_every_length(draw, layout):
-    """Also of clips so short that a fifth is less than a frame: they are left alone."""
-    crop = Crop(1.0, share=0.2, min_frames=1)
-    for length in range(1, 100):
-        out = crop(of_lengths([length] * 400, length), layout, draw())
-        largest = math.floor(0.2 * length)
-        assert (length - out.length).max() == largest
-        assert (out.length < length).all() == (largest > 0)
-
-
-def test_short_clips_are_left_alone(draw, layout):
-    crop = Crop(1.0, share=0.2, min_frames=20)
-    assert (crop_all(19, draw, crop, layout) == 0).all()
-    assert (crop_all(20, draw, crop, layout).sum(1) > 0).all()
-
-
 @pytest.mark.parametrize(
     ("late_p", "progress", "p"),
     [(None, 0.9, 0.5), (0.25, 0.0, 0.5), (0.25, 0.499, 0.5), (0.25, 0.5, 0.25), (0.0, 0.5, 0.0)],
@@ -149,7 +97,7 @@ def test_late_p_holds_in_the_second_half(draw, layout, late_p, progress, p):
 
 
 def test_a_window_is_frames_in_a_row_from_anywhere_in_a_longer_clip(layout, draw):
-    clips, starts = of_lengths([30] * 500, 30), set()
+    clips, starts = numbered([30] * 500, 30), set()
     out = Window(24)(clips, layout, draw())
     assert out.mask.shape == (500, 24) and out.mask.all()
     for clip in out.xyz[..., 0, 0]:
@@ -159,13 +107,8 @@ def test_a_window_is_frames_in_a_row_from_anywhere_in_a_longer_clip(layout, draw
 
 
 def test_clips_up_to_the_windows_length_keep_their_bits(layout, draw):
-    clips = of_lengths([1, 23, 24, 25], 25)
+    clips = numbered([1, 23, 24, 25], 25)
     out = Window(24)(clips, layout, draw())
     assert out.length.tolist() == [1, 23, 24, 24]
     for k, n in enumerate([1, 23, 24]):
         assert torch.equal(out.xyz[k, :n], clips.xyz[k, :n])
-
-
-def test_a_window_longer_than_the_batch_changes_nothing(layout, draw):
-    clips = of_lengths([5, 9], 9)
-    assert Window(9)(clips, layout, draw()) is clips

@@ -97,29 +97,6 @@ def test_a_clip_of_nothing_is_zero_and_one_point_is_finite():
     torch.testing.assert_close(features[features != 0], torch.tensor([-1.0, -1.0]))
 
 
-def test_where_and_how_large_the_signer_is_does_not_matter():
-    """So the augmentations of scale and shift act through the hidden box alone."""
-    clips = image_clips(np.random.default_rng(1), [25, 14], np.nan)
-    moved = clips.xyz * torch.tensor([1.3, 0.7, 1.0]) + torch.tensor([0.1, -0.2, 0.3])
-    features = PositionsAndMotions()(clips.xyz, clips.mask, SMALL)
-    again = PositionsAndMotions()(moved, clips.mask, SMALL)
-    torch.testing.assert_close(again, features, rtol=1e-4, atol=1e-4)
-
-
-def test_depth_is_not_looked_at():
-    clips = image_clips(np.random.default_rng(1), [25, 14], np.nan)
-    deeper = clips.xyz * torch.tensor([1.0, 1.0, 5.0])
-    features = PositionsAndMotions()(clips.xyz, clips.mask, SMALL)
-    assert torch.equal(PositionsAndMotions()(deeper, clips.mask, SMALL), features)
-
-
-def test_the_centre_is_a_value_of_the_recipe():
-    clips = image_clips(np.random.default_rng(1), [25, 14], np.nan)
-    at_nose = PositionsAndMotions(centre=NOSE_4[0])(clips.xyz, clips.mask, SMALL)
-    at_lip = PositionsAndMotions()(clips.xyz, clips.mask, SMALL)
-    assert not torch.equal(at_nose, at_lip)
-
-
 @pytest.mark.reference
 @pytest.mark.parametrize("name", ["asl_signs", "wlasl50", "webcam34"])
 def test_features_of_genuine_clips_are_the_documents(name, reference):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from src.landmarks import HANDS, LEFT_HAND, LIPS_21, NOSE_MEAN, Layout
+from src.landmarks import HANDS, LEFT_HAND, LIPS_21, Layout
 from src.transforms.steps.frames import Hide, KeepFramesWith, Stride, Subsample, Truncate, select
 
 HAND_PARTS = ("left_hand", "right_hand")
@@ -102,19 +102,6 @@ def test_subsample_is_numpys_linspace_without_its_end(layout, max_len):
         kept = Subsample(max_len)(numbers, layout)[:, 0, 0].tolist()
         expected = np.linspace(0, n, min(n, max_len), endpoint=False)
         assert kept == np.floor(expected + 1e-9).tolist(), n  # floats just below a whole number
-
-
-def test_steps_leave_their_input_alone(layout):
-    xyz = torch.randn(30, len(layout), 3, generator=torch.Generator().manual_seed(0))
-    before = xyz.clone()
-    for step in (KeepFramesWith(HAND_PARTS), Stride(5), Truncate(5), Subsample(5)):
-        step(xyz, layout)
-    assert torch.equal(xyz, before)
-
-
-def test_nose_mean_is_a_point_of_the_test_layout(layout):
-    """The tests of the augmentations rely on it."""
-    assert layout.points[layout.row(NOSE_MEAN)] == NOSE_MEAN
 
 
 def test_hidden_parts_are_not_detected_and_nothing_else_changes():
