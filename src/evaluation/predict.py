@@ -6,6 +6,7 @@ Letters: **N** clips, **K** signs.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -43,19 +44,21 @@ def outputs(
 
 def predict(model: nn.Module, recipe: Recipe, clips: ClipSet) -> Float[np.ndarray, "N K"]:
     """Logits for every clip, float32, in the clips' order."""
-    pieces, order = [], []
-    for index, out in outputs(model, recipe, clips):
-        pieces.append(out["logits"].float().cpu().numpy())
-        order.append(index)
-    logits = np.concatenate(pieces)
-    logits[np.concatenate(order)] = logits.copy()
-    return logits
+    pieces = [(index, out["logits"]) for index, out in outputs(model, recipe, clips)]
+    return _in_order(pieces)
 
 
-def examine(
-    model: nn.Module, recipe: Recipe, clips: ClipSet, progress: float
-) -> tuple[float, float]:
-    """Accuracy, and the recipe's loss, on clips as they are: not augmented, not mixed.
+@dataclass(frozen=True)
+class Examination:
+    """What a test of a model gave: accuracy, mean of the recipe's loss, and the answers."""
+
+    accuracy: float
+    loss: float
+    logits: Float[np.ndarray, "N K"]
+
+
+def examine(model: nn.Module, recipe: Recipe, clips: ClipSet, progress: float) -> Examination:
+    """Test a model on clips as they are: not augmented, not mixed.
 
     Args:
         model: what is tested.
@@ -64,10 +67,20 @@ def examine(
         progress: share of the training that is done; the loss may depend on it.
     """
     device = clips.frames.device
-    done, correct, loss = torch.full((), progress, device=device), 0.0, 0.0
+    done, correct, loss, pieces = torch.full((), progress, device=device), 0.0, 0.0, []
     for index, out in outputs(model, recipe, clips):
         logits, label = out["logits"], torch.from_numpy(clips.label[index]).to(device)
         target = F.one_hot(label, logits.shape[-1]).float()
         correct += (logits.argmax(-1) == label).sum()
         loss += len(index) * recipe.loss(out, target, done)
-    return float(correct) / len(clips), float(loss) / len(clips)
+        pieces.append((index, logits))
+    n = len(clips)
+    return Examination(float(correct) / n, float(loss) / n, _in_order(pieces))
+
+
+def _in_order(pieces: list[tuple[np.ndarray, Tensor]]) -> Float[np.ndarray, "N K"]:
+    """The logits of batches, put back into the clips' order."""
+    logits = torch.cat([logits for _, logits in pieces]).float().cpu().numpy()
+    order = np.concatenate([index for index, _ in pieces])
+    logits[order] = logits.copy()
+    return logits

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -35,6 +36,7 @@ from src.training.loop import Loop, Settings
 from src.training.roles import Trainee
 
 SEEDS_APART = 10_000  # recipes that differ by seed alone never meet in the seeds of two runs
+PROBED = 2_000  # training clips, at most, that are tested beside the held-out ones
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,22 @@ class Task:
         return {"recipe": values, "clips": DIGEST + clips, **self.depends_on}
 
 
-def fit(task: Task, settings: Settings, processes: Processes) -> dict[Role, nn.Module]:
-    """Train a recipe's models, or go on where an earlier call was stopped.
+@dataclass(frozen=True)
+class Trained:
+    """What a training leaves.
 
-    Returns:
-        The networks of all roles, as their files hold them: those that were trained, the soup, the
-        best weights.
+    Args:
+        networks: of all roles, as their files hold them: what was trained, the soup, the best
+            weights.
+        logits: (held-out clips, K), of the roles that were tested after the last epoch.
+    """
+
+    networks: dict[Role, nn.Module]
+    logits: dict[Role, Float[np.ndarray, "N K"]]
+
+
+def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
+    """Train a recipe's models, or go on where an earlier call was stopped.
 
     Raises:
         InputError: there is no clip, or the folder's checkpoint is of another recipe.
@@ -104,8 +116,10 @@ def fit(task: Task, settings: Settings, processes: Processes) -> dict[Role, nn.M
     # weights is tested before its first step: it may never find better ones.
     start = state.load()
     if start == 0 and recipe.stop and task.start is not None and task.has_tests:
-        state.best.consider(processes.from_rank_zero(partial(_test, trainee, task, 0.0)), trainee)
+        record, _ = processes.from_rank_zero(partial(_test, trainee, task, 0.0))
+        state.best.consider(record, trainee)
 
+    logits = {}
     epochs = tqdm(range(start, recipe.epochs), initial=start, total=recipe.epochs, desc=recipe.name)
     for epoch in epochs:
         if state.best.exhausted:
@@ -119,7 +133,8 @@ def fit(task: Task, settings: Settings, processes: Processes) -> dict[Role, nn.M
         # A test decides what is kept as the best, and whether the rate has to fall.
         if _is_tested(task, settings, epoch):
             test = partial(_test, trainee, task, (epoch + 1) / recipe.epochs)
-            record |= processes.from_rank_zero(test)
+            found, logits = processes.from_rank_zero(test)
+            record |= found
             state.best.consider(record, trainee)
             loop.plateau.consider(record[f"{trainee.leading}_test_loss"])
 
@@ -130,11 +145,12 @@ def fit(task: Task, settings: Settings, processes: Processes) -> dict[Role, nn.M
             state.save(epoch)
         processes.wait()
 
+    # A training that stopped early was tested after its last epoch, too.
     networks = _networks(loop, state.best)
     if processes.writes:
         for role, network in networks.items():
             checkpoint.save(folder / f"{role}.pt", network.state_dict())
-    return networks
+    return Trained(networks, logits)
 
 
 def _initialise(trainee: Trainee, task: Task) -> None:
@@ -156,20 +172,26 @@ def _is_tested(task: Task, settings: Settings, epoch: int) -> bool:
     return epoch + 1 == task.recipe.epochs or (epoch + 1) % spacing == 0
 
 
-def _test(trainee: Trainee, task: Task, progress: float) -> dict[str, float]:
-    """Accuracy and loss of every model on the held-out clips, and on as many training clips.
+def _test(
+    trainee: Trainee, task: Task, progress: float
+) -> tuple[dict[str, float], dict[Role, Float[np.ndarray, "N K"]]]:
+    """Test every model on the held-out clips, and on as many training clips, up to `PROBED`.
 
     Both kinds as they are, without augmentation or dropout, so that they can be compared.
+
+    Returns:
+        Accuracies and losses for the history; the logits of the held-out clips.
     """
-    n, n_probed = len(task.train), min(len(task.train), len(task.valid))
+    n, n_probed = len(task.train), min(len(task.train), len(task.valid), PROBED)
     probe = task.train.subset(np.linspace(0, n - 1, n_probed).round().astype(np.int64))
-    record = {}
+    record, logits = {}, {}
     for role, model in trainee.models.items():
-        accuracy, loss = examine(model, trainee.recipe, task.valid, progress)
-        record |= {f"{role}_accuracy": accuracy, f"{role}_test_loss": loss}
-        accuracy, loss = examine(model, trainee.recipe, probe, progress)
-        record |= {f"{role}_train_accuracy": accuracy, f"{role}_train_loss": loss}
-    return record
+        tested = examine(model, trainee.recipe, task.valid, progress)
+        probed = examine(model, trainee.recipe, probe, progress)
+        record |= {f"{role}_accuracy": tested.accuracy, f"{role}_test_loss": tested.loss}
+        record |= {f"{role}_train_accuracy": probed.accuracy, f"{role}_train_loss": probed.loss}
+        logits[role] = tested.logits
+    return record, logits
 
 
 def _networks(loop: Loop, best: Best) -> dict[Role, nn.Module]:

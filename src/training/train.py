@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import tyro
-from torch import nn
 
 from src.common.errors import InputError
 from src.common.files import locked, write_atomically
@@ -25,11 +24,10 @@ from src.dataset.batches import ClipSet, prepare
 from src.dataset.folds import Fold
 from src.evaluation.predict import predict
 from src.recipes.base import Recipe
-from src.recipes.ingredients import Role
 from src.runs import Run
 from src.training import teachers
 from src.training.distributed import Processes
-from src.training.fit import Task, fit
+from src.training.fit import Task, Trained, fit
 from src.training.loop import Precision, Settings
 from src.training.torchrun import processes_for, torchrun
 
@@ -89,11 +87,11 @@ def train(
         start=teachers.weights_to_start_from(run, recipe, fold),
         depends_on={role: mark.made_from.get(role) for role in ("teacher", "start")},
     )
-    networks = fit(task, settings, processes)
+    trained = fit(task, settings, processes)
 
     # The mark comes last, and only then the checkpoint goes: a kill before costs no training.
     if processes.writes:
-        table = _predictions(networks, recipe, valid_set, run.clips[held_out])
+        table = _predictions(trained, recipe, valid_set, run.clips[held_out])
         write_atomically(
             folder / "predictions.parquet", lambda path: table.to_parquet(path, index=False)
         )
@@ -139,13 +137,15 @@ def _clear(folder: Path) -> None:
 
 
 def _predictions(
-    networks: dict[Role, nn.Module], recipe: Recipe, valid: ClipSet, clips: pd.DataFrame
+    trained: Trained, recipe: Recipe, valid: ClipSet, clips: pd.DataFrame
 ) -> pd.DataFrame:
     """The logits of every role for every held-out clip."""
     clips = clips[["sequence", "participant", "sign", "label", "fold"]].reset_index(drop=True)
     tables = []
-    for role, network in sorted(networks.items()):
-        logits = predict(network, recipe, valid) if len(valid) else []
+    for role, network in sorted(trained.networks.items()):
+        logits = trained.logits.get(role)
+        if logits is None:  # the soup and the best weights are made at the very end
+            logits = predict(network, recipe, valid) if len(valid) else []
         tables.append(clips.assign(role=role, logits=list(logits)))
     return pd.concat(tables, ignore_index=True)
 

@@ -306,7 +306,7 @@ TRAIN, VALID = clips(16, 0), clips(6, 1)
 
 def trained(recipe: HierarchicalRecipe, folder: Path) -> tuple[dict[str, torch.Tensor], Any]:
     """Weights and history of two epochs of two steps."""
-    networks = fit(Task(recipe, TRAIN, VALID, SIGNS, folder), FP32, ONE)
+    networks = fit(Task(recipe, TRAIN, VALID, SIGNS, folder), FP32, ONE).networks
     return networks["student"].state_dict(), pd.read_csv(folder / "history.csv")
 
 

@@ -107,8 +107,8 @@ def test_examining_leaves_the_mode_and_no_gradient(first):
 def test_the_curriculum_is_told_how_far_the_training_is(first):
     model = TINY.model.build(TINY.layout, SIGNS)
     recipe = replace(TINY, loss=replace(TINY.loss, gamma_at_start=0.0))
-    losses = [examine(model, recipe, VALID, progress)[1] for progress in (0.0, 1.0)]
-    plain = examine(model, TINY, VALID, 0.3)[1]
+    losses = [examine(model, recipe, VALID, progress).loss for progress in (0.0, 1.0)]
+    plain = examine(model, TINY, VALID, 0.3).loss
     assert losses[1] == pytest.approx(plain) and losses[0] > plain
 
 
@@ -125,7 +125,7 @@ def test_every_epoch_is_tested_where_it_decides_something(first, tmp_path):
 def test_the_best_weights_are_those_of_the_best_epoch(first):
     best = TINY.model.build(TINY.layout, SIGNS)
     best.load_state_dict(checkpoint.load(first / "best.pt"))
-    accuracy, _ = examine(best, TINY, VALID, 1.0)
+    accuracy = examine(best, TINY, VALID, 1.0).accuracy
     assert accuracy == pytest.approx(history(first).student_accuracy.max())
 
 
@@ -224,7 +224,7 @@ def test_without_held_out_clips_it_trains_to_the_end(first, tmp_path):
 
 def test_every_model_learns_the_statistics_of_the_training_clips_alone(tmp_path):
     recipe = replace(TINY, mean_teacher=MeanTeacher(), epochs=1)
-    networks = fit(task(recipe, tmp_path), FP32, ONE)
+    networks = fit(task(recipe, tmp_path), FP32, ONE).networks
     expected = TRAIN.frames[..., :2].double().numpy()
     assert set(networks) == {"student", "teacher", "best"}
     for model in networks.values():

@@ -145,7 +145,9 @@ def test_finished_stages_are_not_trained_again(unbroken, monkeypatch):
     assert files() == before
 
 
-def test_a_changed_stage_and_those_after_it_are_trained_again(unbroken, make_run, monkeypatch):
+def test_a_changed_stage_and_those_after_it_are_trained_again_when_somebody_says_so(
+    unbroken, make_run, monkeypatch
+):
     whole_epoch, trained = Loop.epoch, []
 
     def noted(self, train, epoch):
@@ -156,11 +158,37 @@ def test_a_changed_stage_and_those_after_it_are_trained_again(unbroken, make_run
     run = make_run(STAGES[0], replace(STAGES[1], epochs=1), STAGES[2])
     for name in (FIRST, SECOND, THIRD):
         _copy(unbroken, run, name)
-    train_all(run, SETTINGS, "cpu")
+    # Nothing of other values is shown or replaced without a word.
+    changed = r"fold0: expected .* of others: (teacher\.)?recipe\.epochs 3 -> 1"
+    for asked in (
+        lambda: train_all(run, SETTINGS, "cpu"),
+        lambda: run.predictions(SECOND),
+        lambda: run.model(SECOND, FOLD),
+        lambda: run.predictions(THIRD),
+    ):
+        with pytest.raises(InputError, match=changed):
+            asked()
+    assert trained == [] and len(run.predictions(FIRST))
+    assert torch.equal(
+        weights(run, SECOND)["classifier.weight"], weights(unbroken, SECOND)["classifier.weight"]
+    )
+    train_all(run, SETTINGS, "cpu", retrain=True)
     assert trained == [(SECOND, 0), *((THIRD, epoch) for epoch in range(3))]
     assert not torch.equal(
         weights(run, THIRD)["classifier.weight"], weights(unbroken, THIRD)["classifier.weight"]
     )
+    assert run.predictions(THIRD).role.unique().tolist() == ["student"]
+
+
+def test_predictions_are_those_of_the_kept_weights(unbroken):
+    """Whether they were made by the last test, or after the training."""
+    recipe = unbroken.recipe(FIRST)
+    clips = prepare(unbroken.store, recipe.read, recipe.key)
+    held_out = np.flatnonzero(unbroken.clips.fold == FOLD)
+    expected = predict(unbroken.model(FIRST, FOLD, "student"), recipe, clips.subset(held_out))
+    table = unbroken.predictions(FIRST)
+    assert list(table.sequence) == list(unbroken.clips.sequence[held_out])
+    np.testing.assert_array_equal(np.stack(table.logits), expected)
 
 
 def test_a_broken_off_training_does_not_go_on_with_other_folds(make_run, monkeypatch):
