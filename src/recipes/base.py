@@ -26,7 +26,7 @@ from src.recipes.ingredients import (
     Role,
     Schedule,
 )
-from src.transforms.mix import InputMixup, ManifoldMixup
+from src.transforms.mix import ManifoldMixup
 from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
 from src.transforms.steps.frames import select
 
@@ -44,7 +44,7 @@ class Recipe:
         model: the student network's sizes.
         max_len: frames of the longest clip that the network takes.
         loss: (the network's outputs, soft targets, training progress) -> scalar.
-        mix: mixup; None = clips are not mixed.
+        mix: mixup, of whatever kind the recipe declares; None = clips are not mixed.
         optimiser: with its peak learning rate.
         schedule: the learning rate over the training.
         epochs: how many.
@@ -73,7 +73,7 @@ class Recipe:
     model: NetworkConfig
     max_len: int
     loss: Callable[..., Tensor]
-    mix: ManifoldMixup | InputMixup | None = None
+    mix: ManifoldMixup | None = None
     optimiser: Optimiser
     schedule: Schedule
     epochs: int

@@ -69,16 +69,22 @@ def save(recipe: Recipe, path: Path) -> None:
     """Write config.json.
 
     Raises:
-        InputError: a field holds what its class does not declare, which would be read as another.
+        InputError: a field holds another kind of thing than its class declares, or declares
+            several, so that it could not be read back.
     """
-    value = to_json(recipe)
-    if (read := from_json(value, str(path))) != recipe:
-        changed = [
-            f.name for f in fields(recipe) if getattr(read, f.name) != getattr(recipe, f.name)
-        ]
+    value, kind = to_json(recipe), type(recipe).__name__
+    try:
+        read = from_json(value, str(path))
+    except InputError as error:
         raise InputError(
-            f"{path}: expected values of the kinds that {type(recipe).__name__} declares, found "
-            f"another kind in {', '.join(changed)}; declare it in the recipe's class"
+            f"{path}: expected fields of one declared kind each, as in `schedule: Cosine`, so that "
+            f"{kind} can be read back; found: {error}"
+        ) from error
+    others = [f.name for f in fields(recipe) if getattr(read, f.name) != getattr(recipe, f.name)]
+    if others:
+        raise InputError(
+            f"{path}: expected values of the kinds that {kind} declares, found another kind in "
+            f"{', '.join(others)}; declare it in the recipe's class"
         )
     write_json(path, value)
 

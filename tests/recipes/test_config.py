@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import pytest
@@ -53,6 +53,20 @@ def test_a_step_of_another_kind_than_declared_is_refused(tmp_path):
     path = tmp_path / "config.json"
     with pytest.raises(InputError, match=r"config\.json: .*found another kind in clip"):
         save(other, path)
+    assert not path.exists()
+
+
+def test_a_field_of_several_possible_kinds_is_refused_before_a_run_depends_on_it(tmp_path):
+    """Recipe's own `schedule` may be of seven kinds; a recipe's class has to say which."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Vague(Recipe):
+        pass
+
+    values = {field.name: getattr(B, field.name) for field in fields(Recipe)}
+    path = tmp_path / "config.json"
+    with pytest.raises(InputError, match=r"config\.json: expected fields of one declared kind"):
+        save(Vague(**values | {"mix": None}), path)
     assert not path.exists()
 
 
