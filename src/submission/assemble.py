@@ -1,10 +1,9 @@
-"""From trained members to a submission: which networks, on which clips, and the report about them.
+"""From trained members to a submission: which networks are shipped, and which clips test them.
 
-- The file that is scored is made of the first fold's members: the signers that it is scored on were
-  held out of them. Where the profile also fits everything, that fit is what is submitted; the same
-  code makes both files.
-- report.md and its twin report.json say which data all figures are about; model_card.md is what
-  goes with the file wherever it goes.
+- The file that is scored is made of the first fold's members, because the signers that it is scored
+  on were held out of their training.
+- Where the profile also fits everything, the file that is submitted is made of that fit, by the
+  same code.
 """
 
 from __future__ import annotations
@@ -16,16 +15,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from src.clips import RawClip
 from src.common.files import write_atomically
-from src.dataset.folds import EVERYTHING
+from src.dataset.competition import read_index
+from src.dataset.folds import EVERYTHING, Fold
 from src.runs import Run
-from src.tflite.export import Exported, write_tflite
-from src.tflite.export import write_submission as pack
+from src.tflite.export import Exported, write_tflite, write_zip
 from src.tflite.members import Member, member_of
-from src.tflite.parity import Frames, edge_clips
-from src.tflite.scorer import load_frames, read_clips
+from src.tflite.parity import edge_clips
+from src.tflite.scorer import load_frames
 
-PARITY_CLIPS = 20  # genuine clips in the ladder, beside those at the edges
+PARITY_CLIPS = 20  # recorded clips in the ladder, beside the synthetic edge cases
 
 
 def scored_fold(run: Run) -> int:
@@ -33,13 +33,13 @@ def scored_fold(run: Run) -> int:
     return next(fold for fold in run.about.folds if fold != EVERYTHING)
 
 
-def members(run: Run, fold: int, weights: Mapping[str, float]) -> list[Member]:
+def members(run: Run, fold: Fold, weights: Mapping[str, float]) -> list[Member]:
     """The run's shipped networks of one fold.
 
     Args:
         run: with the trained members.
-        fold: that was held out.
-        weights: of each member; one without weight is left out.
+        fold: the fold that was held out of their training.
+        weights: member -> weight; a member of weight 0 is left out.
     """
     return [
         member_of(run.recipe(name), run.model(name, fold), weight)
@@ -49,38 +49,39 @@ def members(run: Run, fold: int, weights: Mapping[str, float]) -> list[Member]:
 
 
 def held_out_clips(run: Run, fold: int) -> pd.DataFrame:
-    """The rows of train.csv that a fold holds out, with paths as the scorer wants them."""
-    rows = read_clips(Path(run.about.data))
-    held_out = set(run.clips.sequence[run.clips.fold == fold])
-    return rows[rows.sequence_id.isin(held_out)].reset_index(drop=True)
+    """The clips that a fold holds out, as rows of `read_index`."""
+    index = read_index(Path(run.about.data))
+    held_out = run.clips.sequence[run.clips.fold == fold]
+    return index[index.sequence.isin(held_out)].reset_index(drop=True)
 
 
-def some_clips(run: Run, clips: pd.DataFrame) -> list[Frames]:
-    """A few of these raw clips, from the shortest to the longest."""
-    order = clips.sequence_id.map(run.lengths).argsort().to_numpy()
+def some_clips(run: Run, clips: pd.DataFrame) -> list[RawClip]:
+    """A few of these rows' raw clips, from the shortest to the longest."""
+    order = clips.sequence.map(run.lengths).argsort().to_numpy()
     chosen = order[np.unique(np.linspace(0, len(order) - 1, PARITY_CLIPS).round().astype(int))]
-    return [load_frames(Path(run.about.data) / path) for path in clips.path.iloc[chosen]]
+    return [load_frames(Path(path)) for path in clips.path.iloc[chosen]]
 
 
-def parity_clips(run: Run, clips: pd.DataFrame, max_len: int) -> list[Frames]:
-    """Clips for the ladder: some of these, and edge cases."""
+def parity_clips(run: Run, clips: pd.DataFrame, max_len: int) -> list[RawClip]:
+    """The ladder's clips: a few of these rows' raw clips, then the edge cases."""
     return [*some_clips(run, clips), *edge_clips(max_len).values()]
 
 
 def write_submission(run: Run, scored: Exported, weights: Mapping[str, float]) -> list[Path]:
     """Write model.tflite and submission.zip.
 
-    The file is made of the fit on everything where the profile has one; else it is the scored one.
+    The file is made of the fit on everything if the profile has one; else it is the scored file.
 
     Args:
         run: with the trained members.
         scored: the file that was scored.
-        weights: of the members of the fit on everything, found on all out-of-fold clips.
+        weights: member -> weight in the fit on everything, found on all out-of-fold clips.
     """
     path = run.folder / "model.tflite"
     if EVERYTHING in run.about.folds:
         write_tflite(members(run, EVERYTHING, weights), path, scored.options)
     else:
         write_atomically(path, lambda temporary: shutil.copyfile(scored.path, temporary))
-    pack(path, run.folder / "submission.zip")
-    return [path, run.folder / "submission.zip"]
+    archive = run.folder / "submission.zip"
+    write_zip(path, archive)
+    return [path, archive]

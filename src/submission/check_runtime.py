@@ -17,13 +17,13 @@ from src.common.errors import InputError
 from src.common.files import write_json
 from src.common.paths import anchored
 from src.runs import Run
-from src.submission.assemble import held_out_clips, parity_clips, scored_fold
+from src.submission.assemble import held_out_clips, scored_fold, some_clips
 from src.tflite.parity import edge_clips
 from src.tflite.runtime import Comparison, compare, environment
 
 
 def check(run: Run) -> Comparison:
-    """Compare the runtimes on clips that a fold holds out, and on clips at the edges.
+    """Compare the runtimes on clips that the scored fold holds out, and on the edge cases.
 
     Raises:
         Unavailable: the competition's runtime cannot be installed here.
@@ -33,13 +33,10 @@ def check(run: Run) -> Comparison:
     if not path.is_file():
         raise InputError(f"{path}: expected the run's file, found none; run 04 first")
     competition = environment()
-    fold = scored_fold(run)
     longest = max(recipe.max_len for recipe in run.recipes.values() if recipe.ships)
-    clips = parity_clips(run, held_out_clips(run, fold), longest)
-    edges = [*edge_clips(longest)]
-    held_out = tuple(f"held-out clip {i + 1}" for i in range(len(clips) - len(edges)))
-    named = dict(zip([*held_out, *edges], clips, strict=True))
-    return compare(path, named, held_out, competition)
+    recorded = some_clips(run, held_out_clips(run, scored_fold(run)))
+    held_out = {f"held-out clip {i + 1}": clip for i, clip in enumerate(recorded)}
+    return compare(path, held_out | edge_clips(longest), tuple(held_out), competition)
 
 
 def main(run: tyro.conf.Positional[str]) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from src.clips import RawClip
 from src.common.errors import InputError
 from src.common.files import write_atomically
 from src.evaluation.tables import accuracy, stacked
@@ -19,7 +20,6 @@ from src.recipes import SOLUTIONS, solution_of
 from src.runs import Run
 from src.tflite.export import ExportOptions, write_tflite
 from src.tflite.members import Member
-from src.tflite.parity import Frames
 from src.tflite.scorer import LIMIT_MB, LIMIT_MS, Model, timed
 from src.training.roles import sizes
 
@@ -45,7 +45,7 @@ class Cost:
         return f"{self.name} {self.size_mb:.1f} MB {self.mean_ms:.1f} ms"
 
 
-def measure(name: str, path: Path, clips: Sequence[Frames]) -> Cost:
+def measure(name: str, path: Path, clips: Sequence[RawClip]) -> Cost:
     """The cost of a file on these raw clips."""
     model = Model(path)
     timed(model, clips[0])  # the first call allocates
@@ -54,7 +54,7 @@ def measure(name: str, path: Path, clips: Sequence[Frames]) -> Cost:
 
 
 def of_members(
-    members: Sequence[Member], folder: Path, options: ExportOptions, clips: Sequence[Frames]
+    members: Sequence[Member], folder: Path, options: ExportOptions, clips: Sequence[RawClip]
 ) -> list[Cost]:
     """Write each member as a file of its own, `<folder>/<name>.tflite`, and measure it."""
     costs = []
@@ -65,7 +65,7 @@ def of_members(
 
 
 def without_each(
-    members: Sequence[Member], folder: Path, options: ExportOptions, clips: Sequence[Frames]
+    members: Sequence[Member], folder: Path, options: ExportOptions, clips: Sequence[RawClip]
 ) -> list[Cost]:
     """The cost of the ensemble without each of its members; the files are not kept."""
     costs = []

@@ -12,6 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from src.landmarks import N_LANDMARKS, PARTS
+
 COMPETITION = "https://www.kaggle.com/competitions/asl-signs"
 LICENCE = (
     "The clips are those of Google - Isolated Sign Language Recognition "
@@ -62,15 +64,16 @@ def markdown(facts: Mapping[str, Any]) -> str:
 
 
 def _what(facts: Mapping[str, Any]) -> str:
+    parts = ", ".join(f"{size} {part.replace('_', ' ')}" for part, size in PARTS.items())
     members = [
         f"- `{name}`: {member['parameters']:,} parameters, weight {member['weight']:.2f}"
         for name, member in facts["members"].items()
     ]
     return "\n".join(
         [
-            "A TensorFlow Lite file. Signature `serving_default`: `inputs`, float32 [frames, 543, "
-            "3], the raw landmarks of one clip in MediaPipe's order (468 face, 21 left hand, 33 "
-            "pose, 21 right hand), x and y in picture widths and heights, NaN = not detected; "
+            f"A TensorFlow Lite file. Signature `serving_default`: `inputs`, float32 [frames, "
+            f"{N_LANDMARKS}, 3], the raw landmarks of one clip in MediaPipe's order ({parts}), x "
+            "and y in picture widths and heights, NaN = not detected; "
             f"`outputs`, float32 [{facts['signs']}], a number per sign, the largest is the answer.",
             "Preprocessing is inside.",
             "",

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from src.clips import RawClip
 from src.common.files import write_json, write_text
 from src.dataset.folds import EVERYTHING
-from src.dataset.sample.writer import NOTE
+from src.dataset.sample import is_synthetic
 from src.dataset.store import Store
 from src.evaluation.baselines import nearest_neighbour
 from src.runs import Run
@@ -26,7 +27,7 @@ from src.submission.assemble import held_out_clips, scored_fold
 from src.tflite import interpreter
 from src.tflite.export import Exported
 from src.tflite.members import Member
-from src.tflite.parity import Frames, Ladder
+from src.tflite.parity import Ladder
 from src.tflite.scorer import Score
 
 AS_THEY_ARE = {"disable_numparse": True}  # of a table's texts: a number is formatted already
@@ -61,7 +62,7 @@ def facts(run: Run, exported: Exported, ladder: Ladder, score: Score) -> dict[st
         },
         "profile": run.about.profile,
         "data": run.about.data,
-        "synthetic": (Path(run.about.data) / NOTE).is_file(),
+        "synthetic": is_synthetic(Path(run.about.data)),
         "clips": {
             "all": len(run.clips),
             "scored": score.clips,
@@ -96,7 +97,7 @@ def by_signer(run: Run, score: Score) -> dict[str, dict[str, float]]:
     """Accuracy of the scored file, and the number of clips, of each held-out signer."""
     clips = held_out_clips(run, scored_fold(run))[: score.clips]
     right = clips.sign.map(run.store.signs) == score.predictions
-    table = right.groupby(clips.participant_id).agg(accuracy="mean", clips="size")
+    table = right.groupby(clips.participant).agg(accuracy="mean", clips="size")
     return {
         signer: {"accuracy": float(row.accuracy), "clips": int(row.clips)}
         for signer, row in table.iterrows()
@@ -188,5 +189,5 @@ def nearest_neighbour_accuracy(run: Run, fold: int) -> float:
     return float((predicted == label[held_out]).mean())
 
 
-def _whole(store: Store, chosen: np.ndarray) -> list[Frames]:
+def _whole(store: Store, chosen: np.ndarray) -> list[RawClip]:
     return [store.whole_frames(i) for i in np.flatnonzero(chosen)]

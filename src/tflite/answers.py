@@ -2,11 +2,13 @@
 
     python -m src.tflite.answers model.tflite clips.npz answers.npz
 
-- Runs on Python 3.9 with numpy alone, so that the competition's runtime and today's are asked by
-  the same code (runtime.py asks, and compares).
-- clips.npz: an array (T, 543, 3) float32 per clip. answers.npz: `outputs` (N, K) in their order,
-  `milliseconds` (N,), the best of three calls each, and `runtime`. They are of processor time:
-  one thread takes as much on an idle machine, and a busy machine does not count.
+- Runs on Python 3.9 with numpy alone, so that the same code asks the competition's runtime and
+  today's (runtime.py starts it in both environments and compares).
+- clips.npz: for each clip all landmarks of every frame, float32, NaN = not detected.
+- answers.npz: `outputs` (N, K), `milliseconds` (N,) and `runtime`. A clip's time is the best of
+  three calls, in processor time of the one thread, which other work on the machine hardly changes.
+
+Letters: **N** clips, **K** signs.
 """
 
 from __future__ import annotations
@@ -18,11 +20,11 @@ import numpy as np
 
 from src.tflite.interpreter import load, runtime
 
-CALLS = 3  # of each clip; caches are shared with whatever else runs
+CALLS = 3  # per clip; the fastest counts, because other programs empty the processor's caches
 
 
 def answer(model_path: str, clips_path: str, answers_path: str) -> None:
-    """Ask, and write the answers; the first call, in which memory is allocated, is not timed."""
+    """Write the answers; the first call, in which memory is allocated, is not timed."""
     model = load(model_path)
     outputs, milliseconds = [], []
     with np.load(clips_path) as clips:

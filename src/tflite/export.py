@@ -1,7 +1,8 @@
 """Members of an ensemble -> `model.tflite` -> `submission.zip`.
 
-- The default route translates the torch modules themselves, at any length (translate.py); the
-  second route, by ONNX, is independent of it and covers what the table does not (onnx_route.py).
+- The default route translates the torch modules themselves, at any length (converter/translate.py).
+  The second route, by ONNX, is independent of it and serves networks with operators that the
+  first one does not know (converter/onnx_route.py).
 - A file over the competition's limit is refused before anything is written.
 """
 
@@ -17,7 +18,7 @@ from src.common.errors import InputError
 from src.common.files import write_atomically
 from src.tflite.converter.convert import Precision, convert
 from src.tflite.graph import Graph
-from src.tflite.members import Blend, Member, check_members
+from src.tflite.members import Member, check_members
 from src.tflite.scorer import LIMIT_MB
 
 Route = Literal["table", "onnx2tf"]
@@ -30,12 +31,10 @@ class ExportOptions:
 
     Args:
         precision: of the stored weights.
-        blend: what is averaged over the members, by their weights.
         route: from torch to TensorFlow.
     """
 
     precision: Precision = "fp16"
-    blend: Blend = "probabilities"
     route: Route = "table"
 
 
@@ -80,13 +79,13 @@ def write_tflite(
 def build_graph(members: Sequence[Member], options: ExportOptions) -> Graph:
     """The ensemble in TensorFlow, by the route asked for."""
     if options.route == "table":
-        return Graph(members, options.blend)
+        return Graph(members)
     from src.tflite.converter.onnx_route import OnnxCore  # onnx takes seconds to import
 
-    return Graph(members, options.blend, [OnnxCore(member) for member in members])
+    return Graph(members, [OnnxCore(member) for member in members])
 
 
-def write_submission(tflite_path: Path, zip_path: Path) -> None:
+def write_zip(tflite_path: Path, zip_path: Path) -> None:
     """Pack the file as the competition wants it: `model.tflite` at the top of a zip.
 
     Raises:

@@ -10,19 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from src.clips import RawClip
 from src.common.errors import InputError
 from src.dataset.clip_file import LARGEST
-from src.landmarks import N_LANDMARKS
+from src.landmarks import undetected
 from src.recipes.base import Recipe
 from src.transforms.steps.frames import select
 
-Blend = Literal["probabilities", "logits"]
 Step = Callable[[Tensor], Tensor]
 
 
@@ -32,12 +31,12 @@ class Member:
 
     Args:
         name: for messages and reports.
-        sources: for each point the landmarks (0 to 542) that are averaged.
+        sources: for each point the landmarks that are averaged, as in `Layout.points`.
         steps: (T, L, 3) -> (T', L, 3) float32, NaN = not detected; comparable with ==, so that
             members that begin alike share the beginning.
         core: (1, T', L, 3) -> (1, K) logits, 1 <= T' <= max_len, in eval mode. For the onnx2tf
             route it also takes the real frames of a padded clip, `core(xyz, mask)`, mask (1, T').
-        max_len: frames that the steps let through at most.
+        max_len: the most frames that the steps let through.
         weight: share in the ensemble, relative to the others.
     """
 
@@ -50,7 +49,7 @@ class Member:
 
     @property
     def parameters(self) -> int:
-        """Numbers that the network's part of the file holds."""
+        """How many weights the network has."""
         return sum(p.numel() for p in self.core.parameters())
 
 
@@ -70,7 +69,7 @@ class RecipeCore(nn.Module):
     def forward(
         self, xyz: Float[Tensor, "1 T L 3"], mask: Bool[Tensor, "1 T"] | None = None
     ) -> Float[Tensor, "1 K"]:
-        """Classify one clip; `mask` says which frames are real, None = all."""
+        """Classify one clip; mask: True = a real frame, by default all."""
         features = self.recipe.features(xyz, mask, self.recipe.layout)
         return self.network(features, mask)["logits"]
 
@@ -88,7 +87,7 @@ def member_of(recipe: Recipe, network: nn.Module, weight: float = 1.0) -> Member
 
 
 def check_members(members: Sequence[Member]) -> None:
-    """Refuse an ensemble that cannot be one.
+    """Refuse an ensemble that cannot be exported.
 
     Raises:
         InputError: it is empty, a weight is not positive, or a network is in training mode.
@@ -113,42 +112,34 @@ def shares(members: Sequence[Member]) -> list[float]:
     return [member.weight / total for member in members]
 
 
-def choose(
-    frames: Float[Tensor, "T 543 3"], sources: Sequence[tuple[int, ...]]
-) -> Float[Tensor, "T L 3"]:
-    """A member's points out of raw frames; what no clip of a store can hold is not detected.
+def choose(frames: RawClip, sources: Sequence[tuple[int, ...]]) -> Float[Tensor, "T L 3"]:
+    """A member's points out of raw frames; a coordinate that a store refuses is not detected.
 
-    An infinite coordinate, or one beyond float16, would turn the whole answer into NaN.
+    Infinity, or a number beyond float16, would turn the whole answer into NaN.
     """
     xyz = select(frames, sources)
     return torch.where(xyz.abs() <= LARGEST, xyz, torch.nan)
 
 
-def prepare(member: Member, frames: Float[Tensor, "T 543 3"]) -> Float[Tensor, "T2 L 3"]:
+def prepare(member: Member, frames: RawClip) -> Float[Tensor, "T L 3"]:
     """What a member's network gets to see of a raw clip, by torch: its points, its steps.
 
     A clip without frames counts as one frame in which nothing was detected.
     """
-    if len(frames) == 0:
-        frames = torch.full((1, N_LANDMARKS, 3), torch.nan)
-    xyz = choose(frames, member.sources)
+    clip = torch.as_tensor(frames if len(frames) else undetected(1))
+    xyz = choose(clip, member.sources)
     for step in member.steps:
         xyz = step(xyz)
     return xyz
 
 
-def blended(
-    logits: Sequence[Float[Tensor, "K"]], weights: Sequence[float], how: Blend
-) -> Float[Tensor, "K"]:
-    """The weighted mean of the members' probabilities, or of their logits."""
-    answers = [x.softmax(-1) if how == "probabilities" else x for x in logits]
-    return sum(w * a for w, a in zip(weights, answers, strict=True))
+def blended(members: Sequence[Member], logits: Sequence[Float[Tensor, "K"]]) -> Float[Tensor, "K"]:
+    """The weighted mean of the members' probabilities."""
+    return sum(w * x.softmax(-1) for w, x in zip(shares(members), logits, strict=True))
 
 
 @torch.no_grad()
-def answer(
-    members: Sequence[Member], frames: Float[Tensor, "T 543 3"], how: Blend
-) -> Float[Tensor, "K"]:
-    """The ensemble's answer to a raw clip, by torch alone: the top of the parity ladder."""
-    logits = [m.core(prepare(m, frames)[None])[0] for m in members]
-    return blended(logits, shares(members), how)
+def answer(members: Sequence[Member], frames: RawClip) -> Float[Tensor, "K"]:
+    """The ensemble's probabilities for a raw clip, by torch alone: the top of the parity ladder."""
+    logits = [member.core(prepare(member, frames)[None])[0] for member in members]
+    return blended(members, logits)

@@ -1,14 +1,14 @@
 """The parity ladder: does the file say what torch says, and if not, from which rung on?
 
     torch -> TensorFlow -> .tflite fp32 -> .tflite as shipped        the default route
-    torch -> ONNX -> onnx2tf -> .tflite fp32                         the second, beside it
+    torch -> ONNX -> onnx2tf -> .tflite fp32                         the second route
 
 - Every rung is compared with torch on the same raw clips: largest difference of logits, share of
   clips with the same most likely sign.
 - Preprocessing is compared on its own: a wrong frame can hide behind an insensitive network.
-- Answers that are probabilities are compared by their logarithm, the scale of logits.
+- Answers are probabilities; they are compared by their logarithm, which has the scale of logits.
 
-Letters: **T** frames, **K** signs.
+Letters: **N** clips, **K** signs.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 import torch
-from jaxtyping import Float
 
+from src.clips import RawClip
 from src.common.errors import InputError
-from src.landmarks import LEFT_HAND, N_LANDMARKS, RIGHT_HAND
+from src.landmarks import HANDS, LEFT_HAND, N_LANDMARKS, RIGHT_HAND
 from src.tflite.converter.convert import Precision, convert
 from src.tflite.export import Exported
 from src.tflite.graph import Graph
-from src.tflite.members import Blend, Member, answer, blended, prepare, shares
-from src.tflite.scorer import OUTPUT, Model
+from src.tflite.interpreter import OUTPUT
+from src.tflite.members import Member, answer, blended, prepare
+from src.tflite.scorer import Model
 
-Frames = Float[np.ndarray, "_ 543 3"]  # clips of a list differ in length
 _SMALLEST = 1e-12  # a probability below it is rounding, and its logarithm says nothing
 
 
@@ -43,8 +43,9 @@ class Allowed:
     agreement: float
 
 
-# float32 in another order of operations; half-precision weights move a logit by a thousandth of
-# its size and flip a near tie at most; 8-bit weights and activations by a few hundredths.
+# fp32: the same operations in another order. fp16: half-precision weights move a logit by a
+# thousandth of its size, and turn the sign of a near tie at most. int8: weights and activations of
+# 8 bits move a logit by a few hundredths of its size.
 ALLOWED = {
     "fp32": Allowed(1e-3, 1.0),
     "fp16": Allowed(5e-2, 0.98),
@@ -58,8 +59,8 @@ class Rung:
     """One comparison with torch.
 
     Args:
-        name: of what is compared.
-        difference: the largest, of logits over all clips and signs.
+        name: what is compared.
+        difference: the largest difference of logits, over all clips and signs.
         agreement: share of clips with the same most likely sign, 0 to 1.
         allowed: what still passes.
     """
@@ -82,7 +83,7 @@ class Ladder:
 
     Args:
         rungs: compared on the same clips.
-        clips: how many.
+        clips: number of clips.
         no_second_route: why there are no rungs by ONNX; empty if there are, or none were asked for.
     """
 
@@ -92,7 +93,7 @@ class Ladder:
 
     @property
     def passed(self) -> bool:
-        """True if every rung is."""
+        """True if every rung passes."""
         return all(rung.passed for rung in self.rungs)
 
     def __str__(self) -> str:
@@ -106,24 +107,27 @@ class Ladder:
         return "\n".join([f"{head}{'same sign':>11}", *rows, *missing])
 
 
-def ladder(exported: Exported, clips: Sequence[Frames], second_route: bool = False) -> Ladder:
+def ladder(exported: Exported, clips: Sequence[RawClip], second_route: bool = False) -> Ladder:
     """Compare every rung of a written file with torch.
 
     Args:
         exported: what `write_tflite` returned.
-        clips: raw clips; `edge_clips` belong to them.
-        second_route: also go by ONNX; takes half a minute a member and bucket. Where onnx2tf has no
-            right copy of a network (seen: the sample's `hand_bert`), the ladder ends without these
-            rungs and says why: the file was compared with torch by then.
+        clips: raw clips; `edge_clips` should be among them.
+        second_route: also go by ONNX, which takes half a minute per member and bucket. onnx2tf
+            converts some networks wrongly (seen: the sample's `hand_bert`); the ladder then ends
+            without these rungs and says why.
     """
-    members, graph, how = exported.members, exported.graph, exported.options.blend
-    top = [answer(members, torch.from_numpy(frames), how).numpy() for frames in clips]
+    members, graph = exported.members, exported.graph
+    expected = [answer(members, frames).numpy() for frames in clips]
     rungs = [preprocessing_rung(members, graph, clips)]
 
-    def climb(name: str, by: Callable[[Frames], np.ndarray], precision: Precision) -> None:
-        answers = [by(frames).ravel() for frames in clips]
-        rungs.append(_rung(name, top, answers, how, ALLOWED[precision]))
+    def climb(name: str, model: Callable[[RawClip], np.ndarray], precision: Precision) -> None:
+        answers = [model(frames).ravel() for frames in clips]
+        rungs.append(_rung(name, expected, answers, ALLOWED[precision]))
 
+    # Each rung adds one source of error to the one above it: the translation of the operators, the
+    # conversion to TFLite, the precision of the stored weights. The first rung that fails names
+    # the step that is wrong.
     climb("TensorFlow", lambda x: graph(tf.constant(x))[OUTPUT].numpy(), "fp32")
     climb(".tflite fp32", _converted(graph), "fp32")
     precision = exported.options.precision
@@ -132,12 +136,14 @@ def ladder(exported: Exported, clips: Sequence[Frames], second_route: bool = Fal
         return Ladder(tuple(rungs), len(clips))
     from src.tflite.converter.onnx_route import OnnxCore  # onnx takes seconds to import
 
+    # The second route shares torch with the first and nothing else. If it cannot be built, the
+    # shipped file is still proven by the rungs above, so this is reported and fails nothing.
     try:
         cores = [OnnxCore(member) for member in members]
     except InputError as error:
         return Ladder(tuple(rungs), len(clips), str(error))
-    climb("ONNX", lambda x: _by_onnx(members, cores, x, how), "fp32")
-    climb("onnx2tf .tflite fp32", _converted(Graph(members, how, cores)), "fp32")
+    climb("ONNX", lambda x: _by_onnx(members, cores, x), "fp32")
+    climb("onnx2tf .tflite fp32", _converted(Graph(members, cores)), "fp32")
     return Ladder(tuple(rungs), len(clips))
 
 
@@ -149,7 +155,7 @@ def _converted(graph: Graph) -> Model:
         return Model(path)
 
 
-def preprocessing_rung(members: Sequence[Member], graph: Graph, clips: Sequence[Frames]) -> Rung:
+def preprocessing_rung(members: Sequence[Member], graph: Graph, clips: Sequence[RawClip]) -> Rung:
     """Compare what each network gets to see, torch and TensorFlow.
 
     `agreement` is the share of clips with the same frames and the same missing points.
@@ -158,21 +164,20 @@ def preprocessing_rung(members: Sequence[Member], graph: Graph, clips: Sequence[
     for frames in clips:
         prepared = graph.prepared(tf.constant(frames))
         for member, got in zip(members, (x.numpy() for x in prepared), strict=True):
-            expected = prepare(member, torch.from_numpy(frames)).numpy()
-            alike = got.shape == expected.shape and bool(
-                (np.isnan(got) == np.isnan(expected)).all()
+            expected = prepare(member, frames).numpy()
+            same.append(
+                got.shape == expected.shape and bool((np.isnan(got) == np.isnan(expected)).all())
             )
-            same.append(alike)
-            if alike:
+            if same[-1]:
                 worst = max(worst, float(np.nan_to_num(np.abs(got - expected)).max()))
     return Rung("preprocessing", worst, float(np.mean(same)), ALLOWED_PREPARED)
 
 
-def edge_clips(max_len: int) -> dict[str, Frames]:
-    """Raw clips at the edges of what the competition can send, by name; seeded, synthetic."""
+def edge_clips(max_len: int) -> dict[str, RawClip]:
+    """Edge cases of what the competition can send, by name: raw synthetic clips, seeded."""
     draw = np.random.default_rng(0)
 
-    def clip(frames: int, missing: Sequence[int] = ()) -> Frames:
+    def clip(frames: int, missing: Sequence[int] = ()) -> RawClip:
         xyz = draw.uniform(0.2, 0.8, (1, N_LANDMARKS, 3)) + draw.normal(
             0, 0.02, (frames, N_LANDMARKS, 3)
         )
@@ -186,7 +191,7 @@ def edge_clips(max_len: int) -> dict[str, Frames]:
         "no frames": clip(0),
         "one frame": clip(1),
         "two frames": clip(2),
-        "no hand": clip(9, missing=(*LEFT_HAND, *RIGHT_HAND)),
+        "no hand": clip(9, missing=HANDS),
         "one hand": clip(9, missing=LEFT_HAND),
         "nothing detected": clip(9, missing=range(N_LANDMARKS)),
         "one frame, nothing detected": clip(1, missing=range(N_LANDMARKS)),
@@ -198,26 +203,19 @@ def edge_clips(max_len: int) -> dict[str, Frames]:
 
 
 def _rung(
-    name: str,
-    top: Sequence[np.ndarray],
-    answers: Sequence[np.ndarray],
-    how: Blend,
-    allowed: Allowed,
+    name: str, expected: Sequence[np.ndarray], answers: Sequence[np.ndarray], allowed: Allowed
 ) -> Rung:
-    expected, got = _logits(np.stack(top), how), _logits(np.stack(answers), how)
-    same = (expected.argmax(1) == got.argmax(1)).mean()
-    difference = np.abs(expected - got).max()
-    return Rung(name, float(np.nan_to_num(difference, nan=np.inf)), float(same), allowed)
+    """Compare probabilities, N of (K,) each, by their logarithm."""
+    want, got = (np.log(np.maximum(np.stack(x), _SMALLEST)) for x in (expected, answers))
+    same = (want.argmax(1) == got.argmax(1)).mean()
+    difference = np.nan_to_num(np.abs(want - got).max(), nan=np.inf)
+    return Rung(name, float(difference), float(same), allowed)
 
 
-def _logits(answers: np.ndarray, how: Blend) -> np.ndarray:
-    return np.log(np.maximum(answers, _SMALLEST)) if how == "probabilities" else answers
-
-
-def _by_onnx(members: Sequence[Member], cores: Sequence, frames: Frames, how: Blend) -> np.ndarray:
-    prepared = (prepare(member, torch.from_numpy(frames)).numpy() for member in members)
+def _by_onnx(members: Sequence[Member], cores: Sequence, frames: RawClip) -> np.ndarray:
+    """The ensemble's probabilities, (K,), by the ONNX files alone."""
     logits = [
-        torch.from_numpy(core.by_onnxruntime(xyz[None])[0])
-        for core, xyz in zip(cores, prepared, strict=True)
+        torch.from_numpy(core.by_onnxruntime(prepare(member, frames)[None].numpy())[0])
+        for member, core in zip(members, cores, strict=True)
     ]
-    return blended(logits, shares(members), how).numpy()
+    return blended(members, logits).numpy()

@@ -1,4 +1,4 @@
-"""What libraries say about themselves, kept from the user's notebook."""
+"""Warnings that libraries give about their own code, kept out of the user's notebook."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def about_tree_specs() -> Iterator[None]:
-    """Hide that torch.export copies tree specs of its own in a way it warns of (torch 2.13)."""
+    """Hide a warning of torch.export about its own tree specs (torch 2.13)."""
     with warnings.catch_warnings():
         about = r"`isinstance\(treespec, LeafSpec\)` is deprecated"
         warnings.filterwarnings("ignore", about, FutureWarning)

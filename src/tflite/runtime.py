@@ -1,10 +1,10 @@
 """Does the competition's own runtime answer as today's interpreter does?
 
-Submissions were run by tflite-runtime 2.9.1, which is much older than what converts here: a file
-may hold an operation, or a version of one, that it lacks. So the file is loaded there, and every
-output on a set of clips is compared.
+Submissions were run by tflite-runtime 2.9.1, which is much older than the converter used here: a
+file may hold an operation, or a version of one, that it lacks. So both runtimes answer the same
+clips, and every output is compared.
 
-Letters: **N** clips, **K** signs, **T** frames.
+Letters: **N** clips, **K** signs.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+import pandas as pd
+from jaxtyping import Bool, Float
 
+from src.clips import RawClip
 from src.common import environments
 from src.common.errors import InputError
 from src.common.paths import root
@@ -28,9 +30,9 @@ from src.tflite.scorer import LIMIT_MS
 
 PYTHON = "3.9"  # the newest with a wheel of that runtime
 REQUIREMENTS = Path(__file__).with_name("runtime-requirements.txt")
-# Two runtimes add in another order, which moves a probability by 1e-6. With 8-bit weights a value
-# between two of the 256 steps may then fall to the other one: by 4e-3 at most, measured on the mean
-# of five random networks, one of every family; by up to five times that in a single one.
+# Two runtimes add in a different order, which moves a probability by 1e-6. With 8-bit weights this
+# may round a value to the other of two neighbouring steps (of 256). Measured on five random
+# networks, one per family: their mean moves by at most 4e-3, a single one by up to five times that.
 LARGEST_DIFFERENCE = {"float": 1e-4, "8 bits": 0.03}
 
 
@@ -40,8 +42,8 @@ class Answers:
 
     Args:
         runtime: its package and version.
-        outputs: of every clip.
-        milliseconds: of every clip, one thread.
+        outputs: the file's answer to each clip.
+        milliseconds: the latency of each clip, one thread.
     """
 
     runtime: str
@@ -54,10 +56,10 @@ class Comparison:
     """One file, two runtimes, the same clips.
 
     Args:
-        clips: their names.
-        scored: those among them that count for latency; the others are at the edges.
-        today: the interpreter of the main environment.
-        competition: the competition's.
+        clips: the names of the clips.
+        scored: those whose latency counts; the others are edge cases.
+        today: the answers of the main environment's interpreter.
+        competition: the answers of the competition's.
         allowed: the largest difference that passes.
     """
 
@@ -69,23 +71,23 @@ class Comparison:
 
     @property
     def difference(self) -> Float[np.ndarray, "N"]:
-        """The largest difference of any output, by clip; infinite where one is not a number."""
+        """The largest difference of any output, by clip; infinite where an output is not finite."""
         apart = np.abs(self.today.outputs - self.competition.outputs).max(1)
         return np.where(np.isfinite(apart), apart, np.inf)
 
     @property
-    def same_sign(self) -> np.ndarray:
-        """Whether the most likely sign is the same, by clip."""
+    def same_sign(self) -> Bool[np.ndarray, "N"]:
+        """(N,) bool: whether the most likely sign is the same, by clip."""
         return self.today.outputs.argmax(1) == self.competition.outputs.argmax(1)
 
     def mean_ms(self, answers: Answers) -> float:
-        """Mean latency on the clips that count."""
+        """Mean latency on the clips that count for it."""
         counts = [name in self.scored for name in self.clips]
         return float(answers.milliseconds[counts].mean())
 
     @property
     def agrees(self) -> bool:
-        """The same sign everywhere, and outputs close."""
+        """The same sign for every clip, and outputs that are close."""
         return bool(self.difference.max() <= self.allowed and self.same_sign.all())
 
     @property
@@ -105,27 +107,29 @@ class Comparison:
         }
 
     def __str__(self) -> str:
-        runtimes = (self.competition.runtime, self.today.runtime)
-        head = f"{'clip':<32}{'difference':>12}{'same sign':>11}"
-        rows = [head + "".join(f"{name + ', ms':>26}" for name in runtimes)]
-        times = zip(self.competition.milliseconds, self.today.milliseconds, strict=True)
-        for name, apart, same, ms in zip(
-            self.clips, self.difference, self.same_sign, times, strict=True
-        ):
-            row = f"{name:<32}{apart:>12.1e}{'yes' if same else 'NO':>11}"
-            rows.append(row + "".join(f"{value:>26.1f}" for value in ms))
-        means = [self.mean_ms(a) for a in (self.competition, self.today)]
-        row = f"{'largest, all, mean of held-out':<32}{self.difference.max():>12.1e}"
-        rows.append(row + f"{self.same_sign.mean():>11.0%}" + "".join(f"{m:>26.1f}" for m in means))
-        allowed = f"at most {self.allowed:g}, all clips, below {LIMIT_MS:g} ms"
-        return "\n".join([*rows, f"{'pass' if self.passed else 'FAIL'} ({allowed})"])
+        both = (self.competition, self.today)
+        table = pd.DataFrame(
+            {
+                "difference": [f"{value:.1e}" for value in self.difference],
+                "same sign": np.where(self.same_sign, "yes", "NO"),
+                **{f"{a.runtime}, ms": [f"{ms:.1f}" for ms in a.milliseconds] for a in both},
+            },
+            index=self.clips,
+        )
+        means = ", ".join(f"{a.runtime} {self.mean_ms(a):.1f} ms" for a in both)
+        return (
+            f"{table.to_string()}\n"
+            f"mean of the held-out clips: {means} (below {LIMIT_MS:g})\n"
+            f"{'pass' if self.passed else 'FAIL'}: the same sign for {self.same_sign.mean():.0%} "
+            f"of the clips, largest difference {self.difference.max():.1e} (limit {self.allowed:g})"
+        )
 
 
 def environment() -> Path:
-    """The interpreter of the environment with the competition's runtime.
+    """The Python of the environment with the competition's runtime, installed if it is not there.
 
     Raises:
-        Unavailable: there is no Python that it runs on, or no network to install it by.
+        Unavailable: there is no Python 3.9, or no network to install from.
     """
     folder = root() / ".venv-tflite29"
     return environments.make(environments.find_python(PYTHON), folder, REQUIREMENTS)
@@ -133,7 +137,7 @@ def environment() -> Path:
 
 def compare(
     path: Path,
-    clips: Mapping[str, Float[np.ndarray, "_ 543 3"]],
+    clips: Mapping[str, RawClip],
     scored: tuple[str, ...],
     competition: Path,
 ) -> Comparison:
@@ -141,7 +145,7 @@ def compare(
 
     Args:
         path: the `.tflite` file.
-        clips: raw clips by name.
+        clips: raw clips (arrays) by name.
         scored: names of the clips whose latency counts.
         competition: what `environment` returned.
 
@@ -151,8 +155,8 @@ def compare(
     with tempfile.TemporaryDirectory() as folder:
         packed = Path(folder) / "clips.npz"
         np.savez(packed, **clips)
-        today, there = (ask(Path(p), path, packed) for p in (sys.executable, competition))
-    return Comparison(tuple(clips), scored, today, there, LARGEST_DIFFERENCE[_weights(path)])
+        answers = (ask(Path(python), path, packed) for python in (sys.executable, competition))
+        return Comparison(tuple(clips), scored, *answers, LARGEST_DIFFERENCE[_weights(path)])
 
 
 def _weights(path: Path) -> str:
@@ -162,21 +166,26 @@ def _weights(path: Path) -> str:
 
 
 def ask(python: Path, path: Path, clips: Path) -> Answers:
-    """Run answers.py by another interpreter.
+    """Run answers.py in another environment.
+
+    Args:
+        python: the environment's interpreter.
+        path: the `.tflite` file.
+        clips: a file as answers.py reads it; its answers are written beside it.
 
     Raises:
-        InputError: its runtime cannot run the file.
+        InputError: the environment's runtime cannot run the file.
     """
     answers = clips.with_name("answers.npz")
-    # Its environment has not got this package: the module is found from the folder above it.
     command = [python, "-m", "src.tflite.answers", path.resolve(), clips, answers]
-    root = Path(__file__).parents[2]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, cwd=root)
+    # Python finds `src` in the folder that it runs in: it is not installed in that environment.
+    project = Path(__file__).parents[2]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, cwd=project)
     if done.returncode:
         reason = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
         raise InputError(
             f"{path}: expected a file that {python} can run, but: {reason}; export it with the "
-            "operations in src/tflite/converter/ops_*.py only, and without newer versions of them"
+            "operations of src/tflite/converter/ops_*.py only"
         )
     with np.load(answers) as found:
         return Answers(str(found["runtime"]), found["outputs"], found["milliseconds"])

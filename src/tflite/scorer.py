@@ -2,21 +2,22 @@
 
     python -m src.tflite.scorer model.tflite DATA_FOLDER [--limit N] [--participants ID ...]
 
-- To the letter: x, y, z of the parquet file by pandas as float32 with NaN kept, the signature
-  `serving_default`, `inputs` [n, 543, 3] -> `outputs`, argmax, the sign of that number.
-- Any file will do, ours or not. TensorFlow is not needed, only the interpreter.
+- A clip is fed to the model exactly as the competition does it: columns x, y, z of the parquet file
+  by pandas, as float32 with NaN kept; signature `serving_default`, `inputs` -> `outputs`; the
+  answer is the sign whose number is the argmax.
+- Any file with that signature can be scored. Neither TensorFlow nor torch is imported: a few clips
+  are scored in half a second.
 - The first call, in which the runtime allocates its memory, is timed apart: it would be a tenth of
-  the mean of a few hundred clips, and nothing in the competition's 40,000.
+  the mean of a few hundred clips, and is nothing in that of the competition's 40,000.
 
-Letters: **T** frames, **K** signs.
+Letters: **T** frames, **N** clips, **K** signs.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +27,23 @@ import tyro
 from jaxtyping import Float, Int
 
 from src.common.errors import InputError
-from src.landmarks import N_LANDMARKS
+from src.dataset.competition import read_index, read_signs
+from src.landmarks import N_LANDMARKS, rows_of_file
 from src.tflite.interpreter import INPUT, OUTPUT, SIGNATURE, Interpreter
 
 LIMIT_MB = 40.0  # of the file, in 10^6 bytes
-LIMIT_MS = 100.0  # mean a clip
+LIMIT_MS = 100.0  # mean per clip
+# What pandas and pyarrow raise, depending on what is wrong with a clip's file.
+_READING_ERRORS = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    NotImplementedError,
+)
+
+Frames = Float[np.ndarray, f"T {N_LANDMARKS} 3"]  # clips.RawClip, without the import of torch
 
 
 @dataclass(frozen=True)
@@ -40,7 +53,7 @@ class Limit:
     Args:
         name: what is limited.
         passed: whether the file meets it.
-        found: in words.
+        found: what was found, in words.
     """
 
     name: str
@@ -53,12 +66,12 @@ class Score:
     """What the scorer found.
 
     Args:
-        clips: how many were scored.
-        correct: of them.
-        latency_ms: of every clip but the first call.
+        clips: number of clips scored.
+        correct: number of clips answered with the right sign.
+        latency_ms: of each clip, without the first call.
         first_call_ms: of the first call.
         size_mb: of the file, in 10^6 bytes.
-        predictions: the number of the sign answered to each clip, in the order of the table.
+        predictions: the label answered to each clip, in the order of the table.
         limits: the competition's conditions.
     """
 
@@ -72,7 +85,7 @@ class Score:
 
     @property
     def accuracy(self) -> float:
-        """Share of clips whose sign was answered, 0 to 1."""
+        """Share of clips answered with the right sign, 0 to 1."""
         return self.correct / self.clips
 
     @property
@@ -87,7 +100,7 @@ class Score:
 
     @property
     def p95_ms(self) -> float:
-        """The latency that 95 % of the clips stay below."""
+        """The 95th percentile of the latency."""
         return float(np.percentile(self.latency_ms, 95))
 
     @property
@@ -123,8 +136,8 @@ class Model:
         self.runner = _runner(path, interpreter)
         self.size_mb = path.stat().st_size / 1e6
 
-    def __call__(self, frames: Float[np.ndarray, "T 543 3"]) -> Float[np.ndarray, "..."]:
-        """The file's answer to one raw clip, NaN = not detected."""
+    def __call__(self, frames: Frames) -> Float[np.ndarray, "..."]:
+        """The file's answer to one raw clip: (K,) from a file that meets the limits."""
         return self.runner(inputs=frames)[OUTPUT]
 
 
@@ -135,110 +148,64 @@ def score(
 
     Args:
         path: the `.tflite` file.
-        data: a folder with train.csv, the parquet files and sign_to_prediction_index_map.json.
-        clips: the rows of train.csv to score (columns path, sign); default: all.
-        limit: score only so many of them, the first.
+        data: a competition folder.
+        clips: the rows of `read_index` to score; by default all.
+        limit: score only this many clips, from the first on.
 
     Raises:
-        InputError: the file or the folder is not what the competition has.
+        InputError: the file or the folder is not what the competition has, or there is no clip.
     """
     model = Model(path)
-    number = read_signs(data)
-    clips = (read_clips(data) if clips is None else clips)[:limit]
-    _check_clips(data, clips, number)
-    first = timed(model, load_frames(data / clips.path.iloc[0]))[1]
+    signs = read_signs(data)
+    clips = (read_index(data, signs) if clips is None else clips)[:limit]
+    if clips.empty:
+        raise InputError(
+            f"{data}: expected at least one clip to score, found none; check limit and participants"
+        )
+    first_call_ms = timed(model, load_frames(Path(clips.path.iloc[0])))[1]
     answers, latency = [], []
-    for frames in _frames(data, clips.path.tolist()):
-        answer, milliseconds = timed(model, frames)
+    for clip_path in clips.path:
+        answer, milliseconds = timed(model, load_frames(Path(clip_path)))
         answers.append(answer.ravel())
         latency.append(milliseconds)
     predictions = np.array([int(np.argmax(answer)) for answer in answers])
     return Score(
         clips=len(clips),
-        correct=int((predictions == clips.sign.map(number).to_numpy()).sum()),
+        correct=int((predictions == clips.label.to_numpy()).sum()),
         latency_ms=np.array(latency),
-        first_call_ms=first,
+        first_call_ms=first_call_ms,
         size_mb=model.size_mb,
         predictions=predictions,
-        limits=_limits(model, answers, float(np.mean(latency)), len(number)),
+        limits=_limits(model, answers, float(np.mean(latency)), len(signs)),
     )
 
 
-def load_frames(path: Path) -> Float[np.ndarray, "T 543 3"]:
-    """One clip as the competition loads it.
+def load_frames(path: Path) -> Frames:
+    """One clip as the competition loads it, float32, NaN = not detected.
+
+    Irises, in a file that has them, are left out: see clip_file.py.
 
     Raises:
-        InputError: there is no such file, or it does not hold whole frames.
+        InputError: there is no such file, or it does not hold whole frames of numbers.
     """
-    name = str(path).replace("\n", "\\n")  # a csv may name anything
     try:
-        table = pd.read_parquet(path, columns=["x", "y", "z"])
+        table = pd.read_parquet(path, columns=["x", "y", "z", "landmark_index"])
+        rows = rows_of_file(int(table.landmark_index.max()))
         with np.errstate(over="ignore"):  # beyond float32 is infinity, which models must bear
             xyz = table[["x", "y", "z"]].to_numpy().astype(np.float32)
-    except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
+    except _READING_ERRORS as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(
-            f"{name}: expected a clip with numbers as columns x, y, z; {reason}"
+            f"{path}: expected a clip with numbers as columns x, y, z, landmark_index; {reason}"
         ) from error
-    if len(table) % N_LANDMARKS:
+    if len(table) % len(rows):
         raise InputError(
-            f"{name}: expected a multiple of {N_LANDMARKS} rows, found {len(table)}; fetch it again"
+            f"{path}: expected a multiple of {len(rows)} rows, found {len(table)}; fetch it again"
         )
-    return xyz.reshape(-1, N_LANDMARKS, 3)
+    return xyz.reshape(-1, len(rows), 3)[:, rows.landmarks]
 
 
-def read_clips(data: Path) -> pd.DataFrame:
-    """train.csv of a competition folder."""
-    path = data / "train.csv"
-    try:
-        return pd.read_csv(path, dtype={"participant_id": str, "sequence_id": str})
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected the competition's table of clips; {error}") from error
-
-
-def read_signs(data: Path) -> dict[str, int]:
-    """Sign -> number, as the competition maps them."""
-    path = data / "sign_to_prediction_index_map.json"
-    try:
-        number = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected the map of signs to numbers; {error}") from error
-    if not isinstance(number, dict) or sorted(map(repr, number.values())) != sorted(
-        map(repr, range(len(number)))
-    ):
-        raise InputError(
-            f"{path}: expected the map of signs to numbers, 0 to K-1 each once, found another; "
-            "copy the competition's own file there"
-        )
-    return number
-
-
-def _check_clips(data: Path, clips: pd.DataFrame, number: dict[str, int]) -> None:
-    """There are clips, inside the folder, of known signs."""
-    csv = data / "train.csv"
-    lacking = [name for name in ("path", "sign") if name not in clips]
-    if lacking or clips.empty:
-        found = f"no column {lacking[0]}" if lacking else "none"
-        raise InputError(f"{csv}: expected at least one clip to score, found {found}")
-    for path in clips.path:
-        plain = isinstance(path, str) and "\0" not in path and not Path(path).is_absolute()
-        if not plain or ".." in Path(path).parts:
-            raise InputError(f"{csv}: expected paths inside {data}, found {path!r}; correct it")
-    unknown = set(clips.sign) - set(number)
-    if unknown:
-        raise InputError(
-            f"{csv}: expected only signs of the map, found {sorted(map(repr, unknown))[0]}; add it "
-            "to the map, or remove its rows"
-        )
-
-
-def _frames(data: Path, paths: Sequence[str]) -> Iterator[Float[np.ndarray, "T 543 3"]]:
-    return (load_frames(data / path) for path in paths)
-
-
-def timed(
-    model: Model, frames: Float[np.ndarray, "T 543 3"]
-) -> tuple[Float[np.ndarray, "..."], float]:
+def timed(model: Model, frames: Frames) -> tuple[Float[np.ndarray, "..."], float]:
     """The answer to one raw clip, and the milliseconds it took."""
     start = time.perf_counter()
     answer = model(frames)
@@ -303,9 +270,9 @@ def main(
         limit: score only the first so many clips.
         participants: score only these signers' clips.
     """
-    clips = read_clips(data)
+    clips = read_index(data)
     if participants:
-        clips = clips[clips.participant_id.isin(participants)]
+        clips = clips[clips.participant.isin(participants)]
     result = score(model, data, clips, limit)
     print(f"{model} on {data}")
     print(result)

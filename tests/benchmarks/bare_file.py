@@ -17,7 +17,7 @@ from src.tflite.interpreter import INPUT, OUTPUT
 from src.tflite.members import Member
 from tests.benchmarks.products import Recorder
 
-WIDTH = 2800  # numbers a frame that the file takes: enough for any left factor of a frame
+WIDTH = 2800  # numbers per frame of the file's input: enough for any left factor of a frame
 LENGTHS = (7, 11)  # frames; no size of a network is a multiple of both
 
 Size = tuple[int, bool]  # a dimension: so many, or so many per frame
@@ -39,9 +39,10 @@ class Products(tf.Module):
         input_signature=[tf.TensorSpec((None, WIDTH), tf.float32, name=INPUT)],
     )
     def __call__(self, inputs):
-        """Every product's first number: it is not computed unless somebody wants it.
+        """The first number of every product; the converter drops what no output depends on.
 
-        No two products have equal factors, which the converter would compute once.
+        The factors of each product begin at another number of the input: the converter would
+        compute equal products once.
         """
         ends, square = [], None  # the last (H, T, T): what is multiplied with the values
         for k, ((a, b), weight) in enumerate(zip(self.products, self.weights, strict=True)):

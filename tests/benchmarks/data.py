@@ -12,9 +12,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from src.common.paths import SIGN_MAP, anchored
-from src.dataset import competition as raw
 from src.dataset import store
 from src.dataset.batches import ClipSet, prepare
+from src.dataset.competition import read_index
 from src.landmarks import N_LANDMARKS
 from src.recipes import landmark_union
 from src.recipes.base import Recipe
@@ -47,7 +47,7 @@ def drawn(clips: ClipSet, n: int, seed: int = 0) -> ClipSet:
 
 def short_clips(source: Path, longest: int) -> pd.DataFrame:
     """The index of the clips of at most so many frames."""
-    index = raw.read_index(source)
+    index = read_index(source)
     frames = [pq.read_metadata(path).num_rows // N_LANDMARKS for path in index.path]
     return index[np.array(frames) <= longest]
 

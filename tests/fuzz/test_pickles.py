@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from src.motion.formats.dip import read_dip
-from src.motion.formats.pickles import read_arrays
 
 from src.common import checkpoint
+from src.motion.data.formats.dip import read_dip
+from src.motion.data.formats.pickles import read_arrays
 from tests.fuzz.cases import case, fuzzing
 
 

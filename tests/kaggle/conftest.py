@@ -1,4 +1,4 @@
-"""A finished run, without the training."""
+"""A finished run without its training."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import pytest
 
 from src.runs import About, Run
 from src.tflite.converter.convert import convert
-from tests.tflite.lengths import Lengths
+from tests.tflite.lengths import by_length, module_of
 
 
 @pytest.fixture(scope="session")
 def model_file() -> bytes:
     """A .tflite file of four signs."""
-    return convert(Lengths(), "fp32")
+    return convert(module_of(by_length), "fp32")
 
 
 @pytest.fixture
 def run(tmp_path, model_file) -> Run:
-    """The folder logs/tiny as 04 leaves it, as far as Kaggle is concerned."""
+    """The folder logs/tiny with the files of notebook 04 that go to Kaggle."""
     folder: Path = tmp_path / "logs/tiny"
     folder.mkdir(parents=True)
     (folder / "model.tflite").write_bytes(model_file)

@@ -18,7 +18,7 @@ from src.runs import About, Run
 from src.submission import check_runtime
 from src.tflite.converter.convert import convert
 from src.tflite.parity import edge_clips
-from tests.tflite.lengths import Lengths
+from tests.tflite.lengths import by_length, module_of
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def made(sample, tmp_path_factory) -> Path:
     recipes = choose("llama", "sample")
     about = About("sample", str(sample), str(store.folder), 0, (), ("llama",), (0,))
     run = Run.create(base / "logs", about, recipes)
-    (run.folder / "model.tflite").write_bytes(convert(Lengths(), "fp32"))
+    (run.folder / "model.tflite").write_bytes(convert(module_of(by_length), "fp32"))
     return run.folder
 
 

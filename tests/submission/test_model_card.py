@@ -93,7 +93,7 @@ def test_which_file_the_figures_are_of_is_said(everything):
 
 def test_accuracy_by_signer_counts_the_scored_clips_only(monkeypatch):
     """Four held-out clips, of which the first three were scored."""
-    rows = pd.DataFrame({"participant_id": ["b", "a", "b", "b"], "sign": ["x", "x", "y", "y"]})
+    rows = pd.DataFrame({"participant": ["b", "a", "b", "b"], "sign": ["x", "x", "y", "y"]})
     monkeypatch.setattr(report, "held_out_clips", lambda run, fold: rows)
     run = Run(Path(), About("full", "", "", 0, (), (), (0,)))
     run.__dict__["store"] = SimpleNamespace(signs={"x": 0, "y": 1})

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
+from src.landmarks import N_LANDMARKS
+
 SIGNS = 4
+RAW = tf.TensorSpec((None, N_LANDMARKS, 3), tf.float32, name="inputs")
 
 
 def by_length(inputs: tf.Tensor) -> tf.Tensor:
-    """Sign number (frames modulo 4), of 4 signs."""
-    return tf.cast(tf.equal(tf.range(SIGNS), tf.shape(inputs)[0] % SIGNS), tf.float32)
+    """1 for the sign of number (frames modulo 4), 0 for the others of 4 signs."""
+    return tf.one_hot(tf.shape(inputs)[0] % SIGNS, SIGNS)
 
 
-class Lengths(tf.Module):
-    """`by_length` with the competition's input and output."""
+def module_of(
+    answer: Callable[[tf.Tensor], tf.Tensor], spec: tf.TensorSpec = RAW, output: str = "outputs"
+) -> tf.Module:
+    """A function of `inputs` as the module that `convert` takes."""
 
-    @tf.function(
-        autograph=False,
-        input_signature=[tf.TensorSpec((None, 543, 3), tf.float32, name="inputs")],
-    )
-    def __call__(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"outputs": by_length(inputs)}
+    class Module(tf.Module):
+        @tf.function(autograph=False, input_signature=[spec])
+        def __call__(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {output: answer(inputs)}
+
+    return Module()

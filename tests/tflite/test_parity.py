@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 
 from src.common.errors import InputError
-from src.landmarks import LEFT_HAND, RIGHT_HAND
-from src.tflite.export import ExportOptions, write_tflite
+from src.landmarks import HANDS, LEFT_HAND, RIGHT_HAND
+from src.tflite.export import write_tflite
 from src.tflite.members import Member
 from src.tflite.parity import ALLOWED, Allowed, Ladder, Rung, edge_clips, ladder
 from tests.tflite import toys
 
-
-def clips():
-    return [*edge_clips(13).values(), toys.raw_clip(7), toys.raw_clip(40)]
+CLIPS = [*edge_clips(13).values(), toys.raw_clip(7), toys.raw_clip(40)]
+SHIPPED = ".tflite fp16, as shipped"
 
 
 def by_name(result: Ladder) -> dict[str, Rung]:
@@ -24,14 +23,10 @@ def by_name(result: Ladder) -> dict[str, Rung]:
 
 
 def test_every_rung_agrees_with_torch(exported):
-    result = ladder(exported, clips())
-    assert [rung.name for rung in result.rungs] == [
-        "preprocessing",
-        "TensorFlow",
-        ".tflite fp32",
-        ".tflite fp16, as shipped",
-    ]
-    assert result.passed and result.clips == 13
+    result = ladder(exported, CLIPS)
+    names = [rung.name for rung in result.rungs]
+    assert names == ["preprocessing", "TensorFlow", ".tflite fp32", SHIPPED]
+    assert result.passed and result.clips == len(CLIPS)
     assert all(rung.agreement == 1.0 for rung in result.rungs)
     # Full precision is float32's rounding away; half precision is more, and still small.
     assert all(rung.difference < 1e-4 for rung in result.rungs[:3])
@@ -40,10 +35,9 @@ def test_every_rung_agrees_with_torch(exported):
 
 def test_a_file_of_other_weights_fails_at_the_last_rung_only(exported, tmp_path):
     other = write_tflite([toys.deberta(9, seed=7)], tmp_path / "other.tflite")
-    rungs = by_name(ladder(replace(exported, path=other.path), clips()))
-    failed = [name for name, rung in rungs.items() if not rung.passed]
-    assert failed == [".tflite fp16, as shipped"]
-    assert rungs[".tflite fp16, as shipped"].agreement < 1
+    rungs = by_name(ladder(replace(exported, path=other.path), CLIPS))
+    assert [name for name, rung in rungs.items() if not rung.passed] == [SHIPPED]
+    assert rungs[SHIPPED].agreement < 1
 
 
 def test_another_preprocessing_fails_at_the_first_rung(exported):
@@ -58,6 +52,14 @@ def test_another_preprocessing_fails_at_the_first_rung(exported):
     assert not rungs["preprocessing"].passed
 
 
+def test_other_weights_of_the_members_fail_after_the_preprocessing(exported):
+    nine, thirteen = exported.members
+    changed = (replace(nine, weight=9.0), thirteen)
+    rungs = by_name(ladder(replace(exported, members=changed), CLIPS))
+    failed = [name for name, rung in rungs.items() if not rung.passed]
+    assert failed == ["TensorFlow", ".tflite fp32", SHIPPED]
+
+
 def test_without_a_second_route_the_ladder_ends_and_says_why(exported, monkeypatch):
     def no_copy(member: Member) -> None:
         raise InputError(f"{member.name}: no copy")
@@ -66,15 +68,6 @@ def test_without_a_second_route_the_ladder_ends_and_says_why(exported, monkeypat
     result = ladder(exported, [toys.raw_clip(5)], second_route=True)
     assert result.passed and len(result.rungs) == 4
     assert str(result).endswith(f"no rungs by ONNX: {exported.members[0].name}: no copy")
-
-
-def test_answers_by_logits_are_compared_as_they_are(tmp_path):
-    options = ExportOptions("fp32", blend="logits")
-    written = write_tflite([toys.deberta(9)], tmp_path / "model.tflite", options)
-    result = ladder(written, [toys.raw_clip(5)])
-    assert result.passed
-    shifted = replace(written, members=(replace(written.members[0], weight=3.0),))
-    assert ladder(shifted, [toys.raw_clip(5)]).passed  # one member's weight is always all
 
 
 @pytest.mark.parametrize(
@@ -95,24 +88,12 @@ def test_the_table_says_which_rung_failed():
 
 def test_edge_clips_are_what_their_names_say():
     clips = edge_clips(20)
-    hands = [*LEFT_HAND, *RIGHT_HAND]
-    assert {name: len(clip) for name, clip in clips.items()} == {
-        "no frames": 0,
-        "one frame": 1,
-        "two frames": 2,
-        "no hand": 9,
-        "one hand": 9,
-        "nothing detected": 9,
-        "one frame, nothing detected": 1,
-        "hands come and go": 20,
-        "just fits": 20,
-        "just too long": 21,
-        "longest": 203,
-    }
-    assert np.isnan(clips["no hand"][:, hands]).all()
-    assert not np.isnan(clips["no hand"][:, 0]).any()
-    assert np.isnan(clips["one hand"][:, LEFT_HAND]).all()
-    assert not np.isnan(clips["one hand"][:, RIGHT_HAND]).any()
-    assert np.isnan(clips["nothing detected"]).all()
-    assert 0 < np.isnan(clips["hands come and go"][:, hands]).mean() < 1
-    assert all(clip.dtype == np.float32 for clip in clips.values())
+    missing = {name: np.isnan(clip).any(2) for name, clip in clips.items()}
+    length = {"no frames": 0, "one frame": 1, "two frames": 2, "just fits": 20, "just too long": 21}
+    assert length.items() <= {name: len(clip) for name, clip in clips.items()}.items()
+    assert len(clips["longest"]) > 200
+    assert missing["no hand"][:, HANDS].all() and not missing["no hand"][:, 0].any()
+    assert missing["one hand"][:, LEFT_HAND].all() and not missing["one hand"][:, RIGHT_HAND].any()
+    assert missing["nothing detected"].all() and missing["one frame, nothing detected"].all()
+    assert 0 < missing["hands come and go"][:, HANDS].mean() < 1
+    assert not missing["just fits"].any()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +12,12 @@ import pytest
 import tensorflow as tf
 
 from src.common.errors import InputError
+from src.dataset.clip_file import read_clip
+from src.dataset.competition import read_index
+from src.landmarks import PARTS, WITH_IRISES, rows_of
 from src.tflite.converter.convert import convert
-from src.tflite.scorer import load_frames, read_clips, read_signs, score
-from tests.tflite.lengths import by_length
+from src.tflite.scorer import load_frames, score
+from tests.tflite.lengths import RAW, by_length, module_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC_MODEL = ROOT / "../shared/models/encoder_transformer.tflite"
@@ -23,26 +25,20 @@ PUBLIC_MODEL = ROOT / "../shared/models/encoder_transformer.tflite"
 
 def file_of(answer, folder: Path, **signature) -> Path:
     """A .tflite file of a function of `inputs`."""
-    spec = signature.get("spec", tf.TensorSpec((None, 543, 3), tf.float32, name="inputs"))
-
-    class Module(tf.Module):
-        @tf.function(autograph=False, input_signature=[spec])
-        def __call__(self, inputs):
-            return {signature.get("output", "outputs"): answer(inputs)}
-
     path = folder / "model.tflite"
-    path.write_bytes(convert(Module(), "fp32"))
+    path.write_bytes(convert(module_of(answer, **signature), "fp32"))
     return path
 
 
-def lengths(data: Path, clips: pd.DataFrame) -> np.ndarray:
-    return np.array([len(load_frames(data / path)) for path in clips.path])
+@pytest.fixture(scope="module")
+def counting(tmp_path_factory) -> Path:
+    """A file that answers every clip by its number of frames."""
+    return file_of(by_length, tmp_path_factory.mktemp("counting"))
 
 
 @pytest.mark.reference
 def test_the_public_model_has_its_known_score(reference):
-    data = reference("asl_signs")
-    result = score(PUBLIC_MODEL, data)
+    result = score(PUBLIC_MODEL, reference("asl_signs"))
     assert (result.correct, result.clips) == (209, 229)
     assert result.passed
     assert result.size_mb == pytest.approx(4.1188)
@@ -50,110 +46,107 @@ def test_the_public_model_has_its_known_score(reference):
 
 
 def test_clips_are_loaded_as_the_competition_loads_them(sample):
-    clips = read_clips(sample)
-    path = sample / clips.path[0]
+    path = read_index(sample).path[0]
     by_hand = pd.read_parquet(path).sort_index()[["x", "y", "z"]].to_numpy(np.float32)
-    frames = load_frames(path)
+    frames = load_frames(Path(path))
     assert frames.dtype == np.float32
-    np.testing.assert_array_equal(frames, by_hand.reshape(-1, 543, 3))
+    np.testing.assert_array_equal(frames, by_hand.reshape(frames.shape))
     assert np.isnan(frames).any()
 
 
-def test_accuracy_is_the_share_of_right_signs(sample, tmp_path):
-    clips = read_clips(sample)
-    result = score(file_of(by_length, tmp_path), sample)
-    number = clips.sign.map(read_signs(sample)).to_numpy()
-    expected = lengths(sample, clips) % 4
-    np.testing.assert_array_equal(result.predictions, expected)
-    assert result.correct == (expected == number).sum()
+def test_irises_are_left_out(sample, tmp_path):
+    path = Path(read_index(sample).path[0])
+    table = pd.read_parquet(path)
+    expected = load_frames(path)
+    eyes = pd.DataFrame({"type": "face", "landmark_index": range(PARTS["face"], 478)})
+    wider = [
+        pd.concat([part.iloc[rows_of("face")], eyes.assign(frame=frame), part.iloc[468:]])
+        for frame, part in table.groupby("frame")
+    ]
+    assert len(wider[0]) == len(WITH_IRISES)
+    pd.concat(wider).astype({"frame": "int16", "landmark_index": "int16"}).to_parquet(
+        tmp_path / "clip.parquet"
+    )
+    np.testing.assert_array_equal(load_frames(tmp_path / "clip.parquet"), expected)
+    np.testing.assert_array_equal(read_clip(tmp_path / "clip.parquet"), expected)
+
+
+def test_accuracy_is_the_share_of_right_signs_among_the_rows_asked_for(sample, counting):
+    clips = read_index(sample)
+    answers = np.array([len(read_clip(path)) % 4 for path in clips.path])
+    result = score(counting, sample)
+    np.testing.assert_array_equal(result.predictions, answers)
+    assert result.correct == (answers == clips.label).sum()
     assert result.accuracy == result.correct / len(clips)
     assert len(result.latency_ms) == result.clips == len(clips)
     assert result.passed
 
-
-def test_only_the_rows_asked_for_are_scored(sample, tmp_path):
-    path, clips = file_of(by_length, tmp_path), read_clips(sample)
-    some = clips[clips.participant_id == clips.participant_id.iloc[-1]]
-    result = score(path, sample, some)
-    np.testing.assert_array_equal(result.predictions, lengths(sample, some) % 4)
-    assert score(path, sample, limit=3).clips == 3
+    last = clips.participant == clips.participant.iloc[-1]
+    np.testing.assert_array_equal(score(counting, sample, clips[last]).predictions, answers[last])
+    assert score(counting, sample, limit=3).clips == 3
 
 
-def failed(path: Path, data: Path) -> list[str]:
-    return [limit.name for limit in score(path, data, limit=4).limits if not limit.passed]
+# Not by dividing by zero: on some processors TFLite answers that with the largest number.
+NOT_FINITE = lambda x: tf.where(by_length(x) > 0, np.float32(np.nan), 0.0)  # noqa: E731
+FAILS = {
+    "finite": (NOT_FINITE, 0, "FAIL: 4 clips with NaN or infinity in the answer"),
+    "outputs": (lambda x: by_length(x)[:3], 0, "FAIL: [3] numbers for 4 signs"),
+    "size": (by_length, 40_000_000, "FAIL: 40.00 of 40 MB"),
+}
 
 
-def test_an_answer_that_is_not_finite_fails(sample, tmp_path):
-    # Not by dividing by zero: on some processors TFLite answers that with the largest number.
-    broken = file_of(lambda x: tf.where(by_length(x) > 0, np.float32(np.nan), 0.0), tmp_path)
-    assert failed(broken, sample) == ["finite"]
-
-
-def test_an_answer_of_another_length_fails(sample, tmp_path):
-    assert failed(file_of(lambda x: by_length(x)[:3], tmp_path), sample) == ["outputs"]
-
-
-def test_a_file_over_the_limit_fails(sample, tmp_path):
-    path = file_of(by_length, tmp_path)
+@pytest.mark.parametrize("limit", FAILS)
+def test_a_file_beyond_a_limit_fails_there_and_says_so(sample, tmp_path, limit):
+    answer, size, found = FAILS[limit]
+    path = file_of(answer, tmp_path)
     with path.open("ab") as file:
-        file.truncate(40_000_000)
-    assert failed(path, sample) == ["size"]
-
-
-def test_the_report_says_everything_in_words(sample, tmp_path):
-    lines = str(score(file_of(lambda x: by_length(x)[:3], tmp_path), sample, limit=4)).splitlines()
+        file.truncate(max(size, path.stat().st_size))
+    result = score(path, sample, limit=4)
+    assert [x.name for x in result.limits if not x.passed] == [limit]
+    lines = str(result).splitlines()
     assert [line.split()[0] for line in lines] == [
         "accuracy", "latency", "size", "time", "signature", "outputs", "finite",
     ]  # fmt: skip
-    assert lines[5] == "outputs   FAIL: [3] numbers for 4 signs"
-    assert "of 4 clips" in lines[0] and "p95" in lines[1]
+    assert f"{limit:<10}{found}" in lines and "of 4 clips" in lines[0]
 
 
-def test_what_is_no_file_of_the_competition_is_refused(sample, tmp_path):
-    with pytest.raises(InputError, match=r"none\.tflite: expected a \.tflite file, found none"):
-        score(tmp_path / "none.tflite", sample)
-    garbage = tmp_path / "garbage.tflite"
+def test_what_is_no_file_of_the_competition_is_refused(sample, counting, tmp_path):
+    garbage, cut = tmp_path / "garbage.tflite", tmp_path / "cut.tflite"
     garbage.write_bytes(b"not a model at all")
-    with pytest.raises(InputError, match=r"garbage\.tflite: expected a TFLite file"):
-        score(garbage, sample)
-    cut = tmp_path / "cut.tflite"
-    cut.write_bytes(file_of(by_length, tmp_path).read_bytes()[:200])
-    with pytest.raises(InputError, match=r"cut\.tflite: TFLite cannot read it"):
-        score(cut, sample)
-
-
-def test_another_signature_is_refused(sample, tmp_path):
-    with pytest.raises(InputError, match=r"expected the signature .*found .*answers"):
-        score(file_of(by_length, tmp_path, output="answers"), sample)
+    cut.write_bytes(counting.read_bytes()[:200])
+    for path, found in (
+        (tmp_path / "none.tflite", r"none\.tflite: expected a \.tflite file, found none"),
+        (garbage, r"garbage\.tflite: expected a TFLite file"),
+        (cut, r"cut\.tflite: TFLite cannot read it"),
+        (
+            file_of(by_length, tmp_path, output="answers"),
+            "expected the signature .*found .*answers",
+        ),
+    ):
+        with pytest.raises(InputError, match=found):
+            score(path, sample)
     points = tf.TensorSpec((None, 100, 3), tf.float32, name="inputs")
-    with pytest.raises(InputError, match=r"\[None, 543, 3\] float32, found \[-1, 100, 3\]"):
+    expected = f"{RAW.shape[1]}, 3] float32, found [-1, 100, 3]"
+    with pytest.raises(InputError) as refused:
         score(file_of(by_length, tmp_path, spec=points), sample)
+    assert expected in str(refused.value)
 
 
-def test_a_folder_that_is_no_competition_is_refused(sample, tmp_path):
-    path = file_of(by_length, tmp_path)
-    with pytest.raises(InputError, match=r"sign_to_prediction_index_map\.json: expected the map"):
-        score(path, tmp_path)
-    (tmp_path / "sign_to_prediction_index_map.json").write_text(json.dumps({"hello": 0}))
-    with pytest.raises(InputError, match=r"train\.csv: expected the competition's table"):
-        score(path, tmp_path)
-    clips = read_clips(sample).assign(path="nowhere.parquet")
-    with pytest.raises(InputError, match=r"nowhere\.parquet: expected a clip"):
-        score(path, sample, clips)
+def test_a_folder_that_is_no_competition_and_no_clips_are_refused(sample, counting, tmp_path):
+    with pytest.raises(InputError, match=r"sign_to_prediction_index_map\.json: expected"):
+        score(counting, tmp_path)
     with pytest.raises(InputError, match="at least one clip"):
-        score(path, sample, clips[:0])
+        score(counting, sample, read_index(sample)[:0])
 
 
-def test_the_command_prints_the_report_and_needs_no_tensorflow(sample, tmp_path):
-    path = file_of(by_length, tmp_path)
-    code = (
-        "import runpy, sys; sys.modules['tensorflow'] = None; "
-        f"sys.argv = ['scorer', {str(path)!r}, {str(sample)!r}, '--limit', '2']; "
-        "runpy.run_module('src.tflite.scorer', run_name='__main__')"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+def test_the_command_prints_the_report_and_needs_neither_tensorflow_nor_torch(sample, counting):
+    command = [sys.executable, "-X", "importtime", "-m", "src.tflite.scorer"]
+    command += [str(counting), str(sample), "--limit", "2"]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert ran.returncode == 0, ran.stderr
     assert "of 2 clips" in ran.stdout and "pass: [4] numbers for 4 signs" in ran.stdout
+    imported = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+    assert "pandas" in imported and imported.isdisjoint({"tensorflow", "torch"})
 
 
 def test_the_command_ends_with_one_line_where_it_cannot_score(sample, tmp_path):

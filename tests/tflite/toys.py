@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from src import models
 from src.landmarks import LEFT_HAND, N_LANDMARKS, RIGHT_HAND
 from src.models import conv_transformer, frame_deberta, hand_bert, llama
 from src.recipes import SOLUTIONS
@@ -57,7 +56,7 @@ def families(profile: str = "sample") -> dict[str, Member]:
 def trained(recipe: Recipe, seed: int = 0) -> Member:
     """A member with weights as training might leave them: no gain is 1, no shift is 0."""
     torch.manual_seed(seed)
-    network = models.build(recipe.config_of(recipe.shipped), recipe.layout, SIGNS)
+    network = recipe.config_of(recipe.shipped).build(recipe.layout, SIGNS)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))

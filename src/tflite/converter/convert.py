@@ -2,7 +2,7 @@
 
 - Only operations that TFLite has built in, in versions that the competition's runtime knows.
 - `fp16` stores weights in half precision and computes in float32. `int8` stores them in 8 bits, one
-  scale a matrix, and multiplies in 8 bits with activations scaled on the fly, row by row.
+  scale per matrix, and multiplies in 8 bits with activations scaled on the fly, row by row.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 
 from src.common.errors import InputError
-from src.tflite.scorer import SIGNATURE
+from src.tflite.interpreter import SIGNATURE
 
 Precision = Literal["fp32", "fp16", "int8"]
 RUNTIME = (2, 9)  # tflite-runtime 2.9.1 scored the competition
@@ -33,31 +33,32 @@ def convert(module: tf.Module, precision: Precision) -> bytes:
         tf.saved_model.save(module, folder, signatures={SIGNATURE: module.__call__})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        # The default optimisation is 8-bit weights; with float16 as a supported type it is that.
         if precision != "fp32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if precision == "fp16":
             converter.target_spec.supported_types = [tf.float16]
-        # One scale a row of a matrix needs runtime 2.17, and changes nothing measurable here.
+        # One scale per row of a matrix needs runtime 2.17, and changes nothing measurable here.
         converter._experimental_disable_per_channel_quantization_for_dense_layers = True
         try:
             content = converter.convert()
-        except Exception as error:  # the converter wraps MLIR's diagnostics in kinds of its own
+        except Exception as error:  # the converter wraps MLIR's diagnostics in types of its own
             raise InputError(
                 f"TFLite cannot hold this graph with built-in operations only: {_reason(error)}. "
-                "Write the operation with others in src/tflite/ops_*.py."
+                "Write the operation with others in src/tflite/converter/ops_*.py."
             ) from error
     needed = oldest_runtime(content)
     if needed > RUNTIME:
         raise InputError(
             f"the file needs TFLite {'.'.join(map(str, needed))}, the competition has "
             f"{'.'.join(map(str, RUNTIME))}; write the newer operation with older ones in "
-            "src/tflite/ops_*.py (netron or the file's operator versions show which it is)"
+            "src/tflite/converter/ops_*.py (netron shows each operator's version)"
         )
     return content
 
 
 def oldest_runtime(content: bytes) -> tuple[int, ...]:
-    """The first TFLite version that knows every operation of a file; () if it does not say."""
+    """The first TFLite version that knows every operation of a file; () if the file has no note."""
     model = schema.Model.GetRootAs(content, 0)
     for n in range(model.MetadataLength()):
         entry = model.Metadata(n)

@@ -1,15 +1,15 @@
 """The second, independent route: torch -> ONNX -> onnx2tf, for a network at fixed lengths.
 
 It shares nothing with the table of operators, so that the two can check each other, and it serves a
-network that the table does not cover yet.
+network whose operators the table does not cover.
 
 - onnx2tf is right only at fixed lengths. A network is converted once per bucket of lengths; the
   file pads the clip to the next bucket, masks the padding, and picks the network by nested
   `tf.cond` (`tf.switch_case` does not convert). So a network needs a mask: `core(xyz, mask)`.
 - The converted networks are inlined in the branches with their constants; as functions of
   variables each call would copy all weights.
-- onnx2tf ends without complaint on wrong results: both steps are compared with torch, and a wrong
-  copy is converted again in its strict mode, which is three times slower.
+- onnx2tf reports no error on wrong results. Both steps are compared with torch, and a wrong copy is
+  converted again in its strict mode, which is three times slower.
 
 Letters: **T** frames, **L** points, **K** signs.
 """
@@ -37,6 +37,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from torch import Tensor
 
 from src.common.errors import InputError
+from src.tflite.interpreter import SIGNATURE
 from src.tflite.members import Member
 from src.tflite.quiet import about_tree_specs
 
@@ -52,7 +53,7 @@ Copy = tf.types.experimental.ConcreteFunction  # (xyz, mask) -> logits, its weig
 
 
 def buckets_of(max_len: int) -> tuple[int, ...]:
-    """The lengths a network is converted for."""
+    """The lengths that a network is converted for."""
     return (*(b for b in BUCKETS if b < max_len), max_len)
 
 
@@ -61,15 +62,14 @@ class OnnxCore:
 
     Args:
         member: its core must take `(xyz, mask)`.
-        buckets: the lengths to convert for, ascending; the last is the longest clip's.
 
     Raises:
         InputError: the core takes no mask, cannot be exported or converted, or a converted copy
             does not agree with torch.
     """
 
-    def __init__(self, member: Member, buckets: Sequence[int] | None = None) -> None:
-        self.buckets = tuple(buckets or buckets_of(member.max_len))
+    def __init__(self, member: Member) -> None:
+        self.buckets = buckets_of(member.max_len)
         self._sessions: dict[int, onnxruntime.InferenceSession] = {}
         self._copies: dict[int, Copy] = {}
         for length in self.buckets:
@@ -101,6 +101,8 @@ class OnnxCore:
         return tf.cond(frames <= shortest, here, lambda: self._pick(padded, frames, tuple(longer)))
 
     def _convert(self, member: Member, length: int, folder: Path) -> None:
+        """Make the copies for one bucket and compare each step with torch."""
+        # torch -> ONNX; a network that takes no mask is refused here
         path = folder / "core.onnx"
         _to_onnx(member, length, path)
         xyz, mask = _example(member, length)
@@ -112,6 +114,8 @@ class OnnxCore:
         got = session.run(None, {"xyz": xyz.numpy(), "mask": mask.numpy()})[0]
         if not _close(got, expected):
             raise InputError(_wrong(member, length, "ONNX", got, expected))
+
+        # ONNX -> TensorFlow: strict mode only where the fast copy is wrong
         for strict in (False, True):
             copy = _to_tensorflow(member, path, folder / f"strict_{strict}", strict)
             got = _inlined(copy, tf.constant(xyz.numpy()), tf.constant(mask.numpy())).numpy()
@@ -130,18 +134,6 @@ def _difference(got: np.ndarray, expected: np.ndarray) -> float:
     if got.shape != expected.shape:
         return float("inf")
     return float(np.abs(got - expected).max() / np.abs(expected).max())
-
-
-def _imported() -> ModuleType:
-    """onnx2tf, without the unlimited recursion that it sets for the whole process.
-
-    With that limit a file of endlessly nested JSON is a crash, and no error.
-    """
-    limit = sys.getrecursionlimit()
-    try:
-        return import_module("onnx2tf")  # prints and warns, so only where it is needed
-    finally:
-        sys.setrecursionlimit(limit)
 
 
 def _wrong(member: Member, length: int, step: str, got: np.ndarray, expected: np.ndarray) -> str:
@@ -170,10 +162,10 @@ def _to_onnx(member: Member, length: int, path: Path) -> None:
             program = torch.onnx.export(
                 exported, dynamo=True, input_names=_INPUTS, output_names=["logits"], verbose=False
             )
-            # Tables that are made of constants become one: onnx2tf 1.28 loses a sum of such sums.
+            # Tables made of constants become one constant: onnx2tf 1.28 loses a sum of such sums.
             optimize_ir(program.model, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE)
             program.save(str(path))
-    except Exception as error:  # torch and onnx raise dozens of kinds here
+    except Exception as error:  # torch and onnx raise dozens of types here
         raise InputError(
             f"ensemble member {member.name}: no ONNX of its network at {length} frames "
             f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}). This "
@@ -198,7 +190,6 @@ def _flat_gather(
 def _to_tensorflow(member: Member, onnx_path: Path, folder: Path, strict: bool) -> Copy:
     """The ONNX file as a TensorFlow function whose weights are constants."""
     onnx2tf = _imported()
-
     try:
         with _quietly() as said:
             onnx2tf.convert(
@@ -211,13 +202,25 @@ def _to_tensorflow(member: Member, onnx_path: Path, folder: Path, strict: bool) 
                 verbosity="error",
             )
         loaded = tf.saved_model.load(str(folder))
-        return convert_variables_to_constants_v2(loaded.signatures["serving_default"])
-    except (Exception, SystemExit) as error:  # it ends the process where it gives up
+        return convert_variables_to_constants_v2(loaded.signatures[SIGNATURE])
+    except (Exception, SystemExit) as error:  # onnx2tf ends the process where it gives up
         reason = (said.getvalue().strip().splitlines() or [str(error)])[-1]
         raise InputError(
             f"ensemble member {member.name}: onnx2tf cannot convert its network ({reason[:200]}); "
             'export by the table of operators instead (route="table")'
         ) from error
+
+
+def _imported() -> ModuleType:
+    """onnx2tf, without the unlimited recursion that it sets for the whole process.
+
+    Without a limit, endlessly nested JSON would end the process instead of raising an error.
+    """
+    limit = sys.getrecursionlimit()
+    try:
+        return import_module("onnx2tf")  # prints and warns, so only where it is needed
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _inlined(function: Copy, xyz: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -233,7 +236,8 @@ def _inlined(function: Copy, xyz: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         )
         return logits
 
-    return run.python_function(xyz, mask) if not tf.executing_eagerly() else run(xyz, mask)
+    # Outside any graph, for the comparison with torch, it needs one of its own.
+    return run(xyz, mask) if tf.executing_eagerly() else run.python_function(xyz, mask)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Table, first part: arithmetic, comparisons, reductions and new tensors.
 
-- torch's type promotion is followed: operands are cast to the type torch gave the result (for
-  comparisons, to the type it promotes them to).
+- torch's type promotion is followed: operands are cast to the type that torch gave the result, in
+  comparisons to the type that torch promotes them to.
 - Only operations that TFLite had built in when the competition ran, version 2.9.1.
 """
 
@@ -16,11 +16,11 @@ import tensorflow as tf
 import torch
 from torch.fx import Node
 
-from src.tflite.converter.values import Number, as_tf, dtype_of, rank_of
+from src.tflite.converter.values import Number, as_tf, dtype_of
 
 _ATEN = torch.ops.aten
-# Infinity is whatever is not below: TFLite's own division stops there, XNNPACK's does not, and
-# neither finds anything equal to an infinite constant.
+# From here on a number counts as infinite: TFLite's own division ends at this number, XNNPACK's at
+# infinity, and neither finds anything equal to an infinite constant.
 _LARGEST = torch.finfo(torch.float32).max
 _EXP_LIMIT = 20.0  # beyond it tanh(softplus(x)) is 1 in float32, and exp(2x) stays finite
 
@@ -30,13 +30,6 @@ _EXP_LIMIT = 20.0  # beyond it tanh(softplus(x)) is 1 in float32, and exp(2x) st
 def _unary(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable:
     def handler(node: Node, x: Any) -> tf.Tensor:
         return function(as_tf(x, dtype_of(node)))
-
-    return handler
-
-
-def _test(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable:
-    def handler(node: Node, x: Any) -> tf.Tensor:
-        return function(as_tf(x))
 
     return handler
 
@@ -75,18 +68,6 @@ def _gelu(node: Node, x: tf.Tensor, approximate: str = "none") -> tf.Tensor:
     return 0.5 * x * (1.0 + _erf(x * math.sqrt(0.5)))
 
 
-def _hard_sigmoid(x: tf.Tensor) -> tf.Tensor:
-    return tf.nn.relu6(x + 3.0) * (1.0 / 6.0)
-
-
-def _round(node: Node, x: tf.Tensor) -> tf.Tensor:
-    return tf.round(x)  # both round half to even
-
-
-def _leaky_relu(node: Node, x: tf.Tensor, slope: Number = 0.01) -> tf.Tensor:
-    return tf.nn.leaky_relu(x, slope)
-
-
 def _elu(node: Node, x: tf.Tensor, alpha: Number = 1.0, *_scales: Number) -> tf.Tensor:
     return tf.where(x > 0, x, alpha * (tf.exp(tf.minimum(x, 0.0)) - 1.0))
 
@@ -98,19 +79,15 @@ def _nan_to_num(
     posinf: Number | None = None,
     neginf: Number | None = None,
 ) -> tf.Tensor:
+    high = _LARGEST if posinf is None else posinf
+    low = -_LARGEST if neginf is None else neginf
     y = tf.where(tf.math.is_nan(x), as_tf(nan or 0, dtype_of(node)), x)
-    y = tf.where(x >= _LARGEST, as_tf(_LARGEST if posinf is None else posinf, dtype_of(node)), y)
-    return tf.where(
-        x <= -_LARGEST, as_tf(-_LARGEST if neginf is None else neginf, dtype_of(node)), y
-    )
-
-
-def _same(node: Node, x: Any, *_args: Any, **_kwargs: Any) -> tf.Tensor:
-    """A copy, which TensorFlow does not need."""
-    return as_tf(x)
+    y = tf.where(x >= _LARGEST, as_tf(high, dtype_of(node)), y)
+    return tf.where(x <= -_LARGEST, as_tf(low, dtype_of(node)), y)
 
 
 def _cast(node: Node, x: Any, *_args: Any, **_kwargs: Any) -> tf.Tensor:
+    """A copy, in another type if asked for; TensorFlow needs no copy in the same type."""
     return as_tf(x, dtype_of(node))
 
 
@@ -124,26 +101,21 @@ def _binary(function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> Callable:
     return handler
 
 
-def _sum_like(sign: int) -> Callable:
+def _add_or_subtract(function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> Callable:
     def handler(node: Node, a: Any, b: Any, alpha: Number = 1) -> tf.Tensor:
         a, b = as_tf(a, dtype_of(node)), as_tf(b, dtype_of(node))
-        b = b if alpha == 1 else b * as_tf(alpha, dtype_of(node))
-        return a + b if sign > 0 else a - b
+        return function(a, b if alpha == 1 else b * as_tf(alpha, dtype_of(node)))
 
     return handler
 
 
 def _divide(node: Node, a: Any, b: Any, rounding_mode: str | None = None) -> tf.Tensor:
-    if rounding_mode is None:
-        return as_tf(a, dtype_of(node)) / as_tf(b, dtype_of(node))
-    if rounding_mode == "floor":
-        return _floor_divide(node, a, b)
     a, b = as_tf(a, dtype_of(node)), as_tf(b, dtype_of(node))
-    return _sign(a) * _sign(b) * (_abs(a) // _abs(b))
-
-
-def _floor_divide(node: Node, a: Any, b: Any) -> tf.Tensor:
-    return tf.math.floordiv(as_tf(a, dtype_of(node)), as_tf(b, dtype_of(node)))
+    if rounding_mode == "floor":
+        return tf.math.floordiv(a, b)
+    if rounding_mode == "trunc":
+        return _sign(a) * _sign(b) * (_abs(a) // _abs(b))
+    return a / b
 
 
 def _power(node: Node, a: Any, b: Any) -> tf.Tensor:
@@ -196,22 +168,20 @@ def _axes(dim: Any) -> Any:
     return None if isinstance(dim, Sequence) and len(dim) == 0 else dim
 
 
-def _reduce_with_index(function: Callable, arg_function: Callable) -> Callable:
-    def handler(node: Node, x: Any, dim: int, keepdim: bool = False) -> tuple:
-        x = as_tf(x)
-        index = arg_function(x, dim, output_type=tf.int32)
-        index = tf.expand_dims(index, dim) if keepdim else index
-        return function(x, dim, keepdims=keepdim), index
-
-    return handler
-
-
-def _arg(function: Callable) -> Callable:
+def _index_of(function: Callable) -> Callable:
     def handler(node: Node, x: Any, dim: int | None = None, keepdim: bool = False) -> tf.Tensor:
         x = as_tf(x)
         x, axis = (tf.reshape(x, [-1]), 0) if dim is None else (x, dim)
         index = function(x, axis, output_type=tf.int32)
         return tf.expand_dims(index, axis) if keepdim else index
+
+    return handler
+
+
+def _reduce_with_index(function: Callable, index_function: Callable) -> Callable:
+    def handler(node: Node, x: Any, dim: int, keepdim: bool = False) -> tuple:
+        index = _index_of(index_function)(node, x, dim, keepdim)
+        return function(as_tf(x), dim, keepdims=keepdim), index
 
     return handler
 
@@ -222,17 +192,11 @@ def _cumsum(node: Node, x: Any, dim: int, **_dtype: Any) -> tf.Tensor:
 
 def _variance(node: Node, x: Any, dim: Any = None, **options: Any) -> tf.Tensor:
     x, axes, keepdim = as_tf(x), _axes(dim), options.get("keepdim", False)
-    correction = options.get("correction")
+    correction = 1 if options.get("correction") is None else options["correction"]
     centred = x - tf.reduce_mean(x, axes, keepdims=True)
     total = tf.reduce_sum(tf.square(centred), axes, keepdims=keepdim)
-    chosen = range(rank_of(x)) if axes is None else axes
-    count = math.prod(1 if d is None else d for d in (x.shape[a] for a in chosen))
-    running = tf.shape(x)
-    open_axes = [a for a in chosen if x.shape[a] is None]
-    for axis in open_axes:
-        count = count * running[axis]
-    count = as_tf(count, torch.float32)
-    return total / (count - (1.0 if correction is None else float(correction)))
+    count = tf.size(x) // tf.size(total)  # how many numbers each sum is of
+    return total / (tf.cast(count, x.dtype) - correction)
 
 
 def _vector_norm(
@@ -253,20 +217,12 @@ def _full(node: Node, shape: Sequence, value: Any, **_options: Any) -> tf.Tensor
     return tf.fill(tf.stack(list(shape)) if shape else [], as_tf(value, dtype_of(node)))
 
 
-def _filled(value: Number) -> Callable:
-    def handler(node: Node, shape: Sequence, **_options: Any) -> tf.Tensor:
-        return _full(node, shape, value)
-
-    return handler
-
-
 def _full_like(node: Node, x: Any, value: Any, **_options: Any) -> tf.Tensor:
     return tf.fill(tf.shape(as_tf(x)), as_tf(value, dtype_of(node)))
 
 
-def _arange(node: Node, *bounds: Any, **_options: Any) -> tf.Tensor:
+def _arange(node: Node, start: Any, stop: Any, step: Any = 1, **_options: Any) -> tf.Tensor:
     dtype = dtype_of(node)
-    start, stop, step = {1: (0, *bounds, 1), 2: (*bounds, 1), 3: bounds}[len(bounds)]
     return tf.range(as_tf(start, dtype), as_tf(stop, dtype), as_tf(step, dtype))
 
 
@@ -288,43 +244,33 @@ TABLE: dict[Any, Callable] = {
     _ATEN.sqrt.default: _unary(tf.sqrt),
     _ATEN.rsqrt.default: _unary(tf.math.rsqrt),
     _ATEN.reciprocal.default: _unary(lambda x: 1.0 / x),
-    _ATEN.square.default: _unary(tf.square),
     _ATEN.sin.default: _unary(tf.sin),
     _ATEN.cos.default: _unary(tf.cos),
     _ATEN.floor.default: _unary(tf.floor),
     _ATEN.ceil.default: _unary(tf.math.ceil),
-    _ATEN.round.default: _round,
+    _ATEN.round.default: _unary(tf.round),  # both round half to even
     _ATEN.tanh.default: _unary(tf.tanh),
     _ATEN.sigmoid.default: _unary(tf.sigmoid),
     _ATEN.relu.default: _unary(tf.nn.relu),
     _ATEN.relu6.default: _unary(tf.nn.relu6),
-    _ATEN.silu.default: _unary(lambda x: x * tf.sigmoid(x)),
     _ATEN.mish.default: _unary(_mish),
     _ATEN.gelu.default: _gelu,
     _ATEN.erf.default: _unary(_erf),
     _ATEN.elu.default: _elu,
-    _ATEN.leaky_relu.default: _leaky_relu,
-    _ATEN.hardsigmoid.default: _unary(_hard_sigmoid),
-    _ATEN.hardswish.default: _unary(lambda x: x * _hard_sigmoid(x)),
-    _ATEN.softplus.default: _unary(
-        lambda x: tf.maximum(x, 0.0) + tf.math.log(1.0 + tf.exp(-tf.abs(x)))
-    ),
+    _ATEN.leaky_relu.default: lambda node, x, slope=0.01: tf.nn.leaky_relu(x, slope),
     _ATEN.logical_not.default: _unary(tf.logical_not),
     _ATEN.bitwise_not.default: _unary(tf.logical_not),
-    _ATEN.isnan.default: _test(tf.math.is_nan),
-    _ATEN.isinf.default: _test(lambda x: tf.abs(x) >= _LARGEST),
+    _ATEN.isnan.default: lambda node, x: tf.math.is_nan(x),
+    _ATEN.isinf.default: lambda node, x: tf.abs(x) >= _LARGEST,
     _ATEN.nan_to_num.default: _nan_to_num,
-    _ATEN.clone.default: _same,
-    _ATEN.alias.default: _same,
-    _ATEN.detach.default: _same,
+    _ATEN.clone.default: _cast,
+    _ATEN.alias.default: _cast,
     _ATEN._to_copy.default: _cast,
-    _ATEN.add.Tensor: _sum_like(+1),
-    _ATEN.sub.Tensor: _sum_like(-1),
-    _ATEN.rsub.Scalar: lambda node, a, b, alpha=1: _sum_like(-1)(node, b, a, alpha),
+    _ATEN.add.Tensor: _add_or_subtract(tf.add),
+    _ATEN.sub.Tensor: _add_or_subtract(tf.subtract),
     _ATEN.mul.Tensor: _binary(tf.multiply),
     _ATEN.div.Tensor: _divide,
     _ATEN.div.Tensor_mode: _divide,
-    _ATEN.floor_divide.default: _floor_divide,
     _ATEN.remainder.Tensor: _binary(tf.math.floormod),
     _ATEN.remainder.Scalar: _binary(tf.math.floormod),
     _ATEN.pow.Tensor_Scalar: _power,
@@ -353,7 +299,6 @@ TABLE: dict[Any, Callable] = {
     _ATEN.where.self: _where,
     _ATEN.clamp.default: _clamp,
     _ATEN.clamp.Tensor: _clamp,
-    _ATEN.sum.default: _reduce(tf.reduce_sum),
     _ATEN.sum.dim_IntList: _reduce(tf.reduce_sum),
     _ATEN.mean.default: _reduce(tf.reduce_mean),
     _ATEN.mean.dim: _reduce(tf.reduce_mean),
@@ -369,43 +314,28 @@ TABLE: dict[Any, Callable] = {
     _ATEN.all.dims: _reduce(tf.reduce_all),
     _ATEN.max.dim: _reduce_with_index(tf.reduce_max, tf.argmax),
     _ATEN.min.dim: _reduce_with_index(tf.reduce_min, tf.argmin),
-    _ATEN.argmax.default: _arg(tf.argmax),
-    _ATEN.argmin.default: _arg(tf.argmin),
+    _ATEN.argmax.default: _index_of(tf.argmax),
+    _ATEN.argmin.default: _index_of(tf.argmin),
     _ATEN.cumsum.default: _cumsum,
     _ATEN.var.correction: _variance,
-    _ATEN.std.correction: lambda *args, **options: tf.sqrt(_variance(*args, **options)),
     _ATEN.linalg_vector_norm.default: _vector_norm,
     _ATEN.full.default: _full,
-    _ATEN.zeros.default: _filled(0),
-    _ATEN.ones.default: _filled(1),
     _ATEN.full_like.default: _full_like,
-    _ATEN.zeros_like.default: lambda node, x, **_: _full_like(node, x, 0),
-    _ATEN.ones_like.default: lambda node, x, **_: _full_like(node, x, 1),
-    _ATEN.arange.default: _arange,
-    _ATEN.arange.start: _arange,
     _ATEN.arange.start_step: _arange,
     _ATEN.nonzero.default: _nonzero,
 }
 
 
-def _float_division(a: Any, b: Any) -> tf.Tensor:
-    return as_tf(a, torch.float32) / as_tf(b, torch.float32)
-
-
-SCALAR_TABLE: dict[Any, Callable] = {
-    operator.add: lambda a, b: a + b,
-    operator.sub: lambda a, b: a - b,
-    operator.mul: lambda a, b: a * b,
-    operator.floordiv: lambda a, b: a // b,
-    operator.mod: lambda a, b: a % b,
-    operator.truediv: _float_division,
-    operator.pow: lambda a, b: a**b,
-    operator.neg: tf.negative,
+SCALAR_TABLE: dict[Any, Callable] = {  # what Python does with lengths, on int32 tensors
+    **{
+        function: function  # TensorFlow overloads these
+        for function in (
+            *(operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod),
+            *(operator.pow, operator.neg, operator.lt, operator.le, operator.gt, operator.ge),
+        )
+    },
+    operator.truediv: lambda a, b: as_tf(a, torch.float32) / as_tf(b, torch.float32),
     operator.eq: tf.equal,
-    operator.lt: lambda a, b: a < b,
-    operator.le: lambda a, b: a <= b,
-    operator.gt: lambda a, b: a > b,
-    operator.ge: lambda a, b: a >= b,
     operator.and_: tf.logical_and,
     torch.sym_max: tf.maximum,
     torch.sym_min: tf.minimum,

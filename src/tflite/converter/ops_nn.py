@@ -18,42 +18,31 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from src.tflite.converter.values import (
-    Number,
-    as_tf,
-    dtype_of,
-    is_dynamic,
-    rank_of,
-    reshape,
-    shape_of,
-)
+from src.common.errors import InputError
+from src.tflite.converter.values import Number, as_tf, dtype_of, rank_of, reshape, shape_of
 
 _ATEN = torch.ops.aten
-_MASKED = -1e9  # added to a forbidden attention logit: exp() of it is 0 beside any real one
+_MASKED = -1e9  # in place of a masked attention logit: its exp() is 0 beside that of any other
 
 # --- products -----------------------------------------------------------------------------------
 
 
 def _matmul(node: Node, a: Any, b: Any) -> tf.Tensor:
-    constants, (a, b) = isinstance(b, Tensor), (as_tf(a), as_tf(b))
+    is_constant, (a, b) = isinstance(b, Tensor), (as_tf(a), as_tf(b))
     if rank_of(a) == 1:
         return tf.linalg.matvec(b, a, transpose_a=True)
     if rank_of(b) == 1:
         return tf.linalg.matvec(a, b)
-    one_each = rank_of(a) == rank_of(b) == 3 and a.shape[0] == b.shape[0]
-    return _by_matrices(a, b) if constants and one_each else tf.matmul(a, b)
-
-
-def _by_matrices(a: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
-    """A batch of products with constants, one by one.
-
-    As one operation, with its constant in 8 bits, the competition's runtime answers wrongly: one
-    such network's probabilities were off by 0.4 there, and by 0.09 in a runtime of today.
-    """
-    return tf.stack([tf.matmul(a[n], matrices[n]) for n in range(matrices.shape[0])])
+    # A batch of products with constants is computed one by one. As one operation, with its constant
+    # in 8 bits, the competition's runtime answers wrongly: one such network's probabilities were
+    # off by 0.4 there, and by 0.09 in a runtime of today.
+    if is_constant and rank_of(a) == rank_of(b) == 3 and a.shape[0] == b.shape[0]:
+        return tf.stack([tf.matmul(a[n], b[n]) for n in range(b.shape[0])])
+    return tf.matmul(a, b)
 
 
 def _linear(node: Node, x: Any, weight: Tensor, bias: Tensor | None = None) -> tf.Tensor:
+    # FULLY_CONNECTED takes rows: all leading dimensions become one, and come back afterwards.
     x = as_tf(x)
     flat = x if rank_of(x) == 2 else tf.reshape(x, [-1, weight.shape[1]])
     y = tf.matmul(flat, as_tf(weight.t()))
@@ -85,8 +74,7 @@ def _conv1d(
     """As a two-dimensional convolution over an image of height 1."""
     image = tf.transpose(as_tf(x), [0, 2, 1])[:, None]  # (B, 1, T, C)
     pads = [(0, 0), _padding(padding, 0, weight.shape[2], dilation[0])]
-    y = _convolve(image, weight[:, :, None], [1, *stride], pads, [1, *dilation], groups)
-    y = y if bias is None else y + as_tf(bias)
+    y = _convolve(image, weight[:, :, None], bias, [1, *stride], pads, [1, *dilation], groups)
     return tf.transpose(tf.squeeze(y, [1]), [0, 2, 1])
 
 
@@ -102,35 +90,38 @@ def _conv2d(
 ) -> tf.Tensor:
     image = tf.transpose(as_tf(x), [0, 2, 3, 1])
     pads = [_padding(padding, d, weight.shape[2 + d], dilation[d]) for d in (0, 1)]
-    y = _convolve(image, weight, list(stride), pads, list(dilation), groups)
-    y = y if bias is None else y + as_tf(bias)
+    y = _convolve(image, weight, bias, list(stride), pads, list(dilation), groups)
     return tf.transpose(y, [0, 3, 1, 2])
 
 
 def _convolve(
     image: tf.Tensor,
     weight: Tensor,
+    bias: Tensor | None,
     stride: list[int],
     pads: list[tuple[int, int]],
     dilation: list[int],
     groups: int,
 ) -> tf.Tensor:
     """image (B, H, W, C), weight (C', C / groups, h, w) -> (B, H', W', C')."""
+    # TensorFlow pads by "SAME" or not at all: torch's zeros are put around the image beforehand.
     if any(p for pair in pads for p in pair):
         image = tf.pad(image, [(0, 0), *pads, (0, 0)])
     channels = image.shape[3]
     if groups == channels:  # one filter, or several, for each channel
         kernel = weight.view(channels, -1, *weight.shape[2:]).permute(2, 3, 0, 1)
-        return tf.nn.depthwise_conv2d(
+        y = tf.nn.depthwise_conv2d(
             image, as_tf(kernel), [1, *stride, 1], "VALID", dilations=dilation
         )
-    parts = tf.split(image, groups, 3) if groups > 1 else [image]
-    kernels = (as_tf(kernel.permute(2, 3, 1, 0)) for kernel in weight.chunk(groups))
-    convolved = [
-        tf.nn.conv2d(part, kernel, stride, "VALID", dilations=dilation)
-        for part, kernel in zip(parts, kernels, strict=True)
-    ]
-    return tf.concat(convolved, 3) if groups > 1 else convolved[0]
+    else:  # one convolution for each group of channels
+        parts = tf.split(image, groups, 3) if groups > 1 else [image]
+        kernels = (as_tf(kernel.permute(2, 3, 1, 0)) for kernel in weight.chunk(groups))
+        convolved = [
+            tf.nn.conv2d(part, kernel, stride, "VALID", dilations=dilation)
+            for part, kernel in zip(parts, kernels, strict=True)
+        ]
+        y = tf.concat(convolved, 3) if groups > 1 else convolved[0]
+    return y if bias is None else y + as_tf(bias)
 
 
 def _padding(padding: Sequence[int] | str, dim: int, size: int, dilation: int) -> tuple[int, int]:
@@ -141,33 +132,6 @@ def _padding(padding: Sequence[int] | str, dim: int, size: int, dilation: int) -
         total = dilation * (size - 1)
         return total // 2, total - total // 2
     return padding[dim], padding[dim]
-
-
-# --- pooling over time --------------------------------------------------------------------------
-
-
-def _adaptive_average(node: Node, x: Any, bins: Any) -> tf.Tensor:
-    """(..., T) -> (..., bins): bin i averages the frames floor(i T / n) to ceil((i+1) T / n).
-
-    Written as one product with a (T, bins) matrix of weights, for any T.
-    """
-    (count,) = [bins] if isinstance(bins, int) else bins
-    x = as_tf(x)
-    frames = tf.shape(x)[-1]
-    i, t = tf.range(count)[None], tf.range(frames)[:, None]
-    start, end = i * frames // count, ((i + 1) * frames + count - 1) // count
-    inside = tf.cast(tf.logical_and(t >= start, t < end), tf.float32)
-    return tf.matmul(x, inside / tf.cast(end - start, tf.float32))
-
-
-def _average_pool(
-    node: Node, x: Any, size: Sequence[int], stride: Sequence[int] = (), *rest: Any
-) -> tf.Tensor:
-    if any(rest[:1]) and rest[0] not in ([0], (0,)):
-        raise NotImplementedError(f"node {node.name}: average pooling with padding")
-    x = tf.transpose(as_tf(x), [0, 2, 1])
-    y = tf.nn.avg_pool1d(x, size[0], (stride or size)[0], "VALID")
-    return tf.transpose(y, [0, 2, 1])
 
 
 # --- normalisation ------------------------------------------------------------------------------
@@ -208,7 +172,10 @@ def _batch_norm(
     momentum: Number,
     eps: Number,
 ) -> tuple[tf.Tensor]:
-    """At inference, one multiplication and one addition per channel (dimension 1)."""
+    """At inference, one multiplication and one addition per channel (dimension 1).
+
+    Only for a norm that `simplify` cannot move into the layer before it.
+    """
     scale = torch.rsqrt(variance + eps)
     scale = scale if weight is None else scale * weight
     shift = -mean * scale if bias is None else bias - mean * scale
@@ -239,33 +206,23 @@ def _attention(  # noqa: PLR0913 - torch's own signature
     scale: Number | None = None,
     enable_gqa: bool = False,
 ) -> tf.Tensor:
-    """Scaled dot-product attention, (B, H, T, D) each; mask True = may be attended to."""
+    """Scaled dot-product attention, (B, H, T, D) each; mask: True = may be attended to."""
     if enable_gqa:
-        raise NotImplementedError(f"node {node.name}: grouped queries; repeat the keys instead")
+        raise InputError(
+            f"node {node.name}: expected as many keys as queries, got groups of queries "
+            "(enable_gqa); repeat the keys instead"
+        )
     query, key, value = as_tf(query), as_tf(key), as_tf(value)
     scale = 1.0 / math.sqrt(query.shape[-1]) if scale is None else scale
     logits = tf.matmul(query * scale, key, transpose_b=True)
-    if is_causal:
-        to, at = tf.range(tf.shape(query)[-2])[:, None], tf.range(tf.shape(key)[-2])[None]
-        logits += tf.where(at <= to, 0.0, _MASKED)
+    if is_causal:  # then torch takes no other mask
+        mask = tf.range(tf.shape(query)[-2])[:, None] >= tf.range(tf.shape(key)[-2])[None]
     mask = None if mask is None else as_tf(mask)
-    if mask is None or mask.dtype != tf.bool:
+    if mask is None or mask.dtype != tf.bool:  # a mask of numbers is added to the logits
         weights = tf.nn.softmax(logits if mask is None else logits + mask, -1)
     else:  # torch gives zeros where nothing may be attended to
         weights = tf.where(mask, tf.nn.softmax(tf.where(mask, logits, _MASKED), -1), 0.0)
     return tf.matmul(weights, value)
-
-
-# --- resampling over time -----------------------------------------------------------------------
-
-
-def _nearest(node: Node, x: Any, size: Sequence[Any] | None, factors: Any = None) -> tf.Tensor:
-    """(B, C, T) -> (B, C, size): output frame i is input frame floor(i T / size)."""
-    if size is None or (factors is not None and any(is_dynamic(f) for f in factors)):
-        raise NotImplementedError(f"node {node.name}: resampling by a factor; give a size")
-    x = as_tf(x)
-    index = tf.range(size[0]) * tf.shape(x)[2] // size[0]
-    return tf.gather(x, index, axis=2)
 
 
 TABLE: dict[Any, Callable] = {
@@ -279,9 +236,6 @@ TABLE: dict[Any, Callable] = {
     _ATEN.conv1d.padding: _conv1d,
     _ATEN.conv2d.default: _conv2d,
     _ATEN.conv2d.padding: _conv2d,
-    _ATEN.adaptive_avg_pool1d.default: _adaptive_average,
-    _ATEN.avg_pool1d.default: _average_pool,
-    _ATEN.upsample_nearest1d.vec: _nearest,
     _ATEN.layer_norm.default: _layer_norm,
     _ATEN.rms_norm.default: _rms_norm,
     _ATEN._native_batch_norm_legit_no_training.default: _batch_norm,

@@ -18,6 +18,7 @@ import tensorflow as tf
 import torch
 from torch.fx import Node
 
+from src.common.errors import InputError
 from src.tflite.converter.simplify import gather_rows
 from src.tflite.converter.values import (
     Dim,
@@ -50,34 +51,23 @@ def _permute(node: Node, x: Any, order: Sequence[int]) -> tf.Tensor:
     return tf.transpose(as_tf(x), [d % rank for d in order])
 
 
-def _transpose(node: Node, x: Any, a: int, b: int) -> tf.Tensor:
-    order = list(range(rank_of(x)))
-    order[a], order[b] = order[b], order[a]
-    return tf.transpose(as_tf(x), order)
-
-
-def _t(node: Node, x: Any) -> tf.Tensor:
-    return tf.transpose(as_tf(x))
-
-
 def _unsqueeze(node: Node, x: Any, dim: int) -> tf.Tensor:
     return tf.expand_dims(as_tf(x), dim)
 
 
-def _squeeze(node: Node, x: Any, dim: int | Sequence[int]) -> tf.Tensor:
-    """Drops the asked dimensions that torch knows to be 1: a length that happens to be 1 stays."""
+def _squeeze(node: Node, x: Any, dims: Sequence[int]) -> tf.Tensor:
+    """Drop the dimensions that torch knows to be 1: a length that happens to be 1 stays."""
     traced = node.args[0].meta["val"].shape
-    asked = [dim] if isinstance(dim, int) else dim
-    ones = [d % len(traced) for d in asked if isinstance(traced[d], int) and traced[d] == 1]
+    ones = [d % len(traced) for d in dims if isinstance(traced[d], int) and traced[d] == 1]
     return tf.squeeze(as_tf(x), ones) if ones else as_tf(x)
 
 
 def _expand(node: Node, x: Any, shape: Sequence[Dim], **_implicit: Any) -> tf.Tensor:
     shape = result_shape(node, shape)
-    own = [1] * (len(shape) - rank_of(x)) + shape_of(x)
+    own = [1] * (len(shape) - rank_of(x)) + shape_of(x)  # missing dimensions come first
     wanted = [o if isinstance(s, int) and s == -1 else s for o, s in zip(own, shape, strict=True)]
     if all(isinstance(d, int) for d in (*own, *wanted)) and own == wanted:
-        return reshape(x, wanted)
+        return reshape(x, wanted)  # nothing to repeat
     return tf.broadcast_to(as_tf(x), wanted)
 
 
@@ -114,12 +104,8 @@ def _select(node: Node, x: Any, dim: int, index: Any) -> tf.Tensor:
     return x[(slice(None),) * (dim % rank_of(x)) + (index,)]
 
 
-def _split(node: Node, x: Any, sizes: Any, dim: int = 0) -> list[tf.Tensor]:
-    x = as_tf(x)
-    if isinstance(sizes, int):
-        total = x.shape[dim]
-        sizes = [min(sizes, total - i) for i in range(0, total, sizes)]
-    return tf.split(x, list(sizes), dim)
+def _split(node: Node, x: Any, sizes: Sequence[int], dim: int = 0) -> list[tf.Tensor]:
+    return tf.split(as_tf(x), list(sizes), dim)
 
 
 def _unbind(node: Node, x: Any, dim: int = 0) -> list[tf.Tensor]:
@@ -139,13 +125,16 @@ def _index(node: Node, x: Any, indices: Sequence[Any]) -> tf.Tensor:
     if len(chosen) == 1 and as_tf(chosen[0]).dtype == tf.bool:
         return _masked(x, as_tf(chosen[0]), at[0])
     if at != list(range(at[0], at[0] + len(at))):
-        raise NotImplementedError(f"node {node.name}: index tensors on dimensions {at}")
-    sizes = [shape_of(x)[d] for d in at]
+        raise InputError(
+            f"node {node.name}: expected index tensors on neighbouring dimensions, got them on "
+            f"{at}; index one dimension after the other"
+        )
+    # tf.gather takes one index: several are counted through, as if their dimensions were one.
+    shape = shape_of(x)
     flat = _wrapped(chosen[0], x, at[0])
-    for index, size, d in zip(chosen[1:], sizes[1:], at[1:], strict=True):
-        flat = flat * size + _wrapped(index, x, d)
+    for index, d in zip(chosen[1:], at[1:], strict=True):
+        flat = flat * shape[d] + _wrapped(index, x, d)
     if len(at) > 1:
-        shape = shape_of(x)
         x = reshape(x, [*shape[: at[0]], -1, *shape[at[-1] + 1 :]])
     return tf.gather(x, flat, axis=at[0])
 
@@ -160,7 +149,7 @@ def _masked(x: tf.Tensor, mask: tf.Tensor, dim: int) -> tf.Tensor:
 
 
 def _wrapped(index: Any, x: tf.Tensor, dim: int) -> tf.Tensor:
-    """Indices with those counted from the end made positive."""
+    """Non-negative indices: those that count from the end are counted from the beginning."""
     if isinstance(index, torch.Tensor) and (numpy_of(index) >= 0).all():
         return as_tf(index)
     index = as_tf(index)
@@ -176,6 +165,7 @@ def _gather(node: Node, x: Any, dim: int, index: Any, **_sparse: Any) -> tf.Tens
             x = x[(slice(None),) * d + (slice(0, index.shape[d]),)]
     if dim == rank - 1:
         return tf.gather(x, index, axis=dim, batch_dims=dim)
+    # tf.gather needs the dimensions that x and the index share in front: move `dim` to the end.
     order = [d for d in range(rank) if d != dim] + [dim]
     back = [order.index(d) for d in range(rank)]
     picked = tf.gather(
@@ -191,11 +181,14 @@ def _gather_rows(node: Node, x: Any, index: Any) -> tf.Tensor:
     """
     x, index = as_tf(x), as_tf(index)
     *heads, _, columns = shape_of(x)
+    # A row for each of the T C pairs: the numbers of all heads, next to each other in memory.
     last = rank_of(x) - 2
     rows = tf.transpose(x, [last, last + 1, *range(last)])
     rows = tf.reshape(rows, [-1, math.prod(heads)])
+    # Pair (t, index[t, k]) is row t C + index[t, k].
     flat = index + tf.range(tf.shape(index)[0])[:, None] * columns
     picked = tf.transpose(tf.gather(rows, flat), [2, 0, 1])  # (heads, T, K)
+    # T and K are open: a reshape would have to compute its shape, a new dimension of 1 does not.
     if picked.shape[0] == heads[0]:
         for d in range(1, last):
             picked = tf.expand_dims(picked, d)
@@ -214,16 +207,6 @@ def _flip(node: Node, x: Any, dims: Sequence[int]) -> tf.Tensor:
     return tf.reverse(as_tf(x), [d % rank_of(x) for d in dims])
 
 
-def _topk(
-    node: Node, x: Any, k: int, dim: int = -1, largest: bool = True, *_sorted: bool
-) -> tuple[tf.Tensor, tf.Tensor]:
-    x = as_tf(x)
-    if dim % rank_of(x) != rank_of(x) - 1:
-        raise NotImplementedError(f"node {node.name}: topk along dimension {dim}")
-    values, index = tf.math.top_k(x if largest else -x, k)
-    return (values if largest else -values), index
-
-
 # --- writing into a tensor (in-place code, as torch.export rewrites it) -------------------------
 
 
@@ -231,19 +214,15 @@ def _slice_scatter(
     node: Node, x: Any, part: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
 ) -> tf.Tensor:
     if step != 1:
-        raise NotImplementedError(f"node {node.name}: writing every {step}-th element")
+        raise InputError(
+            f"node {node.name}: expected to write into neighbouring elements, got every {step}th; "
+            "use torch.where"
+        )
     before = None if start in (None, 0) else _slice(node, x, dim, None, start)
     whole = end is None or (isinstance(end, int) and end >= sys.maxsize)
     after = None if whole else _slice(node, x, dim, end)
     parts = [as_tf(p, dtype_of(node)) for p in (before, part, after) if p is not None]
     return tf.concat(parts, dim)
-
-
-def _select_scatter(node: Node, x: Any, part: Any, dim: int, index: Any) -> tf.Tensor:
-    x = as_tf(x)
-    here = tf.range(shape_of(x)[dim]) == index % as_tf(shape_of(x)[dim])
-    here = tf.reshape(here, [-1 if d == dim % rank_of(x) else 1 for d in range(rank_of(x))])
-    return tf.where(here, tf.expand_dims(as_tf(part, dtype_of(node)), dim), x)
 
 
 def _index_put(
@@ -252,7 +231,10 @@ def _index_put(
     """x[mask] = number, the one form that keeps its shape."""
     mask = as_tf(indices[0])
     if mask.dtype != tf.bool or len(indices) > 1 or rank_of(value) > 0 or accumulate:
-        raise NotImplementedError(f"node {node.name}: writing at computed indices; use torch.where")
+        raise InputError(
+            f"node {node.name}: expected to write one number where a mask is True, got another "
+            "form of assignment; use torch.where"
+        )
     for _ in range(rank_of(x) - rank_of(mask)):
         mask = tf.expand_dims(mask, -1)
     return tf.where(mask, as_tf(value, dtype_of(node)), as_tf(x))
@@ -274,10 +256,12 @@ def _pad(node: Node, x: Any, padding: Sequence[Any], value: Number = 0.0) -> tf.
     pairs = [(padding[i], padding[i + 1]) for i in range(0, len(padding), 2)][::-1]
     pairs = [(0, 0)] * (rank_of(x) - len(pairs)) + pairs
     x = as_tf(x)
+    # Crop where a number is negative ...
     for dim, pair in enumerate(pairs):
         for side, amount in enumerate(pair):
             if isinstance(amount, int) and amount < 0:
                 x = _slice(node, x, dim, -amount if side == 0 else None, amount if side else None)
+    # ... and pad by the others, if there are any.
     kept = [tuple(0 if isinstance(p, int) and p < 0 else p for p in pair) for pair in pairs]
     if all(not is_dynamic(p) and p == 0 for pair in kept for p in pair):
         return x
@@ -287,19 +271,14 @@ def _pad(node: Node, x: Any, padding: Sequence[Any], value: Number = 0.0) -> tf.
 TABLE: dict[Any, Callable] = {
     _ATEN.sym_size.int: _length,
     _ATEN.view.default: _view,
-    _ATEN._unsafe_view.default: _view,
     _ATEN.permute.default: _permute,
-    _ATEN.transpose.int: _transpose,
-    _ATEN.t.default: _t,
     _ATEN.unsqueeze.default: _unsqueeze,
-    _ATEN.squeeze.dim: _squeeze,
     _ATEN.squeeze.dims: _squeeze,
     _ATEN.expand.default: _expand,
     _ATEN.copy.default: _copy,
     _ATEN.repeat.default: _repeat,
     _ATEN.slice.Tensor: _slice,
     _ATEN.select.int: _select,
-    _ATEN.split.Tensor: _split,
     _ATEN.split_with_sizes.default: _split,
     _ATEN.unbind.int: _unbind,
     _ATEN.index_select.default: _index_select,
@@ -308,9 +287,7 @@ TABLE: dict[Any, Callable] = {
     gather_rows: _gather_rows,
     _ATEN.unfold.default: _unfold,
     _ATEN.flip.default: _flip,
-    _ATEN.topk.default: _topk,
     _ATEN.slice_scatter.default: _slice_scatter,
-    _ATEN.select_scatter.default: _select_scatter,
     _ATEN.index_put.default: _index_put,
     _ATEN.cat.default: _cat,
     _ATEN.stack.default: _stack,

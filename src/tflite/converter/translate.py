@@ -2,12 +2,12 @@
 
 - The plain torch module is the only definition of a model: its exported graph is walked node by
   node, and `ops.TABLE` says what each ATen operator is in TensorFlow.
-- What the table lacks is first taken apart by torch's own decompositions into simpler operators;
-  only if one of those is missing too is it an error, which names them all.
+- An operator that the table lacks is first decomposed by torch into simpler ones. If the table
+  lacks one of those too, the translation is refused with an error that names all missing operators.
 - Whatever does not depend on the input is computed by torch at conversion and becomes a constant;
-  `simplify.py` moves more out of the file's way.
-- The size assertions torch adds to a graph are dropped: they hold for every length the program was
-  exported for, and the parity ladder looks at each.
+  `simplify.py` rewrites the graph so that more of it is constant.
+- The size assertions that torch adds to a graph are dropped: they hold for every length that the
+  program was exported for, and `check` compares several lengths.
 
 Letters: **T** frames, known only at run time.
 """
@@ -42,7 +42,10 @@ class Program:
     """One exported torch program, callable on TensorFlow tensors.
 
     Args:
-        exported: a program of tensors.
+        exported: a program whose inputs and results are tensors.
+
+    Attributes:
+        nodes: the torch operations that are left to run, in order.
 
     Raises:
         InputError: operators that neither the table nor torch's decompositions cover; all of them
@@ -50,43 +53,45 @@ class Program:
     """
 
     def __init__(self, exported: ExportedProgram) -> None:
+        # Decompose first: the rewrites and the table then meet few operators instead of many.
         with about_tree_specs():
             exported = exported.run_decompositions(_decompositions())
+        # The weights are constants; `simplify` adds everything that follows from them alone.
         self._constants = _constants(exported)
         self._inputs = exported.graph_signature.user_inputs
         simplify(exported.graph, self._constants)
+        # Only what the result depends on is run: not what has become a constant or was replaced,
+        # and not torch's assertions about sizes, which have no result.
         self._output = next(n for n in exported.graph.nodes if n.op == "output")
         needed = _needed(self._output, self._constants)
-        self._nodes = [n for n in exported.graph.nodes if n in needed and n.op == "call_function"]
+        self.nodes = [n for n in exported.graph.nodes if n in needed and n.op == "call_function"]
         self._refuse_unknown_operators()
 
     def __call__(self, *inputs: tf.Tensor) -> tf.Tensor | list[tf.Tensor]:
         """The result (or results) on TensorFlow tensors, inside or outside a tf.function."""
+        # As an interpreter would: each node's result under its name, for the nodes that take it.
         values = {**self._constants, **dict(zip(self._inputs, inputs, strict=True))}
-        for node in self._nodes:
+        for node in self.nodes:
             args, kwargs = map_arg((node.args, node.kwargs), lambda n: values[n.name])
             values[node.name] = self._run(node, args, kwargs)
         results = [as_tf(values[node.name]) for node in self._output.args[0]]
         return results[0] if len(results) == 1 else results
 
-    @property
-    def operators(self) -> set[Any]:
-        """The torch operators that the program still runs."""
-        return {node.target for node in self._nodes}
-
     def _run(self, node: Node, args: Any, kwargs: Any) -> Any:
         dynamic = any(is_dynamic(v) for v in tree_leaves((args, kwargs)))
+        # Plain numbers and torch constants stay on torch's side; so does a choice from a tuple.
         if node.target is operator.getitem or not dynamic:
             return node.target(*args, **kwargs)
+        # Lengths: Python's own operators, on numbers that are known only at run time.
         if node.target in SCALAR_TABLE:
             return SCALAR_TABLE[node.target](*args, **kwargs)
         return TABLE[node.target](node, *args, **kwargs)
 
     def _refuse_unknown_operators(self) -> None:
-        unknown: dict[str, Node] = {}
-        for node in self._nodes:
-            known = node.target in TABLE or node.target in SCALAR_TABLE
-            if not known and node.target is not operator.getitem:
+        known = {*TABLE, *SCALAR_TABLE, operator.getitem}
+        unknown: dict[str, Node] = {}  # the first node of each operator
+        for node in self.nodes:
+            if node.target not in known:
                 unknown.setdefault(str(node.target), node)
         if unknown:
             raise InputError(_unknown_message(unknown))
@@ -97,7 +102,8 @@ def translate(
 ) -> Program:
     """Export a torch module of one tensor with torch.export and translate it to TensorFlow.
 
-    torch.export may fix a number that came from a length without a word; see `check`.
+    torch.export may silently turn a number that follows from the length into a constant; `check`
+    finds this.
 
     Args:
         module: a module in eval mode, or a pure function.
@@ -108,7 +114,7 @@ def translate(
         InputError: torch.export cannot follow the module at a varying length, or an operator is
             not in the table.
     """
-    called = module if isinstance(module, nn.Module) else _Called(module)
+    called = module if isinstance(module, nn.Module) else _FunctionModule(module)
     length = torch.export.Dim.DYNAMIC
     try:
         with about_tree_specs():
@@ -121,7 +127,7 @@ def translate(
                 # does not have: it must not narrow the lengths that the file accepts.
                 prefer_deferred_runtime_asserts_over_guards=True,
             )
-    except Exception as error:  # torch raises a dozen kinds here, all meaning the same to a user
+    except Exception as error:  # torch raises a dozen types here, all meaning the same to a user
         raise InputError(
             f"{_name_of(module)}: torch.export cannot follow it at a varying number of frames "
             f"({type(error).__name__}: {_first_line(error)}). Write the length-dependent step "
@@ -155,7 +161,7 @@ def check(
             )
 
 
-class _Called(nn.Module):
+class _FunctionModule(nn.Module):
     """A function as the module that torch.export asks for."""
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
@@ -167,7 +173,7 @@ class _Called(nn.Module):
 
 
 def _decompositions() -> dict:
-    """torch's decompositions of every operator the table does not take as a whole."""
+    """torch's decompositions of every operator that the table does not take as a whole."""
     decompositions = torch.export.default_decompositions()
     for target in TABLE:
         if isinstance(target, torch._ops.OpOverload):  # the others are rewrites of our own
@@ -186,7 +192,7 @@ def _constants(exported: ExportedProgram) -> dict[str, Any]:
 
 
 def _needed(output: Node, constants: dict[str, Any]) -> set[Node]:
-    """The nodes the result depends on and that are still to be computed."""
+    """The nodes that the result depends on and that are not constants."""
     needed, todo = set(), [output]
     while todo:
         node = todo.pop()
@@ -197,19 +203,16 @@ def _needed(output: Node, constants: dict[str, Any]) -> set[Node]:
 
 
 def _unknown_message(unknown: dict[str, Node]) -> str:
-    lines = [
-        f"  {target} (node {node.name}, from {_origin(node)})" for target, node in unknown.items()
-    ]
+    named = (f"{target} (node {n.name}, from {_origin(n)})" for target, n in unknown.items())
     return (
-        "no TensorFlow twin for these torch operators:\n"
-        + "\n".join(lines)
-        + "\nAdd one entry for each to the table of src/tflite/converter/ops.py (with a test in "
-        'tests/tflite/test_ops.py), or export with route="onnx2tf".'
+        f"no TensorFlow counterpart for these torch operators: {', '.join(named)}; add each to a "
+        "table of src/tflite/converter/ops_*.py (with a case in tests/tflite/converter/test_ops.py)"
+        ', or export with route="onnx2tf"'
     )
 
 
 def _origin(node: Node) -> str:
-    """The module path and class a node was traced from."""
+    """The module path and class that a node was traced from."""
     stack = node.meta.get("nn_module_stack") or {}
     for path, kind in reversed(list(stack.values())):
         name = kind if isinstance(kind, str) else kind.__qualname__

@@ -1,7 +1,4 @@
-"""Each rewrite takes out what it says, leaves the numbers as they were, and leaves the rest alone.
-
-Equality with torch is proven by `check`: 1e-3 there, and here 1e-5 of values near 1.
-"""
+"""Each rewrite takes out what it says, and changes no number and nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from src.tflite.converter import simplify
-from src.tflite.converter.translate import Program, translate
+from src.tflite.converter.translate import translate
 
 ATEN = torch.ops.aten
 NORM = ATEN._native_batch_norm_legit_no_training.default
@@ -30,16 +27,16 @@ def norm(width: int) -> nn.BatchNorm1d:
     return module.eval()
 
 
-def translated(module: Callable[[Tensor], Tensor]) -> Program:
-    """Translate a module of (1, T, 4), having compared it with torch at three lengths."""
+def translated(module: Callable[[Tensor], Tensor], lengths=(1, 2, 11)) -> set:
+    """The operators left of a module of (1, T, 4), once it agrees with torch at these lengths."""
     program = translate(module, torch.zeros(1, 5, 4), 1)
-    for frames in (1, 2, 11):
+    for frames in lengths:
         x = torch.randn(1, frames, 4)
         with torch.no_grad():
             expected = module(x).numpy()
         got = program(tf.constant(x.numpy())).numpy()
         np.testing.assert_allclose(got, expected, 1e-5, 1e-5)
-    return program
+    return {node.target for node in program.nodes}
 
 
 class LinearNorm(nn.Module):
@@ -57,31 +54,29 @@ class LinearNorm(nn.Module):
         return self.norm(y.flatten(0, 1)).view_as(y) + self.also(y)
 
 
+@pytest.mark.parametrize("affine", [False, True])
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
-def test_a_batch_norm_disappears_into_the_linear_layer_before_it(bias, transpose):
-    assert NORM not in translated(LinearNorm(bias, transpose)).operators
-
-
-def test_a_batch_norm_without_gain_and_shift_disappears_too():
-    module = LinearNorm(bias=True, transpose=False)
-    module.norm.weight = module.norm.bias = None
-    assert NORM not in translated(module).operators
+def test_a_batch_norm_disappears_into_the_linear_layer_before_it(bias, transpose, affine):
+    module = LinearNorm(bias, transpose)
+    if not affine:
+        module.norm.weight = module.norm.bias = None
+    assert NORM not in translated(module)
 
 
 @pytest.mark.parametrize("bias", [False, True])
 def test_a_batch_norm_disappears_into_the_convolution_before_it(bias):
     layers = nn.Sequential(nn.Conv1d(4, 6, 3, padding=1, groups=2, bias=bias), norm(6))
-    assert NORM not in translated(lambda x: layers(x.transpose(1, 2))).operators
+    assert NORM not in translated(lambda x: layers(x.transpose(1, 2)))
 
 
 def test_a_batch_norm_stays_where_something_else_reads_the_layer():
-    assert NORM in translated(LinearNorm(True, False, also=torch.sin)).operators
+    assert NORM in translated(LinearNorm(True, False, also=torch.sin))
 
 
 def test_a_batch_norm_stays_where_it_normalises_something_else():
     first = norm(4)
-    assert NORM in translated(lambda x: first(x.transpose(1, 2))).operators
+    assert NORM in translated(lambda x: first(x.transpose(1, 2)))
 
 
 def test_layers_on_rows_of_a_table_are_applied_to_the_table():
@@ -91,7 +86,7 @@ def test_layers_on_rows_of_a_table_are_applied_to_the_table():
         rows = table(torch.arange(x.shape[1]) % 9)
         return linear(layer_norm(rows)) + x[0, :, :3]
 
-    operators = translated(looked_up).operators
+    operators = translated(looked_up)
     assert ATEN.linear.default not in operators
     assert ATEN.layer_norm.default not in operators
     assert ATEN.embedding.default in operators
@@ -104,12 +99,7 @@ def test_layers_that_mix_the_rows_of_a_table_stay():
         rows = table((x[0, :3, 0] > 0).long())
         return F.layer_norm(rows, tuple(rows.shape)) + 0 * x.sum()
 
-    program = translate(over_both, torch.zeros(1, 5, 4), 1)
-    x = torch.randn(1, 8, 4)
-    np.testing.assert_allclose(
-        program(tf.constant(x.numpy())).numpy(), over_both(x).detach().numpy(), 1e-5, 1e-5
-    )
-    assert ATEN.layer_norm.default in program.operators
+    assert ATEN.layer_norm.default in translated(over_both, lengths=(3, 8))
 
 
 @pytest.mark.parametrize("bias", [None, torch.randn(5)])
@@ -120,7 +110,7 @@ def test_a_linear_layer_on_windows_becomes_a_convolution(bias):
         points = F.pad(x.view(1, -1, 2, 2), (0, 0, 0, 0, 1, 1))
         return F.linear(points.unfold(1, 3, 1).flatten(-2), weight, bias)
 
-    operators = translated(windows).operators
+    operators = translated(windows)
     assert ATEN.conv2d.default in operators
     assert operators.isdisjoint({ATEN.unfold.default, ATEN.linear.default})
 
@@ -132,7 +122,7 @@ def test_windows_that_overlap_otherwise_stay():
         points = F.pad(x.view(1, -1, 2, 2), (0, 0, 0, 0, 1, 1))
         return F.linear(points.unfold(1, 3, 2).flatten(-2), weight)
 
-    assert ATEN.unfold.default in translated(every_second).operators
+    assert ATEN.unfold.default in translated(every_second)
 
 
 def test_a_gather_with_the_same_indices_in_every_head_is_marked():
@@ -143,7 +133,7 @@ def test_a_gather_with_the_same_indices_in_every_head_is_marked():
         shared = index[: x.shape[1], : x.shape[1]]
         return heads.gather(-1, shared.expand(1, 3, -1, -1))
 
-    operators = translated(by_head).operators
+    operators = translated(by_head)
     assert simplify.gather_rows in operators
     assert ATEN.gather.default not in operators
 
@@ -153,5 +143,4 @@ def test_a_gather_with_indices_of_its_own_in_each_head_is_not():
         heads = torch.stack([x, x.sin()], 1)
         return heads.gather(-1, (heads > 0).long())
 
-    operators = translated(own).operators
-    assert simplify.gather_rows not in operators
+    assert simplify.gather_rows not in translated(own)
