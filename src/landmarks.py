@@ -50,11 +50,51 @@ def undetected(frames: int) -> np.ndarray:
     return np.full((frames, N_LANDMARKS, 3), np.nan, np.float32)
 
 
+# --- files --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FrameRows:
+    """The rows of a frame in a clip file.
+
+    Args:
+        parts: number of rows of each part, in order.
+        landmarks: (N_LANDMARKS,) the row of each landmark.
+    """
+
+    parts: dict[str, int]
+    landmarks: np.ndarray
+
+    @cached_property
+    def types(self) -> np.ndarray:
+        """The part of each row, which files call type."""
+        return np.repeat([*self.parts], [*self.parts.values()])
+
+    @cached_property
+    def index(self) -> np.ndarray:
+        """The number of each row within its part, which files call landmark_index."""
+        return np.concatenate([np.arange(size) for size in self.parts.values()])
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+PLAIN = FrameRows(PARTS, np.arange(N_LANDMARKS))
+# MediaPipe with `refine_face_landmarks` finds five points more in each eye, the iris. They come
+# after the 468 points of the face mesh; no solution uses them.
+WITH_IRISES = FrameRows(PARTS | {"face": 478}, np.delete(np.arange(553), range(468, 478)))
+
+
+def rows_of_file(largest: int) -> FrameRows:
+    """The rows of a frame in a file with this largest landmark_index."""
+    return WITH_IRISES if len(FACE) <= largest < WITH_IRISES.parts["face"] else PLAIN
+
+
 # --- mirror -------------------------------------------------------------------------------------
 
-# FaceMesh numbers its vertices so that, midline left out, the k-th of the signer's right half
+# FaceMesh numbers its vertices so that, without the midline, the k-th of the signer's right half
 # (below 248) faces the k-th of the left half (248 to 467). tests/test_landmarks.py finds the same
-# 220 pairs again by matching the mean face of the genuine clips with its own mirror image.
+# 220 pairs by matching the mean face of genuine clips with its own mirror image.
 FACE_MIDLINE = (
     *(0, 1, 2, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19),
     *(94, 151, 152, 164, 168, 175, 195, 197, 199, 200),
@@ -103,21 +143,21 @@ POSE_EDGES = (
 
 # --- face ---------------------------------------------------------------------------------------
 
-CHIN, LOWER_LIP, FOREHEAD = 152, 17, 10
+CHIN, LOWER_LIP = 152, 17
 NOSE_TIP = 1
-# The outer contour from one corner of the mouth along the lower lip to the other, the outer upper,
-# the inner lower, the inner upper: MediaPipe's order; Slovo and 1st place use the same forty.
+# Outer contour (upper lip, then lower), inner contour (upper, then lower), each from the signer's
+# right corner of the mouth to the left: Slovo and 1st place use the same forty.
 _LIPS_OUTER_UPPER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
 _LIPS_OUTER_LOWER = (146, 91, 181, 84, 17, 314, 405, 321, 375)
 _LIPS_INNER_UPPER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415)
 _LIPS_INNER_LOWER = (95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 LIPS_40 = (*_LIPS_OUTER_UPPER, *_LIPS_OUTER_LOWER, *_LIPS_INNER_UPPER, *_LIPS_INNER_LOWER)
-# 2nd place's own order: midline, one side, the other side point for point.
+# 2nd place's order: midline, left side, and the mirror partners of the left side.
 LIPS_MIDLINE = (0, 13, 14, 17)
 _LIPS_LEFT = (*(267, 269, 270, 409, 291), *(312, 311, 310, 415, 308))
 _LIPS_LEFT += (*(317, 402, 318, 324), *(314, 405, 321, 375))
 LIPS_40_BY_SIDE = (*LIPS_MIDLINE, *_LIPS_LEFT, *(MIRROR[k] for k in _LIPS_LEFT))
-# 2nd place's eight lip angles (a, vertex, c): the corners it meant, and the ones its table picks.
+# 2nd place's eight lip angles (a, vertex, c): the corners that it meant, and those it published.
 LIP_ANGLES_MEANT = (
     *((0, 61, 17), (61, 17, 291), (17, 291, 0), (291, 0, 61)),
     *((13, 78, 14), (78, 14, 308), (14, 308, 13), (308, 13, 78)),
@@ -137,10 +177,10 @@ RIGHT_EYE_MEAN = (246, 160, 158, 173, 33, 163, 145, 154, 133)
 LEFT_BROW_MEAN = (383, 293, 296, 285)
 RIGHT_BROW_MEAN = (156, 63, 66, 55)
 NOSE_MEAN = (1, 2, 98, 327, 168)
-# 26th place, ascending.
+# 26th place, in ascending order.
 HEAD_26 = (13, 14, 33, 81, 95, 133, 145, 154, 157, 159, 161, 163, 178, 191, 263, 311, 324, 362)
 HEAD_26 += (374, 381, 384, 386, 388, 390, 402, 415)
-LIP_PAIRS_CROSSED = ((95, 415), (191, 324))  # of its mirror table, for 95-324 and 191-415
+LIP_PAIRS_CROSSED = ((95, 415), (191, 324))  # in its mirror table, instead of 95-324, 191-415
 # 1st place.
 NOSE_4 = (1, 2, 98, 327)
 RIGHT_EYE_16 = (33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173)
@@ -161,7 +201,7 @@ FACE_EDGES = (
     *_ring(*_EYE_RING),
     *_ring(*(MIRROR[k] for k in _EYE_RING)),
 )
-EDGES = {  # what a drawing of one frame connects, per part, in frame rows
+EDGES = {  # the lines of a drawing of one frame, per part
     "face": FACE_EDGES,
     "left_hand": tuple((LEFT_HAND[a], LEFT_HAND[b]) for a, b in HAND_EDGES),
     "pose": POSE_EDGES,
@@ -221,7 +261,7 @@ class Layout:
         return hash(self.points)
 
     def rows(self, *names: str) -> tuple[int, ...]:
-        """The positions of the named parts' points, in the order asked for.
+        """The positions of the named parts' points, part by part in the order of the names.
 
         Raises:
             KeyError: the layout has no part of that name.

@@ -124,34 +124,6 @@ def test_face_pairs_are_those_of_genuine_faces(mean_face):
 
 # --- the documents' tables ----------------------------------------------------------------------
 
-PUBLISHED_TABLES = {  # recognition.md 1.1, 2.1, 3.1, 4.1; anchors.md for the 1st place
-    "LIPS_40_BY_SIDE": "0 13 14 17 267 269 270 409 291 312 311 310 415 308 317 402 318 324 "
-    "314 405 321 375 37 39 40 185 61 82 81 80 191 78 87 178 88 95 84 181 91 146",
-    "HEAD_26": "13 14 33 81 95 133 145 154 157 159 161 163 178 191 263 311 324 362 374 381 384 386 "
-    "388 390 402 415",
-    "POSE_17": "489 490 491 492 493 494 495 496 497 498 499 500 501 502 503 504 505",
-    "SILHOUETTE_18": "10 54 67 132 150 152 162 172 176 234 284 297 361 379 389 397 400 454",
-    "LIPS_21": "13 37 40 61 78 81 84 87 88 91 191 267 270 291 308 311 314 317 318 321 415",
-    "ARMS": "500 501 502 503 504 505 506 507 508 509 510 511",
-    "CHEEKS": "205 425",
-    "LEFT_EYE_MEAN": "466 387 385 398 263 390 374 381 362",
-    "RIGHT_EYE_MEAN": "246 160 158 173 33 163 145 154 133",
-    "LEFT_BROW_MEAN": "383 293 296 285",
-    "RIGHT_BROW_MEAN": "156 63 66 55",
-    "NOSE_MEAN": "1 2 98 327 168",
-    "LIPS_40": "61 185 40 39 37 0 267 269 270 409 291 146 91 181 84 17 314 405 321 375 "
-    "78 191 80 81 82 13 312 311 310 415 95 88 178 87 14 317 402 318 324 308",
-    "LEFT_FOREARM": "502 504 506 508 510",
-    "NOSE_4": "1 2 98 327",
-    "RIGHT_EYE_16": "33 7 163 144 145 153 154 155 133 246 161 160 159 158 157 173",
-    "LEFT_EYE_16": "263 249 390 373 374 380 381 382 362 466 388 387 386 385 384 398",
-}
-
-
-@pytest.mark.parametrize("name", PUBLISHED_TABLES)
-def test_tables_are_the_published_ones(name):
-    assert vars(lm)[name] == numbers(PUBLISHED_TABLES[name])
-
 
 def test_lips_by_side_pair_up_as_the_2nd_place_flips_them():
     lips = lm.LIPS_40_BY_SIDE  # index k <-> k + 18 for k = 4 to 21, 0 to 3 themselves
@@ -163,21 +135,6 @@ def test_published_lip_angles_are_those_of_its_index_table():
     triples = [[int(i) for i in triple.split(",")] for triple in by_index.split()]
     picked = tuple(tuple(lm.LIPS_40_BY_SIDE[i] for i in triple) for triple in triples)
     assert picked == lm.LIP_ANGLES_PUBLISHED
-
-
-def test_meant_lip_angles_are_the_corners_of_the_two_contours():
-    meant = "0-61-17 61-17-291 17-291-0 291-0-61 13-78-14 78-14-308 14-308-13 308-13-78"
-    assert (
-        tuple(tuple(int(k) for k in triple.split("-")) for triple in meant.split())
-        == lm.LIP_ANGLES_MEANT
-    )
-
-
-def test_fingers_are_the_five_chains_from_the_wrist():
-    published = "0 1 2 3 4,0 5 6 7 8,0 9 10 11 12,0 13 14 15 16,0 17 18 19 20"  # recognition 1.2
-    assert tuple(numbers(chain) for chain in published.split(",")) == lm.FINGERS
-    assert lm.KNUCKLES == (1, 5, 9, 13, 17)
-    assert lm.FINGERTIPS == (4, 8, 12, 16, 20)
 
 
 # --- edges --------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or absent, and never arbitrary pickle."""
+"""Checkpoints: whole or absent, and loaded without running what a pickle says."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ def save(path: Path, state: dict) -> None:
     """Write tensors and plain values; a kill leaves the old file or the new one.
 
     Raises:
-        InputError: there is no room for it.
+        InputError: there is no room for the file.
     """
     try:
         write_atomically(path, lambda temporary: torch.save(state, temporary))
-    except RuntimeError as error:  # torch's writer knows no OSError
+    except RuntimeError as error:  # what torch's writer raises where others raise an OSError
         if "inline_container" not in str(error):
             raise
         raise no_room(path, str(error).splitlines()[0]) from error
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict:
-    """Read a checkpoint; only tensors and plain values are let in.
+    """Read a checkpoint of tensors and plain values.
 
     Raises:
-        InputError: it is missing, damaged, or holds anything else.
+        InputError: the file is missing or damaged, or holds anything else.
     """
     try:
-        with warnings.catch_warnings(action="ignore"):  # it asks to be told of odd pickles
+        with warnings.catch_warnings(action="ignore"):  # torch asks for reports of odd pickles
             state = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected a checkpoint, found no file; train first") from error

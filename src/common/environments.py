@@ -1,12 +1,10 @@
-"""Environments beside the main one, for what cannot be installed into it: made once, from pins.
+"""Environments beside the main one, for packages that cannot be installed into it.
 
-- An environment is a folder beside the main one, ignored by git; its file `.installed` is written
-  last and names the pins that it was made from.
+An environment is a folder beside the main one, ignored by git, made from a file of pins.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -14,23 +12,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from src.common.errors import InputError
-from src.common.files import write_text
-
-MARK = ".installed"
+from src.common.marks import Mark
 
 
 class Unavailable(InputError):
-    """What an environment is made of is not here: another Python, or the packages."""
+    """An environment cannot be made: its Python or its packages cannot be found."""
 
 
 def find_python(version: str) -> Path:
-    """A Python of that version: in PATH, or one of pyenv's.
+    """A Python of that version, from PATH or from pyenv.
 
     Raises:
         Unavailable: there is none.
     """
     for python in _candidates(version):
-        # pyenv puts a python3.9 into PATH that only says which versions are switched off.
+        # The python3.9 that pyenv puts into PATH only prints a message if 3.9 is switched off.
         if subprocess.run([python, "-c", ""], capture_output=True).returncode == 0:
             return Path(python)
     raise Unavailable(
@@ -50,21 +46,31 @@ def _candidates(version: str) -> Iterator[str]:
     yield from (str(path) for path in sorted(_pyenv().glob(f"{version}.*/bin/python")))
 
 
+def mark_of(folder: Path, requirements: Path) -> Mark:
+    """The mark of an environment that has the packages of these requirements."""
+    lines = requirements.read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    return Mark(folder / ".installed", {"requirements": dict.fromkeys(pins)})
+
+
 def make(python: Path, folder: Path, requirements: Path) -> Path:
-    """The interpreter of an environment that has these packages and no others.
+    """Make an environment that has these packages and no others, if it is not there yet.
 
     Args:
-        python: the interpreter that it is made with.
-        folder: of the environment; made anew when `requirements` has changed.
-        requirements: a file of pins, complete: dependencies are not looked up.
+        python: the interpreter to make it with.
+        folder: of the environment; made again when `requirements` has changed.
+        requirements: a file of pins of all packages, because pip looks up no dependencies here.
+
+    Returns:
+        The environment's interpreter.
 
     Raises:
-        Unavailable: pip cannot install them, most often for want of a network.
+        Unavailable: pip cannot install the packages, most often because there is no network.
     """
-    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
-    interpreter, mark = folder / "bin" / "python", folder / MARK
-    if mark.is_file() and mark.read_text() == digest:
+    interpreter, mark = folder / "bin" / "python", mark_of(folder, requirements)
+    if mark.is_finished:
         return interpreter
+    mark.tell_why_again([mark.path])
     options = ["--disable-pip-version-check", "--quiet", "--no-deps", "--requirement"]
     for command in (
         [python, "-m", "venv", "--clear", folder],
@@ -74,12 +80,12 @@ def make(python: Path, folder: Path, requirements: Path) -> Path:
         if done.returncode:
             reason = _reason(done)
             raise Unavailable(f"{folder}: could not install {requirements}: {reason}")
-    write_text(mark, digest)
+    mark.write()
     return interpreter
 
 
 def _reason(done: subprocess.CompletedProcess) -> str:
-    """The last line that says what went wrong; pip warns of other things after it."""
+    """The last error that was printed; pip may print warnings after it."""
     lines = [line for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")]
     return (errors or lines or [f"exit code {done.returncode}"])[-1]

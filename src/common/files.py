@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -12,7 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 from src.common.errors import InputError
 
@@ -21,12 +21,12 @@ _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp(\.\w+)?")  # as `write_atomically` na
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
-    """Let `write` fill a temporary file, flush it to disk, then rename it to `path`.
+    """Let `write` write a temporary file, flush it to disk, then rename it to `path`.
 
     A kill or a full disk leaves the old file, or none; never half a file under the final name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The process number keeps two writers apart; the suffix stays, because writers go by it.
+    # The number keeps two processes apart. Libraries choose the format by the suffix.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         with needing_room(path):
@@ -41,10 +41,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
 
 @contextmanager
 def needing_room(path: Path) -> Iterator[None]:
-    """Say that there is no room for a file, where the file system says so.
+    """Turn the errors of a full file system into one that says what to do.
 
     Raises:
-        InputError: it is full, or read-only.
+        InputError: the file system is full or read-only.
     """
     try:
         yield
@@ -55,10 +55,10 @@ def needing_room(path: Path) -> Iterator[None]:
 
 
 def no_room(path: Path, reason: str) -> InputError:
-    """The error for a file that its file system does not take."""
+    """The error for a file that there is no room for."""
     return InputError(
-        f"{path}: expected room to write it, found none ({reason}); what was there before is "
-        "whole: make room and run the same command again, it goes on from what is finished"
+        f"{path}: expected room to write it, found none ({reason}); earlier files are whole: make "
+        "room and run the same command again, it goes on from what is finished"
     )
 
 
@@ -77,38 +77,35 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
     """Hold a folder for one process; the lock goes with the process, however it ends.
 
     Args:
-        folder: made if it is not there; the lock is its file `.lock`.
-        doing: what the holder does, for the message that others get.
+        folder: made if it is not there; the lock is its file `.lock`, which names the holder.
+        doing: what this process does with the folder, for the message that others get.
 
     Raises:
-        InputError: another process holds it (says which, and since when), or it is read-only.
+        InputError: another process holds the folder (the message says which process, and since
+            when), or the folder is read-only.
     """
-    with _opened(folder / ".lock") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            holder = file.read().strip() or "another process has just come"
-            raise InputError(
-                f"{folder}: expected to be the only one here, but {holder}; wait for it to end, or "
-                "choose another folder"
-            ) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {os.uname().nodename} {doing} since {time.ctime()}")
-        file.flush()
-        _sweep(folder)
-        yield
-
-
-def _opened(path: Path) -> IO[str]:
+    path = folder / ".lock"
+    # A soft lock, for file systems without locks, would outlive a killed process.
+    lock = FileLock(path, blocking=False, fallback_to_soft=False)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("a+")
+        folder.mkdir(parents=True, exist_ok=True)
+        held = lock.acquire()
+    except Timeout as error:
+        holder = path.read_text(encoding="utf-8").strip() or "another process has just come"
+        raise InputError(
+            f"{folder}: expected to be the only one here, but {holder}; wait for it to end, or "
+            "choose another folder"
+        ) from error
     except OSError as error:
         raise InputError(
-            f"{path.parent}: expected a folder to write in, found {error.strerror}; choose another "
+            f"{folder}: expected a folder to write in, found {error.strerror}; choose another "
             "one, or open this one to you"
         ) from error
+    with held:
+        holder = f"process {os.getpid()} on {os.uname().nodename} {doing} since {time.ctime()}"
+        path.write_text(holder, encoding="utf-8")
+        _sweep(folder)
+        yield
 
 
 def _sweep(folder: Path) -> None:

@@ -7,16 +7,20 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from src.common.files import write_json
+from src.common.news import say
 
 MOST = 6  # changes that are spelt out; more would fill the screen
 DIGEST = "sha256:"  # a value that begins so is a digest, of which only a change is told
+_FINGERPRINT = 12  # digits
 _LONGEST = 60  # characters of a value in words
 
 
@@ -26,11 +30,12 @@ class Mark:
 
     Args:
         path: of its file, in the folder of the work.
-        made_from: what the work is made from now, as values that JSON can hold.
+        made_from: what the work is made from now, as values that JSON can hold; left out by those
+            who only ask for the result.
     """
 
     path: Path
-    made_from: Mapping[str, Any]
+    made_from: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_finished(self) -> bool:
@@ -49,6 +54,23 @@ class Mark:
         if "made_from" not in before:  # until November 2026 marks held digests
             return ["an older version of this project made it"]
         return changes(before["made_from"], self.made_from)
+
+    def tell_why_again(self, earlier: Iterable[Path]) -> None:
+        """Print in one line what has changed since the work was done before, if it was.
+
+        Args:
+            earlier: files of marks of the same work; the newest is compared.
+        """
+        times = {path: path.stat().st_mtime for path in earlier if path.is_file()}
+        changed = Mark(max(times, key=times.get), self.made_from).changes if times else []
+        if changed:
+            say(f"{self.path.parent}: made again, for there are changes: {', '.join(changed)}")
+
+    @property
+    def made_from_then(self) -> dict[str, Any]:
+        """What the work was made from when it was finished; empty if there is no mark."""
+        values = self._read().get("made_from")
+        return values if isinstance(values, dict) else {}
 
     @property
     def result(self) -> Any:
@@ -82,6 +104,31 @@ class Mark:
         except (OSError, ValueError, RecursionError):
             return {}
         return mark if isinstance(mark, dict) else {}
+
+
+def side_by_side(
+    parent: Path, name: str, made_from: Mapping[str, Any], file: str
+) -> tuple[Mark, list[Path]]:
+    """The mark of work of which several live side by side, in <parent>/<name>-<fingerprint>/.
+
+    Args:
+        parent: the folder that they live in.
+        name: how their folders' names begin.
+        made_from: what this one is made from; the fingerprint is a digest of it.
+        file: the mark's name.
+
+    Returns:
+        The mark, and the files of the marks of the others.
+    """
+    fingerprint = digest_of(made_from).removeprefix(DIGEST)[:_FINGERPRINT]
+    mark = Mark(parent / f"{name}-{fingerprint}" / file, made_from)
+    named = f"{glob.escape(name)}-{'[0-9a-f]' * _FINGERPRINT}/{glob.escape(file)}"
+    return mark, [path for path in parent.glob(named) if path != mark.path]
+
+
+def digest_of(value: Any) -> str:
+    """What stands in a mark for plain values that are too long to be told in words."""
+    return DIGEST + hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def plain(value: Any) -> Any:

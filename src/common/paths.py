@@ -15,7 +15,7 @@ from pathlib import Path
 from src.common.errors import InputError
 
 SIGN_MAP = "sign_to_prediction_index_map.json"  # the file that marks a competition folder
-SLOVO_INDEX = "annotations.csv"  # and the one that marks a folder in Slovo's format
+SLOVO_INDEX = "annotations.csv"  # the file that marks a folder in Slovo's format
 _KAGGLE = Path(os.environ.get("KAGGLE_ROOT", "/kaggle"))  # elsewhere only in tests
 KAGGLE_INPUT, KAGGLE_WORKING = _KAGGLE / "input", _KAGGLE / "working"
 
@@ -37,17 +37,21 @@ def anchored(path: str | Path) -> Path:
 
 
 def competition_folder(data: str = "") -> Path:
-    """The competition folder: the one that holds the sign map; if named, also one like Slovo's.
+    """The competition folder, which holds the sign map; or a named folder in Slovo's format.
+
+    Args:
+        data: the folder. "" = the one that the variable ASL_SIGNS_DIR names, or where Kaggle mounts
+            the competition, or input/asl-signs.
 
     Raises:
-        InputError: there is none; the message tells the ways to get one.
+        InputError: there is none; the message says how to get one.
     """
     data = data or os.environ.get("ASL_SIGNS_DIR", "")
     if data:
         candidates = [anchored(data)]
     else:
-        # Kaggle mounts a competition at /kaggle/input/<slug> or /kaggle/input/competitions/<slug>.
-        # No deeper: it has 94,477 files.
+        # Kaggle mounts a competition at /kaggle/input/<slug> or /kaggle/input/competitions/<slug>;
+        # a deeper search would go through its 94,477 files.
         places = [KAGGLE_INPUT.glob(f"{place}/{SIGN_MAP}") for place in ("*", "*/*")]
         mounts = [path for place in places for path in sorted(place)] if on_kaggle() else []
         candidates = [*(mount.parent for mount in mounts), anchored("input/asl-signs")]

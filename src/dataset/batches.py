@@ -1,14 +1,13 @@
-"""Batches: a recipe's clips, prepared once, resident on the device, gathered by index.
+"""Batches: a recipe's clips, prepared once, kept on the device, gathered by index.
 
-- `prepare` runs a recipe's clip steps over the store once and keeps the answer beside it.
-- Batches are cut from clips sorted by length within a shuffled window, so that little is padded;
-  the window keeps the order random.
-- The host plans an epoch; the device gathers. Nothing in a step waits for the device.
+- `prepare` runs a recipe's clip steps over the store once, and keeps the prepared clips beside it.
+- An epoch is planned on the host and gathered on the device, so no step waits for the device.
+- A batch holds clips of similar length, so that little is padded: a random window of clips is
+  sorted by length and cut into batches.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,19 +21,20 @@ from tqdm.auto import tqdm
 
 from src.clips import Clips
 from src.common.files import write_atomically
+from src.common.marks import side_by_side
 from src.dataset.clip_file import LARGEST
 from src.dataset.store import Store
 
-WINDOW = 50  # batches that are sorted by length together
+WINDOW = 50  # batches in a window
 Read = Callable[[Tensor, Sequence[int]], Tensor]  # rows (T, N, 3), their landmarks -> (T', L, 3)
 
 
 @dataclass(frozen=True)
 class ClipSet:
-    """Clips of one recipe: the frames on one device, where each clip lies on the host.
+    """The prepared clips of one recipe: frames on a device, the clips' places on the host.
 
     Args:
-        frames: (N, L, 3) float16, clip after clip, NaN = not detected.
+        frames: (frames, L, 3) float16, clip after clip, NaN = not detected.
         offset: (clips,) int64, the first frame of each clip.
         length: (clips,) int64, the frames of each clip.
         label: (clips,) int64, the sign of each clip.
@@ -54,14 +54,14 @@ class ClipSet:
         return tuple(torch.from_numpy(column).to(self.frames.device) for column in columns)
 
     def gather(self, index: Int[Tensor, " B"], n_frames: int) -> Clips:
-        """The clips of `index`, padded to `n_frames`, which no clip must exceed."""
+        """The clips of `index`, padded to `n_frames`, at least the frames of the longest clip."""
         offset, length, label = (column[index] for column in self._on_device)
         t = torch.arange(n_frames, device=self.frames.device)
         frame = offset[:, None] + torch.minimum(t, length[:, None] - 1)
         return Clips(self.frames[frame].float(), t < length[:, None], label)
 
     def real_frames(self) -> Iterator[Float[Tensor, "_ L 3"]]:
-        """All frames of these clips, a clip at a time."""
+        """The frames of each clip, unpadded."""
         for start, length in zip(self.offset.tolist(), self.length.tolist(), strict=True):
             yield self.frames[start : start + length].float()
 
@@ -73,19 +73,21 @@ class ClipSet:
 
 
 def prepare(store: Store, read: Read, key: str, device: torch.device | str = "cpu") -> ClipSet:
-    """Run a recipe's clip steps over the whole store, or open what an earlier run kept.
+    """Run a recipe's clip steps over the whole store, or open the clips of an earlier run.
 
     Args:
         store: the clips.
         read: the recipe's function of one clip.
-        key: says everything that the answer depends on besides the store.
-        device: where the frames will live.
+        key: a text of all that the prepared clips depend on, besides the store.
+        device: where the frames go.
     """
-    folder = store.folder / "prepared" / hashlib.sha256(key.encode()).hexdigest()[:12]
-    if not (folder / "length.npy").is_file():  # written last
+    mark, _ = side_by_side(store.folder / "prepared", "clips", {"clip steps": key}, "prepared.json")
+    folder = mark.path.parent
+    if not mark.is_finished:
         _prepare(store, read, folder)
+        mark.write()
     length = np.load(folder / "length.npy")
-    # Copy on write: torch wants memory that it may write to, and the pages stay the file's.
+    # torch wants memory that it may write to; with copy-on-write the file stays as it is.
     flat = np.memmap(folder / "frames.f16", np.float16, mode="c")
     frames = torch.from_numpy(flat.reshape(length.sum(), -1, 3)).to(device)
     return ClipSet(
@@ -96,13 +98,14 @@ def prepare(store: Store, read: Read, key: str, device: torch.device | str = "cp
 def _prepare(store: Store, read: Read, folder: Path) -> None:
     length = np.zeros(len(store), np.int64)
 
-    def write(path: Path) -> None:  # one clip at a time: memory stays flat
+    def write(path: Path) -> None:  # one clip at a time, so that memory does not grow
         bar = tqdm(range(len(store)), unit="clip", desc="clip steps", disable=None, leave=False)
         with path.open("wb") as file:
             for i in bar:
                 clip = read(torch.from_numpy(store.clip(i)), store.landmarks)
                 length[i] = len(clip)
-                # Centring can double what just fits float16; infinity would spoil the training.
+                # Centring can double a coordinate that just fits float16, and infinity would spoil
+                # the training.
                 clip.clamp(-LARGEST, LARGEST).to(torch.float16).numpy().tofile(file)
 
     write_atomically(folder / "frames.f16", write)
@@ -117,8 +120,8 @@ def plan(
     Args:
         length: (clips,) frames.
         batch_size: clips in a batch.
-        rng: the order is random; None sorts all clips by length, for evaluation.
-        drop_last: leave out the incomplete batch, unless there is no other.
+        rng: of the random order; None sorts all clips by length, for evaluation.
+        drop_last: with `rng`, leave out the incomplete batch, unless there is no other.
 
     Yields:
         (batch_size,) indices.
@@ -130,6 +133,8 @@ def plan(
     order = rng.permutation(len(length))
     if drop_last and len(order) > batch_size:
         order = order[: len(order) - len(order) % batch_size]
+    # Of a window of random clips, those of similar length become a batch; then the batches are
+    # shuffled, lest an epoch go from short clips to long ones.
     window = WINDOW * batch_size
     batches = []
     for start in range(0, len(order), window):
@@ -142,9 +147,11 @@ def plan(
 
 def donors(label: np.ndarray, index: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """For each clip of `index` another clip of the same sign; itself if it is the only one."""
+    # Clips sorted by sign: those of one sign are `count` neighbours, beginning at `first`.
     by_sign = np.argsort(label, kind="stable")
     first = np.searchsorted(label[by_sign], label[index])
     count = np.searchsorted(label[by_sign], label[index], side="right") - first
+    # From its own place among them, each clip goes a random number of places on, round and round.
     rank = np.empty_like(by_sign)
     rank[by_sign] = np.arange(len(by_sign))
     step = 1 + rng.integers(0, np.maximum(count - 1, 1))

@@ -2,11 +2,11 @@
 
     train.csv                                             path, participant_id, sequence_id, sign,
                                                           in converted folders train (True, False)
-    train_landmark_files/<participant>/<sequence>.parquet 543 rows a frame, see clip_file.py
+    train_landmark_files/<participant>/<sequence>.parquet a clip, see clip_file.py
     sign_to_prediction_index_map.json                     sign -> label
 
-- Everything that train.csv says is checked before the first clip is read, and all missing files
-  are reported at once.
+- train.csv is checked whole before the first clip is read, and all missing files are reported at
+  once.
 - train.csv comes from elsewhere: no path in it may lead out of the folder, and no participant or
   sequence may look like a path.
 """
@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +30,9 @@ INDEX_COLUMNS = {  # train.csv's name -> ours
     "sequence_id": "sequence",
     "sign": "sign",
 }
-SPLIT = "train"  # a further column of folders that say themselves what to test on, see slovo.py
+SPLIT = "train"  # a further column, in folders that say themselves what to test on, see slovo.py
+_FLAGS = {"true": True, "false": False, "1": True, "0": False}
+_COPY_MAP = "copy the competition's own file there"
 
 
 def read_signs(folder: Path) -> dict[str, int]:
@@ -77,39 +78,89 @@ def read_index(folder: Path, signs: dict[str, int] | None = None) -> pd.DataFram
         label (int); train (bool) where train.csv has it.
 
     Raises:
-        InputError: train.csv is unreadable, empty or lacks a column or a value; a sequence or path
-            comes twice; a name is path-like or a path leads out of the folder; a sign is not in
-            the map; a clip has no file.
+        InputError: train.csv is not a table that `read_table` takes; a path comes twice or leads
+            out of the folder; a sign is not in the map; a clip has no file.
     """
     folder = Path(folder)
     signs = read_signs(folder) if signs is None else signs
     csv = folder / "train.csv"
-    index = _read_csv(csv)
-    for column in ("sequence", "path"):
-        twice = index[column][index[column].duplicated()].unique()
-        if len(twice):
-            raise InputError(
-                f"{csv}: expected each {column} once, found {_some(twice)} more often; remove "
-                "the repeated rows"
-            )
-    for column in ("participant", "sequence"):
-        path_like = [name for name in index[column].unique().tolist() if _is_path_like(name)]
-        if path_like:
-            raise InputError(
-                f"{csv}: expected plain names as {column}, found {_some(path_like)}; rename them"
-            )
+    index = read_table(csv, INDEX_COLUMNS, unique=("sequence_id", "path"))
     unknown = sorted(set(index.sign) - set(signs))
     if unknown:
         raise InputError(
             f"{csv}: expected only signs of {SIGN_MAP}, found {_some(unknown)}; add them to the "
             "map, or remove their rows"
         )
-    index["path"] = _locate(folder, csv, index.path.tolist())
+    index["path"] = _locate(folder.resolve(), csv, index.path.tolist())
     index["label"] = index.sign.map(signs).astype("int64")
     return index
 
 
-_COPY_MAP = "copy the competition's own file there"
+def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) -> pd.DataFrame:
+    """Read a table of clips, in which commas or tabs divide the fields.
+
+    Args:
+        path: of the file.
+        columns: the file's name of each column that it must have -> ours.
+        unique: columns, by the file's names, in which no value may come twice.
+
+    Returns:
+        A row per clip: our columns, all of them text, and train (bool) where the file has it.
+
+    Raises:
+        InputError: the file cannot be read, or has no row; a column or a value is missing; a value
+            comes twice; a participant or sequence looks like a path; train holds no True or False.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            separator = "\t" if "\t" in file.readline() else ","
+        # Everything is text: no sign may turn into NaN (there could be one called "null"), and no
+        # participant into a number.
+        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
+        raise InputError(f"{path}: expected a table of clips, found: {error}") from error
+    lacking = [column for column in columns if column not in table]
+    if lacking:
+        raise InputError(
+            f"{path}: expected the columns {', '.join(columns)}; found no {_some(lacking)}"
+        )
+    if table.empty:
+        raise InputError(f"{path}: expected a row per clip, found only the header")
+    kept = [*columns, *([SPLIT] if SPLIT in table else [])]
+    table = table[list(dict.fromkeys(kept))]
+
+    row, column = np.nonzero((table == "").to_numpy())
+    if len(row):
+        raise InputError(
+            f"{path}: expected a value in every field, found {len(row)} empty, the first in line "
+            f"{row[0] + 2}, column {table.columns[column[0]]}; fill it in"
+        )
+    for name in unique:
+        twice = table[name][table[name].duplicated()].unique()
+        if len(twice):
+            raise InputError(
+                f"{path}: expected each {name} once, found {_some(twice)} more often; remove the "
+                "repeated rows"
+            )
+    for name in (name for name, ours in columns.items() if ours in ("participant", "sequence")):
+        path_like = [value for value in table[name].unique().tolist() if _is_path_like(value)]
+        if path_like:
+            raise InputError(
+                f"{path}: expected plain names as {name}, found {_some(path_like)}; rename them"
+            )
+    if SPLIT in table:
+        table[SPLIT] = _read_flags(path, table[SPLIT])
+    return table.rename(columns=columns)
+
+
+def _read_flags(path: Path, column: pd.Series) -> pd.Series:
+    flags = column.str.lower().map(_FLAGS)
+    if flags.isna().any():
+        other = column[flags.isna()].unique()
+        raise InputError(
+            f"{path}: expected True or False as {column.name}, found {_some(other)}; correct it"
+        )
+    return flags.astype(bool)
 
 
 def _is_sign_and_label(pair: object) -> bool:
@@ -127,56 +178,26 @@ def _some(names: Iterable[object], limit: int = 5) -> str:
     return ", ".join(repr(str(name)) for name in names[:limit]) + more
 
 
-def _read_csv(csv: Path) -> pd.DataFrame:
-    try:
-        # Everything is text: no sign may turn into NaN (there could be one called "null"), and no
-        # participant into a number.
-        table = pd.read_csv(csv, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise InputError(f"{csv}: expected a table of clips, found: {error}") from error
-    lacking = [column for column in INDEX_COLUMNS if column not in table]
-    if lacking:
-        raise InputError(
-            f"{csv}: expected the columns {', '.join(INDEX_COLUMNS)}; found no {_some(lacking)}"
-        )
-    if table.empty:
-        raise InputError(f"{csv}: expected a row per clip, found only the header")
-    split = [SPLIT] if SPLIT in table else []
-    table = table[[*INDEX_COLUMNS, *split]].rename(columns=INDEX_COLUMNS)
-    row, column = np.nonzero((table == "").to_numpy())
-    if len(row):
-        raise InputError(
-            f"{csv}: expected a value in every field, found {len(row)} empty, the first in line "
-            f"{row[0] + 2}, column {column[0] + 1} of {', '.join(INDEX_COLUMNS)}; fill it in"
-        )
-    if split:
-        other = sorted(set(table[SPLIT]) - {"True", "False"})
-        if other:
-            raise InputError(
-                f"{csv}: expected True or False as {SPLIT}, found {_some(other)}; correct it"
-            )
-        table[SPLIT] = table[SPLIT] == "True"
-    return table
+# --- files --------------------------------------------------------------------------------------
 
 
-def _locate(folder: Path, csv: Path, paths: Iterable[str]) -> list[str]:
-    """The absolute path of every clip; all of them are files inside the folder.
-
-    One listing per participant's folder instead of one look per file: 94,477 looks take minutes
-    where the data are on a network mount.
-    """
-    root = folder.resolve()
-    parents: dict[str, _Listing] = {}
+def _locate(root: Path, csv: Path, paths: Iterable[str]) -> list[str]:
+    """The absolute path of every clip; all of them are files inside the folder."""
+    # A participant's folder is listed once. To look at 94,477 files one by one takes minutes where
+    # the data are on a network mount.
+    listings: dict[str, tuple[Path, dict[str, os.DirEntry]]] = {}
     located, missing = [], []
     for path in paths:
         parent, _, name = path.rpartition("/")
-        if parent not in parents:
-            parents[parent] = _Listing.of(root, csv, parent)
-        if name in parents[parent].links:
+        if parent not in listings:
+            folder = _inside(root, csv, parent)
+            listings[parent] = folder, _list(folder)
+        folder, entries = listings[parent]
+        if name in entries and entries[name].is_symlink():
             _inside(root, csv, path)
-        if name not in parents[parent].names:
+        if name not in entries or not entries[name].is_file():
             missing.append(path)
-        located.append(f"{parents[parent].folder}/{name}")
+        located.append(f"{folder}/{name}")
     if missing:
         raise InputError(
             f"{csv}: expected a file for each of its {len(located)} rows, found none for "
@@ -186,22 +207,12 @@ def _locate(folder: Path, csv: Path, paths: Iterable[str]) -> list[str]:
     return located
 
 
-@dataclass(frozen=True)
-class _Listing:
-    folder: Path
-    names: frozenset[str]
-    links: frozenset[str]
-
-    @classmethod
-    def of(cls, root: Path, csv: Path, parent: str) -> _Listing:
-        folder = _inside(root, csv, parent)
-        try:
-            with os.scandir(folder) as entries:
-                files = [(entry.name, entry.is_symlink()) for entry in entries if entry.is_file()]
-        except (OSError, ValueError):  # no such folder; a NUL in its name
-            files = []
-        names = frozenset(name for name, _ in files)
-        return cls(folder, names, frozenset(name for name, is_link in files if is_link))
+def _list(folder: Path) -> dict[str, os.DirEntry]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name: entry for entry in entries}
+    except (OSError, ValueError):  # no such folder; a NUL in its name
+        return {}
 
 
 def _inside(root: Path, csv: Path, path: str) -> Path:

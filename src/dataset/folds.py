@@ -1,10 +1,11 @@
 """Folds: which clips a model is tested on, grouped by participant.
 
-- The competition's 21 participants have the fold the 6th place published: today's scikit-learn
-  gives other folds for the same seed (only 19 % of the clips keep theirs).
-- A clip of fold `TRAIN_ONLY` is in every training and never tested on: extra data, what `hold_out`
-  leaves, and the training clips of data that come divided.
-- A training on fold k holds out the clips of fold k; a training on `EVERYTHING` holds out none.
+- A training on fold k holds out the clips of fold k, and is tested on them. A training on
+  `EVERYTHING` holds out no clip.
+- A clip of fold `TRAIN_ONLY` is never held out: it is extra data, or belongs to a participant that
+  `hold_out` does not name, or to the training part of data that come divided.
+- The competition's 21 participants have the folds that the 6th place published. Today's
+  scikit-learn gives other folds for the same seed: only 19 % of the clips keep theirs.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from src.common.errors import InputError
 
-TRAIN_ONLY = -1
-EVERYTHING = "everything"
-Fold = int | Literal["everything"]  # what a training holds out
+TRAIN_ONLY = -1  # a clip's fold
+EVERYTHING = "everything"  # a training's, in the place of a fold
+Fold = int | Literal["everything"]
 N_FOLDS = 4
 
 PUBLISHED_PARTICIPANTS = (  # recognition.md 3.5, TheoViel/kaggle_islr's folds_4.csv
@@ -34,7 +35,7 @@ PUBLISHED_FOLD = {p: k for k, group in enumerate(PUBLISHED_PARTICIPANTS) for p i
 
 
 def assign(
-    clips: pd.DataFrame, n_folds: int = N_FOLDS, seed: int = 42, given: bool = False
+    clips: pd.DataFrame, n_folds: int = N_FOLDS, seed: int = 42, divided: bool = False
 ) -> pd.Series:
     """The fold of every clip; a participant's clips are all in one fold.
 
@@ -42,25 +43,23 @@ def assign(
         clips: columns participant, label, training_only.
         n_folds: at most; fewer where there are fewer participants.
         seed: of StratifiedGroupKFold, for participants that are not the competition's.
-        given: all that is not training_only is one fold, because the data are divided already.
+        divided: the data come divided into clips to train on (training_only) and clips to test on,
+            which are then one fold.
 
     Returns:
         (clips,) int, `TRAIN_ONLY` where training_only.
     """
     fold = pd.Series(TRAIN_ONLY, index=clips.index, dtype="int64", name="fold")
     tested = clips[~clips.training_only]
-    if given:
-        fold[tested.index] = 0
-        return fold
-    if set(tested.participant) <= set(PUBLISHED_FOLD):
+    if not divided and set(tested.participant) <= set(PUBLISHED_FOLD):
         fold[tested.index] = tested.participant.map(PUBLISHED_FOLD).astype("int64")
         return fold
     n_folds = min(n_folds, tested.participant.nunique())
-    if n_folds < 2:
+    if divided or n_folds < 2:
         fold[tested.index] = 0
         return fold
-    # A sign of fewer clips than folds cannot be in each: scikit-learn warns of that, and refuses
-    # if no sign has more; then the folds are only made equally large.
+    # A sign with fewer clips than folds cannot be in every fold. scikit-learn warns of it, and
+    # refuses if there is no other sign; then the folds are only made equally large.
     label = tested.label if tested.label.value_counts().max() >= n_folds else 0 * tested.label
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
@@ -72,13 +71,13 @@ def assign(
 
 
 def present(clips: pd.DataFrame, wanted: Collection[Fold]) -> tuple[Fold, ...]:
-    """Of the folds that are wanted those that these clips have; `EVERYTHING` always is."""
-    there = {EVERYTHING, *clips.fold.tolist()}
+    """The wanted folds that have clips; `EVERYTHING` is always among them."""
+    there = {EVERYTHING, *clips.fold.tolist()} - {TRAIN_ONLY}
     return tuple(fold for fold in wanted if fold in there)
 
 
 def hold_out(clips: pd.DataFrame, participants: Collection[str]) -> pd.Series:
-    """Folds for one named split: these participants are fold 0, everybody else only trains.
+    """The folds of a split by name: these participants are fold 0, all others `TRAIN_ONLY`.
 
     Raises:
         InputError: a participant has no clip.
@@ -95,7 +94,11 @@ def hold_out(clips: pd.DataFrame, participants: Collection[str]) -> pd.Series:
 
 
 def uncovered(clips: pd.DataFrame) -> pd.DataFrame:
-    """Signs that a fold is tested on but has no training clip of: columns fold, sign, clips."""
+    """Signs that a fold holds out entirely, so that nobody learns them.
+
+    Returns:
+        Columns fold, sign, clips (how many are held out).
+    """
     rows = []
     for fold, held_out in clips[clips.fold != TRAIN_ONLY].groupby("fold"):
         trained = set(clips.sign[clips.fold != fold])

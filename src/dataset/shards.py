@@ -1,21 +1,19 @@
-"""The pieces that a store's build is made of, so that a killed build goes on where it was.
+"""Shards: the pieces that a store is built in, so that a killed build goes on where it was.
 
-- A shard is an array file of its own, written under a temporary name and renamed; a note beside it
-  says how many frames each of its clips has. A shard that does not fit its note is written again.
-- The first shard grows into the whole array: the others are appended to it, and it is renamed. The
-  build writes a small store once, and a large one not much more than twice.
+- A shard is an array file. The mark beside it says how many frames each of its clips has; a shard
+  of another size is written again.
+- The first shard becomes the whole array: the others are appended to it, and it is renamed. So a
+  store of one shard is written once, and a large one twice.
 - Workers are spawned, not forked: pyarrow's and torch's threads do not survive a fork.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from itertools import islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
@@ -26,23 +24,28 @@ import torch
 from tqdm.auto import tqdm
 
 from src.common.errors import InputError
-from src.common.files import needing_room, write_atomically, write_json
+from src.common.files import needing_room, write_atomically
+from src.common.marks import Mark, digest_of
 from src.dataset.clip_file import read_clip
 
-CLIPS_PER_SHARD = 256  # some 8 MB a shard: short enough to lose
-SHARDS_PER_WORKER = 4  # at least: a worker starts in 2 s, as long as a shard takes from a slow disk
-AT_ONCE = 16  # clips turned into float16 together: a call costs more than one clip's numbers
+CLIPS_PER_SHARD = 256  # some 8 MB, and so much work a kill may cost
+SHARDS_PER_WORKER = 4  # at least: a worker takes 2 s to start, as long as a shard from a slow disk
 HEADER = 128  # bytes before the numbers of an array file, whatever its shape
-_COPY = 1 << 20  # bytes at a time, which fit the cache
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A run of clips on disk: float16 rows in `data`, what they are in the note beside it."""
+    """Consecutive clips of a store in a file of their own.
+
+    Args:
+        data: an array file, (frames, landmarks, 3) float16.
+        lengths: the frames of each clip; 0 = the clip is broken.
+        broken: the reason for each broken clip.
+    """
 
     data: Path
-    lengths: list[int]  # frames of each clip, 0 = broken
-    broken: list[str]  # why
+    lengths: list[int]
+    broken: list[str]
 
 
 def build(
@@ -57,7 +60,7 @@ def build(
     Args:
         paths: of the clips, in the store's order.
         folder: where the shards go.
-        landmarks: the frame rows to keep.
+        landmarks: the landmarks to keep.
         workers: processes; None = one per core, if there are shards enough for each.
         skip_broken: give broken clips no frames, instead of stopping.
 
@@ -80,9 +83,9 @@ def build(
 
 
 def join(shards: Sequence[Shard], target: Path, n_landmarks: int) -> None:
-    """Make one array file of all shards; they are gone afterwards.
+    """Make one array file of all shards, out of the first one.
 
-    A kill in between leaves a first shard that does not fit its note, or none.
+    A kill meanwhile leaves a first shard that is larger than its mark says.
 
     Raises:
         InputError: the disk is full.
@@ -94,7 +97,7 @@ def join(shards: Sequence[Shard], target: Path, n_landmarks: int) -> None:
         for shard in others:
             with shard.data.open("rb") as piece:
                 piece.seek(HEADER)
-                shutil.copyfileobj(piece, whole, _COPY)
+                shutil.copyfileobj(piece, whole)
         whole.seek(0)
         _write_header(whole, n_frames, n_landmarks)
         whole.flush()
@@ -105,11 +108,11 @@ def join(shards: Sequence[Shard], target: Path, n_landmarks: int) -> None:
 def _write_header(file: IO[bytes], n_frames: int, n_landmarks: int) -> None:
     header = {"descr": "<f2", "fortran_order": False, "shape": (n_frames, n_landmarks, 3)}
     np.lib.format.write_array_header_1_0(file, header)
-    assert file.tell() == HEADER, "an array file's header has grown"
+    assert file.tell() == HEADER, "the header of array files has another size"
 
 
 def _in_processes(tasks: list[tuple], workers: int) -> Iterator[tuple[int, Shard]]:
-    """Build the shards, in whatever order they finish; in this process if one worker is enough."""
+    """Build the shards, in this process if there is one worker. Yields them as they finish."""
     if workers <= 1:
         yield from ((k, _build_shard(*task)) for k, task in enumerate(tasks))
         return
@@ -125,9 +128,9 @@ def _in_processes(tasks: list[tuple], workers: int) -> Iterator[tuple[int, Shard
 
 
 def _start_worker() -> None:
-    """One thread, for there is a worker per core; and end when the parent is killed.
+    """Give the worker one thread, and end it when its parent is killed.
 
-    By itself it would wait for work for ever.
+    There is a worker per core. Without its parent it would wait for work for ever.
     """
     torch.set_num_threads(1)
 
@@ -141,43 +144,35 @@ def _start_worker() -> None:
 def _build_shard(
     paths: list[str], target: Path, landmarks: tuple[int, ...], skip_broken: bool
 ) -> Shard:
-    """Write one shard, unless a whole one is there from an earlier build."""
-    note = target.with_suffix(".json")
-    if earlier := _whole_shard(target, note, len(paths), len(landmarks)):
-        return earlier
+    """Write one shard, unless a whole one is there from a killed build."""
+    made_from = {"clips": digest_of(paths), "landmarks": len(landmarks)}
+    mark = Mark(target.with_suffix(".json"), made_from)
+    if mark.is_finished:
+        shard = Shard(target, **mark.result)
+        size = HEADER + 2 * sum(shard.lengths) * len(landmarks) * 3  # float16
+        if target.is_file() and target.stat().st_size == size:
+            return shard
     lengths, broken = [], []
 
     def write(path: Path) -> None:
         with path.open("wb") as file:
             _write_header(file, 0, len(landmarks))
-            clips = _read_clips(paths, landmarks, skip_broken, broken)
-            while group := list(islice(clips, AT_ONCE)):
-                lengths.extend(map(len, group))
-                # A quarter of the time that numpy takes.
-                half = torch.from_numpy(np.concatenate(group)).half().numpy()
-                file.write(half.data)  # tofile would empty the file's buffer every time
+            for clip in _read_clips(paths, landmarks, skip_broken, broken):
+                lengths.append(len(clip))
+                # torch takes a quarter of numpy's time, and tofile would empty the file's buffer.
+                file.write(torch.from_numpy(clip).half().numpy().data)
             file.seek(0)
             _write_header(file, sum(lengths), len(landmarks))
 
     write_atomically(target, write)
-    write_json(note, {"lengths": lengths, "broken": broken})
+    mark.write({"lengths": lengths, "broken": broken})
     return Shard(target, lengths, broken)
-
-
-def _whole_shard(target: Path, note: Path, n_clips: int, n_landmarks: int) -> Shard | None:
-    """A shard of an earlier build; None if there is none, or its two files do not fit together."""
-    try:
-        shard = Shard(target, **json.loads(note.read_text()))
-        size = HEADER + 2 * sum(shard.lengths) * n_landmarks * 3  # float16
-        fits = len(shard.lengths) == n_clips and target.stat().st_size == size
-    except (OSError, ValueError, TypeError):
-        return None
-    return shard if fits else None
 
 
 def _read_clips(
     paths: list[str], landmarks: tuple[int, ...], skip_broken: bool, broken: list[str]
 ) -> Iterator[np.ndarray]:
+    """Every clip; for a broken one no frames, and the reason at the end of `broken`."""
     for path in paths:
         try:
             clip = read_clip(path, landmarks)

@@ -1,16 +1,15 @@
-"""Keypoints of clips in JSON, as MediaPipe gives them to whoever writes them down.
+"""Keypoints of clips in JSON.
 
     keypoints/<clip>.json     the clip's frames; or, instead of the folder,
     <any name>.json           {clip: its frames}, such as slovo_mediapipe.json
 
 - A frame is an object of parts, {"left_hand": [{"x": .5, "y": .4, "z": 0}, ...], ...}, with the
   parts of MediaPipe Holistic: face, left_hand, pose, right_hand (or <part>_landmarks). A part that
-  is not there, null or empty was not detected. A point is an object or a list; without z it has
+  is missing, null or empty was not detected. A point is an object or a list; without z it has
   z = 0.
-- Slovo's own file has "hand 1" and "hand 2" and does not say whose they are: here the one farther
-  left in the picture is the signer's right hand, and one alone is the hand of its half.
-
-Letters: **T** frames.
+- Slovo's own file has "hand 1" and "hand 2", and does not say which is the left one. Of two hands,
+  the one farther left in the picture is taken for the signer's right hand; a hand alone, for the
+  right one if it is in the left half.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
+from src.clips import RawClip
 from src.common.errors import InputError
-from src.landmarks import LEFT_HAND, N_LANDMARKS, PARTS, RIGHT_HAND
+from src.landmarks import LEFT_HAND, PARTS, RIGHT_HAND, rows_of, undetected
 
 CLIPS = "keypoints"  # the folder with a file for each clip
 _EITHER_HAND = ("hand 1", "hand 2")
@@ -45,7 +44,7 @@ def located(folder: Path) -> Path:
 
 
 def read_frames(source: Path, wanted: set[str]) -> Iterator[tuple[str, Any]]:
-    """Each wanted clip that has keypoints; what cannot be read comes as the reason why."""
+    """The frames of each wanted clip that has keypoints, or the error if they cannot be read."""
     if source.is_file():
         yield from (pair for pair in _members(source) if pair[0] in wanted)
         return
@@ -58,7 +57,7 @@ def read_frames(source: Path, wanted: set[str]) -> Iterator[tuple[str, Any]]:
 
 
 def _members(path: Path) -> Iterator[tuple[str, Any]]:
-    """The members of a JSON object, one at a time: Slovo's 1.2 GB would be 20 in Python objects."""
+    """The members of a JSON object, one by one: Slovo's 1.2 GB would take 20 in Python objects."""
     decoder = json.JSONDecoder()
     try:
         text = path.read_text(encoding="utf-8")
@@ -89,12 +88,12 @@ def _skipped_space(text: str, at: int) -> int:
     return at
 
 
-def to_landmarks(frames: Any, where: str) -> Float[np.ndarray, "T 543 3"]:
-    """Frames of Slovo's format as landmarks, float32, image units, NaN = not detected.
+def to_landmarks(frames: Any, where: str) -> RawClip:
+    """The landmarks of a clip in Slovo's format.
 
     Args:
-        frames: of one clip.
-        where: the clip, for messages.
+        frames: the clip's frames, as read from JSON.
+        where: names the clip in messages.
 
     Raises:
         InputError: no frame, an unknown part, or a part of another number of points.
@@ -103,8 +102,7 @@ def to_landmarks(frames: Any, where: str) -> Float[np.ndarray, "T 543 3"]:
         raise InputError(
             f"{where}: expected a list of frames, found {_brief(frames)}; leave it out"
         )
-    xyz = np.full((len(frames), N_LANDMARKS, 3), np.nan, np.float32)
-    rows = _rows()
+    xyz = undetected(len(frames))
     for number, frame in enumerate(frames):
         at = f"{where}, frame {number}"
         if not isinstance(frame, dict | None):
@@ -112,27 +110,22 @@ def to_landmarks(frames: Any, where: str) -> Float[np.ndarray, "T 543 3"]:
         loose = []
         for part, points in (frame or {}).items():
             name = str(part).removesuffix("_landmarks")
-            if name not in rows and name not in _EITHER_HAND:
+            if name not in (*PARTS, *_EITHER_HAND):
                 raise InputError(
-                    f"{at}: expected the parts {', '.join(rows)} or {' and '.join(_EITHER_HAND)}, "
+                    f"{at}: expected the parts {', '.join(PARTS)} or {' and '.join(_EITHER_HAND)}, "
                     f"found {part!r}; rename or remove it"
                 )
             if not points:
                 continue
             size = PARTS.get(name, len(LEFT_HAND))
             values = _points(points, size, f"{at}, {part}")
-            if name in rows:
-                xyz[number, rows[name]] = values
+            if name in PARTS:
+                xyz[number, rows_of(name)] = values
             else:
                 loose.append(values)
         for hand, values in _sides(loose):
             xyz[number, list(hand)] = values
     return xyz
-
-
-def _rows() -> dict[str, slice]:
-    ends = np.cumsum([*PARTS.values()]).tolist()
-    return {part: slice(end - n, end) for (part, n), end in zip(PARTS.items(), ends, strict=True)}
 
 
 def _points(points: Any, size: int, where: str) -> np.ndarray:
@@ -155,7 +148,7 @@ def _points(points: Any, size: int, where: str) -> np.ndarray:
 
 
 def _sides(hands: list[np.ndarray]) -> list[tuple[tuple[int, ...], np.ndarray]]:
-    """Which hand is which, by its place in a picture that is not mirrored."""
+    """Which hand is which, by their places in a picture that is not mirrored."""
     if len(hands) == 2:
         right, left = sorted(hands, key=lambda hand: hand[:, 0].mean())
         return [(RIGHT_HAND, right), (LEFT_HAND, left)]

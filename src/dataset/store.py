@@ -4,21 +4,21 @@
         landmarks.npy    (frames, landmarks, 3) float16, clip after clip, NaN = not detected
         clips.parquet    a row per clip: offset, length, participant, sequence, sign, label, fold,
                          training_only
-        manifest.json    landmark numbers, signs, source fingerprint, versions, skipped clips
+        manifest.json    the store's mark; its result: landmarks, signs, source, extra, skipped
+                         clips, clips of unknown signs, versions
 
-- Nothing is padded and nothing is chosen by a solution: the store holds the union of the landmarks
-  that any recipe reads, so a new recipe needs no new preparation.
-- A killed build goes on at the first missing shard, see shards.py; the manifest is written last and
-  makes the store valid.
+- Nothing is padded, and no solution's choice is made: the store holds the landmarks that any of
+  the recipes reads, so a new recipe of the same landmarks needs no new preparation.
+- A killed build goes on at the first missing shard, see shards.py. Before the mark is written,
+  there is no store.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,16 +26,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow
-from jaxtyping import Float, Int
-from pandas.api import types
+from jaxtyping import Float
 
+from src.clips import RawClip
 from src.common.errors import InputError
-from src.common.files import locked, write_atomically, write_json
-from src.dataset import competition as raw
-from src.dataset import folds, shards
-from src.landmarks import N_LANDMARKS, PARTS, part_of
+from src.common.files import locked, write_atomically
+from src.common.marks import Mark, digest_of, side_by_side
+from src.dataset import competition, folds, shards
+from src.landmarks import N_LANDMARKS, PARTS, part_of, undetected
 
-FORMAT = 1  # raise it when the files' meaning changes: older stores are then built again
+FORMAT = 2  # raise it when the files' meaning changes: older stores are then built again
+MARK, CLIPS, LANDMARKS = "manifest.json", "clips.parquet", "landmarks.npy"
+_REBUILD = "delete the store's folder and run preparation again"
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,9 @@ class Store:
     """An open store.
 
     Args:
-        folder: where its three files are.
+        folder: the folder of its three files.
         clips: a row per clip, see the module's docstring.
-        landmarks: the frame row behind each stored column, ascending.
+        landmarks: the landmark of each stored column, in ascending order.
         signs: sign -> label.
         frames: (frames, landmarks, 3) float16, memory-mapped.
     """
@@ -61,40 +63,16 @@ class Store:
         """Open a finished store.
 
         Raises:
-            InputError: it is unfinished, or its files do not fit together.
+            InputError: the store is unfinished, or its files do not fit together.
         """
         manifest = _read_manifest(folder)
-        try:
-            clips = pd.read_parquet(folder / "clips.parquet")
-        except (OSError, ValueError) as error:
-            raise InputError(f"{folder / 'clips.parquet'}: {error}; {_REBUILD}") from error
-        if fault := fault_of_clips(clips, manifest["signs"]):
-            raise InputError(f"{folder / 'clips.parquet'}: {fault}; {_REBUILD}")
-        try:
-            frames = np.load(folder / "landmarks.npy", mmap_mode="r")
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"{folder / 'landmarks.npy'}: {error}; {_REBUILD}") from error
-        expected = (int(clips.length.sum()), len(manifest["landmarks"]), 3)
-        if frames.shape != expected or frames.dtype != np.float16:
-            raise InputError(
-                f"{folder / 'landmarks.npy'}: expected float16 {expected} as clips.parquet and "
-                f"manifest.json say, found {frames.dtype} {frames.shape}; {_REBUILD}"
-            )
-        return cls(folder, clips, tuple(manifest["landmarks"]), manifest["signs"], frames)
+        landmarks, signs = tuple(manifest["landmarks"]), manifest["signs"]
+        clips = _read_clips(folder / CLIPS, signs)
+        frames = _map_frames(folder / LANDMARKS, (int(clips.length.sum()), len(landmarks), 3))
+        return cls(folder, clips, landmarks, signs, frames)
 
     def __len__(self) -> int:
         return len(self.clips)
-
-    def whole_frames(self, index: int) -> Float[np.ndarray, "T 543 3"]:
-        """One clip in the layout of a frame; NaN also where the store keeps no landmark."""
-        clip = self.clip(index)
-        whole = np.full((len(clip), N_LANDMARKS, 3), np.nan, np.float32)
-        whole[:, self.landmarks] = clip
-        return whole
-
-    def index_of(self, sequence: str) -> int:
-        """The row of the clip of that sequence."""
-        return int(np.flatnonzero(self.clips.sequence == sequence)[0])
 
     @cached_property
     def _spans(self) -> np.ndarray:
@@ -106,8 +84,32 @@ class Store:
         start, stop = self._spans[index]
         return self.frames[start:stop].astype(np.float32)
 
+    def whole_frames(self, index: int) -> RawClip:
+        """One clip with all landmarks; those that the store lacks are NaN."""
+        clip = self.clip(index)
+        whole = undetected(len(clip))
+        whole[:, self.landmarks] = clip
+        return whole
 
-_REBUILD = "delete the store's folder and run preparation again"
+    def index_of(self, sequence: str) -> int:
+        """The row of the clip of that sequence."""
+        return int(np.flatnonzero(self.clips.sequence == sequence)[0])
+
+
+def missing_shares(store: Store, most: int = 2000) -> dict[str, float]:
+    """The share of frames in which each part was not detected, over at most so many clips."""
+    chosen = np.linspace(0, len(store) - 1, min(most, len(store))).astype(int).tolist()
+    seen = np.concatenate([~np.isnan(store.clip(i)[..., 0]) for i in chosen])
+    parts = np.array([part_of(landmark) for landmark in store.landmarks])
+    return {part: float((~seen[:, parts == part].any(1)).mean()) for part in PARTS if part in parts}
+
+
+def skipped(store: Store) -> list[str]:
+    """Why each of the broken clips was left out of the store."""
+    return _read_manifest(store.folder)["skipped"]
+
+
+# --- building -----------------------------------------------------------------------------------
 
 
 def build(
@@ -123,7 +125,7 @@ def build(
     Args:
         folder: the competition folder.
         stores: the folder that stores live in.
-        landmarks: the frame rows to keep.
+        landmarks: the landmarks to keep.
         extra: further folders of the same format, for training only. Their clips of signs that
             `folder` does not have are left out, and counted in the manifest.
         workers: processes; None = one per core, if there are clips enough for each.
@@ -132,154 +134,154 @@ def build(
     Raises:
         InputError: something in the folders is not as Kaggle ships it.
     """
-    index, left_out = _read_indices(folder, extra)
+    # A store of other values may be in use by another run, so this one gets a folder of its own.
+    signs = competition.read_signs(folder)
+    index, unknown_signs = _read_indices(folder, extra, signs)
     landmarks = tuple(sorted(landmarks))
-    fingerprint = _fingerprint(index, landmarks, skip_broken)
-    target = stores / f"{folder.name}-{fingerprint[:12]}"
-    if (target / "manifest.json").is_file():
-        shutil.rmtree(target / "shards", ignore_errors=True)  # of a build killed at its very end
+    made_from = {
+        "format": FORMAT,
+        "clips": _digest_of_clips(index),
+        "landmarks": digest_of(landmarks),
+        "skip_broken": skip_broken,
+    }
+    mark, others = side_by_side(stores, folder.name, made_from, MARK)
+    target, parts = mark.path.parent, mark.path.parent / "shards"
+    if mark.is_finished:
+        shutil.rmtree(parts, ignore_errors=True)  # of a build that was killed at its very end
         return Store.open(target)
+
+    mark.tell_why_again(others)
     with locked(target, "builds this store"):
-        paths = index.path.tolist()
-        pieces = shards.build(paths, target / "shards", landmarks, workers, skip_broken)
-        broken = [line for piece in pieces for line in piece.broken]
-        clips = _clips_table(index, np.concatenate([piece.lengths for piece in pieces]))
-        if clips.empty:
-            raise InputError(f"{folder}: not one whole clip; the first says: {broken[0]}")
-        shards.join(pieces, target / "landmarks.npy", len(landmarks))
-        write_atomically(target / "clips.parquet", lambda path: clips.to_parquet(path, index=False))
-        manifest = {
-            "format": FORMAT,
+        # The clips are read into shards, which a killed build need not read again.
+        pieces = shards.build(index.path.tolist(), parts, landmarks, workers, skip_broken)
+        clips = _clips_table(folder, index, pieces)
+        # Then the shards become one array, and the mark makes it a store. Their own marks go last:
+        # they tell a killed build whether the first shard has begun to grow into the array.
+        shards.join(pieces, target / LANDMARKS, len(landmarks))
+        write_atomically(target / CLIPS, lambda path: clips.to_parquet(path, index=False))
+        result = {
+            "landmarks": landmarks,
+            "signs": signs,
             "source": str(folder),
             "extra": [str(path) for path in extra],
-            "fingerprint": fingerprint,
-            "landmarks": landmarks,
-            "signs": raw.read_signs(folder),
-            "skipped": broken,
-            "left_out": left_out,
+            "skipped": [reason for piece in pieces for reason in piece.broken],
+            "unknown_signs": unknown_signs,
             "versions": {"numpy": np.__version__, "pyarrow": pyarrow.__version__},
         }
-        write_json(target / "manifest.json", manifest)
-        shutil.rmtree(target / "shards", ignore_errors=True)
+        mark.write(result)
+        shutil.rmtree(parts, ignore_errors=True)
     return Store.open(target)
 
 
-def missing_shares(store: Store, most: int = 2000) -> dict[str, float]:
-    """The share of frames in which each part was not detected, over at most so many clips."""
-    chosen = np.linspace(0, len(store) - 1, min(most, len(store))).astype(int).tolist()
-    seen = np.concatenate([~np.isnan(store.clip(i)[..., 0]) for i in chosen])
-    parts = np.array([part_of(landmark) for landmark in store.landmarks])
-    return {part: float((~seen[:, parts == part].any(1)).mean()) for part in PARTS if part in parts}
-
-
-def skipped(store: Store) -> list[str]:
-    """The reason of every broken clip that was left out of the store."""
-    return _read_manifest(store.folder)["skipped"]
-
-
-def _read_indices(folder: Path, extra: Sequence[Path]) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The clips of all folders in one table, and per extra folder the clips of unknown signs."""
-    signs = raw.read_signs(folder)
-    main = raw.read_index(folder, signs)
+def _read_indices(
+    folder: Path, extra: Sequence[Path], signs: dict[str, int]
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The clips of all folders, and the number of clips of unknown signs in each extra folder."""
+    main = competition.read_index(folder, signs)
     # A folder may say itself what is there to train on; `folds.assign` knows by the column.
-    tables = [main.assign(training_only=main.get(raw.SPLIT, False))]
-    left_out = {}
+    tables = [main.assign(training_only=main.get(competition.SPLIT, False))]
+    unknown_signs = {}
     for path in extra:
-        table = raw.read_index(path)
+        table = competition.read_index(path).drop(columns=competition.SPLIT, errors="ignore")
         known = table.sign.isin(list(signs))
-        left_out[str(path)] = int((~known).sum())
-        table = table[known].assign(training_only=True).drop(columns=raw.SPLIT, errors="ignore")
+        unknown_signs[str(path)] = int((~known).sum())
+        table = table[known].assign(training_only=True)
         # Another folder's participant 7 is another person, and its sequence 7 another clip.
         table["participant"] = path.name + "/" + table.participant
         table["sequence"] = path.name + "/" + table.sequence
         table["label"] = table.sign.map(signs)
         tables.append(table)
-    return pd.concat(tables, ignore_index=True), left_out
+    return pd.concat(tables, ignore_index=True), unknown_signs
 
 
-def _fingerprint(index: pd.DataFrame, landmarks: tuple[int, ...], skip_broken: bool) -> str:
-    """A hash of what the store is made from: the clips' names, sizes, labels, and the choices."""
-    digest = hashlib.sha256(repr((FORMAT, landmarks, skip_broken)).encode())
-    columns = (index[name].tolist() for name in ("path", "sequence", "participant", "label"))
-    for path, sequence, participant, label in zip(*columns, strict=True):
-        size = os.stat(path).st_size
-        digest.update(repr((sequence, participant, label, size)).encode())
-    if raw.SPLIT in index:
-        digest.update(index.training_only.to_numpy(bool).tobytes())
-    return digest.hexdigest()
+def _digest_of_clips(index: pd.DataFrame) -> str:
+    """A digest of names, labels and sizes: one of the content would take as long as the build."""
+    columns = ["sequence", "participant", "label", "training_only"]
+    rows = index[columns].to_dict("split")["data"]
+    return digest_of([rows, [os.stat(path).st_size for path in index.path]])
 
 
-def _clips_table(index: pd.DataFrame, lengths: Int[np.ndarray, " clips"]) -> pd.DataFrame:
+def _clips_table(folder: Path, index: pd.DataFrame, pieces: Sequence[shards.Shard]) -> pd.DataFrame:
+    """The rows of clips.parquet: those of the index whose clips are whole."""
+    lengths = np.concatenate([piece.lengths for piece in pieces])
     clips = index[lengths > 0].drop(columns="path").reset_index(drop=True)
+    if clips.empty:
+        raise InputError(f"{folder}: not one whole clip; the first says: {pieces[0].broken[0]}")
     clips["length"] = lengths[lengths > 0]
     clips["offset"] = clips.length.cumsum() - clips.length
-    clips["fold"] = folds.assign(clips, given=raw.SPLIT in clips)
-    return clips.drop(columns=raw.SPLIT, errors="ignore")
+    clips["fold"] = folds.assign(clips, divided=competition.SPLIT in clips)
+    return clips.drop(columns=competition.SPLIT, errors="ignore")
+
+
+# --- opening ------------------------------------------------------------------------------------
 
 
 def _read_manifest(folder: Path) -> dict:
-    path = folder / "manifest.json"
-    try:
-        manifest = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: no readable manifest ({error}); {_REBUILD}") from error
-    if fault := fault_of_manifest(manifest, FORMAT):
-        raise InputError(f"{path}: {fault}; {_REBUILD}")
+    """What `build` has written with the mark, checked."""
+    mark = Mark(folder / MARK)
+    path, manifest, version = mark.path, mark.result, mark.made_from_then.get("format", "none")
+    whole = version == FORMAT and isinstance(manifest, dict)
+    _expect(whole, path, f"the mark of a finished store of format {FORMAT}", f"format {version}")
+    landmarks, signs = manifest.get("landmarks"), manifest.get("signs")
+    ascend = _are_whole(landmarks) and landmarks == sorted({*landmarks} & {*range(N_LANDMARKS)})
+    _expect(ascend, path, f"landmarks from 0 to {N_LANDMARKS - 1}, ascending")
+    labels = [*signs.values()] if isinstance(signs, dict) else None
+    counted = _are_whole(labels) and sorted(labels) == [*range(len(labels))]
+    _expect(counted, path, "signs numbered 0 to K-1, each once")
+    _expect(isinstance(manifest.get("skipped"), list), path, "a list of skipped clips", "none")
     return manifest
 
 
-# --- whether the three files fit together --------------------------------------------------------
-
-_WHOLE = ("offset", "length", "label", "fold")
-_TEXT = ("participant", "sequence", "sign")
+def _are_whole(numbers: object) -> bool:
+    return isinstance(numbers, list) and {type(number) for number in numbers} == {int}
 
 
-def fault_of_manifest(manifest: object, version: int) -> str:
-    """What was expected of manifest.json and what was found, in words; "" = it is as it must be.
-
-    Args:
-        manifest: what the file holds.
-        version: of the store's format.
-    """
-    if not isinstance(manifest, dict):
-        return f"expected an object, found {type(manifest).__name__}"
-    if manifest.get("format") != version:
-        return f"expected store format {version}, found {manifest.get('format')}"
-    landmarks, signs = manifest.get("landmarks"), manifest.get("signs")
-    if not _ascend(landmarks):
-        return f"expected landmarks from 0 to {N_LANDMARKS - 1}, ascending, found others"
-    if not isinstance(signs, dict) or not _counted(list(signs.values())):
-        return "expected signs numbered 0 to K-1, each once, found others"
-    if not isinstance(manifest.get("skipped"), list):
-        return "expected a list of skipped clips, found none"
-    return ""
+_COLUMNS = {  # of clips.parquet, and what they hold
+    **dict.fromkeys(("offset", "length", "label", "fold"), "int64"),
+    **dict.fromkeys(("participant", "sequence", "sign"), "text"),
+    "training_only": "bool",
+}
 
 
-def fault_of_clips(clips: pd.DataFrame, signs: dict[str, int]) -> str:
-    """The same of clips.parquet: its columns, that clips lie end to end, that labels fit signs."""
-    lacking = {*_WHOLE, *_TEXT, "training_only"} - set(clips.columns)
-    if lacking or not clips.columns.is_unique:
-        return f"expected each column once, found no {sorted(lacking) or 'such table'}"
-    numbers = all(types.is_integer_dtype(clips[c]) and clips[c].notna().all() for c in _WHOLE)
-    if not numbers or not types.is_bool_dtype(clips.training_only):
-        return f"expected whole numbers as {', '.join(_WHOLE)}, truths as training_only"
-    if not all(isinstance(value, str) for c in _TEXT for value in clips[c].unique()):
-        return f"expected text as {', '.join(_TEXT)}"
+def _read_clips(path: Path, signs: dict[str, int]) -> pd.DataFrame:
+    with _readable(path):
+        clips = pd.read_parquet(path)
+    for name, kind in _COLUMNS.items():
+        once = [*clips.columns].count(name) == 1
+        _expect(once and _holds(clips[name], kind), path, f"one column {name!r} of {kind}")
+    _expect(len(clips) > 0, path, "at least one clip", "none")
+    _expect(clips.length.min() >= 1, path, "clips of at least one frame")
     ends = clips.length.cumsum()
-    if clips.empty or (clips.length < 1).any() or (clips.offset != ends - clips.length).any():
-        return "expected clips of at least one frame, end to end, found others"
-    if not clips.sequence.is_unique:
-        return "expected every sequence once, found some more often"
-    if (clips.sign.map(signs) != clips.label).any():
-        return "expected the labels that manifest.json gives the signs, found others"
-    return ""
+    _expect((clips.offset == ends - clips.length).all(), path, "clips that lie end to end")
+    _expect(clips.sequence.is_unique, path, "every sequence once")
+    right = (clips.sign.map(signs) == clips.label).all()
+    _expect(right, path, f"the labels that {MARK} gives the signs")
+    return clips
 
 
-def _ascend(numbers: object) -> bool:
-    if not isinstance(numbers, list) or not numbers or {type(n) for n in numbers} != {int}:
-        return False
-    return numbers == sorted(set(numbers)) and 0 <= numbers[0] <= numbers[-1] < N_LANDMARKS
+def _holds(column: pd.Series, kind: str) -> bool:
+    if kind == "text":
+        return all(isinstance(value, str) for value in column.unique())
+    return column.dtype == kind
 
 
-def _counted(numbers: list) -> bool:
-    return {type(n) for n in numbers} == {int} and sorted(numbers) == list(range(len(numbers)))
+def _map_frames(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    with _readable(path):
+        frames = np.load(path, mmap_mode="r")
+    fits = frames.shape == shape and frames.dtype == np.float16
+    expected = f"float16 {shape} as {CLIPS} and {MARK} say"
+    _expect(fits, path, expected, f"{frames.dtype} {frames.shape}")
+    return frames
+
+
+def _expect(fits: bool | np.bool_, path: Path, expected: str, found: object = "others") -> None:
+    if not fits:
+        raise InputError(f"{path}: expected {expected}, found {found}; {_REBUILD}")
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: {error}; {_REBUILD}") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from src.common.environments import MARK, Unavailable, find_python, make
+from src.common.environments import Unavailable, find_python, make, mark_of
 
 
 def script(path: Path, code: int) -> Path:
@@ -72,9 +72,10 @@ def says(interpreter: Path, code: str) -> str:
     return done.stdout.strip()
 
 
-def test_an_environment_is_made_once_and_anew_when_its_pins_change(tmp_path):
+def test_an_environment_is_made_once_and_again_when_its_pins_change(tmp_path, capsys):
     folder, pins = tmp_path / "environment", tmp_path / "pins.txt"
-    pins.write_text(str(package(tmp_path, "1.0")))
+    wheel = str(package(tmp_path, "1.0"))
+    pins.write_text(wheel)
     interpreter = make(Path(sys.executable), folder, pins)
     assert says(interpreter, "import greeting; print(greeting.VERSION)") == "1.0"
     # Nothing of the main environment shows through.
@@ -82,15 +83,19 @@ def test_an_environment_is_made_once_and_anew_when_its_pins_change(tmp_path):
     assert says(interpreter, finds) == "None"
 
     (folder / "kept").touch()
+    pins.write_text(f"# a comment\n\n{wheel}\n")
     assert make(Path("/no/python/at/all"), folder, pins) == interpreter
     assert (folder / "kept").exists()
+    assert capsys.readouterr().out == ""
 
     # A failure leaves nothing that could be taken for an environment of these pins.
     pins.write_text(str(tmp_path / "nowhere.whl"))
     with pytest.raises(Unavailable, match=r"could not install .*pins\.txt: ERROR.*nowhere"):
         make(Path(sys.executable), folder, pins)
-    assert not (folder / MARK).exists()
+    assert not mark_of(folder, pins).is_finished
     assert not (folder / "kept").exists()
+    said = capsys.readouterr().out
+    assert f"{folder}: made again, for there are changes: requirements.{wheel} is gone" in said
 
 
 def test_a_python_that_cannot_make_environments_is_said(tmp_path):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
-from src.common.marks import DIGEST, MOST, Mark, changes
+from src.common.marks import DIGEST, MOST, Mark, changes, digest_of, side_by_side
 
 VALUES = {"recipe": {"epochs": 20, "layers": (1, 2)}, "folds": DIGEST + "a"}
 
@@ -21,6 +22,8 @@ def test_finished_is_what_was_written_of_these_very_values(path):
     assert not mark.is_finished and mark.changes == [] and mark.result is None
     mark.write({"clips": 3})
     assert mark.is_finished and mark.changes == [] and mark.result == {"clips": 3}
+    assert Mark(path).result == {"clips": 3} and not Mark(path).is_finished
+    assert Mark(path).made_from_then["recipe"] == {"epochs": 20, "layers": [1, 2]}
     other = Mark(path, VALUES | {"folds": DIGEST + "b"})
     assert not other.is_finished and other.changes == ["folds changed"]
 
@@ -68,3 +71,28 @@ def test_a_mark_of_an_older_version_is_told(path):
     mark = Mark(path, VALUES)
     assert not mark.is_finished
     assert mark.changes == ["an older version of this project made it"]
+
+
+def test_work_of_other_values_lies_beside_and_the_newest_is_compared(tmp_path, capsys):
+    def of(name: str, epochs: int) -> tuple[Mark, list]:
+        return side_by_side(tmp_path, name, {"epochs": epochs}, "mark.json")
+
+    oldest, newest, another = of("a", 1)[0], of("a", 2)[0], of("a-b", 3)[0]
+    for age, mark in enumerate((newest, oldest, another)):
+        mark.tell_why_again([])
+        mark.write()
+        os.utime(mark.path, (0, 100 - age))
+    assert of("a", 2)[0].is_finished and newest.path.parent != oldest.path.parent
+    mark, others = of("a", 4)
+    assert {*others} == {oldest.path, newest.path}
+    assert capsys.readouterr().out == ""
+    mark.tell_why_again(others)
+    said = f"{mark.path.parent}: made again, for there are changes: epochs 2 -> 4\n"
+    assert capsys.readouterr().out == said
+    newest.tell_why_again([newest.path])
+    assert capsys.readouterr().out == ""
+
+
+def test_a_digest_is_of_the_values_and_only_their_change_is_told():
+    assert digest_of((1, "a")) == digest_of([1, "a"]) != digest_of([1, "b"])
+    assert changes({"clips": digest_of([1])}, {"clips": digest_of([2])}) == ["clips changed"]

@@ -8,18 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from src.common.files import write_json
 from src.common.paths import SIGN_MAP
+from src.dataset.sample.writer import write_clip
 from src.landmarks import LEFT_HAND, N_LANDMARKS, PARTS, RIGHT_HAND
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One clip to write: xyz (T, 543, 3), NaN = not detected."""
+    """One clip to write: xyz (T, N_LANDMARKS, 3), NaN = not detected."""
 
     participant: str
     sequence: str
@@ -53,31 +52,13 @@ def recordings(
     ]
 
 
-def write_clip(path: Path, xyz: np.ndarray) -> None:
-    """One parquet file, a null where NaN."""
-    n_frames = len(xyz)
-    frame = np.repeat(np.arange(n_frames, dtype=np.int16) + 20, N_LANDMARKS)
-    part = np.tile(np.repeat([*PARTS], [*PARTS.values()]), n_frames)
-    number = np.concatenate([np.arange(size, dtype=np.int16) for size in PARTS.values()])
-    columns = {
-        "frame": frame,
-        "row_id": [f"{f}-{p}" for f, p in zip(frame, part, strict=True)],
-        "type": part,
-        "landmark_index": np.tile(number, n_frames),
-    }
-    for axis, name in enumerate("xyz"):
-        value = xyz[..., axis].ravel().astype(np.float64)
-        columns[name] = pa.array(value, mask=np.isnan(value))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns), path)
-
-
 def write_folder(folder: Path, clips: Sequence[Recording], signs: Sequence[str]) -> Path:
     """train.csv, the sign map, and a parquet file per clip."""
     rows = []
     for clip in clips:
         path = f"train_landmark_files/{clip.participant}/{clip.sequence}.parquet"
-        write_clip(folder / path, clip.xyz)
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        write_clip(folder / path, clip.xyz, first_frame=20)
         rows.append((path, clip.participant, clip.sequence, clip.sign))
     columns = ["path", "participant_id", "sequence_id", "sign"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "train.csv", index=False)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from src.common.errors import InputError
 from src.dataset.folds import (
+    EVERYTHING,
     PUBLISHED_PARTICIPANTS,
     TRAIN_ONLY,
     assign,
@@ -75,14 +76,14 @@ def test_data_that_come_divided_are_tested_on_as_they_say():
     """Also where the participants are the competition's."""
     participant = ["2044", "18796", "22343", "other"]
     table = clips(participant, [0, 0, 1, 1], training_only=[True, False, False, True])
-    assert assign(table, given=True).tolist() == [TRAIN_ONLY, 0, 0, TRAIN_ONLY]
+    assert assign(table, divided=True).tolist() == [TRAIN_ONLY, 0, 0, TRAIN_ONLY]
     assert assign(table[:3]).tolist() == [TRAIN_ONLY, 3, 2]
 
 
 def test_only_folds_that_have_clips_are_present_and_the_fit_on_everything():
     table = clips(["a", "b", "c"], [0, 0, 0]).assign(fold=[0, 2, TRAIN_ONLY])
-    assert present(table, (0, 1, 2, 3, TRAIN_ONLY)) == (0, 2, TRAIN_ONLY)
-    assert present(table, (0,)) == (0,) and present(table, (1, 3)) == ()
+    assert present(table, (0, 1, 2, 3, EVERYTHING)) == (0, 2, EVERYTHING)
+    assert present(table, (TRAIN_ONLY, 1, 3)) == ()
 
 
 def test_same_seed_same_folds_other_seed_other_folds():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,8 @@ import pytest
 
 from src.common.errors import InputError
 from src.common.files import locked
-from src.common.paths import root
+from src.common.paths import SIGN_MAP, root
 from src.dataset import clip_file, shards, store
-from src.dataset import competition as raw
 from src.dataset.folds import TRAIN_ONLY
 from src.dataset.store import Store, build, missing_shares, skipped
 from src.landmarks import HANDS, LIPS_40, N_LANDMARKS, NOSE_TIP, RIGHT_HAND
@@ -56,17 +56,24 @@ def built(competition, tmp_path_factory) -> Store:
 # --- content ------------------------------------------------------------------------------------
 
 
-def test_every_clip_is_what_raw_reads_at_half_precision(built, competition):
-    for k, path in enumerate(parquet_files(competition)):
-        expected = clip_file.read_clip(path)[:, list(KEPT)].astype(np.float16).astype(np.float32)
-        assert same(built.clip(k), expected), path
+def at_half_precision(path: Path) -> np.ndarray:
+    """A clip as the store must have it."""
+    return clip_file.read_clip(path)[:, list(KEPT)].astype(np.float16).astype(np.float32)
 
 
-def test_half_precision_moves_no_landmark_by_a_pixel(built, competition):
-    """Image coordinates near 1 move by at most 2^-11: half a pixel of a picture 1000 wide."""
-    for k, path in enumerate(parquet_files(competition)):
-        moved = built.clip(k) - clip_file.read_clip(path)[:, list(KEPT)]
-        assert np.nanmax(np.abs(moved), initial=0) <= 2**-11
+@pytest.fixture(params=["synthetic", pytest.param("genuine", marks=pytest.mark.reference)])
+def source(request, competition) -> Path:
+    if request.param == "synthetic":
+        return competition
+    return request.getfixturevalue("reference")("asl_signs")
+
+
+def test_every_clip_is_what_its_file_says_at_half_precision(source, tmp_path):
+    opened = build(source, tmp_path, KEPT, workers=1)
+    for k, path in enumerate(parquet_files(source)):
+        assert same(opened.clip(k), at_half_precision(path)), path
+    assert len(opened) == len(parquet_files(source)) and not skipped(opened)
+    assert isinstance(opened.frames, np.memmap) and not opened.frames.flags.writeable
 
 
 def test_table_says_what_train_csv_says(built, competition):
@@ -75,19 +82,10 @@ def test_table_says_what_train_csv_says(built, competition):
     assert built.clips.participant.tolist() == index.participant_id.tolist()
     assert built.clips.sign.tolist() == index.sign.tolist()
     assert built.clips.label.tolist() == [built.signs[sign] for sign in index.sign]
-    assert built.signs == json.loads((competition / raw.SIGN_MAP).read_text())
+    assert built.signs == json.loads((competition / SIGN_MAP).read_text())
     assert not built.clips.training_only.any()
     assert built.clips.groupby("participant").fold.nunique().eq(1).all()
-
-
-def test_clips_lie_one_after_the_other(built):
-    ends = built.clips.offset + built.clips.length
-    assert built.clips.offset.tolist() == [0, *ends[:-1]]
-    assert len(built.frames) == ends.iloc[-1]
-
-
-def test_frames_stay_on_disk(built):
-    assert isinstance(built.frames, np.memmap) and not built.frames.flags.writeable
+    assert [built.index_of(sequence) for sequence in index.sequence_id] == [*range(len(index))]
 
 
 def test_whole_frames_put_every_landmark_in_its_row(built, competition):
@@ -96,10 +94,6 @@ def test_whole_frames_put_every_landmark_in_its_row(built, competition):
     expected = whole.astype(np.float16).astype(np.float32)
     expected[:, [row for row in range(N_LANDMARKS) if row not in KEPT]] = np.nan
     assert same(built.whole_frames(k), expected)
-
-
-def test_index_of_finds_the_sequence(built):
-    assert [built.index_of(s) for s in built.clips.sequence] == list(range(len(built)))
 
 
 def test_missing_shares_count_frames_without_a_part(built, competition):
@@ -111,17 +105,6 @@ def test_missing_shares_count_frames_without_a_part(built, competition):
     assert 0 < shares["right_hand"] < 1
 
 
-@pytest.mark.reference
-def test_genuine_clips_are_what_raw_reads(tmp_path, reference):
-    genuine = reference("asl_signs")
-    opened = build(genuine, tmp_path, KEPT, workers=1)
-    for k in range(0, len(opened), 10):
-        path = genuine / "train_landmark_files" / opened.clips.participant[k]
-        clip = clip_file.read_clip(path / f"{opened.clips.sequence[k]}.parquet")
-        assert same(opened.clip(k), clip[:, list(KEPT)].astype(np.float16).astype(np.float32))
-    assert len(opened) == 229 and not skipped(opened)
-
-
 # --- building -----------------------------------------------------------------------------------
 
 
@@ -130,52 +113,53 @@ def test_two_workers_write_the_same_bytes_as_one(built, competition, tmp_path, m
     assert contents(build(competition, tmp_path, KEPT, workers=2)) == contents(built)
 
 
-class Pool(Exception):
-    """Raised in the place of starting workers; says how many."""
-
-
-@pytest.mark.parametrize("enough", [True, False])
-def test_workers_are_started_only_for_shards_enough(competition, tmp_path, monkeypatch, enough):
-    def start(workers: int, *_: object, **__: object) -> None:
-        raise Pool(workers)
-
-    monkeypatch.setattr(shards, "CLIPS_PER_SHARD", 1)
-    monkeypatch.setattr(shards, "SHARDS_PER_WORKER", 2 if enough else 1000)
+def test_a_worker_is_started_for_every_core_if_there_are_shards_enough(
+    competition, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(shards, "CLIPS_PER_SHARD", 1)  # 12 shards
     monkeypatch.setattr(shards.os, "cpu_count", lambda: 3)
-    monkeypatch.setattr(shards, "ProcessPoolExecutor", start)
-    if enough:
-        with pytest.raises(Pool, match="3"):
-            build(competition, tmp_path, KEPT)
-    else:
-        assert len(build(competition, tmp_path, KEPT)) > 0
+    in_processes, asked = shards._in_processes, []
+    monkeypatch.setattr(
+        shards, "_in_processes", lambda tasks, n: asked.append(n) or in_processes(tasks, 1)
+    )
+    for shards_per_worker in (4, 5, 1000):
+        monkeypatch.setattr(shards, "SHARDS_PER_WORKER", shards_per_worker)
+        build(competition, tmp_path / f"{shards_per_worker}", KEPT)
+    assert asked == [3, 2, 0]
 
 
-def test_a_finished_store_is_opened_not_built(built, competition):
+def test_a_finished_store_is_opened_not_built(built, competition, capsys):
     before = {name: (built.folder / name).stat().st_mtime_ns for name in FILES}
     again = build(competition, built.folder.parent, KEPT, workers=1)
     assert again.folder == built.folder
+    assert {path.name for path in again.folder.iterdir()} == {".lock", *FILES}
     assert {name: (again.folder / name).stat().st_mtime_ns for name in FILES} == before
+    assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("change", ["landmarks", "skip_broken", "label", "clip"])
-def test_other_choices_or_other_clips_are_another_store(make_competition, tmp_path, change):
+@pytest.mark.parametrize("change", ["landmarks", "skip_broken", "label", "clip", "format"])
+def test_other_choices_or_other_clips_are_another_store(
+    make_competition, tmp_path, monkeypatch, capsys, change
+):
     folder = make_competition(lengths=(3, 2, 2, 2))
     first = build(folder, tmp_path / "stores", KEPT, workers=1)
-    landmarks, skip_broken = KEPT, False
+    assert capsys.readouterr().out == ""
+    landmarks, skip_broken, said = KEPT, False, "clips changed"
     if change == "landmarks":
-        landmarks = KEPT[1:]
+        landmarks, said = KEPT[1:], "landmarks changed"
     elif change == "skip_broken":
-        skip_broken = True
+        skip_broken, said = True, "skip_broken false -> true"
     elif change == "label":
-        (folder / raw.SIGN_MAP).write_text('{"cloud": 0, "bird": 1, "apple": 2}')
+        (folder / SIGN_MAP).write_text('{"cloud": 0, "bird": 1, "apple": 2}')
+    elif change == "format":
+        monkeypatch.setattr(store, "FORMAT", store.FORMAT + 1)
+        said = f"format {store.FORMAT - 1} -> {store.FORMAT}"
     else:
         parquet_files(folder)[0].write_bytes(parquet_files(folder)[1].read_bytes())
     second = build(folder, tmp_path / "stores", landmarks, workers=1, skip_broken=skip_broken)
     assert second.folder != first.folder
-
-
-def test_nothing_but_the_three_files_is_left(built):
-    assert sorted(p.name for p in built.folder.iterdir()) == sorted((".lock", *FILES))
+    line = f"{second.folder}: made again, for there are changes: {said}\n"
+    assert capsys.readouterr().out == line
 
 
 DIE_AT = """
@@ -191,7 +175,7 @@ def read_or_die(path, landmarks):
         os.kill(os.getpid(), signal.SIGKILL)
     return read(path, landmarks)
 
-def copy_and_die(piece, whole, at_a_time):
+def copy_and_die(piece, whole):
     whole.write(piece.read(99))
     whole.flush()
     os.kill(os.getpid(), signal.SIGKILL)
@@ -217,35 +201,25 @@ def killed_build(folder: Path, stores: Path, clip: int) -> Path:
     return unfinished
 
 
-def test_a_killed_build_goes_on_where_it_was(make_competition, tmp_path, monkeypatch):
-    folder = make_competition()
-    whole = contents(build(folder, tmp_path / "unbroken", KEPT, workers=1))
-    unfinished = killed_build(folder, tmp_path / "stores", clip=7)
-    assert len(list((unfinished / "shards").glob("*.json"))) == 3  # clips 0 to 5
-    assert not set(FILES) & {path.name for path in unfinished.iterdir()}
-    for path in parquet_files(folder)[:6]:  # if it read these again, it would say so
-        garble(path)
-    monkeypatch.setattr(shards, "CLIPS_PER_SHARD", 2)
-    assert contents(build(folder, tmp_path / "stores", KEPT, workers=1)) == whole
-
-
-def test_a_build_killed_while_it_joins_writes_the_first_shard_again(
-    make_competition, tmp_path, monkeypatch
+@pytest.mark.parametrize(
+    ("clip", "marks", "again"),
+    [(7, 3, slice(0, 6)), (-1, 6, slice(2, None))],
+    ids=["while it reads", "while it joins"],
+)
+def test_a_killed_build_goes_on_where_it_was(
+    make_competition, tmp_path, monkeypatch, clip, marks, again
 ):
+    """A build that is killed while it joins writes the first shard again."""
     folder = make_competition()
     whole = contents(build(folder, tmp_path / "unbroken", KEPT, workers=1))
-    unfinished = killed_build(folder, tmp_path / "stores", clip=-1)
-    assert not set(FILES) & {path.name for path in unfinished.iterdir()}
-    for path in parquet_files(folder)[2:]:  # if it read these again, it would say so
+    unfinished = killed_build(folder, tmp_path / "stores", clip)
+    assert len(list((unfinished / "shards").glob("*.json"))) == marks
+    with pytest.raises(InputError, match=r"manifest\.json.*finished.*run preparation again"):
+        Store.open(unfinished)
+    for path in parquet_files(folder)[again]:  # if it read these again, it would say so
         garble(path)
     monkeypatch.setattr(shards, "CLIPS_PER_SHARD", 2)
     assert contents(build(folder, tmp_path / "stores", KEPT, workers=1)) == whole
-
-
-def test_an_unfinished_store_is_refused(make_competition, tmp_path):
-    unfinished = killed_build(make_competition(), tmp_path / "stores", clip=3)
-    with pytest.raises(InputError, match=r"manifest\.json.*run preparation again"):
-        Store.open(unfinished)
 
 
 BUILD_WITH_WORKERS = """
@@ -316,24 +290,19 @@ def test_a_broken_clip_stops_the_build_and_is_named(make_competition, tmp_path, 
 def test_skip_broken_leaves_them_out_and_lists_them(make_competition, tmp_path):
     folder = make_competition()
     files = parquet_files(folder)
-    good = [path for k, path in enumerate(files) if k not in (0, 9)]
     garble(files[0])
     garble(files[9])
     opened = build(folder, tmp_path / "stores", KEPT, workers=1, skip_broken=True)
+    good = [path for k, path in enumerate(files) if k not in (0, 9)]
     assert opened.clips.sequence.tolist() == [path.stem for path in good]
-    for k, path in enumerate(good):
-        expected = clip_file.read_clip(path)[:, list(KEPT)].astype(np.float16).astype(np.float32)
-        assert same(opened.clip(k), expected)
+    assert all(same(opened.clip(k), at_half_precision(path)) for k, path in enumerate(good))
     first, second = skipped(opened)
     assert str(files[0]) in first and str(files[9]) in second
 
-
-def test_a_folder_of_broken_clips_only_is_refused(make_competition, tmp_path):
-    folder = make_competition(lengths=(2, 2))
-    for path in parquet_files(folder):
+    for path in good:
         garble(path)
     with pytest.raises(InputError, match="not one whole clip"):
-        build(folder, tmp_path / "stores", KEPT, workers=1, skip_broken=True)
+        build(folder, tmp_path / "other stores", KEPT, workers=1, skip_broken=True)
 
 
 def test_memory_does_not_grow_with_the_number_of_clips(make_competition, tmp_path, monkeypatch):
@@ -367,7 +336,7 @@ def test_extra_data_only_trains(make_competition, tmp_path):
     assert added.sign.tolist() == ["bird", "bird"]
     assert added.label.tolist() == [opened.signs["bird"]] * 2
     manifest = json.loads((opened.folder / "manifest.json").read_text())
-    assert manifest["left_out"] == {str(extra): 2}
+    assert manifest["result"]["unknown_signs"] == {str(extra): 2}
     assert opened.signs == alone.signs
     # The extra folder's participant 7 is not the competition's, nor is its first sequence.
     assert added.participant.tolist() == ["extra/7", "extra/new"]
@@ -387,54 +356,35 @@ def own(make_competition, tmp_path) -> Path:
     return build(make_competition(lengths=(3, 2)), tmp_path / "stores", KEPT, workers=1).folder
 
 
-def edit_manifest(folder: Path, **changes: object) -> None:
-    path = folder / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+def edit_manifest(path: Path, part: str, **changes: object) -> None:
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {part: manifest[part] | changes}))
+
+
+DAMAGE = {  # besides what tests/fuzz/test_store.py finds
+    "missing": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "cut short": lambda path: os.truncate(path, path.stat().st_size - 4),
+}
+OF_FRAMES = {
+    "a frame too few": lambda path: np.save(path, np.zeros((4, len(KEPT), 3), np.float16)),
+    "float32": lambda path: np.save(path, np.zeros((5, len(KEPT), 3), np.float32)),
+    "other landmarks": lambda path: edit_manifest(
+        path.with_name("manifest.json"), "result", landmarks=KEPT[1:]
+    ),
+}
+OF_MARK = {"another format": lambda path: edit_manifest(path, "made_from", format=1)}
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("file", "damage"),
     [
-        lambda folder: (folder / "landmarks.npy").unlink(),
-        lambda folder: (folder / "landmarks.npy").write_bytes(b""),
-        lambda folder: os.truncate(folder / "landmarks.npy", 500),
-        lambda folder: np.save(folder / "landmarks.npy", np.zeros((4, len(KEPT), 3), np.float16)),
-        lambda folder: np.save(folder / "landmarks.npy", np.zeros((5, len(KEPT), 3), np.float32)),
-        lambda folder: edit_manifest(folder, landmarks=KEPT[1:]),
+        *product(FILES, DAMAGE.values()),
+        *product(FILES[:1], OF_FRAMES.values()),
+        *product(FILES[2:], OF_MARK.values()),
     ],
-    ids=["none", "empty", "cut short", "a frame too few", "float32", "other landmarks"],
 )
-def test_frames_that_do_not_fit_are_refused(own, damage):
-    damage(own)
-    with pytest.raises(InputError, match=r"landmarks\.npy.*run preparation again"):
-        Store.open(own)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda path: path.unlink(),
-        lambda path: path.write_bytes(b""),
-        lambda path: os.truncate(path, path.stat().st_size - 4),
-    ],
-    ids=["none", "empty", "cut short"],
-)
-def test_an_unreadable_table_is_refused(own, damage):
-    damage(own / "clips.parquet")
-    with pytest.raises(InputError, match=r"clips\.parquet.*run preparation again"):
-        Store.open(own)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda path: path.unlink(),
-        lambda path: os.truncate(path, 10),
-        lambda path: edit_manifest(path.parent, format=store.FORMAT + 1),
-    ],
-    ids=["none", "cut short", "another format"],
-)
-def test_a_manifest_of_something_else_is_refused(own, damage):
-    damage(own / "manifest.json")
-    with pytest.raises(InputError, match=r"manifest\.json.*run preparation again"):
+def test_what_is_not_whole_or_does_not_fit_is_refused(own, file, damage):
+    damage(own / file)
+    with pytest.raises(InputError, match=rf"{file}: .*run preparation again"):
         Store.open(own)

@@ -99,7 +99,7 @@ EDITS = st.lists(_edits(), min_size=0, max_size=2)
 
 
 def expected(table: pd.DataFrame) -> np.ndarray | None:
-    """What a clip's table says, (T, 543, 3) float32, or None where it must be refused.
+    """What a clip's table says, (T, N_LANDMARKS, 3) float32; None where it must be refused.
 
     The plain rules again, one after the other, on a table as pandas has it.
     """

@@ -35,7 +35,7 @@ def write_edited(folder: Path, frames: int, edits: list) -> Path:
 def test_a_spoilt_clip_is_read_as_it_is_or_refused(tmp_path, frames, edits):
     path = write_edited(tmp_path, frames, edits)
     right = expected(pq.read_table(path).to_pandas(ignore_metadata=True))
-    with case("raw: clip", str(path)):
+    with case("clip file", str(path)):
         try:
             xyz = read_clip(path)
         except InputError:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.common.paths import SIGN_MAP
+from src.dataset import shards
 from src.dataset.sample.writer import write_clip
 from src.dataset.store import Store, build, skipped
 from src.landmarks import N_LANDMARKS
@@ -62,18 +63,23 @@ VALUES = st.one_of(
     st.lists(st.integers(-1, 600), max_size=4),
     st.dictionaries(st.sampled_from(("no", "yes", "x")), st.integers(-1, 3), max_size=3),
 )
-KEYS = ("format", "landmarks", "signs", "skipped", "fingerprint", "source")
+KEYS = ("landmarks", "signs", "skipped", "source", "versions", "format")
 
 
 @fuzzing(100)
-@given(key=st.sampled_from(KEYS), value=VALUES, drop=st.booleans())
-def test_a_manifest_that_disagrees(whole, tmp_path, key, value, drop):
+@given(key=st.sampled_from(KEYS), value=VALUES, how=st.sampled_from(("set", "drop", "replace")))
+def test_a_manifest_that_disagrees(whole, tmp_path, key, value, how):
+    """One value is another or is gone; or the value stands in the place of all values."""
     folder = shutil.copytree(whole.folder, tmp_path / "store", dirs_exist_ok=True)
-    path = folder / "manifest.json"
-    manifest = json.loads((whole.folder / "manifest.json").read_text()) | {key: value}
-    if drop:
-        del manifest[key]
-    path.write_text(json.dumps(manifest if key != "source" or drop else value))
+    manifest = json.loads((whole.folder / "manifest.json").read_text())
+    part = "made_from" if key == "format" else "result"
+    if how == "replace":
+        manifest[part] = value
+    elif how == "drop":
+        del manifest[part][key]
+    else:
+        manifest[part][key] = value
+    (folder / "manifest.json").write_text(json.dumps(manifest))
     with case("store: manifest", str(folder)):
         opened = Store.open(folder)
         assert opened.landmarks == KEPT or key == "landmarks"
@@ -156,30 +162,31 @@ def test_odd_names_are_names_and_nothing_is_written_elsewhere(tmp_path, names, s
     assert all(path.is_relative_to(tmp_path / "stores") for path in written)
 
 
-def shards(folder: Path) -> Path:
-    """The shard folder of a build that was killed at the last moment."""
-    stores = folder.parent / "stores"
-    done = build(folder, stores, KEPT, workers=1)
-    shard = done.folder / "shards"
-    shard.mkdir()
-    np.save(shard / "00000.npy", done.frames)
-    note = {"lengths": done.clips.length.tolist(), "broken": []}
-    (shard / "00000.json").write_text(json.dumps(note))
-    for name in ("manifest.json", "landmarks.npy", "clips.parquet"):
-        (done.folder / name).unlink()
-    return shard
+SHARD = {
+    "no mark": lambda shard: shard.with_suffix(".json").unlink(),
+    "half a mark": lambda shard: shard.with_suffix(".json").write_text('{"made_from": {'),
+    "a mark of other clips": lambda shard: edit_mark(shard, made_from={"clips": 4}),
+    "a mark of a shorter shard": lambda shard: edit_mark(
+        shard, result={"lengths": [1, 2, 3], "broken": []}
+    ),
+    "no data": lambda shard: shard.unlink(),
+    "half the data": lambda shard: shard.write_bytes(shard.read_bytes()[:77]),
+}
 
 
-@pytest.mark.parametrize(
-    "note", ["", "[", "[]", "7", '{"lengths": [1, 2]}', '{"lengths": [1], "broken": []}',
-             '{"lengths": [2, 2, 3, 4], "broken": []}', '{"lengths": [null], "broken": []}', None]
-)  # fmt: skip
-def test_a_shard_that_does_not_fit_its_note_is_made_again(whole, tmp_path, note):
+def edit_mark(shard: Path, **changes: object) -> None:
+    mark = shard.with_suffix(".json")
+    mark.write_text(json.dumps(json.loads(mark.read_text()) | changes))
+
+
+@pytest.mark.parametrize("spoil", SHARD.values(), ids=SHARD)
+def test_a_shard_that_does_not_fit_its_mark_is_made_again(whole, tmp_path, monkeypatch, spoil):
     folder = write_competition(tmp_path / "asl", ("7", "8", "9", "10"))
-    shard = shards(folder)
-    if note is None:
-        (shard / "00000.npy").write_bytes(b"x" * 7)
-    else:
-        (shard / "00000.json").write_text(note)
+    with monkeypatch.context() as killed:
+        killed.setattr(shards, "join", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            build(folder, tmp_path / "stores", KEPT, workers=1)
+    (shard,) = tmp_path.glob("stores/*/shards/*.npy")
+    spoil(shard)
     with case("store: shard"):
         check(build(folder, tmp_path / "stores", KEPT, workers=1), whole)
