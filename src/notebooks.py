@@ -16,9 +16,7 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
-import hashlib
 import io
-import json
 import os
 import shlex
 import shutil
@@ -36,15 +34,14 @@ from papermill.exceptions import PapermillExecutionError
 
 from src.common import kernel
 from src.common.errors import InputError
-from src.common.files import digest, locked
-from src.common.marks import DIGEST, Mark
-from src.common.paths import SLOVO_INDEX, anchored, root
+from src.common.files import digest, locked, stamp
+from src.common.marks import DIGEST, Mark, digest_of
+from src.common.paths import COMPETITION, anchored, root
 
 NOTEBOOKS = root() / "notebooks"
 MAIN_PATH = ("01", "02", "03", "04")  # 05 is a study of its own
 RUN_DIR = "RUN_DIR"
 READ = ("DATA", "EXTRA_DATA", "LISTS", "SIGNS", "AUTHORS_WEIGHTS")  # what a notebook reads
-INDICES = ("train.csv", SLOVO_INDEX, "manifest.json")  # that say what else a folder holds
 TAG = "parameters"
 CLEAR_LINE = "\r\x1b[K"
 Value = str | int | float | bool
@@ -332,13 +329,11 @@ def _inputs(values: dict[str, Value]) -> dict[str, dict[str, str]]:
     """Digests of what the notebooks read besides their parameters: src, and the data."""
     src = root() / "src"
     code = {str(path.relative_to(src)): DIGEST + digest(path) for path in src.rglob("*.py")}
-    data = {}
-    for path in (path for name in READ for path in _named(values.get(name, ""), name)):
-        indices = [path / name for name in INDICES if (path / name).is_file()]
-        data |= {str(index): DIGEST + digest(index) for index in indices}
-        if not indices:  # motion files, say, which nothing lists
-            data[str(path)] = DIGEST + hashlib.sha256(_listing(path).encode()).hexdigest()
-    return {"src": code, "data": data}
+    named = [path for name in READ for path in _named(values.get(name, ""), name)]
+    usual = anchored(COMPETITION)
+    if not values.get("DATA") and usual.is_dir():
+        named.append(usual)
+    return {"src": code, "data": {str(path): digest_of(_listing(path)) for path in named}}
 
 
 def _named(value: Value, parameter: str) -> list[Path]:
@@ -347,11 +342,13 @@ def _named(value: Value, parameter: str) -> list[Path]:
     return [anchored(name.strip()) for name in names if name.strip()]
 
 
-def _listing(path: Path) -> str:
-    """Names, sizes and times of a file, or of all files in a folder."""
+def _listing(path: Path) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of a file, or of all files in a folder.
+
+    Of 94,477 clips it takes a second, where the disk is near.
+    """
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    known = [(str(file), file.stat()) for file in files if file.is_file()]
-    return json.dumps([(name, stat.st_size, stat.st_mtime_ns) for name, stat in known])
+    return [(str(file.relative_to(path)), *stamp(file)) for file in files if file.is_file()]
 
 
 def main() -> int:

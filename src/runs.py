@@ -14,6 +14,7 @@ Later stages read the run's folder and the store, and nothing else.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -27,6 +28,7 @@ from src.common import checkpoint
 from src.common.errors import InputError
 from src.common.files import digest, write_atomically, write_json
 from src.common.marks import DIGEST, Mark
+from src.common.paths import anchored, root
 from src.dataset import folds
 from src.dataset.folds import EVERYTHING, Fold
 from src.dataset.store import Store
@@ -34,6 +36,7 @@ from src.recipes import config
 from src.recipes.base import Recipe
 from src.recipes.ingredients import Role
 
+PLACES = ("data", "store")  # fields of run.json that are paths
 TRAINED = "trained.json"  # in a training's folder: what its weights were made from
 _EVERYTHING_ONCE = -1  # how `EVERYTHING` was written until November 2026
 
@@ -44,8 +47,8 @@ class About:
 
     Args:
         profile: sample, cpu or full.
-        data: the competition folder.
-        store: the folder of the landmark store.
+        data: the competition folder, from the project's root.
+        store: the folder of the landmark store, from the project's root.
         seed: of everything random.
         hold_out: participants of a named split; empty = the usual folds.
         recipes: names of the members, in order.
@@ -80,7 +83,7 @@ class Run:
         Raises:
             InputError: HOLD_OUT names a participant that has no clip.
         """
-        store = Store.open(Path(about.store))
+        store = Store.open(anchored(about.store))
         fold = store.clips.fold
         if about.hold_out:
             fold = folds.hold_out(store.clips, about.hold_out)
@@ -88,6 +91,9 @@ class Run:
         write_atomically(folder / "folds.csv", lambda path: table.to_csv(path, index=False))
         for recipe in recipes:
             config.save(recipe, folder / recipe.name / "config.json")
+        # No absolute path: a run's folder can be moved to another machine.
+        here = {name: os.path.relpath(anchored(getattr(about, name)), root()) for name in PLACES}
+        about = replace(about, **here)
         write_json(folder / "run.json", asdict(about))
         return cls(folder, about)
 
@@ -104,21 +110,37 @@ class Run:
             about = About(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
             trained = (EVERYTHING if f == _EVERYTHING_ONCE else f for f in about.folds)
             about = replace(about, folds=tuple(trained))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{path}: expected what 01_preparation writes, found {error}; run it first"
             ) from error
         return cls(folder, about)
 
+    @property
+    def data(self) -> Path:
+        """The competition folder."""
+        return anchored(self.about.data)
+
     @cached_property
     def store(self) -> Store:
-        """The landmark store."""
-        return Store.open(Path(self.about.store))
+        """The landmark store.
+
+        Raises:
+            InputError: it is not on this machine, or damaged.
+        """
+        folder = anchored(self.about.store)
+        if not folder.is_dir():
+            raise InputError(
+                f"{folder}: expected this run's landmark store, found none; run 01_preparation on "
+                "this machine, with DATA=<the competition folder here>: it keeps the trainings"
+            )
+        return Store.open(folder)
 
     @cached_property
     def clips(self) -> pd.DataFrame:
         """The store's clips with this run's folds."""
-        table = pd.read_csv(self.folder / "folds.csv", dtype={"sequence": str})
+        table = pd.read_csv(self.folder / "folds.csv", usecols=["sequence", "fold"],
+                            dtype={"sequence": str}, keep_default_na=False)  # fmt: skip
         if list(table.sequence) != list(self.store.clips.sequence):
             raise InputError(
                 f"{self.folder / 'folds.csv'}: its clips are not those of {self.about.store}; run "

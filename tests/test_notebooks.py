@@ -187,12 +187,10 @@ def test_every_input_counts_and_nothing_else(tmp_path, parameter):
     seen.append(run._inputs(values))
     clip.rename(clip.with_name("b.bvh"))
     seen.append(run._inputs(values))
-    clip.with_name("b.bvh").write_text("longer")
+    clip.with_name("b.bvh").write_text("changed")
     seen.append(run._inputs(values))
-    (folder / "train.csv").write_text("path")  # an index says what counts, of 94,477 clips
+    clip.with_name("b.bvh").write_text("as long")  # as before
     seen.append(run._inputs(values))
-    clip.with_name("b.bvh").unlink()
-    assert run._inputs(values) == seen[-1]
     assert all(one != other for one, other in itertools.combinations(seen, 2))
 
 

@@ -16,6 +16,7 @@ from src.common.errors import InputError
 
 SIGN_MAP = "sign_to_prediction_index_map.json"  # the file that marks a competition folder
 SLOVO_INDEX = "annotations.csv"  # the file that marks a folder in Slovo's format
+COMPETITION = "input/asl-signs"  # where the competition's data are, if nobody says otherwise
 _KAGGLE = Path(os.environ.get("KAGGLE_ROOT", "/kaggle"))  # elsewhere only in tests
 KAGGLE_INPUT, KAGGLE_WORKING = _KAGGLE / "input", _KAGGLE / "working"
 
@@ -54,7 +55,7 @@ def competition_folder(data: str = "") -> Path:
         # a deeper search would go through its 94,477 files.
         places = [KAGGLE_INPUT.glob(f"{place}/{SIGN_MAP}") for place in ("*", "*/*")]
         mounts = [path for place in places for path in sorted(place)] if on_kaggle() else []
-        candidates = [*(mount.parent for mount in mounts), anchored("input/asl-signs")]
+        candidates = [*(mount.parent for mount in mounts), anchored(COMPETITION)]
     for folder in candidates:
         if (folder / SIGN_MAP).is_file() or (data and (folder / SLOVO_INDEX).is_file()):
             return folder

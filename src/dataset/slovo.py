@@ -11,7 +11,6 @@ Source: github.com/hukenovs/slovo; recognition.md 4.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from src.common.errors import InputError
-from src.common.files import digest, locked, write_atomically, write_json
+from src.common.files import digest, locked, stamp, write_atomically, write_json
 from src.common.marks import DIGEST, Mark, digest_of, side_by_side
 from src.common.paths import SIGN_MAP, SLOVO_INDEX
 from src.dataset import slovo_keypoints as keypoints
@@ -57,7 +56,7 @@ def as_competition(folder: Path, converted: Path, skip_broken: bool = False) -> 
     made_from = {
         "format": FORMAT,
         "annotations": DIGEST + digest(folder / SLOVO_INDEX),
-        "keypoints": digest_of([(path.name, os.stat(path).st_size) for path in files]),
+        "keypoints": digest_of([(path.name, *stamp(path)) for path in files]),
         "skip_broken": skip_broken,
     }
     mark, others = side_by_side(converted, folder.name, made_from, MARK)

@@ -15,7 +15,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ from jaxtyping import Float
 
 from src.clips import RawClip
 from src.common.errors import InputError
-from src.common.files import locked, write_atomically
+from src.common.files import locked, stamp, write_atomically
 from src.common.marks import Mark, digest_of, side_by_side
 from src.dataset import competition, folds, shards
 from src.landmarks import N_LANDMARKS, PARTS, part_of, undetected
@@ -195,10 +194,10 @@ def _read_indices(
 
 
 def _digest_of_clips(index: pd.DataFrame) -> str:
-    """A digest of names, labels and sizes: one of the content would take as long as the build."""
+    """A digest of names, labels, sizes and times; of the content it would take a whole build."""
     columns = ["sequence", "participant", "label", "training_only"]
     rows = index[columns].to_dict("split")["data"]
-    return digest_of([rows, [os.stat(path).st_size for path in index.path]])
+    return digest_of([rows, [stamp(path) for path in index.path]])
 
 
 def _clips_table(folder: Path, index: pd.DataFrame, pieces: Sequence[shards.Shard]) -> pd.DataFrame:

@@ -50,7 +50,7 @@ def members(run: Run, fold: Fold, weights: Mapping[str, float]) -> list[Member]:
 
 def held_out_clips(run: Run, fold: int) -> pd.DataFrame:
     """The clips that a fold holds out, as rows of `read_index`."""
-    index = read_index(Path(run.about.data))
+    index = read_index(run.data)
     held_out = run.clips.sequence[run.clips.fold == fold]
     return index[index.sequence.isin(held_out)].reset_index(drop=True)
 

@@ -62,7 +62,7 @@ def facts(run: Run, exported: Exported, ladder: Ladder, score: Score) -> dict[st
         },
         "profile": run.about.profile,
         "data": run.about.data,
-        "synthetic": is_synthetic(Path(run.about.data)),
+        "synthetic": is_synthetic(run.data),
         "clips": {
             "all": len(run.clips),
             "scored": score.clips,

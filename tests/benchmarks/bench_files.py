@@ -47,7 +47,7 @@ def scored(run: Run, weights: dict[str, float], precision: Precision) -> Score:
         members = submission.members(run, FOLD, weights)
         options = ExportOptions(precision=precision)
         path = write_tflite(members, Path(folder) / "model.tflite", options).path
-        return score(path, Path(run.about.data), clips[clips.sign.isin(known)])
+        return score(path, run.data, clips[clips.sign.isin(known)])
 
 
 def rows_of(split: Split, run: Run) -> list[dict]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from src.common.errors import InputError
 from src.common.files import locked
 from src.common.paths import SIGN_MAP, root
 from src.dataset import clip_file, shards, store
+from src.dataset.clip_file import read_clip
 from src.dataset.folds import TRAIN_ONLY
+from src.dataset.sample.writer import write_clip
 from src.dataset.store import Store, build, missing_shares, skipped
 from src.landmarks import HANDS, LIPS_40, N_LANDMARKS, NOSE_TIP, RIGHT_HAND
 
@@ -46,6 +49,13 @@ def parquet_files(folder: Path) -> list[Path]:
 def garble(path: Path) -> None:
     """Destroy a file's content but not its size."""
     path.write_bytes(b"x" * path.stat().st_size)
+
+
+def same_time(path: Path, change: Callable[[Path], object]) -> None:
+    """Change a file so that neither its size nor its time tells."""
+    before = path.stat()
+    change(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 @pytest.fixture(scope="module")
@@ -217,9 +227,24 @@ def test_a_killed_build_goes_on_where_it_was(
     with pytest.raises(InputError, match=r"manifest\.json.*finished.*run preparation again"):
         Store.open(unfinished)
     for path in parquet_files(folder)[again]:  # if it read these again, it would say so
-        garble(path)
+        same_time(path, garble)
     monkeypatch.setattr(shards, "CLIPS_PER_SHARD", 2)
     assert contents(build(folder, tmp_path / "stores", KEPT, workers=1)) == whole
+
+
+def test_clips_changed_in_place_make_another_store(make_competition, tmp_path, capsys):
+    """A clip of the same name and length, under the same train.csv."""
+    folder = make_competition()
+    first = build(folder, tmp_path / "stores", KEPT, workers=1)
+    path = parquet_files(folder)[0]
+    write_clip(path, 1 - read_clip(path))
+    second = build(folder, tmp_path / "stores", KEPT, workers=1)
+    (changed,) = np.flatnonzero([
+        not np.array_equal(first.clip(k), second.clip(k), equal_nan=True) for k in range(len(first))
+    ])  # fmt: skip
+    assert second.clips.sequence[changed] == path.stem
+    assert "made again, for there are changes: clips changed" in capsys.readouterr().out
+    assert build(folder, tmp_path / "stores", KEPT, workers=1).folder == second.folder
 
 
 BUILD_WITH_WORKERS = """

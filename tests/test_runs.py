@@ -1,0 +1,114 @@
+"""A run is its folder: it moves, and what it shows is of its own values."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from src.common import paths
+from src.common.errors import InputError
+from src.dataset import store as stores
+from src.dataset.folds import EVERYTHING
+from src.recipes import hand_bert
+from src.runs import About, Run
+from tests.tiny import RECIPE
+
+
+@pytest.fixture
+def made(sample, tmp_path, monkeypatch) -> Run:
+    """A run in a checkout of its own: data, store and logs are below one root."""
+    root = tmp_path / "here"
+    monkeypatch.setattr(paths, "root", lambda: root)
+    monkeypatch.setattr("src.runs.root", lambda: root)
+    shutil.copytree(sample, root / "input/asl-signs")
+    store = stores.build(
+        root / "input/asl-signs", root / "input/stores", hand_bert.LAYOUT.sources, workers=1
+    )
+    about = About(
+        "cpu", str(root / "input/asl-signs"), str(store.folder), 0, (), (RECIPE.name,), (0,)
+    )
+    return Run.create(root / "logs/run", about, [RECIPE])
+
+
+def test_a_run_holds_no_absolute_path_and_opens_where_it_is_moved_to(made, tmp_path, monkeypatch):
+    for file in made.folder.rglob("*.json"):
+        assert str(tmp_path) not in file.read_text(), file
+    there = tmp_path / "there"
+    shutil.move(tmp_path / "here", there)
+    monkeypatch.setattr(paths, "root", lambda: there)
+    moved = Run.open(there / "logs/run")
+    assert len(moved.clips) == 32 and moved.data == there / "input/asl-signs"
+
+
+def test_without_its_store_it_says_how_to_make_one(made):
+    shutil.rmtree(made.store.folder)
+    with pytest.raises(InputError, match=r"expected this run's landmark store.*run 01_preparation"):
+        Run.open(made.folder).clips  # noqa: B018
+
+
+def test_a_run_of_before_everything_had_a_name_opens(made):
+    path = made.folder / "run.json"
+    values = json.loads(path.read_text()) | {"folds": [0, 1, -1]}
+    path.write_text(json.dumps(values))
+    assert Run.open(made.folder).about.folds == (0, 1, EVERYTHING)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"profile": 3}'])
+def test_what_is_no_run_is_refused(tmp_path, content):
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(InputError, match=r"run\.json: expected what 01_preparation writes"):
+        Run.open(tmp_path)
+
+
+def test_folds_of_other_clips_are_refused(made):
+    path = made.folder / "folds.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], *lines[:0:-1]]))
+    with pytest.raises(InputError, match=r"folds\.csv: its clips are not those of"):
+        Run.open(made.folder).clips  # noqa: B018
+
+
+def test_a_sequence_may_be_called_anything(made):
+    """Text that pandas would read as missing, or as a number."""
+    table = made.store.clips
+    names = ["NA", "null", "001", *table.sequence[3:]]
+    table["sequence"] = names
+    made.__dict__["store"] = replace(made.store, clips=table)
+    folds = (made.folder / "folds.csv").read_text().splitlines()
+    rows = [
+        ",".join([name, *row.split(",")[1:]]) for name, row in zip(names, folds[1:], strict=True)
+    ]
+    (made.folder / "folds.csv").write_text("\n".join([folds[0], *rows]))
+    assert made.clips.sequence.tolist() == names
+
+
+def test_a_recipe_that_is_not_in_the_run_is_named(made):
+    with pytest.raises(InputError, match="no recipe 'other' in this run, it has tiny"):
+        made.recipe("other")
+    with pytest.raises(InputError, match="no trained fold yet"):
+        made.predictions(RECIPE.name)
+
+
+def test_an_older_versions_training_is_not_taken_and_not_deleted(made):
+    """Its mark says nothing of values that could be compared."""
+    folder = made.training_folder(RECIPE.name, 0)
+    folder.mkdir(parents=True)
+    (folder / "trained.json").write_text('{"recipe": "0123", "folds": "4567"}')
+    (folder / "student.pt").write_text("weights")
+    with pytest.raises(InputError, match="an older version of this project made it"):
+        made.model(RECIPE.name, 0)
+    assert (folder / "student.pt").is_file()
+
+
+def test_figures_are_kept_as_pictures(made):
+    from src import plots
+
+    figure, _ = plots.figure(1.0, 1.0)
+    path = made.save_figure(figure, "a_figure")
+    assert (
+        path == Path(made.folder / "figures/a_figure.png") and path.read_bytes()[:4] == b"\x89PNG"
+    )
