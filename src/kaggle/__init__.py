@@ -1,4 +1,4 @@
-"""Kaggle, from home: the competition's data come down, a run goes up as a dataset and two kernels.
+"""Downloads the competition's data, and prepares a run for upload as a dataset and two kernels.
 
-Everything is written to folders and checked there; what talks to Kaggle is its own command line.
+Everything is written to folders and checked there; only Kaggle's own command line talks to Kaggle.
 """

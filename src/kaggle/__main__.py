@@ -2,6 +2,7 @@
 
 python -m src.kaggle download                              the competition -> input/asl-signs
 python -m src.kaggle build --run logs/full --user NAME     a run -> logs/full/kaggle/
+python -m src.kaggle environment                           .venv-kaggle, for the tests
 """
 
 from __future__ import annotations
@@ -22,24 +23,23 @@ from src.runs import Run
 def build(
     run: str, user: str, profile: str = "full", recipes: str = "", overrides: str = ""
 ) -> None:
-    """Write a run as a dataset and two kernels, and say how to upload them.
+    """Write a run as a dataset and two kernels, and print the commands that upload them.
 
     Args:
         run: the run's folder.
         user: your name in https://www.kaggle.com/NAME.
         profile: of the kernel that trains.
-        recipes: that it trains; empty: the run's.
-        overrides: of their values.
+        recipes: that this kernel trains; empty: the run's recipes.
+        overrides: values of these recipes to change, such as "--epochs 30".
     """
-    upload = builder.build(Run.open(anchored(run)), user, profile, recipes, overrides)
-    print(upload)
+    print(builder.build(Run.open(anchored(run)), user, profile, recipes, overrides))
 
 
 def download(to: str = "input/asl-signs") -> None:
-    """Fetch the competition's data by the command `kaggle`, and unpack them.
+    """Download the competition's data with the command `kaggle`, and unpack them.
 
     Args:
-        to: the competition folder to be.
+        to: the folder for the competition.
     """
     print(downloader.download(anchored(to)))
 

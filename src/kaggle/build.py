@@ -1,13 +1,14 @@
-"""A run as folders to upload: a flat dataset, a kernel that submits, a kernel that trains.
+"""Writes a run as folders to upload: a flat dataset, a kernel that submits, a kernel that trains.
 
     logs/<run>/kaggle/
         dataset/   wheels, model.tflite, model_card.md, dataset-metadata.json
-        submit/    submit.ipynb, kernel-metadata.json: scores, checks, writes submission.zip
-        train/     train.ipynb, kernel-metadata.json: runs the numbered notebooks there
+        submit/    submit.ipynb, kernel-metadata.json: checks, scores and packs the model
+        train/     train.ipynb, kernel-metadata.json: runs the numbered notebooks
 
 - The dataset is flat, because `kaggle datasets create` leaves sub-folders out.
-- Metadata are made here and never taken from `kaggle kernels pull`, whose sources have prefixes
-  that `push` refuses. A kernel's title is its slug in other letters, or Kaggle makes a second one.
+- Metadata are written here and never taken from `kaggle kernels pull`, whose sources have prefixes
+  that `push` refuses. A kernel's title must be its slug with spaces for dashes, or Kaggle makes a
+  second kernel.
 """
 
 from __future__ import annotations
@@ -30,19 +31,19 @@ COMPETITION = "asl-signs"
 CHECKOUT = Path(__file__).resolve().parents[2]
 TEMPLATES = Path(__file__).with_name("templates")
 TAG = "parameters"
-LONGEST = 50  # characters of a title or slug
+LONGEST = 50  # characters of a title or slug that Kaggle allows
 
 
 @dataclass(frozen=True)
 class Upload:
-    """The folders of one run.
+    """The folders of one run; as text, the commands that upload them.
 
     Args:
-        dataset: to `kaggle datasets create`.
-        submit: to `kaggle kernels push`.
-        train: the same.
-        user: whose they are.
-        name: what their slugs begin with.
+        dataset: for `kaggle datasets create`.
+        submit: for `kaggle kernels push`.
+        train: for `kaggle kernels push`.
+        user: the owner's name.
+        name: the dataset's slug, with which the kernels' slugs begin.
     """
 
     dataset: Path
@@ -78,11 +79,11 @@ def build(
         run: with model.tflite and model_card.md.
         user: the name in https://www.kaggle.com/<user>.
         profile: of the kernel that trains.
-        recipes: that it trains; empty: the run's.
-        overrides: of their values.
+        recipes: that this kernel trains; empty: the run's recipes.
+        overrides: values of these recipes to change.
 
     Raises:
-        InputError: the run is not finished, or a name is not one that Kaggle takes.
+        InputError: the run is not finished, or Kaggle does not accept a name.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", user):
         raise InputError(
@@ -99,27 +100,24 @@ def build(
     _dataset(run, upload)
     source = f"{user}/{name}"
     _kernel(upload.submit, source, {}, gpu=False)
-    given = {
-        "PROFILE": profile,
-        "RECIPES": recipes or ",".join(run.about.recipes),
-        "OVERRIDES": overrides,
-    }
-    _kernel(upload.train, source, given, gpu=True)
+    recipes = recipes or ",".join(run.about.recipes)
+    parameters = {"PROFILE": profile, "RECIPES": recipes, "OVERRIDES": overrides}
+    _kernel(upload.train, source, parameters, gpu=True)
     return upload
 
 
 def slug(text: str) -> str:
-    """Text as Kaggle writes it into addresses.
+    """Text in the form that Kaggle uses in addresses.
 
     Raises:
-        InputError: nothing of it can stay, or it is too long.
+        InputError: the slug is too short or too long.
     """
     made = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     longest = LONGEST - len("-submit")
     if not 6 <= len(made) <= longest:
         raise InputError(
             f"{text!r}: expected a name that makes a slug of 6 to {longest} letters, digits and "
-            f"dashes, found {made!r}; name the run's folder otherwise"
+            f"dashes, found {made!r}; give the run's folder another name"
         )
     return made
 
@@ -134,16 +132,16 @@ def _dataset(run: Run, upload: Upload) -> None:
     values = {
         "title": upload.name.replace("-", " "),
         "id": f"{upload.user}/{upload.name}",
-        "licenses": [{"name": "other"}],  # in the card: of the clips, and of the code
+        "licenses": [{"name": "other"}],  # the card names those of the clips and of the code
         "description": (run.folder / "model_card.md").read_text(),
     }
     write_json(upload.dataset / "dataset-metadata.json", values)
 
 
-def _kernel(folder: Path, dataset: str, given: Mapping[str, str], gpu: bool) -> None:
-    """Write a kernel: the notebook of that name with these parameters, and its metadata."""
+def _kernel(folder: Path, dataset: str, parameters: Mapping[str, str], gpu: bool) -> None:
+    """Write a kernel: its notebook with these parameters, and its metadata."""
     kind = folder.name
-    write_text(folder / f"{kind}.ipynb", _notebook(TEMPLATES / f"{kind}.ipynb", given))
+    write_text(folder / f"{kind}.ipynb", _notebook(TEMPLATES / f"{kind}.ipynb", parameters))
     values = {
         "id": f"{dataset}-{kind}",
         "title": f"{dataset.partition('/')[2]}-{kind}".replace("-", " "),
@@ -164,12 +162,12 @@ def _kernel(folder: Path, dataset: str, given: Mapping[str, str], gpu: bool) -> 
     write_json(folder / "kernel-metadata.json", values)
 
 
-def _notebook(path: Path, given: Mapping[str, str]) -> str:
-    """A notebook's text with other values in its cell of parameters."""
+def _notebook(path: Path, parameters: Mapping[str, str]) -> str:
+    """The text of a notebook with these values in its cell of parameters."""
     notebook: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     (cell,) = (c for c in notebook["cells"] if TAG in c["metadata"].get("tags", ()))
     lines = "".join(cell["source"]).splitlines()
-    for name, value in given.items():
+    for name, value in parameters.items():
         (number,) = (i for i, line in enumerate(lines) if line.startswith(f"{name}: "))
         before, _, comment = lines[number].partition("  #")
         declared = before.partition(" = ")[0]

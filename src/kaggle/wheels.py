@@ -1,8 +1,7 @@
-"""Wheels without a network and without a build tool: of this project, and of what is installed.
+"""Packs wheels of this project and of installed packages, without network or build tool.
 
-- A kernel without internet can install only what its dataset brings, and fails on the first
-  package that is missing. So the dataset brings what Kaggle's image lacks, packed from the
-  environment in which the run was made.
+- A kernel without internet can only install what its dataset brings. So the dataset brings what
+  Kaggle's image lacks, packed from the environment in which the run was made.
 - The same files give the same bytes.
 """
 
@@ -20,19 +19,19 @@ from src.common.files import write_atomically
 
 TAG = "py3-none-any"
 WHEEL = f"Wheel-Version: 1.0\nGenerator: asl-signs\nRoot-Is-Purelib: true\nTag: {TAG}\n"
-# What the image lacks, or has only older than it is used here, each with what it needs itself.
+# Packages that Kaggle's image lacks or has in too old a version, each line with its dependencies.
 BROUGHT = (
     *("tyro", "docstring_parser", "typeguard", "typing_extensions"),
     *("cattrs", "attrs"),
     *("jaxtyping", "wadler_lindig"),
-    *("pytorch_optimizer", "roma"),
+    *("pytorch_optimizer", "roma", "filelock"),
 )
 
 
 def project_wheel(checkout: Path, folder: Path) -> Path:
     """Write the wheel of src and the numbered notebooks.
 
-    Installed with `--target` it makes of that folder what a checkout is: src/ beside notebooks/.
+    Installed with `pip --target`, it makes the target folder a checkout: src/ beside notebooks/.
 
     Args:
         checkout: with pyproject.toml, src/ and notebooks/.
@@ -60,26 +59,27 @@ def installed_wheel(name: str, folder: Path) -> Path:
     """Pack an installed package as the wheel that it was installed from.
 
     Args:
-        name: of the distribution; of Python alone.
+        name: of a package of Python alone.
         folder: where the wheel goes.
 
     Raises:
-        InputError: it is not installed, or holds compiled code.
+        InputError: the package is not installed, or holds compiled code.
     """
     found = _installed(name)
     if "Root-Is-Purelib: true" not in (found.read_text("WHEEL") or ""):
         raise InputError(
             f"{name}: expected a package of Python alone, found compiled code, which another "
-            "Python cannot load; leave it out of src/kaggle/wheels.py"
+            "Python cannot load; leave this package out of src/kaggle/wheels.py"
         )
     info = _info(found)
-    written_by_pip = {f"{info}/{n}" for n in ("INSTALLER", "REQUESTED", "direct_url.json")}
+    # pip has written these; `_write` makes a new RECORD.
+    names = ("INSTALLER", "REQUESTED", "direct_url.json", "RECORD")
+    left_out = {f"{info}/{n}" for n in names}
     files = {
         str(path): Path(path.locate()).read_bytes()
         for path in found.files or ()
-        # Commands are outside the packages' folder, and nobody calls them there.
-        if ".." not in path.parts and "__pycache__" not in path.parts and str(path) != _record(info)
-        if str(path) not in written_by_pip
+        # Commands lie outside the packages' folder, and no kernel calls them.
+        if not {"..", "__pycache__"} & set(path.parts) and str(path) not in left_out
     }
     stem = info.removesuffix(".dist-info")
     return _write(folder / f"{stem}-{TAG}.whl", files, info)
@@ -90,7 +90,7 @@ def _installed(name: str) -> Distribution:
         return distribution(name)
     except PackageNotFoundError as error:
         raise InputError(
-            f"{name}: expected it in this environment, found none; run `make`"
+            f"{name}: expected this package in this environment, found none; run `make`"
         ) from error
 
 
@@ -98,19 +98,16 @@ def _info(found: Distribution) -> str:
     return next(p.parts[0] for p in found.files or () if p.parts[0].endswith(".dist-info"))
 
 
-def _record(info: str) -> str:
-    return f"{info}/RECORD"
-
-
 def _write(path: Path, files: dict[str, bytes], info: str) -> Path:
+    record = f"{info}/RECORD"
     rows = [f"{name},sha256={_hash(data)},{len(data)}" for name, data in sorted(files.items())]
-    content = "\n".join([*rows, f"{_record(info)},,", ""])
-    files = dict(sorted(files.items())) | {_record(info): content.encode()}
+    content = "\n".join([*rows, f"{record},,", ""])
+    files = dict(sorted(files.items())) | {record: content.encode()}
 
     def pack(temporary: Path) -> None:
         with zipfile.ZipFile(temporary, "w") as wheel:
             for name, data in files.items():
-                entry = zipfile.ZipInfo(name)  # of 1980: no clock in the bytes
+                entry = zipfile.ZipInfo(name)  # dated 1980, so that the bytes do not change
                 entry.external_attr = 0o644 << 16
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 wheel.writestr(entry, data)

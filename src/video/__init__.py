@@ -1,5 +1,6 @@
-"""From video to landmarks, and to the sign that a run's model sees in them.
+"""From video to landmarks, and to the signs that a run's model finds in them.
 
-holistic.py runs in an environment of its own (environment.py), because mediapipe needs an older
-numpy; extract.py asks it and keeps the answer; predict.py and overlay.py go on from there.
+- holistic.py runs in an environment of its own (environment.py), because mediapipe needs an older
+  numpy. extract.py calls it and saves the landmarks.
+- predict.py names the sign; overlay.py draws the landmarks over the video.
 """

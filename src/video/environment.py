@@ -5,7 +5,6 @@ python -m src.video.environment
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from pathlib import Path
 
@@ -25,9 +24,7 @@ def interpreter() -> Path:
         Unavailable: it is not made yet, or from other pins.
     """
     folder = root() / FOLDER
-    mark = folder / environments.MARK
-    pins = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
-    if not mark.is_file() or mark.read_text() != pins:
+    if not environments.mark_of(folder, REQUIREMENTS).is_finished:
         raise Unavailable(
             f"{folder}: expected the environment with mediapipe, found none of these pins; run "
             "`make video-env` (some 500 MB)"

@@ -1,4 +1,4 @@
-"""The landmarks drawn over the video that they were found in, as a GIF."""
+"""Draws the landmarks over the video in which they were found, as a GIF."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from src.common.files import write_atomically
-from src.landmarks import EDGES
+from src.landmarks import EDGES, N_LANDMARKS
 from src.video.extract import Recording
 
 COLOURS = {"face": "#d0d0d0", "left_hand": "#1f77b4", "pose": "#2ca02c", "right_hand": "#d62728"}
-MOST_FPS = 15.0  # of the GIF: more makes it larger, and no clearer
+MOST_FPS = 15.0  # more makes the GIF larger and no clearer
 
 
 def drawn(
-    picture: UInt8[np.ndarray, "height width 3"], frame: Float[np.ndarray, "543 3"], text: str = ""
+    picture: UInt8[np.ndarray, "height width 3"],
+    frame: Float[np.ndarray, f"{N_LANDMARKS} 3"],
+    text: str = "",
 ) -> Image.Image:
     """One picture with its landmarks, left hand blue and right hand red, and a text below."""
     image = Image.fromarray(picture)
@@ -36,7 +38,7 @@ def drawn(
 
 
 def write_gif(recording: Recording, path: Path, text: str = "") -> Path:
-    """Write the video with its landmarks as an animation, at its own speed."""
+    """Write the video with its landmarks as an animation at the video's speed."""
     every = max(1, round(recording.fps / MOST_FPS))
     chosen = range(0, len(recording.xyz), every)
     images = [drawn(recording.pictures[t], recording.xyz[t], text) for t in chosen]

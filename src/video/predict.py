@@ -1,6 +1,6 @@
-"""The signs that a `.tflite` file sees in a clip, most likely first.
+"""The signs that a `.tflite` file finds in a clip, most likely first.
 
-Letters: **T** frames, **K** signs.
+Letters: **K** signs.
 """
 
 from __future__ import annotations
@@ -11,36 +11,35 @@ import numpy as np
 import scipy.special
 from jaxtyping import Float
 
+from src.clips import RawClip
 from src.common.errors import InputError
 from src.tflite.scorer import Model
 
 
 def probabilities(answer: Float[np.ndarray, "K"]) -> Float[np.ndarray, "K"]:
-    """A file's answer as probabilities; a file may answer with logits instead."""
+    """The answer of a .tflite file, logits or probabilities, as probabilities."""
     if (answer >= 0).all() and np.isclose(answer.sum(), 1, atol=1e-3):
         return answer
     return scipy.special.softmax(answer)
 
 
-def top(
-    path: Path, xyz: Float[np.ndarray, "T 543 3"], signs: dict[str, int], most: int = 5
-) -> list[tuple[str, float]]:
-    """The most likely signs of a raw clip, with probabilities.
+def top(path: Path, xyz: RawClip, signs: dict[str, int], most: int = 5) -> list[tuple[str, float]]:
+    """The most likely signs of a clip, with their probabilities.
 
     Args:
         path: the `.tflite` file.
-        xyz: NaN = not detected.
+        xyz: the clip.
         signs: sign -> number.
-        most: how many.
+        most: how many signs to return.
 
     Raises:
-        InputError: the file is none of the competition's, or of another number of signs.
+        InputError: the file is not one for the competition, or has another number of signs.
     """
     answer = Model(path)(xyz).ravel()
     if len(answer) != len(signs):
         raise InputError(
             f"{path}: expected an answer for each of {len(signs)} signs, found {len(answer)} "
-            "numbers; name the map of the data that it was trained on"
+            "numbers; name the sign map of the data that this file was trained on"
         )
     shares = probabilities(answer)
     names = {number: sign for sign, number in signs.items()}

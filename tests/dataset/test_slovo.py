@@ -12,15 +12,14 @@ import pandas as pd
 import pytest
 
 from src.common.errors import InputError
-from src.common.paths import SLOVO_INDEX, competition_folder
-from src.dataset import competition as raw
+from src.common.paths import SIGN_MAP, SLOVO_INDEX, competition_folder
 from src.dataset import folds, slovo
 from src.dataset import store as stores
 from src.dataset.clip_file import read_clip
-from src.dataset.sample import write_slovo_sample
-from src.dataset.sample.slovo import frame_of
+from src.dataset.competition import read_index, read_signs
 from src.dataset.slovo_keypoints import to_landmarks
-from src.landmarks import FACE, HANDS, LEFT_HAND, LIPS_40, N_LANDMARKS, POSE, RIGHT_HAND
+from src.landmarks import FACE, HANDS, LEFT_HAND, N_LANDMARKS, POSE, RIGHT_HAND
+from tests.dataset.slovo_sample import frame_of, write_slovo_sample
 
 CLIPS = 3 * 2 * 1
 
@@ -61,7 +60,7 @@ def points(n: int, x: float = 0.5) -> list[dict[str, float]]:
 
 
 def test_every_clip_is_there_as_it_was_written(slovo_sample, converted):
-    index = raw.read_index(converted)
+    index = read_index(converted)
     given = annotations(slovo_sample)
     assert list(index.sequence) == list(given.attachment_id) and len(index) == CLIPS
     assert list(index.participant) == list(given.user_id)
@@ -77,64 +76,44 @@ def test_every_clip_is_there_as_it_was_written(slovo_sample, converted):
             for part, expected in frame.items():
                 assert again[part] == expected
     assert slovo.skipped(converted) == []
-
-
-def test_signs_are_numbered_in_alphabetical_order(converted):
-    signs = raw.read_signs(converted)
+    signs = read_signs(converted)
     assert list(signs) == sorted(signs) and list(signs.values()) == [0, 1, 2]
 
 
 def test_one_file_of_all_clips_is_the_same(one_file, converted, tmp_path):
     other = slovo.as_competition(one_file, tmp_path)
     for ours, expected in zip(
-        raw.read_index(other).itertuples(), raw.read_index(converted).itertuples(), strict=True
+        read_index(other).itertuples(),
+        read_index(converted).itertuples(),
+        strict=True,
     ):
         assert Path(ours.path).read_bytes() == Path(expected.path).read_bytes()
         assert ours[2:] == expected[2:]  # all but the path
 
 
-def test_the_store_tests_on_the_clips_that_are_not_to_train_on(converted, tmp_path):
-    store = stores.build(converted, tmp_path, sorted({*LIPS_40, *HANDS}), workers=1)
-    index = raw.read_index(converted)
+@pytest.mark.parametrize("signers", ["theirs", "one a clip"])
+def test_the_store_tests_on_the_clips_that_are_not_to_train_on(converted, tmp_path, signers):
+    """They are one fold, also of several signers."""
+    copy = shutil.copytree(converted, tmp_path / converted.name)
+    if signers != "theirs":
+        table = pd.read_csv(copy / "train.csv")
+        table["participant_id"] = [f"signer {k}" for k in range(len(table))]
+        table.to_csv(copy / "train.csv", index=False)
+    store = stores.build(copy, tmp_path / "stores", LEFT_HAND, workers=1)
+    index = read_index(copy)
     assert (store.clips.fold == np.where(index.train, folds.TRAIN_ONLY, 0)).all()
     assert (store.clips.training_only == index.train).all()
-    tested = set(store.clips.participant[store.clips.fold == 0])
-    assert tested and not tested & set(store.clips.participant[store.clips.fold != 0])
-    assert "train" not in store.clips
-
-
-def test_several_signers_to_test_on_are_one_fold(converted, tmp_path):
-    """They are not divided again."""
-    copy = shutil.copytree(converted, tmp_path / "copy")
-    table = pd.read_csv(copy / "train.csv")
-    table["participant_id"] = [f"signer {k}" for k in range(len(table))]
-    table.to_csv(copy / "train.csv", index=False)
-    store = stores.build(copy, tmp_path / "stores", LEFT_HAND, workers=1)
-    assert store.clips.participant[~table.train].nunique() > 1
-    assert set(store.clips.fold[~table.train]) == {0}
-
-
-def test_other_flags_make_another_store(converted, tmp_path):
-    copy = shutil.copytree(converted, tmp_path / converted.name)
-    table = pd.read_csv(copy / "train.csv")
-    table["train"] = ~table.train
-    table.to_csv(copy / "train.csv", index=False)
-    first, second = (
-        stores.build(folder, tmp_path / "stores", LEFT_HAND, workers=1)
-        for folder in (converted, copy)
-    )
-    assert first.folder != second.folder
-    assert (first.clips.training_only != second.clips.training_only).all()
+    assert set(index.train) == {True, False} and "train" not in store.clips
 
 
 def test_as_extra_data_all_of_it_only_trains(converted, competition, tmp_path):
     """Of signs that the main folder has; its own folds stay what they are."""
     table = pd.read_csv(converted / "train.csv")
     extra = shutil.copytree(converted, tmp_path / "extra")
-    signs = list(raw.read_signs(competition))
+    signs = list(read_signs(competition))
     table["sign"] = [signs[k % len(signs)] for k in range(len(table))]
     table.to_csv(extra / "train.csv", index=False)
-    (extra / raw.SIGN_MAP).write_text(json.dumps({sign: k for k, sign in enumerate(signs)}))
+    (extra / SIGN_MAP).write_text(json.dumps({sign: k for k, sign in enumerate(signs)}))
     alone, both = (
         stores.build(competition, tmp_path / "stores", LEFT_HAND, paths, workers=1)
         for paths in ((), (extra,))
@@ -154,20 +133,10 @@ def test_a_named_folder_in_slovos_format_is_found(slovo_sample):
     assert competition_folder(str(slovo_sample)) == slovo_sample
 
 
-def test_the_sample_is_seeded(slovo_sample, tmp_path):
-    again = write_slovo_sample(tmp_path / "again", 3, 2, 1, seed=5)
-    other = write_slovo_sample(tmp_path / "other", 3, 2, 1, seed=6)
-    files = sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
-    assert len(files) == CLIPS + 1
-    assert all((again / f).read_bytes() == (slovo_sample / f).read_bytes() for f in files)
-    assert set(annotations(other).attachment_id).isdisjoint(annotations(again).attachment_id)
-    assert set(annotations(again).train) == {"True", "False"}
-
-
 # --- frames -------------------------------------------------------------------------------------
 
 
-def test_parts_are_where_a_frame_of_543_rows_has_them():
+def test_parts_are_where_a_frame_has_them():
     parts = {"face": FACE, "left_hand": LEFT_HAND, "pose": POSE, "right_hand": RIGHT_HAND}
     for part, rows in parts.items():
         for name in (part, f"{part}_landmarks"):
@@ -259,23 +228,29 @@ def with_value(column: str, value: str) -> Callable[[Path], None]:
     return edited(change)
 
 
-def without_keypoints(folder: Path) -> None:
-    shutil.rmtree(folder / "keypoints")
+def with_files(*names: str) -> Callable[[Path], None]:
+    def replace(folder: Path) -> None:
+        shutil.rmtree(folder / "keypoints")
+        for name in names:
+            (folder / name).write_text("{}")
+
+    return replace
 
 
 FAULTS = {
     "not a table": (lambda f: (f / SLOVO_INDEX).write_bytes(b"\xff\xfe\0"), "expected a table"),
-    "no flag": (edited(lambda t: t.drop(columns="train")), "found no train"),
+    "no flag": (edited(lambda t: t.drop(columns="train")), "found no 'train'"),
     "no rows": (edited(lambda t: t[:0]), "found only the header"),
-    "an empty field": (with_value("text", ""), "a value in every field, found .* in line 4"),
-    "a wrong flag": (with_value("train", "perhaps"), "found 'perhaps' in line 4"),
-    "a path as clip": (with_value("attachment_id", "../x"), r"a file's name, found \.\./x"),
-    "a path as user": (with_value("user_id", "a/b"), "a folder's name, found .*a/b"),
+    "an empty field": (with_value("text", ""), "a value in every field, .* in line 4, column text"),
+    "a wrong flag": (with_value("train", "perhaps"), "True or False as train, found 'perhaps'"),
+    "a path as clip": (with_value("attachment_id", "../x"), r"attachment_id, found '\.\./x'"),
+    "a path as user": (with_value("user_id", "a/b"), "plain names as user_id, found 'a/b'"),
     "a clip twice": (
-        edited(lambda t: pd.concat([t, t[:1]])), f"attachment_id once, found .* in line {CLIPS + 2}"
+        edited(lambda t: pd.concat([t, t[:1]])), "attachment_id once, found .* more often"
     ),
     "all to train on": (edited(lambda t: t.assign(train="True")), "found train = True for all"),
-    "no keypoints": (without_keypoints, "expected keypoints, .* found neither"),
+    "no keypoints": (with_files(), "expected keypoints, .* found neither"),
+    "two files of keypoints": (with_files("a.json", "b.json"), r"found a\.json, b\.json"),
     "keypoints of one clip missing": (
         with_value("attachment_id", "another"), f"each of the {CLIPS} clips .* none of 1: another"
     ),
@@ -298,7 +273,7 @@ def test_a_broken_clip_stops_or_is_left_out_and_named(own, tmp_path, content):
     with pytest.raises(InputError, match=rf"{path.stem}.*SKIP_BROKEN=True"):
         slovo.as_competition(own, tmp_path / "converted")
     folder = slovo.as_competition(own, tmp_path / "converted", skip_broken=True)
-    index = raw.read_index(folder)
+    index = read_index(folder)
     assert len(index) == CLIPS - 1 and path.stem not in set(index.sequence)
     (reason,) = slovo.skipped(folder)
     assert path.stem in reason
@@ -311,21 +286,6 @@ def test_a_truncated_file_of_all_clips_is_refused(one_file, tmp_path, cut):
     path.write_text(path.read_text()[:cut])
     with pytest.raises(InputError, match=r"slovo_mediapipe\.json: expected a JSON object"):
         slovo.as_competition(own, tmp_path / "converted")
-
-
-def test_two_files_of_keypoints_are_one_too_many(one_file, tmp_path):
-    own = shutil.copytree(one_file, tmp_path / "own")
-    (own / "other.json").write_text("{}")
-    with pytest.raises(InputError, match=r"found other\.json, slovo_mediapipe\.json"):
-        slovo.as_competition(own, tmp_path / "converted")
-
-
-def test_an_index_with_a_wrong_flag_is_refused(converted, tmp_path):
-    copy = shutil.copytree(converted, tmp_path / "copy")
-    text = (copy / "train.csv").read_text().replace("True", "yes")
-    (copy / "train.csv").write_text(text)
-    with pytest.raises(InputError, match=r"train\.csv: expected True or False as train, .*'yes'"):
-        raw.read_index(copy)
 
 
 # --- a conversion that was stopped --------------------------------------------------------------
@@ -346,22 +306,21 @@ def test_a_stopped_conversion_goes_on(own, tmp_path, monkeypatch):
             slovo.as_competition(own, tmp_path / "converted")
     assert len(written) == 3
     (half,) = (tmp_path / "converted").iterdir()
-    assert not (half / slovo.NOTE).is_file()
+    assert not (half / slovo.MARK).is_file()
     before = {path: path.stat().st_mtime_ns for path in half.rglob("*.parquet")}
     assert len(before) == 3
     folder = slovo.as_competition(own, tmp_path / "converted")
-    assert folder == half and len(raw.read_index(folder)) == CLIPS
+    assert folder == half and len(read_index(folder)) == CLIPS
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
-def test_what_is_converted_is_not_converted_again_unless_it_changes(own, tmp_path, monkeypatch):
+def test_what_is_converted_is_not_converted_again_unless_it_changes(own, tmp_path, capsys):
     first = slovo.as_competition(own, tmp_path / "converted")
-
-    def forbidden(*_: object) -> None:
-        raise AssertionError("converted again")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(slovo, "write_clip", forbidden)
-        assert slovo.as_competition(own, tmp_path / "converted") == first
+    before = (first / slovo.MARK).stat().st_mtime_ns
+    assert slovo.as_competition(own, tmp_path / "converted") == first
+    assert (first / slovo.MARK).stat().st_mtime_ns == before
+    assert capsys.readouterr().out == ""
     with_value("text", "another sign")(own)
-    assert slovo.as_competition(own, tmp_path / "converted") != first
+    other = slovo.as_competition(own, tmp_path / "converted")
+    assert other != first and "another sign" in read_signs(other)
+    assert f"{other}: made again, for there are changes: annotations" in capsys.readouterr().out

@@ -1,8 +1,8 @@
-"""Kaggle's image, for the interpreters that a test starts: copied to sitecustomize.py.
+"""Makes an interpreter like one in Kaggle's image; tests copy this file to sitecustomize.py.
 
 - No network: a socket connects to this machine only.
-- No package that the image lacks, however many are installed here.
-- What the dataset brings, and the project itself, come from the tree at KAGGLE_ROOT or not at all.
+- Packages that the image lacks are not found, even if they are installed here.
+- The project and the packages of its dataset are found below KAGGLE_ROOT only.
 """
 
 import os
@@ -14,12 +14,12 @@ TREE = os.environ["KAGGLE_ROOT"]
 LACKING = {"onnx", "onnx2tf", "onnxruntime", "onnxscript", "onnxsim", "onnx_graphsurgeon"}
 LACKING |= {"sng4onnx", "ai_edge_litert", "tflite_runtime", "mediapipe", "kaggle"}
 BROUGHT = {"src", "tests", "tyro", "docstring_parser", "typeguard", "cattrs", "cattr"}
-BROUGHT |= {"jaxtyping", "wadler_lindig", "pytorch_optimizer", "roma"}
+BROUGHT |= {"jaxtyping", "wadler_lindig", "pytorch_optimizer", "roma", "filelock"}
 LOCAL = ("127.", "::1", "localhost")
 
 
 class Image(PathFinder):
-    """Finds what the image would have."""
+    """Finds the modules that the image has."""
 
     @classmethod
     def find_spec(cls, name, path=None, target=None):

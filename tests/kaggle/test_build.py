@@ -1,4 +1,4 @@
-"""The folders that go to Kaggle, against the rules of its metadata."""
+"""The folders for Kaggle, checked against its rules for metadata."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_dataset_is_flat_and_whole(run, upload):
         assert (upload.dataset / name).read_bytes() == (run.folder / name).read_bytes()
 
 
-def test_the_datasets_metadata_keep_kaggles_rules(upload):
+def test_the_datasets_metadata_follow_kaggles_rules(upload):
     found = metadata(upload.dataset)
     assert found["id"] == "somebody/asl-signs-tiny"
     assert 6 <= len(found["title"]) <= 50
@@ -46,23 +46,17 @@ def test_the_datasets_metadata_keep_kaggles_rules(upload):
 
 
 @pytest.mark.parametrize("kind", ["submit", "train"])
-def test_a_kernels_metadata_keep_kaggles_rules(upload, kind):
+def test_a_kernels_metadata_follow_kaggles_rules(upload, kind):
     folder = getattr(upload, kind)
     found = metadata(folder)
     # "A kernel slug is always the title lowercased with dashes replacing spaces."
     assert found["id"] == f"somebody/{found['title'].lower().replace(' ', '-')}"
     assert len(found["title"]) <= 50
     assert (folder / found["code_file"]).is_file()
-    assert (found["language"], found["kernel_type"]) == ("python", "notebook")
-    assert found["is_private"] is True
-    assert found["enable_internet"] is False
-    assert found["enable_gpu"] is (kind == "train")
+    assert found["enable_internet"] is False and found["enable_gpu"] is (kind == "train")
     # No prefixes such as datasets/ or code/, which `kernels pull` writes and `push` refuses.
     assert found["dataset_sources"] == [metadata(upload.dataset)["id"]]
     assert found["competition_sources"] == ["asl-signs"]
-    assert found["kernel_sources"] == found["model_sources"] == []
-    for source in found["dataset_sources"]:
-        assert re.fullmatch(r"[a-z0-9_-]+/[a-z0-9-]+", source)
 
 
 @pytest.mark.parametrize("kind", ["submit", "train"])
@@ -75,7 +69,7 @@ def test_a_kernel_is_a_notebook_without_outputs(upload, kind):
     assert defaults["INPUT"] == "/kaggle/input" and defaults["WORKING"] == "/kaggle/working"
 
 
-def test_the_training_kernel_has_the_runs_recipes_and_what_was_asked_for(run, upload):
+def test_the_training_kernel_has_the_runs_recipes_and_the_given_values(run, upload):
     found = Notebook(upload.train / "train.ipynb").defaults
     assert (found["PROFILE"], found["RECIPES"]) == ("cpu", "llama")
     assert found["OVERRIDES"] == "--epochs 3"
@@ -83,15 +77,7 @@ def test_the_training_kernel_has_the_runs_recipes_and_what_was_asked_for(run, up
     assert Notebook(other.train / "train.ipynb").defaults["RECIPES"] == "a\"\n'b"
 
 
-def test_the_commands_name_the_folders_and_the_slugs(upload):
-    said = str(upload)
-    assert f"kaggle datasets create -p {upload.dataset}" in said
-    assert f"kaggle kernels push -p {upload.submit}" in said
-    assert "kaggle competitions submit asl-signs -k somebody/asl-signs-tiny-submit" in said
-    assert said.index("accept the rules") < said.index("kaggle datasets create")
-
-
-def test_built_again_nothing_of_before_is_left(run, upload):
+def test_a_second_build_leaves_nothing_of_the_first(run, upload):
     (upload.dataset / "stale.txt").touch()
     build(run, "somebody")
     assert not (upload.dataset / "stale.txt").exists()
@@ -104,8 +90,8 @@ def test_an_unfinished_run_is_refused(run, name):
         build(run, "somebody")
 
 
-@pytest.mark.parametrize("user", ["", "Some Body", "some/body", "../up", "https://kaggle.com/x"])
-def test_a_user_that_is_none_is_refused(run, user):
+@pytest.mark.parametrize("user", ["", "Some Body", "../up", "https://kaggle.com/x"])
+def test_a_wrong_user_name_is_refused(run, user):
     with pytest.raises(InputError, match="--user: expected the name"):
         build(run, user)
     assert not (run.folder / "kaggle").exists()
@@ -119,10 +105,16 @@ def test_slugs():
     assert len(slug("x" * 43) + "-submit") == 50
 
 
-def test_the_command_builds_a_runs_folder_and_says_what_to_do(run, capsys):
+def test_the_command_builds_the_folders_and_prints_how_to_upload_them(run, capsys):
     (run.folder / "run.json").write_text(json.dumps(asdict(run.about)))
     command.build(run=str(run.folder), user="somebody")
     said = capsys.readouterr().out
-    assert f"kaggle kernels push -p {run.folder / 'kaggle/submit'}" in said
+    steps = (
+        "accept the rules",
+        f"kaggle datasets create -p {run.folder / 'kaggle/dataset'}",
+        f"kaggle kernels push -p {run.folder / 'kaggle/submit'}",
+        "kaggle competitions submit asl-signs -k somebody/asl-signs-tiny-submit",
+    )
+    assert sorted(steps, key=said.index) == list(steps)
     with pytest.raises(InputError, match="01_preparation"):
         command.build(run=str(run.folder / "nowhere"), user="somebody")

@@ -1,4 +1,4 @@
-"""Both kernels, run as Kaggle runs them: its tree, its image, no network."""
+"""Both kernels, run as on Kaggle: its folders, its image, no network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOT = HERE.parents[1]
 
 @pytest.fixture
 def kaggle(tmp_path, monkeypatch) -> Path:
-    """/kaggle, empty, and the environment that a kernel there gets."""
+    """An empty /kaggle, and the environment variables of a kernel there."""
     tree = tmp_path / "kaggle"
     for name in ("input", "working"):
         (tree / name).mkdir(parents=True)
@@ -44,7 +44,7 @@ def kaggle(tmp_path, monkeypatch) -> Path:
 
 
 def mount(kaggle: Path, upload: Upload, sample: Path, place: str) -> None:
-    """Attach the dataset and, at that place, the competition."""
+    """Attach the dataset, and the competition at `place`."""
     shutil.copytree(upload.dataset, kaggle / "input" / upload.name)
     competition = kaggle / "input" / place
     competition.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def execute(path: Path, kaggle: Path, kernel: str = "python3", **parameters) -> 
 
 
 def look(kaggle: Path, *cells: str) -> str:
-    """What cells print in that kernel."""
+    """What cells print in a kernel there."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     notebook.metadata = {"kernelspec": {"name": "python3", "language": "python"}}
     notebook.cells[0].metadata["tags"] = ["parameters"]
@@ -77,8 +77,8 @@ def look(kaggle: Path, *cells: str) -> str:
     return execute(path, kaggle)
 
 
-def test_the_image_is_what_it_says(kaggle):
-    """Without this, a kernel that reached for the checkout or the network would pass."""
+def test_the_image_lacks_the_checkout_and_the_network(kaggle):
+    """Otherwise a kernel that uses the checkout or the network would pass the other tests."""
     said = look(
         kaggle,
         "INPUT, WORKING = '', ''",
@@ -101,7 +101,7 @@ def test_the_submit_kernel_scores_and_packs(kaggle, run, sample, place):
     with zipfile.ZipFile(kaggle / "working/submission.zip") as archive:
         assert archive.namelist() == ["model.tflite"]
         assert archive.read("model.tflite") == (run.folder / "model.tflite").read_bytes()
-    # The scorer of this project, on the same clips, is the oracle of the kernel's own.
+    # The oracle of the kernel's own scoring is this project's scorer, on the same clips.
     expected = score(run.folder / "model.tflite", sample)
     assert f"accuracy {expected.accuracy:.2%} of {expected.clips} clips, 4 signs" in said
     assert re.search(r"\d+\.\d\d MB, mean \d+\.\d\d ms", said)
@@ -125,7 +125,7 @@ def test_the_submit_kernel_refuses_what_the_competition_would(kaggle, run, sampl
 
 @pytest.mark.slow
 def test_the_training_kernel_runs_the_numbered_notebooks(kaggle, run, sample):
-    """From the mounted clips to submission.zip; the default route needs no onnx2tf."""
+    """From the mounted clips to submission.zip, without onnx2tf."""
     small = "--epochs 1 --steps 2 --model.depth 1 --model.hidden 32 --model.heads 2"
     upload = build(run, "somebody", "cpu", "llama", small)
     mount(kaggle, upload, sample, "competitions/asl-signs")
@@ -137,7 +137,7 @@ def test_the_training_kernel_runs_the_numbered_notebooks(kaggle, run, sample):
         assert executed.name in said
     assert f"Kaggle: {sys.executable}, {working}" in (folder / executed.name).read_text()
     facts = json.loads((folder / "report.json").read_text())
-    assert facts["data"] == str(kaggle / "input/competitions/asl-signs")
+    assert facts["data"] == "../input/competitions/asl-signs"  # from the checkout, here `working`
     assert facts["versions"]["interpreter"].startswith("tensorflow ")
     assert facts["parity"] and all(rung["passed"] for rung in facts["parity"].values())
     assert not any("ONNX" in name for name in facts["parity"])
@@ -148,7 +148,7 @@ def test_the_training_kernel_runs_the_numbered_notebooks(kaggle, run, sample):
 
 @pytest.mark.slow
 def test_the_submit_kernel_runs_by_kaggles_python(kaggle, run, sample, monkeypatch, tmp_path):
-    """Python 3.12 with packages of the image's age, where `make kaggle-env` has been run."""
+    """By Python 3.12 with packages of the image's age, if `make kaggle-env` has been run."""
     python = ROOT / ".venv-kaggle/bin/python"
     if not (ROOT / ".venv-kaggle/.installed").is_file():
         pytest.skip("needs .venv-kaggle, some 2 GB: make kaggle-env")

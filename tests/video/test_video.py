@@ -17,12 +17,20 @@ from src.common.environments import Unavailable
 from src.common.errors import InputError
 from src.common.paths import SIGN_MAP
 from src.dataset.clip_file import read_clip
-from src.landmarks import FACE, LEFT_SHOULDER, LEFT_WRIST, RIGHT_HAND, RIGHT_SHOULDER, RIGHT_WRIST
+from src.landmarks import (
+    FACE,
+    LEFT_SHOULDER,
+    LEFT_WRIST,
+    N_LANDMARKS,
+    RIGHT_HAND,
+    RIGHT_SHOULDER,
+    RIGHT_WRIST,
+)
 from src.tflite.converter.convert import convert
 from src.tflite.scorer import load_frames
 from src.video import __main__ as command
 from src.video import environment
-from src.video.extract import Recording, extract, keep, videos
+from src.video.extract import Recording, extract, save, videos
 from src.video.overlay import drawn, write_gif
 from src.video.predict import probabilities, top
 from tests.video.figure import SIZE, picture
@@ -75,7 +83,7 @@ def recording(video) -> Recording:
 
 
 def test_every_frame_of_the_video_is_there(recording, pictures):
-    assert recording.xyz.shape == (FRAMES, 543, 3)
+    assert recording.xyz.shape == (FRAMES, N_LANDMARKS, 3)
     assert recording.fps == FPS
     assert recording.pictures.shape == (FRAMES, 360, 360, 3)
     small = np.asarray(Image.fromarray(pictures[0]).resize((360, 360), Image.Resampling.BOX))
@@ -183,7 +191,7 @@ def test_the_command_takes_a_folder_and_predicts(video, recording, file, tmp_pat
 @pytest.fixture(scope="session")
 def made_up(pictures) -> Recording:
     """A recording with every landmark in the middle, but the left hand never seen."""
-    xyz = np.full((FRAMES, 543, 3), 0.5, np.float32)
+    xyz = np.full((FRAMES, N_LANDMARKS, 3), 0.5, np.float32)
     xyz[:, 468:489] = np.nan
     return Recording(xyz, pictures[:, ::4, ::4].copy(), float(FPS))
 
@@ -193,7 +201,7 @@ class Answer(tf.Module):
 
     @tf.function(
         autograph=False,
-        input_signature=[tf.TensorSpec((None, 543, 3), tf.float32, name="inputs")],
+        input_signature=[tf.TensorSpec((None, N_LANDMARKS, 3), tf.float32, name="inputs")],
     )
     def __call__(self, inputs):
         frames = tf.shape(inputs)[0]
@@ -212,7 +220,7 @@ def file(tmp_path_factory) -> Path:
 
 
 def test_a_clip_is_kept_as_the_competition_keeps_it(made_up, tmp_path):
-    path = keep(made_up, tmp_path, "some/where/wave.mp4")
+    path = save(made_up, tmp_path, "some/where/wave.mp4")
     assert path == tmp_path / "wave.parquet"
     np.testing.assert_array_equal(load_frames(path), made_up.xyz)
     np.testing.assert_array_equal(read_clip(path), made_up.xyz)  # with every check of its own
@@ -242,7 +250,7 @@ def test_logits_become_probabilities_and_probabilities_stay():
 
 def test_lines_are_drawn_where_the_landmarks_are():
     black = np.zeros((100, 200, 3), np.uint8)
-    frame = np.full((543, 3), np.nan, np.float32)
+    frame = np.full((N_LANDMARKS, 3), np.nan, np.float32)
     frame[LEFT_SHOULDER], frame[RIGHT_SHOULDER] = (0.75, 0.5, 0), (0.25, 0.5, 0)
     ys, xs = np.nonzero(np.asarray(drawn(black, frame)).any(-1))
     assert (xs.min(), xs.max()) == (50, 150)

@@ -1,26 +1,25 @@
-"""From a moving body in metres to what MediaPipe Holistic would have said about its video.
+"""From a moving body in metres to the landmarks that MediaPipe Holistic would find in its video.
 
-- The picture is a perspective view, divided by its own width and height: x and y are not to the
-  same scale unless it is square, as in the competition.
+- The picture is a perspective view. As in the competition, x is in picture widths and y in picture
+  heights, so that their scales differ unless the picture is square.
 - z is in picture widths and, as MediaPipe gives it, relative: the face's to its own middle, a
   hand's to its wrist, the pose's to the hips.
-- A hand is lost when it leaves the picture, when it moves fast from frame to frame, and for short
-  whiles without visible reason; the face rarely; the pose never.
+- A hand is lost when it leaves the picture, when it moves fast, and sometimes for a short while
+  without a visible reason. The face is rarely lost, the pose never.
 
 Letters: **T** frames.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
+from src.clips import RawClip
 from src.landmarks import FACE, LEFT_HAND, LEFT_HIP, POSE, RIGHT_HAND, RIGHT_HIP, WRIST
-
-Body = Float[np.ndarray, "T 543 3"]
 
 
 @dataclass(frozen=True)
@@ -28,10 +27,10 @@ class Camera:
     """A camera.
 
     Args:
-        width: metres that its picture is wide, where the signer stands.
+        width: of its picture where the signer stands, metres.
         aspect: the picture's width over its height.
-        centre: where in the picture the middle of the shoulders is.
-        turn: (3,), rotation vector, radians.
+        centre: where in the picture the middle of the shoulders is, in its widths and heights.
+        turn: rotation vector, radians.
         distance: metres to the signer.
     """
 
@@ -43,7 +42,7 @@ class Camera:
 
 
 def draw_camera(rng: np.random.Generator) -> Camera:
-    """A camera as phones stand before signers: most often upright, 3:4, a little askew."""
+    """A camera like a phone in front of a signer: mostly upright, 3:4, a little askew."""
     return Camera(
         width=0.55 * rng.uniform(0.9, 1.12),
         aspect=0.75 * rng.choice([1, 1, 1, 0.9, 1.1]),
@@ -54,19 +53,18 @@ def draw_camera(rng: np.random.Generator) -> Camera:
 
 
 def moved(camera: Camera, rng: np.random.Generator) -> Camera:
-    """The same camera on another day: a clip's own small shift."""
+    """The same camera, moved a little, as between two clips."""
     x, y = camera.centre
-    return Camera(
+    return replace(
+        camera,
         width=camera.width * np.exp(rng.normal(0, 0.025)),
-        aspect=camera.aspect,
         centre=(x + rng.normal(0, 0.015), y + rng.normal(0, 0.015)),
         turn=camera.turn + rng.normal(0, np.radians(1.2), 3),
-        distance=camera.distance,
     )
 
 
-def picture(body: Body, camera: Camera) -> Float[np.ndarray, "T 543 3"]:
-    """Body axes to MediaPipe's coordinates; nothing is missing yet."""
+def picture(body: RawClip, camera: Camera) -> RawClip:
+    """A body in metres as MediaPipe's coordinates; nothing is missing yet."""
     turned = Rotation.from_rotvec(camera.turn).apply(body.reshape(-1, 3)).reshape(body.shape)
     nearer = camera.distance / (camera.distance + turned[..., 2])
     xyz = np.empty_like(turned)
@@ -77,7 +75,7 @@ def picture(body: Body, camera: Camera) -> Float[np.ndarray, "T 543 3"]:
     depth[:, FACE] -= depth[:, FACE].mean(1, keepdims=True)
     for hand in (LEFT_HAND, RIGHT_HAND):
         depth[:, hand] -= depth[:, [hand[WRIST]]]
-    # BlazePose's depth is a rough guess, and far too large (mean of the genuine clips).
+    # BlazePose's depth is a rough guess and far too large; six is the genuine clips' mean.
     depth[:, POSE] -= depth[:, [LEFT_HIP, RIGHT_HIP]].mean(1, keepdims=True)
     depth[:, POSE] *= 6
     return xyz
@@ -86,14 +84,18 @@ def picture(body: Body, camera: Camera) -> Float[np.ndarray, "T 543 3"]:
 # --- what the detector makes of it --------------------------------------------------------------
 
 _JITTER = {"face": (0.0006, 0.001), "hand": (0.003, 0.008), "pose": (0.002, 0.02)}  # xy, z
-_DRIFT = 0.0035  # of a whole hand, slowly, picture widths
+_DRIFT = 0.0035  # how far a whole hand slowly drifts, picture widths
 _FACE_LOST = 0.025  # share of the clips that lose the face for a while
 
 
-def detected(
-    xyz: Float[np.ndarray, "T 543 3"], steadiness: float, rng: np.random.Generator
-) -> Float[np.ndarray, "T 543 3"]:
-    """Add jitter, and NaN where a part is lost."""
+def detected(xyz: RawClip, steadiness: float, rng: np.random.Generator) -> RawClip:
+    """Add jitter, and NaN where a part is lost.
+
+    Args:
+        xyz: with no part missing.
+        steadiness: the higher, the less often a hand is lost.
+        rng: of the clip.
+    """
     xyz = xyz.copy()
     parts = ((FACE, "face"), (POSE, "pose"), (LEFT_HAND, "hand"), (RIGHT_HAND, "hand"))
     for rows, kind in parts:
@@ -105,10 +107,10 @@ def detected(
         hand = xyz[:, rows]
         seen = _hand_seen(hand, steadiness + rng.normal(0, 0.5), rng)
         hand[..., :2] += _DRIFT * _wander(len(xyz), 2, rng)[:, None]
-        hand[:, WRIST, 2] *= 1e-5  # the wrist is a hand's origin, up to rounding
+        hand[:, WRIST, 2] *= 1e-5  # the wrist is the origin of a hand's depth, up to rounding
         hand[~seen] = np.nan
         xyz[:, rows] = hand
-    xyz[~_face_seen(len(xyz), rng)[:, None] & (np.arange(xyz.shape[1]) < len(FACE))] = np.nan
+    xyz[np.ix_(~_face_seen(len(xyz), rng), FACE)] = np.nan
     return xyz
 
 
@@ -119,8 +121,8 @@ def _hand_seen(
     middle = hand[..., :2].mean(1)
     inside = ((hand[..., :2] > -0.01) & (hand[..., :2] < 1.0)).all(2).mean(1)
     step = np.linalg.norm(np.gradient(middle, axis=0), axis=1) if frames > 1 else np.zeros(1)
-    # A hand is found if odds and luck together are positive: an even chance where half of it is
-    # within the picture, or where it moves by 0.3 picture widths from one frame to the next.
+    # A hand is found if odds and luck add up to more than zero. The chance is even where half of
+    # the hand is in the picture, or where it moves by 0.3 picture widths in one frame.
     odds = 2.7 + steadiness - 5 * (1 - inside) - 9 * step
     luck = 1.3 * _wander(frames, 1, rng)[:, 0] + 0.7 * rng.standard_normal(frames)
     return (odds + luck > 0) & (inside > 1 / 4)

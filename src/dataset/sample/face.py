@@ -1,10 +1,10 @@
-"""A parametric face of 468 landmarks: a neutral mesh, and what the mouth does to it.
+"""A parametric face: a neutral mesh, and how the mouth, the jaw and the brows change it.
 
 - Unit: the face's width. Axes as the body's (x to the signer's left, y down, z away from the
-  camera), the origin a little above the tip of the nose.
-- Landmarks that have a name (contour, eyes, brows, nose, lips, midline) are where they belong; the
-  others are spread evenly over the cheeks, which is all that the skin between them needs.
-- The right half is made, the left half is its mirror image.
+  camera); the origin is a little above the tip of the nose.
+- Landmarks that have a name (contour, eyes, brows, nose, lips, midline) are where a real face has
+  them. The others are spread evenly, because nothing looks at a single one of them.
+- The right half is made; the left half is its mirror image.
 
 Letters: **T** frames.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats.qmc import Halton
 
-from src.dataset.sample.skeleton import MIRRORED
+from src.dataset.sample.skeleton import MIRRORED, Face
 from src.landmarks import (
     CHEEKS,
     FACE,
@@ -27,11 +27,12 @@ from src.landmarks import (
     LIPS_40,
     MIRROR,
     NOSE_MEAN,
+    PARTS,
     RIGHT_BROW_MEAN,
     RIGHT_EYE_16,
 )
 
-EARS = np.array([[0.50, -0.08, 0.48], [-0.50, -0.08, 0.48]])  # left, right; pose landmarks only
+EARS = np.array([[0.50, -0.08, 0.48], [-0.50, -0.08, 0.48]])  # left, right; part of the pose
 
 _HALF_WIDTH, _HALF_HEIGHT = 0.49, 0.61
 _MOUTH_Y, _MOUTH_HALF_WIDTH = 0.27, 0.17
@@ -49,10 +50,10 @@ class Expression:
     """What the face does, frame by frame.
 
     Args:
-        opening: (T,), the gap between the lips in neutral mouth widths.
-        width: (T,), the mouth's width in neutral ones.
-        protrusion: (T,), the lips forward, in face widths.
-        brows: (T,), raised by, in face widths.
+        opening: the gap between the lips, in widths of the neutral mouth.
+        width: the mouth's width, in widths of the neutral mouth.
+        protrusion: how far the lips are pushed forward, in face widths.
+        brows: how far the brows are raised, in face widths.
     """
 
     opening: Float[np.ndarray, "T"]
@@ -61,11 +62,11 @@ class Expression:
     brows: Float[np.ndarray, "T"]
 
 
-def face_points(expression: Expression) -> Float[np.ndarray, "T 468 3"]:
+def face_points(expression: Expression) -> Face:
     """The face with an expression, in face widths, looking at the camera."""
     gap = 2 * _MOUTH_HALF_WIDTH * expression.opening[:, None]
     face = np.repeat(neutral_face()[None], len(gap), axis=0)
-    # The jaw turns down with the opening: the more, the nearer to the chin.
+    # The jaw goes down as the mouth opens; a point moves more, the nearer it is to the chin.
     below = np.clip((neutral_face()[:, 1] - _MOUTH_Y) / (_HALF_HEIGHT - _MOUTH_Y), 0, 1)
     face[:, :, 1] += 0.6 * gap * below
     brow = [*RIGHT_BROW_MEAN, *(MIRROR[k] for k in RIGHT_BROW_MEAN)]
@@ -75,24 +76,26 @@ def face_points(expression: Expression) -> Float[np.ndarray, "T 468 3"]:
 
 
 @cache
-def neutral_face() -> Float[np.ndarray, "468 3"]:
+def neutral_face() -> Float[np.ndarray, f"{PARTS['face']} 3"]:
     """The face at rest, mouth closed."""
     face = np.full((len(FACE), 3), np.nan)
     placed = _right_half()
     face[list(placed), :2] = list(placed.values())
+    # Of each pair that is not placed yet, the right landmark gets one of the spread points.
     spare = [k for k in FACE if np.isnan(face[k, 0]) and k < MIRROR[k]]
     spare = [k for k in spare if np.isnan(face[MIRROR[k], 0])]
     face[spare, :2] = _spread(len(spare))
     face[:, 2] = _depth(face[:, 0], face[:, 1])
+    # What is still empty is the left half.
     empty = np.isnan(face[:, 0])
-    face[empty] = (face * MIRRORED)[list(MIRROR[: len(FACE)])][empty]
+    face[empty] = (face * MIRRORED)[[MIRROR[k] for k in FACE]][empty]
     still = np.zeros(1)
     face[list(LIPS_40)] = _lips(Expression(still, still + 1, still, still))[0]
     return face
 
 
 def _right_half() -> dict[int, tuple[float, float]]:
-    """x, y of the named landmarks of the midline and of the signer's right half, lips aside."""
+    """x, y of the named landmarks of the midline and the signer's right half, except the lips."""
     points = {k: (0.0, y) for k, y in zip(FACE_MIDLINE, _MIDLINE_Y, strict=True)}
     half = len(FACE_OVAL) // 2
     for k, landmark in enumerate(FACE_OVAL[1:half], start=1):  # from the forehead to the chin
@@ -101,11 +104,10 @@ def _right_half() -> dict[int, tuple[float, float]]:
         x = -_HALF_WIDTH * np.sin(angle) ** roundness
         points[landmark] = (x, -_HALF_HEIGHT * np.cos(angle))
     lower, upper = RIGHT_EYE_16[:9], RIGHT_EYE_16[9:]  # both from the outer corner to the inner
-    for lid, bend, first, count in ((lower, 0.025, 0, 9), (upper, -0.035, 1, 7)):
+    for lid, bend, first in ((lower, 0.025, 0), (upper, -0.035, 1)):  # the corners are the lower's
         for k, landmark in enumerate(lid, start=first):
             angle = np.pi * k / 8
             points[landmark] = (-0.22 - 0.10 * np.cos(angle), -0.23 + bend * np.sin(angle))
-        assert len(lid) == count
     points |= dict(zip(RIGHT_BROW_MEAN, _BROW, strict=True))
     points[NOSE_MEAN[2]] = (-0.12, 0.07)  # the wing of the nose
     points[CHEEKS[0]] = (-0.28, 0.06)
@@ -113,7 +115,7 @@ def _right_half() -> dict[int, tuple[float, float]]:
 
 
 def _spread(count: int) -> Float[np.ndarray, "count 2"]:
-    """Evenly spread points of the right half, inside the contour."""
+    """Evenly spread points in the right half of the face."""
     grid = Halton(2, scramble=False).random(4 * count)
     y = (2 * grid[:, 1] - 1) * 0.95 * _HALF_HEIGHT
     x = -grid[:, 0] * _HALF_WIDTH

@@ -1,10 +1,10 @@
 """The synthetic lexicon: what makes a sign, and a seeded draw of signs.
 
-- A sign is a combination of the parameters linguists use: handshape (at the start and at the end),
+- A sign combines the parameters that linguists use: handshape (at the start and at the end),
   location, movement, palm orientation, mouth shape, and what the other hand does.
-- About half of the signs are minimal pairs: copies of another sign in all but one parameter.
-- All directions are of a right-handed signer, in the body's axes: x to the signer's left, y down,
-  z away from the camera; unit vectors. A left-handed signer is the mirror image.
+- About half of the signs are minimal pairs: they differ from another sign in one parameter only.
+- Directions are unit vectors in the axes of a right-handed signer's body: x to the signer's left,
+  y down, z away from the camera. A left-handed signer is the mirror image.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ T = TypeVar("T")
 
 # --- handshapes ---------------------------------------------------------------------------------
 
-# Flexion in degrees of a finger's three joints, from the knuckle on.
+# How far a finger's three joints are bent, from the knuckle outwards; degrees.
 _STRAIGHT, _FIST, _BENT = (0, 5, 5), (85, 100, 65), (75, 8, 5)
 _CLAW, _HOOK, _ROUND, _PINCH = (30, 60, 40), (10, 95, 60), (42, 45, 35), (62, 45, 25)
-# Thumb: away from the fingers' direction in the palm's plane, out of that plane, flexion of the
-# two joints beyond the ball; degrees.
+# The thumb: sideways in the palm's plane, forward out of that plane, and how far its two outer
+# joints are bent; degrees.
 _OUT, _BESIDE, _ACROSS = (62, 15, 0, 0), (28, 12, 5, 5), (38, 42, 50, 45)
 _OPPOSED, _TOUCHING = (30, 58, 18, 18), (26, 50, 34, 30)
 
@@ -34,9 +34,9 @@ class Handshape:
     """Joint angles of one hand, in degrees.
 
     Args:
-        name: the letter or number it is called by in American Sign Language.
-        fingers: flexion of the three joints of index, middle, ring and little finger.
-        thumb: sideways, forward, and the flexion of its two outer joints.
+        name: its letter or number in American Sign Language.
+        fingers: the three joints of index, middle, ring and little finger.
+        thumb: sideways, forward, and its two outer joints.
         spread: between neighbouring fingers.
     """
 
@@ -47,8 +47,10 @@ class Handshape:
 
     @property
     def angles(self) -> np.ndarray:
-        """(5, 4) radians, thumb to little finger: sideways, then three joints (thumb: forward,
-        two joints)."""
+        """(5, 4) radians, thumb to little finger.
+
+        Of a finger: sideways, three joints. Of the thumb: sideways, forward, two joints.
+        """
         fan = self.spread * np.array([1.5, 0.5, -0.5, -1.5])  # index to little finger
         rows = [self.thumb, *((side, *flex) for side, flex in zip(fan, self.fingers, strict=True))]
         return np.radians(np.array(rows, dtype=np.float64))
@@ -78,7 +80,7 @@ HANDSHAPES = (
 )
 _FLAT = HANDSHAPES[1]
 RELAXED = Handshape("relaxed", ((25, 30, 20),) * 4, _BESIDE, 4)
-BASE_HANDSHAPES = (_FLAT, HANDSHAPES[3], HANDSHAPES[4])  # what the resting hand of a pair may be
+BASE_HANDSHAPES = (_FLAT, HANDSHAPES[3], HANDSHAPES[4])  # of a hand that lies beneath the other
 
 # --- the other parameters -----------------------------------------------------------------------
 
@@ -89,13 +91,13 @@ _ACROSS_BODY, _OUTWARD = (1.0, 0.0, 0.0), (-1.0, 0.0, 0.0)
 
 @dataclass(frozen=True)
 class Location:
-    """Where the palm's centre is.
+    """Where the centre of the palm is.
 
     Args:
         name: the place.
-        on_head: counted from the middle of the face, in face widths; else from the middle of the
-            shoulders, in shoulder widths.
-        at: body axes.
+        on_head: True if `at` is measured from the middle of the face, in face widths; False if from
+            the middle of the shoulders, in shoulder widths.
+        at: x, y, z in body axes.
     """
 
     name: str
@@ -121,7 +123,7 @@ LOCATIONS = (
 
 @dataclass(frozen=True)
 class Orientation:
-    """How the hand is turned: where the fingers point and where the palm looks."""
+    """How the hand is turned: where the fingers point and where the palm faces."""
 
     name: str
     fingers: Vector
@@ -142,7 +144,7 @@ ORIENTATIONS = (
 
 
 class Path(Enum):
-    """The way the hand takes."""
+    """The path that the hand takes."""
 
     HOLD = "stays"
     LINE = "goes there"
@@ -153,7 +155,7 @@ class Path(Enum):
 
 
 class Local(Enum):
-    """What the hand does by itself."""
+    """What the hand does on its own, while it moves or stays."""
 
     NONE = "nothing"
     TWIST = "turns about the forearm"
@@ -166,11 +168,11 @@ class Movement:
     """The hand's movement.
 
     Args:
-        path: its form.
-        along: its direction; of a circle and an arc, the first of the two that span its plane.
-        local: goes on at the same time.
-        repeats: how often.
-        size: in shoulder widths.
+        path: the form of the path.
+        along: its direction; for an arc, a circle and a zigzag, one of the two that span its plane.
+        local: what the hand does on its own meanwhile.
+        repeats: how often the movement is made.
+        size: length of the path, shoulder widths.
     """
 
     path: Path
@@ -197,8 +199,7 @@ MOVEMENTS = (
 
 @dataclass(frozen=True)
 class Mouth:
-    """Mouth shape at the height of the sign: lips apart and width, in shares of the neutral mouth
-    width's change; protrusion likewise."""
+    """The mouth while the sign is performed; see `face.Expression` for the units."""
 
     name: str
     opening: float
@@ -242,8 +243,15 @@ class Sign:
 # --- the draw -----------------------------------------------------------------------------------
 
 _HANDS_SHARE = {Hands.ONE: 0.72, Hands.MIRRORED: 0.12, Hands.ALTERNATING: 0.05, Hands.BASE: 0.11}
-_OPENING_SHARE = 0.2  # of the signs change their handshape
-MINIMAL_PAIR_SHARE = 0.45
+_CHANGING_SHARE = 0.2  # of the signs change their handshape
+_MINIMAL_PAIR_SHARE = 0.45
+_VARIED = {  # what a minimal pair may differ in
+    "start": HANDSHAPES,
+    "location": LOCATIONS,
+    "movement": MOVEMENTS,
+    "orientation": ORIENTATIONS,
+    "mouth": MOUTHS,
+}
 
 
 def draw_lexicon(size: int, seed: int) -> tuple[Sign, ...]:
@@ -254,19 +262,18 @@ def draw_lexicon(size: int, seed: int) -> tuple[Sign, ...]:
         seed: of the draw.
 
     Returns:
-        Signs of which no two are equal but for the name. Of every twenty, nine are minimal pairs
-        with another one.
+        Different signs, nine of twenty made by changing one parameter of another one.
     """
     rng = np.random.default_rng([seed, 0])
-    n_pairs = int(MINIMAL_PAIR_SHARE * size)
-    signs: dict[Sign, None] = {}  # ordered, without names
+    n_pairs = int(_MINIMAL_PAIR_SHARE * size)
+    signs: dict[Sign, None] = {}  # an ordered set; names come last
     while len(signs) < size - n_pairs:
         signs.setdefault(_draw_sign(rng))
-    models = list(signs)
+    originals = list(signs)
     for k in range(n_pairs):
-        model = models[k % len(models)]
-        while (variant := _vary(model, _VARIED[k % len(_VARIED)], rng)) in signs:
-            model = models[rng.integers(len(models))]
+        original, parameter = originals[k % len(originals)], list(_VARIED)[k % len(_VARIED)]
+        while (variant := _vary(original, parameter, rng)) in signs:
+            original = originals[rng.integers(len(originals))]
         signs.setdefault(variant)
     order = rng.permutation(size)
     shuffled = [list(signs)[k] for k in order]
@@ -275,9 +282,9 @@ def draw_lexicon(size: int, seed: int) -> tuple[Sign, ...]:
 
 def _draw_sign(rng: np.random.Generator) -> Sign:
     start = _pick(HANDSHAPES, rng)
-    end = _pick(HANDSHAPES, rng) if rng.random() < _OPENING_SHARE else start
+    end = _pick(HANDSHAPES, rng) if rng.random() < _CHANGING_SHARE else start
     hands = tuple(_HANDS_SHARE)[rng.choice(len(_HANDS_SHARE), p=list(_HANDS_SHARE.values()))]
-    # A hand on top of another, or two at once, are in front of the body.
+    # Signs with both hands are made in front of the body, never at the head.
     places = LOCATIONS if hands is Hands.ONE else tuple(p for p in LOCATIONS if not p.on_head)
     return Sign(
         name="",
@@ -292,29 +299,16 @@ def _draw_sign(rng: np.random.Generator) -> Sign:
     )
 
 
-_VARIED = ("handshape", "location", "movement", "orientation", "mouth")
-
-
 def _vary(sign: Sign, parameter: str, rng: np.random.Generator) -> Sign:
     """The sign with another value of one parameter."""
-    match parameter:
-        case "handshape":
-            shape = _pick([s for s in HANDSHAPES if s != sign.start], rng)
-            return replace(sign, start=shape, end=shape if sign.end == sign.start else sign.end)
-        case "location":
-            here = sign.location
-            alike = [p for p in LOCATIONS if p != here and (p.on_head == here.on_head)]
-            return replace(sign, location=_pick(alike, rng))
-        case "movement":
-            others = [m for m in MOVEMENTS if m != sign.movement]
-            return replace(sign, movement=_pick(others, rng))
-        case "orientation":
-            others = [o for o in ORIENTATIONS if o != sign.orientation]
-            return replace(sign, orientation=_pick(others, rng))
-        case "mouth":
-            return replace(sign, mouth=_pick([m for m in MOUTHS if m != sign.mouth], rng))
-        case _:
-            raise AssertionError(parameter)
+    old = getattr(sign, parameter)
+    others = [value for value in _VARIED[parameter] if value != old]
+    if parameter == "location":  # so that signs with both hands stay away from the head
+        others = [place for place in others if place.on_head == old.on_head]
+    new = _pick(others, rng)
+    if parameter == "start" and sign.end == old:  # a hand that keeps its shape still keeps it
+        return replace(sign, start=new, end=new)
+    return replace(sign, **{parameter: new})
 
 
 def _pick(choices: Sequence[T], rng: np.random.Generator) -> T:

@@ -1,7 +1,7 @@
 """One signer performs one sign once: the body in metres, frame by frame.
 
-- A clip is rest, the way there, the sign, the way back, rest. Short clips are nearly all sign, long
-  ones have more rest, as in the competition.
+- In a clip the hands rest, come up, perform the sign, go down and rest again. Short clips are
+  nearly all sign and long ones have more rest, as in the competition.
 - Everything is performed right-handed; a left-handed signer is mirrored at the end.
 
 Letters: **T** frames.
@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from src.clips import RawClip
 from src.dataset.sample import face
 from src.dataset.sample.lexicon import (
     RELAXED,
@@ -31,15 +32,18 @@ from src.dataset.sample.signers import Signer
 from src.dataset.sample.skeleton import (
     MIRRORED,
     PALM_CENTRE,
+    Arm,
+    Face,
+    Hand,
     elbow,
     hand_axes,
     hand_points,
     pose_points,
     within_reach,
 )
-from src.landmarks import MIRROR
+from src.landmarks import MIRROR, PARTS
 
-MIN_FRAMES, MAX_FRAMES = 2, 272  # the shortest and the longest of the competition's 747 clips
+MIN_FRAMES, MAX_FRAMES = 2, 272  # of 747 clips of the competition
 _LENGTH_SPREAD = 0.86  # log-normal, within one signer
 _ELBOW_OUT = np.array([-0.7, 1.0, 0.35])  # elbows hang down and a little to the side
 _RESTING = (np.array([0.25, 0.97, 0.0]), np.array([0.0, 0.0, 1.0]))  # fingers down, palm to body
@@ -50,23 +54,19 @@ _AXIS = {Local.TWIST: (0, 1, 0), Local.NOD: (1, 0, 0)}  # of the hand's own axes
 
 @dataclass(frozen=True)
 class Timing:
-    """When what happens.
+    """What happens in which frame.
 
     Args:
-        raised: (T,), 0 = hands at rest, 1 = in the signing space.
-        phase: (T,), 0 = the sign begins, 1 = it has ended.
+        raised: 0 = the hands rest, 1 = they are in the signing space.
+        phase: 0 = the sign begins, 1 = it has ended.
     """
 
     raised: Float[np.ndarray, "T"]
     phase: Float[np.ndarray, "T"]
 
 
-def perform(sign: Sign, signer: Signer, rng: np.random.Generator) -> Float[np.ndarray, "T 543 3"]:
-    """The landmarks of one performance, in frame order.
-
-    Returns:
-        Metres, body axes; nothing is missing.
-    """
+def perform(sign: Sign, signer: Signer, rng: np.random.Generator) -> RawClip:
+    """The landmarks of one performance, in metres and body axes; nothing is missing."""
     timing = _draw_timing(_draw_length(signer, rng), rng)
     dominant = _Hand(sign.start, sign.end, sign.location, sign.orientation, sign.movement)
     other = _other_hand(sign)
@@ -74,13 +74,14 @@ def perform(sign: Sign, signer: Signer, rng: np.random.Generator) -> Float[np.nd
     # The left arm is made as a right one and mirrored.
     left = _arm(other, signer, timing, rng) if other else _resting_arm(signer, timing, rng)
     left = _Arm(left.points * MIRRORED, left.hand * MIRRORED)
-    face_track, ears = _head(sign, signer, timing, rng)
+    head, ears = _head(sign, signer, timing, rng)
     hip = np.broadcast_to(signer.hip, (len(timing.phase), 3))
     arms, hands = (left.points, right.points), (left.hand, right.hand)
-    pose = pose_points(face_track, ears, arms, hands, hip)
-    body = np.concatenate([face_track, left.hand, pose, right.hand], axis=1)
-    sway = _drift(len(body), 0.006, rng)
-    body = body + sway[:, None]
+    pose = pose_points(head, ears, arms, hands, hip)
+    parts = {"face": head, "left_hand": left.hand, "pose": pose, "right_hand": right.hand}
+    body = np.concatenate([parts[part] for part in PARTS], axis=1)
+    # The whole body sways a little.
+    body = body + _drift(len(body), 0.006, rng)[:, None]
     return body[:, MIRROR] * MIRRORED if signer.left_handed else body
 
 
@@ -94,11 +95,13 @@ def _draw_length(signer: Signer, rng: np.random.Generator) -> int:
 
 def _draw_timing(frames: int, rng: np.random.Generator) -> Timing:
     at = (np.arange(frames) + 0.5) / frames
+    # Shares of the clip: at rest, and on the way to the sign and back.
     rest = np.clip(0.15 * np.log(frames / 8), 0, 0.6) * rng.uniform(0.6, 1.4)
     way = 0.22 * (1 - rest) * rng.uniform(0.7, 1.3)
-    sooner, faster = rng.uniform(0.3, 0.7, 2)
-    up, start = rest * sooner, rest * sooner + way * faster
-    end, down = 1 - rest * (1 - sooner) - way * (1 - faster), 1 - rest * (1 - sooner)
+    before, there = rng.uniform(0.3, 0.7, 2)  # how much of them comes before the sign
+    # The hands leave their rest, the sign starts, it ends, the hands are back at rest.
+    up, start = rest * before, rest * before + way * there
+    end, down = 1 - rest * (1 - before) - way * (1 - there), 1 - rest * (1 - before)
     raised = _smooth((at - up) / (start - up)) * (1 - _smooth((at - end) / (down - end)))
     phase = np.clip((at - start) / (end - start), 0, 1)
     # Nobody moves at an even pace.
@@ -112,7 +115,7 @@ def _smooth(share: np.ndarray) -> np.ndarray:
 
 
 def _drift(frames: int, size: float, rng: np.random.Generator) -> Float[np.ndarray, "T 3"]:
-    """A slow, small movement that no sign asks for: from one place to another, metres."""
+    """A slow, small movement that no sign asks for, metres."""
     ends = rng.normal(0, size, (2, 3))
     share = _smooth(np.linspace(0, 1, frames))[:, None]
     return ends[0] * (1 - share) + ends[1] * share
@@ -123,63 +126,62 @@ def _drift(frames: int, size: float, rng: np.random.Generator) -> Float[np.ndarr
 
 @dataclass(frozen=True)
 class _Hand:
-    """What one hand has to do."""
+    """What one hand does."""
 
     start: Handshape
     end: Handshape
     location: Location
     orientation: Orientation
     movement: Movement
-    later: float = 0.0  # in shares of the movement
-    beneath: bool = False  # the other hand is on top of it
+    later: float = 0.0  # than the other hand, as a share of the movement
+    beneath: bool = False  # the other hand
 
 
 @dataclass(frozen=True)
 class _Arm:
-    """A right arm: shoulder, elbow, wrist (T, 3, 3), and the hand (T, 21, 3)."""
+    """A right arm and its hand."""
 
-    points: np.ndarray
-    hand: np.ndarray
+    points: Arm
+    hand: Hand
 
 
 def _other_hand(sign: Sign) -> _Hand | None:
+    """What the left hand does, said as if it were a right one; None if it rests."""
+    x, y, z = sign.location.at
     match sign.hands:
         case Hands.ONE:
             return None
         case Hands.MIRRORED | Hands.ALTERNATING:
             later = 0.5 if sign.hands is Hands.ALTERNATING else 0.0
-            place = replace(sign.location, at=_aside(sign.location.at))
+            place = replace(sign.location, at=(min(x, -_HANDS_APART), y, z))
             return _Hand(sign.start, sign.end, place, sign.orientation, sign.movement, later)
         case Hands.BASE:
-            x, y, z = sign.location.at
-            place = replace(sign.location, at=(-x, y, z))
+            place = replace(sign.location, at=(-x, y, z))  # under the right hand
             flat = Orientation("across, palm up", (0.8, 0.0, -0.6), (0.0, -1.0, 0.0))
             return _Hand(sign.base, sign.base, place, flat, _STILL, beneath=True)
 
 
 _STILL = Movement(Path.HOLD, (0.0, -1.0, 0.0))
-_HANDS_APART = 0.30  # shoulder widths from the midline, at least, when both do the same
-
-
-def _aside(at: tuple[float, float, float]) -> tuple[float, float, float]:
-    return (min(at[0], -_HANDS_APART), *at[1:])
+_HANDS_APART = 0.30  # shoulder widths from the midline, at least, when both hands do the same
 
 
 def _arm(hand: _Hand, signer: Signer, timing: Timing, rng: np.random.Generator) -> _Arm:
-    """The right arm and hand doing what `hand` says, this signer's way."""
-    raised = timing.raised[:, None]
+    """The right arm and hand of a signer who does what `hand` says."""
     phase = (timing.phase + hand.later) % 1 if hand.later else timing.phase
     amplitude = signer.amplitude * np.exp(rng.normal(0, 0.1))
+    # The hand turns from its rest into the sign's orientation, and then as the movement asks.
     habit = signer.tilt + rng.normal(0, 0.09, 3)
     fingers, palm = np.array(hand.orientation.fingers), np.array(hand.orientation.palm)
     turned = Rotation.from_rotvec(habit) * hand_axes(fingers, palm)
     axes = _between(hand_axes(*_RESTING), turned, timing.raised)
     axes = axes * _local_turn(hand.movement, phase, timing.raised * amplitude)
+    # The palm follows its path from the sign's location; the wrist is at its end.
     place = _place(hand, signer) + signer.offset + rng.normal(0, 0.012, 3)
     if hand.beneath:
         place = place + np.array([0, 0.07, 0])
-    middle = place + 2 * signer.shoulder * amplitude * _path(hand.movement, phase)
-    wrist = middle - turned.apply([0, 1, 0]) * PALM_CENTRE * signer.palm
+    palm_centre = place + 2 * signer.shoulder * amplitude * _path(hand.movement, phase)
+    wrist = palm_centre - turned.apply([0, 1, 0]) * PALM_CENTRE * signer.palm
+    raised = timing.raised[:, None]
     wrist = signer.rest * (1 - raised) + wrist * raised
     shape = _joint_angles(hand, signer, phase, timing.raised, rng)
     return _assemble(signer, wrist, shape, axes)
@@ -211,13 +213,13 @@ def _place(hand: _Hand, signer: Signer) -> np.ndarray:
 
 
 def _between(rest: Rotation, sign: Rotation, raised: np.ndarray) -> Rotation:
-    """Turned the short way from one to the other, by a share."""
+    """Rotations on the shortest way from one to the other, at the share `raised` of the way."""
     way = (rest.inv() * sign).as_rotvec()
     return rest * Rotation.from_rotvec(raised[:, None] * way)
 
 
 def _path(movement: Movement, phase: np.ndarray) -> Float[np.ndarray, "T 3"]:
-    """The palm's way, in shoulder widths."""
+    """The path of the palm, in shoulder widths."""
     along = np.array(movement.along)
     up = _PERPENDICULAR[abs(along[1]) > 0.5]
     turn = 2 * np.pi * movement.repeats * phase
@@ -239,9 +241,8 @@ def _path(movement: Movement, phase: np.ndarray) -> Float[np.ndarray, "T 3"]:
 
 def _local_turn(movement: Movement, phase: np.ndarray, amplitude: np.ndarray) -> Rotation:
     axis = np.array(_AXIS.get(movement.local, (0, 0, 0)))
-    angle = (
-        _SWING.get(movement.local, 0.0) * np.sin(2 * np.pi * movement.repeats * phase) * amplitude
-    )
+    swing = _SWING.get(movement.local, 0.0)
+    angle = swing * np.sin(2 * np.pi * movement.repeats * phase) * amplitude
     return Rotation.from_rotvec(angle[:, None] * axis)
 
 
@@ -263,8 +264,8 @@ def _joint_angles(
 
 def _head(
     sign: Sign, signer: Signer, timing: Timing, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """The face (T, 468, 3) and the ears (T, 2, 3)."""
+) -> tuple[Face, np.ndarray]:
+    """The face and the ears (T, 2, 3)."""
     frames = len(timing.phase)
     shown = timing.raised * signer.mouthing
     expression = face.Expression(

@@ -1,4 +1,4 @@
-"""Synthetic signers: body, handedness, habits, pace, and the camera they stand before."""
+"""Synthetic signers: body, handedness, habits, pace, and the camera in front of them."""
 
 from __future__ import annotations
 
@@ -13,33 +13,36 @@ from src.dataset.sample.camera import Camera, draw_camera
 # Metres, of an adult of average size; MediaPipe's shoulders are the joints, not the outline.
 _SHOULDER, _ARM, _FACE_WIDTH, _PALM = 0.155, (0.27, 0.245), 0.168, 0.100
 _NOSE_ABOVE_SHOULDERS, _HIP = 0.155, (-0.10, 0.43, 0.02)
-# Frames of a clip over all signers: median 18, mean 31 in the competition; a log-normal has that
-# with a spread of 1.05, of which the signers' own paces make some 0.6.
+# Frames of a clip over all signers: median 18 and mean 31 in the competition, as of a log-normal
+# with a spread of 1.05; about 0.6 of it comes from the signers' own paces.
 _MEDIAN_FRAMES, _PACE_SPREAD = 20, 0.6
-LEFT_HANDED_SHARE = 0.35  # more than in the street: of the competition's signers, 6 of 14 seem so
+LEFT_HANDED_SHARE = 0.35  # in the competition about 6 of 14 signers seem to be left-handed
 
 
 @dataclass(frozen=True)
 class Signer:
-    """One participant.
+    """One participant. Lengths and places are in metres, angles in radians.
 
     Args:
         name: participant_id.
-        left_handed: the left hand is the dominant one.
-        shoulder: half the distance between the shoulders, metres; so are the other lengths.
-        arm: upper arm, forearm.
-        palm: wrist to the middle finger's knuckle.
-        face_width: and `face_ratio`, how much it is stretched.
-        head: (3,), the middle of the face.
-        hip: (3,), the right one.
-        rest: (3,), where the right wrist is between signs.
-        reach: scale of the signing space; `offset`: (3,), where it is moved to, metres.
-        tilt: (3,), how hands are turned beyond what the sign asks, rotation vector, radians.
-        stiffness: (5, 4), added to every joint angle, radians.
-        amplitude: scale of movements; of mouth shapes `mouthing`.
-        steadiness: higher, and a hand is lost by the detector less often.
+        left_handed: True if the left hand is the dominant one.
+        shoulder: half the distance between the shoulders.
+        arm: lengths of upper arm and forearm.
+        palm: from the wrist to the middle finger's knuckle.
+        face_width: of the face.
+        face_ratio: how much the face is stretched in height.
+        head: the middle of the face.
+        hip: the right hip.
+        rest: the right wrist between signs.
+        reach: scale of the signing space.
+        offset: shift of the signing space.
+        tilt: rotation vector of the hands, on top of what the sign asks for.
+        stiffness: added to every joint angle.
+        amplitude: scale of movements.
+        mouthing: scale of mouth shapes.
+        steadiness: the higher, the less often the detector loses a hand.
         frames: median length of this signer's clips.
-        camera: where it stands.
+        camera: the camera in front of the signer.
     """
 
     name: str
@@ -66,8 +69,8 @@ class Signer:
 def draw_signers(count: int, seed: int) -> tuple[Signer, ...]:
     """Draw signers; the same seed gives the same ones.
 
-    Handedness and pace are not drawn one by one but spread evenly over the signers, so that a
-    small sample has left-handed signers too, and clips of the usual lengths.
+    Handedness and pace are spread evenly over the signers instead of drawn one by one, so that a
+    small sample, too, has left-handed signers and clips of the usual lengths.
     """
     rng = np.random.default_rng([seed, 1])
     number = np.arange(count + 1)

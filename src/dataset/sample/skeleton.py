@@ -1,7 +1,7 @@
-"""Hands by forward kinematics, arms by inverse kinematics, the 33 pose landmarks around them.
+"""Hands by forward kinematics, arms by inverse kinematics, and the pose landmarks.
 
-- Metres, body axes: x to the signer's left, y down, z away from the camera; the origin is between
-  the shoulders. Everything is the right side's; the left one is a mirror image.
+- Metres, in body axes: x to the signer's left, y down, z away from the camera; the origin is
+  between the shoulders. Arms and hands are right ones; the left ones are their mirror images.
 - A hand's own axes: towards the thumb, along the fingers, out of the palm.
 
 Letters: **T** frames.
@@ -13,17 +13,17 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from src.landmarks import FINGERS, KNUCKLES, LEFT_EYE_16, LIPS_40, NOSE_TIP, RIGHT_EYE_16
+from src.landmarks import FINGERS, KNUCKLES, LEFT_EYE_16, LIPS_40, NOSE_TIP, PARTS, RIGHT_EYE_16
 
-Face = Float[np.ndarray, "T 468 3"]
+Face = Float[np.ndarray, f"T {PARTS['face']} 3"]
 Arm = Float[np.ndarray, "T 3 3"]  # shoulder, elbow, wrist
 Hand = Float[np.ndarray, "T 21 3"]
 Track = Float[np.ndarray, "T 3"]
 
 MIRRORED = np.array([-1.0, 1.0, 1.0])
 
-# In palm lengths (wrist to the middle finger's knuckle), thumb to little finger: where a finger
-# begins, and its three bones. Proportions of an adult's hand, as anthropometric tables give them.
+# Where a finger begins and its three bones, thumb to little finger. The unit is the palm's length,
+# from the wrist to the middle finger's knuckle; anthropometric tables give these proportions.
 _ROOTS = ((0.26, 0.24, 0.05), (0.27, 0.96, 0.0), (0.04, 1.0, 0.0), (-0.16, 0.94, 0.0))
 _ROOTS += ((-0.34, 0.84, 0.0),)
 _BONES = ((0.44, 0.36, 0.30), (0.46, 0.27, 0.21), (0.51, 0.31, 0.22), (0.47, 0.29, 0.21))
@@ -37,7 +37,7 @@ def hand_points(angles: Float[np.ndarray, "T 5 4"], palm: float) -> Hand:
 
     Args:
         angles: radians, see `Handshape.angles`.
-        palm: metres from the wrist to the middle finger's knuckle.
+        palm: length of the palm, metres.
 
     Returns:
         Metres from the wrist, in the hand's own axes.
@@ -55,13 +55,13 @@ def hand_points(angles: Float[np.ndarray, "T 5 4"], palm: float) -> Hand:
 
 
 def _finger_bones(angles: Float[np.ndarray, "T 4"]) -> list[Track]:
-    """The directions of a finger's bones: flexed about the knuckles' axis, towards the palm."""
+    """The directions of a finger's bones, which bend towards the palm."""
     sideways, flexion = angles[:, 0], np.cumsum(angles[:, 1:], axis=1)
     return [_direction(sideways, flex, np.sin(flex)) for flex in flexion.T]
 
 
 def _thumb_bones(angles: Float[np.ndarray, "T 4"]) -> list[Track]:
-    """The thumb bends within its own plane, across the palm."""
+    """The directions of the thumb's bones, which bend across the palm."""
     sideways, forward = angles[:, 0], angles[:, 1]
     bent = sideways - np.cumsum(angles[:, 2:], axis=1).T
     return [_direction(side, forward, np.sin(forward)) for side in (sideways, *bent)]
@@ -73,17 +73,17 @@ def _direction(sideways: np.ndarray, tilt: np.ndarray, out: np.ndarray) -> Track
 
 
 def hand_axes(fingers: np.ndarray, palm: np.ndarray) -> Rotation:
-    """The rotation that turns a hand's own axes so that fingers and palm look as told.
+    """The rotation from a hand's own axes to the body's.
 
     Args:
-        fingers: (3,) unit vector.
-        palm: (3,) unit vector, perpendicular to it.
+        fingers: (3,) unit vector, where the fingers point.
+        palm: (3,) unit vector, where the palm faces; perpendicular to `fingers`.
     """
     return Rotation.from_matrix(np.stack([np.cross(fingers, palm), fingers, palm], axis=1))
 
 
 def within_reach(wrist: Track, shoulder: np.ndarray, arm: tuple[float, float]) -> Track:
-    """The wrist, drawn towards the shoulder where the arm is too short for it."""
+    """The wrist, moved towards the shoulder where the arm is too short to reach it."""
     offset = wrist - shoulder
     distance = np.linalg.norm(offset, axis=1, keepdims=True)
     return shoulder + offset * np.minimum(1, 0.97 * sum(arm) / distance)
@@ -95,21 +95,22 @@ def elbow(wrist: Track, shoulder: np.ndarray, arm: tuple[float, float], out: np.
     Args:
         wrist: within reach.
         shoulder: (3,).
-        arm: upper arm and forearm, metres.
-        out: (3,), any direction the elbow is drawn to.
+        arm: lengths of upper arm and forearm, metres.
+        out: (3,), the direction in which the elbow points.
     """
     upper, fore = arm
     offset = wrist - shoulder
     distance = np.linalg.norm(offset, axis=1, keepdims=True)
     ahead = offset / distance
-    # Law of cosines: how far along the line the elbow's foot is, and how far off it.
+    # By the law of cosines: how far the elbow is along the line from shoulder to wrist, and off it.
     along = (distance**2 + upper**2 - fore**2) / (2 * distance)
     off = np.sqrt(np.maximum(upper**2 - along**2, 0))
     side = out - ahead * (ahead @ out)[:, None]
     return shoulder + along * ahead + off * side / np.linalg.norm(side, axis=1, keepdims=True)
 
 
-# From the right hip: knee, ankle, heel, toe; all below the picture, but always "seen" by BlazePose.
+# From the right hip: hip, knee, ankle, heel, toe. They are below the picture, but BlazePose guesses
+# them.
 _RIGHT_LEG = np.array(
     [[0, 0, 0], [-0.02, 0.42, -0.05], [-0.01, 0.82, 0.05], [0, 0.86, 0.1], [-0.02, 0.88, -0.08]]
 )
@@ -122,22 +123,21 @@ def pose_points(
     hands: tuple[Hand, Hand],
     hip: Track,
 ) -> Float[np.ndarray, "T 33 3"]:
-    """The pose landmarks, in BlazePose's order: head, then left and right in turn, downwards.
+    """The pose landmarks in BlazePose's order: the head, then left and right in turn, downwards.
 
     Args:
-        face: (T, 468, 3).
-        ears: (T, 2, 3), left and right.
-        arms: left and right (T, 3, 3).
-        hands: left and right (T, 21, 3).
-        hip: (T, 3), the right one.
+        face: all of it.
+        ears: left and right.
+        arms: left and right.
+        hands: left and right.
+        hip: the right one.
     """
-    left_eye, right_eye = face[:, LEFT_EYE_16], face[:, RIGHT_EYE_16]
-    outer, inner = 0, 8  # of the sixteen, which begin along the lower lid
+    outer, inner = 0, 8  # the corners of an eye, whose sixteen begin along the lower lid
     head = [face[:, NOSE_TIP]]
-    for eye in (left_eye, right_eye):
+    for eye in (face[:, LEFT_EYE_16], face[:, RIGHT_EYE_16]):
         head += [eye[:, inner], eye.mean(1), eye[:, outer]]
     head += [ears[:, 0], ears[:, 1]]
-    head += [face[:, LIPS_40[10]], face[:, LIPS_40[0]]]  # the mouth's corners
+    head += [face[:, LIPS_40[10]], face[:, LIPS_40[0]]]  # left and right corner of the mouth
     leg = hip[:, None] + _RIGHT_LEG
     knuckles = [KNUCKLES[4], KNUCKLES[1], FINGERS[_THUMB][2]]  # little, index, thumb
     sides = [

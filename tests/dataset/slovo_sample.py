@@ -1,7 +1,7 @@
-"""Writes synthetic clips in Slovo's format: annotations.csv, keypoints in JSON.
+"""Synthetic clips in Slovo's format: annotations.csv, keypoints in JSON.
 
-The same signs, signers and clips as the synthetic competition's; every fourth signer, and one at
-least, is there to test on.
+Signs and signers are those of the synthetic competition; every fourth signer, beginning with the
+second, is to be tested on.
 """
 
 from __future__ import annotations
@@ -14,39 +14,29 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
-from src.common.files import write_atomically, write_text
+from src.common.files import write_text
 from src.common.paths import SLOVO_INDEX
 from src.dataset.sample.lexicon import draw_lexicon
 from src.dataset.sample.signers import draw_signers
 from src.dataset.sample.writer import record
-from src.landmarks import PARTS
+from src.landmarks import PARTS, rows_of
 
-_DIGITS = 5  # behind the point; a thousandth of a picture is some pixels
-_WIDTH, _HEIGHT = 1440, 1920
+_DIGITS = 5  # behind the point: far less than a pixel
 
 
 def write_slovo_sample(
-    folder: Path,
-    signs: int = 4,
-    participants: int = 4,
-    clips: int = 2,
-    seed: int = 0,
-    one_file: bool = False,
+    folder: Path, signs: int, participants: int, clips: int, seed: int, one_file: bool = False
 ) -> Path:
-    """Write a synthetic folder in Slovo's format.
+    """Write clips of every sign and participant; the same arguments give the same files.
 
     Args:
-        folder: gets the files; those of the same names are overwritten.
+        folder: where the files go.
         signs: number of signs.
-        participants: number of signers, two at least.
+        participants: number of signers, at least two.
         clips: per sign and participant.
-        seed: of everything; the same arguments give the same files.
-        one_file: keypoints of all clips in one file, as Slovo ships them, instead of one each.
-
-    Returns:
-        The folder.
+        seed: of everything.
+        one_file: all keypoints in one file, as Slovo ships them, instead of a file per clip.
     """
     lexicon, signers = draw_lexicon(signs, seed), draw_signers(participants, seed)
     rows, keypoints = [], {}
@@ -54,13 +44,13 @@ def write_slovo_sample(
         rng = np.random.default_rng([seed, 4, label, number, clip])
         xyz = record(lexicon[label], signers[number], rng)
         name = _identity(seed, label, number, clip)
-        keypoints[name] = [frame_of(xyz_of_frame) for xyz_of_frame in xyz]
+        keypoints[name] = [frame_of(frame) for frame in xyz]
         rows.append(
             {
                 "attachment_id": name,
                 "user_id": _identity(seed, signers[number].name),
-                "width": _WIDTH,
-                "height": _HEIGHT,
+                "width": 1440,
+                "height": 1920,
                 "length": len(xyz),
                 "text": lexicon[label].name,
                 "train": number % 4 != 1,
@@ -68,8 +58,8 @@ def write_slovo_sample(
                 "end": len(xyz),
             }
         )
-    table = pd.DataFrame(rows)
-    write_atomically(folder / SLOVO_INDEX, lambda path: table.to_csv(path, sep="\t", index=False))
+    folder.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).to_csv(folder / SLOVO_INDEX, sep="\t", index=False)
     if one_file:
         write_text(folder / "slovo_mediapipe.json", json.dumps(keypoints))
     else:
@@ -78,17 +68,16 @@ def write_slovo_sample(
     return folder
 
 
-def frame_of(xyz: Float[np.ndarray, "543 3"]) -> dict[str, Any]:
+def frame_of(xyz: np.ndarray) -> dict[str, Any]:
     """A frame as an object of its parts; a part that was not detected is left out."""
-    frame, start = {}, 0
-    for part, size in PARTS.items():
-        points = xyz[start : start + size].astype(np.float64).round(_DIGITS)
-        if not np.isnan(points).any():
-            frame[part] = [dict(zip("xyz", point, strict=True)) for point in points.tolist()]
-        start += size
-    return frame
+    points = {part: xyz[rows_of(part)].astype(np.float64).round(_DIGITS) for part in PARTS}
+    return {
+        part: [dict(zip("xyz", point, strict=True)) for point in rows.tolist()]
+        for part, rows in points.items()
+        if not np.isnan(rows).any()
+    }
 
 
 def _identity(*of: object) -> str:
-    """A name such as Slovo's, that says nothing."""
+    """A name that says nothing, as Slovo's names do."""
     return hashlib.sha256(repr(of).encode()).hexdigest()[:32]
