@@ -1,5 +1,6 @@
 # make submission    raw competition folder -> logs/<run>/submission.zip; without DATA: the sample
 # make test          every test;  make lint: style;  make bench [NAMES=...]: the benchmark tables
+# make rehearsal     PROFILE=full on 94,477 synthetic clips, killed twice; an hour and a half
 # make notebook      Jupyter on the numbered notebooks
 # make check-runtime RUN_DIR's model.tflite in the competition's own runtime, where Python 3.9 is
 # make video-env     .venv-video, for landmarks from video: python -m src.video
@@ -18,7 +19,7 @@ OWN := PYTHON NAMES
 SET = PROFILE RUN_DIR $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 GIVEN = $(foreach name,$(filter-out $(OWN),$(sort $(SET))),-p $(name) '$(subst ','\'',$($(name)))')
 
-.PHONY: submission motion test lint bench notebook check-runtime video-env kaggle-env clean
+.PHONY: submission motion test lint bench rehearsal notebook check-runtime video-env kaggle-env clean
 
 submission: $(INSTALLED)
 	$(BIN)/python -m src.notebooks $(GIVEN)
@@ -38,6 +39,9 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks $(NAMES)
+
+rehearsal: $(INSTALLED)
+	$(BIN)/python -m tests.rehearsal
 
 notebook: $(INSTALLED)
 	$(BIN)/jupyter lab --notebook-dir notebooks
