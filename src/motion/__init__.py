@@ -1,7 +1,11 @@
 """Human motion prediction: the student study on DIP/AMASS, its baselines, and the same on signs.
 
-Two seconds of a moving body in, the next 24 frames (400 ms) out, at 60 Hz. Letters used
-throughout: **B** windows, **T** frames, **J** joints, **M** channels per joint, **D** width,
-**H** heads. The document is sources/motion-prediction.txt; choices it leaves open are marked
-"Reading:" in the docstring of what makes them.
+Two seconds of a moving body in, the next 24 frames (400 ms) out, at 60 Hz.
+
+- Imports run one way: body and metrics; data and models; training; study.
+- "The document" is sources/motion-prediction.txt. Where it leaves a choice open, the docstring of
+  the code that makes the choice says "Reading:".
+
+Letters used throughout: **B** windows, **T** frames, **J** joints, **M** channels per joint,
+**D** width, **H** heads.
 """

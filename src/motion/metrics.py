@@ -3,11 +3,11 @@
 - Euler error is on the local rotations of the fifteen joints, joint angle on global ones,
   position and PCK on forward kinematics in thigh lengths with the root at identity.
 - The first three are **sums** over frames 1 to N of the mean over windows; PCK and AUC are means
-  over frames 1 to N. `at` reads frame N alone.
+  over frames 1 to N.
 - AUC uses fewer PCK thresholds for short horizons, hence is not monotone in N.
-- Predictions are projected to the nearest rotation first; truth is taken as it is.
-- Reading: Euler components that hardly move are dropped by their standard deviation over all
-  windows that are evaluated together (the original: over a batch).
+- Predicted matrices are projected to the nearest rotation first; true ones are not.
+- Reading: Euler components that hardly move are not counted. That is decided by the standard
+  deviation over all windows that are evaluated together (in the original, over a batch).
 
 Letters: **B** windows, **T** frames, **J** = 15 joints. Everything is computed in float64.
 """
@@ -15,7 +15,6 @@ Letters: **B** windows, **T** frames, **J** = 15 joints. Everything is computed 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import pandas as pd
 import torch
@@ -28,13 +27,13 @@ from src.motion.body.skeleton import PREDICTED
 
 HORIZONS = {100: 6, 200: 12, 300: 18, 400: 24}  # milliseconds -> frames at 60 Hz
 PCK_THRESHOLDS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)  # thigh lengths
-STILL = 1e-4  # radians: Euler components with less standard deviation are not counted
+STILL = 1e-4  # radians; an Euler component is counted if its standard deviation is larger
 METRICS = ("euler", "joint_angle", "positional", "auc")
 
 
 @dataclass(frozen=True)
 class FrameErrors:
-    """Errors per forecast frame, averaged over windows; on the CPU, wherever they were computed.
+    """Errors per forecast frame, averaged over windows; always on the CPU.
 
     Args:
         euler: (T,) length of the vector of Euler differences, radians.
@@ -52,27 +51,20 @@ class FrameErrors:
         """Mean PCK over frames 1 to n, per threshold."""
         return self.pck[:, :n].mean(1)
 
-    def auc(self, n: int, mode: Literal["until", "at"] = "until") -> float:
-        """Area under PCK over its thresholds, divided by their range."""
+    def auc(self, n: int) -> float:
+        """Area under PCK until frame n over its thresholds, divided by their range."""
         used = 6 + min(n // 6, 3)
         x = torch.tensor(PCK_THRESHOLDS[:used], dtype=torch.float64)
-        pck = self.pck_until(n) if mode == "until" else self.pck[:, n - 1]
-        return (torch.trapezoid(pck[:used], x) / (x[-1] - x[0])).item()
+        return (torch.trapezoid(self.pck_until(n)[:used], x) / (x[-1] - x[0])).item()
 
-    def at_horizon(self, n: int, mode: Literal["until", "at"] = "until") -> dict[str, float]:
-        """The four numbers of the document's Fig. 6 after n frames."""
-        rows = {name: getattr(self, name) for name in ("euler", "joint_angle", "positional")}
-        values = {
-            name: (errors[:n].sum() if mode == "until" else errors[n - 1]).item()
-            for name, errors in rows.items()
-        }
-        return values | {"auc": self.auc(n, mode)}
+    def until(self, n: int) -> dict[str, float]:
+        """The four numbers of the document's Fig. 6 for frames 1 to n."""
+        sums = {name: getattr(self, name)[:n].sum().item() for name in METRICS[:3]}
+        return sums | {"auc": self.auc(n)}
 
-    def table(self, mode: Literal["until", "at"] = "until") -> pd.DataFrame:
-        """Metrics down, horizons in milliseconds across, as far as the forecast goes."""
-        frames = self.euler.shape[0]
-        columns = {ms: self.at_horizon(n, mode) for ms, n in HORIZONS.items() if n <= frames}
-        return pd.DataFrame(columns).loc[list(METRICS)]
+    def table(self) -> pd.DataFrame:
+        """Metrics down, horizons in milliseconds across."""
+        return pd.DataFrame({ms: self.until(n) for ms, n in HORIZONS.items()})
 
 
 def frame_errors(

@@ -19,12 +19,10 @@ from src.common.errors import InputError
 from src.common.marks import changes
 from src.recipes.ingredients import Optimiser
 from src.training import optim
-from src.training.best import Best
-from src.training.history import History
+from src.training.history import Best, History
 from src.training.loop import Loop
 
 DELETE = "delete it, and the training starts anew"
-_PARTS = {"made_from", "epoch", "loop", "best", "history"}  # of last.pt
 _LONGEST = 200  # characters of an inner error
 
 
@@ -48,14 +46,7 @@ class State:
 
     def save(self, epoch: int) -> None:
         """Write last.pt and the history after an epoch."""
-        state = {
-            "made_from": self.made_from,
-            "epoch": epoch,
-            "loop": self.loop.state_dict(),
-            "best": self.best.state_dict(),
-            "history": self.history.records,
-        }
-        checkpoint.save(self.path, state)
+        checkpoint.save(self.path, self._parts(epoch))
         self.history.write()
 
     def load(self) -> int:
@@ -67,39 +58,36 @@ class State:
         if not self.path.is_file():
             return 0
         state = checkpoint.load(self.path, self.loop.processes.device)
-        if set(state) != _PARTS:
-            raise InputError(
-                f"{self.path}: expected a training's state of {', '.join(sorted(_PARTS))}, found "
-                f"{', '.join(sorted(map(str, state))) or 'nothing'}; {DELETE}"
-            )
-        with _refusing_foreign(self.path):
-            changed = changes(state["made_from"], self.made_from)
-        if changed:
-            raise InputError(
-                f"{self.path}: expected the state of this very training, found one of other "
-                f"values: {', '.join(changed)}; choose another run folder, or {DELETE}"
-            )
-        with _refusing_foreign(self.path):
-            self._compare(state)
+        with refusing_foreign(self.path):
+            if changed := changes(state["made_from"], self.made_from):
+                raise InputError(
+                    f"{self.path}: expected the state of this very training, found one of other "
+                    f"values: {', '.join(changed)}; choose another run folder, or {DELETE}"
+                )
+            compare(state, self._parts(0), "state")
+            compare_records(state["history"], state["epoch"])
+            if weights := state["best"]["weights"]:  # there are some from the first test on
+                compare(weights, self.loop.trainee.leader.state_dict(), "best weights")
             self.loop.load_state_dict(state["loop"])
             check_optimiser(self.loop.optimiser, self.loop.recipe.optimiser)
             self.best.load_state_dict(state["best"])
-            self.history.load(state["history"])
+            self.history.records = state["history"]
         if self.loop.processes.writes:
             self.history.write()  # a kill may have come between the checkpoint and the table
         return len(self.history.records)
 
-    def _compare(self, state: dict) -> None:
-        """Compare a state with what this training would save."""
-        compare(state["loop"], self.loop.state_dict(), "loop")
-        compare(state["best"], self.best.state_dict(), "best")
-        compare_records(state["history"], state["epoch"])
-        if weights := state["best"]["weights"]:  # there are some from the first test on
-            compare(weights, self.loop.trainee.leader.state_dict(), "best weights")
+    def _parts(self, epoch: int) -> dict:
+        return {
+            "made_from": self.made_from,
+            "epoch": epoch,
+            "loop": self.loop.state_dict(),
+            "best": self.best.state_dict(),
+            "history": self.history.records,
+        }
 
 
 @contextmanager
-def _refusing_foreign(path: Path) -> Iterator[None]:
+def refusing_foreign(path: Path) -> Iterator[None]:
     """What does not fit a training is one clear error, wherever in the state it is.
 
     Raises:
@@ -107,6 +95,8 @@ def _refusing_foreign(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except InputError:
+        raise
     except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:_LONGEST]
         raise InputError(
@@ -150,17 +140,13 @@ def _kind(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-def compare_records(found: object, last: object) -> None:
-    """Check a history: a record of numbers for every epoch from the first to the last.
-
-    Args:
-        found: the records from a file.
-        last: the number of the last epoch that is finished, from 0, as the file says it.
+def compare_records(found: list, last: object) -> None:
+    """Check a history: a record of numbers for every epoch from the first to the last, from 0.
 
     Raises:
         ValueError: it is another.
     """
-    if not isinstance(found, list) or type(last) is not int or len(found) != last + 1:
+    if type(last) is not int or len(found) != last + 1:
         raise ValueError(f"history: a list of the epochs to {last!r} expected")
     for number, record in enumerate(found):
         compare(record, {"epoch": 0, "rate": 0.0, "seconds": 0.0}, f"history.{number}")

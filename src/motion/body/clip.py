@@ -1,4 +1,4 @@
-"""A motion clip: what every format is read into.
+"""A motion clip, which every reader of a file format returns.
 
 Letters: **T** frames, **J** = 24 SMPL joints.
 """
@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from src.motion.body.skeleton import PREDICTED
 
-FPS = 60.0  # the rate everything is trained and measured at
+FPS = 60.0  # of all training and evaluation
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class MotionClip:
     """One recording.
 
     Args:
-        name: where it came from, for messages and titles.
+        name: of its file, for messages and titles.
         rotations: (T, 24, 3, 3), local rotations, identity in the T-pose.
         fps: frames per second.
     """
@@ -36,10 +36,3 @@ class MotionClip:
 
     def __len__(self) -> int:
         return len(self.rotations)
-
-
-def with_identity(predicted: Float[np.ndarray, "T 15 3 3"]) -> Float[np.ndarray, "T 24 3 3"]:
-    """The fifteen joints among 24, the others at identity."""
-    full = np.tile(np.eye(3, dtype=predicted.dtype), (len(predicted), 24, 1, 1))
-    full[:, PREDICTED] = predicted
-    return full

@@ -13,7 +13,7 @@ from src.motion.body.skeleton import JOINTS, OFFSETS, PARENTS, PREDICTED
 
 
 def global_rotations(local: Float[Tensor, "*n 24 3 3"]) -> Float[Tensor, "*n 24 3 3"]:
-    """Every joint's rotation in the root's frame of reference times the root's own rotation."""
+    """Every joint's rotation in the world: the product of the local ones from the root to it."""
     chain = [local[..., 0, :, :]]
     for joint in range(1, len(JOINTS)):
         chain.append(chain[PARENTS[joint]] @ local[..., joint, :, :])

@@ -4,15 +4,14 @@
 - Quaternion order and sign continuity are fields; fairmotion: xyzw without, motion-transformer:
   wxyz with.
 - motion-transformer divides by the *variance*, which its authors call a bug that works better on
-  AMASS; fairmotion by the standard deviation. Either way some channels never move in CMU data, so
-  the divisor has a floor, where the originals divide by 0 or by 2e-16.
+  AMASS; fairmotion divides by the standard deviation. Some channels never move in CMU data, where
+  the originals divide by 0 or by 2e-16; here the divisor has a floor.
 
 Letters: **T** frames, **J** joints of the format, **M** channels per joint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,19 +30,12 @@ CHANNELS: dict[Representation, int] = {"axis angle": 3, "quaternion": 4, "rotati
 
 @dataclass(frozen=True)
 class PoseFormat:
-    """Joints and representation.
-
-    Args:
-        representation: 3, 4 or 9 channels per joint.
-        joints: the fifteen predicted ones, or all 24.
-        quaternion_order: where the real part is; used by quaternions only.
-        continuous_signs: of two equal quaternions take the one nearer to the frame before.
-    """
+    """Joints and representation."""
 
     representation: Representation = "rotation matrix"
-    joints: Literal["predicted", "all"] = "predicted"
-    quaternion_order: rot.QuaternionOrder = "wxyz"
-    continuous_signs: bool = True
+    joints: Literal["predicted", "all"] = "predicted"  # the fifteen, or all 24
+    quaternion_order: rot.QuaternionOrder = "wxyz"  # where the real part is; of quaternions only
+    continuous_signs: bool = True  # choose between q and -q by the frame before
 
     @property
     def n_joints(self) -> int:
@@ -56,7 +48,7 @@ class PoseFormat:
         return CHANNELS[self.representation]
 
     def encode(self, rotations: Float[Tensor, "T 24 3 3"]) -> Float[Tensor, "T J M"]:
-        """A clip's rotations in this format."""
+        """A clip in this format."""
         matrices = rotations[:, PREDICTED] if self.joints == "predicted" else rotations
         match self.representation:
             case "axis angle":
@@ -68,7 +60,7 @@ class PoseFormat:
                 return matrices.flatten(-2)
 
     def decode(self, pose: Float[Tensor, "*n J M"]) -> Float[Tensor, "*n 15 3 3"]:
-        """Matrices of the fifteen predicted joints; not projected to rotations."""
+        """Matrices of the fifteen predicted joints, not projected to rotations."""
         if self.joints == "all":
             pose = pose[..., PREDICTED, :]
         match self.representation:
@@ -86,17 +78,11 @@ MOTION_TRANSFORMER = PoseFormat("rotation matrix", "predicted")
 
 @dataclass(frozen=True)
 class Scaling:
-    """How channels are brought to one scale.
-
-    Args:
-        divide_by: standard deviation or variance.
-        floor: smallest divisor.
-        over: whole training clips, or the frames that are inputs of training windows.
-    """
+    """How channels are brought to one scale."""
 
     divide_by: Literal["std", "variance"] = "std"
-    floor: float = 0.02
-    over: Literal["clips", "sources"] = "clips"
+    floor: float = 0.02  # smallest divisor
+    over: Literal["clips", "sources"] = "clips"  # measured on whole clips, or on windows' inputs
 
 
 @dataclass(frozen=True)
@@ -108,7 +94,7 @@ class Normaliser:
 
     @classmethod
     def fit(cls, frames: Float[Tensor, "N J M"], scaling: Scaling) -> Normaliser:
-        """Mean and divisor over frames; NaN is left out."""
+        """Mean and divisor over frames; NaN is not counted."""
         mean = frames.nanmean(0)
         variance = (frames - mean).square().nanmean(0)
         scale = variance.sqrt() if scaling.divide_by == "std" else variance
@@ -129,7 +115,7 @@ class Normaliser:
 
 @dataclass(frozen=True)
 class PoseSpace:
-    """A format and its scale: between rotations and what networks see."""
+    """From rotations to what networks see, and back."""
 
     format: PoseFormat
     normaliser: Normaliser
@@ -139,11 +125,11 @@ class PoseSpace:
         return self.normaliser.normalise(self.format.encode(rotations))
 
     def decode(self, pose: Float[Tensor, "*n J M"]) -> Float[Tensor, "*n 15 3 3"]:
-        """Matrices of the predicted joints, not projected to rotations."""
+        """Matrices of the fifteen predicted joints, not projected to rotations."""
         return self.format.decode(self.normaliser.restore(pose))
 
     def reproject(self, pose: Float[Tensor, "*n J M"]) -> Float[Tensor, "*n J M"]:
-        """The nearest pose made of true rotations; axis-angle vectors always are."""
+        """The nearest pose whose joints are rotations; axis-angle vectors always are."""
         raw = self.normaliser.restore(pose)
         match self.format.representation:
             case "axis angle":
@@ -163,17 +149,3 @@ def mirrored(clip: MotionClip) -> MotionClip:
     sign = np.array([-1, 1, 1], dtype=clip.rotations.dtype)
     reflected = clip.rotations[:, MIRROR] * np.outer(sign, sign)
     return MotionClip(f"{clip.name} mirrored", reflected, clip.fps)
-
-
-def sources(clips: Sequence[Tensor], windows: Tensor, scaling: Scaling, seed: int) -> Tensor:
-    """The frames that a normaliser is fitted on: (N, J, M).
-
-    Args:
-        clips: training clips, each (T, J, M).
-        windows: (B, T, J, M), training windows.
-        scaling: says which of the two.
-        seed: input frames of a window.
-    """
-    if scaling.over == "sources" and len(windows):
-        return windows[:, :seed].flatten(0, 1)
-    return torch.cat(list(clips))

@@ -1,9 +1,9 @@
 """Rotations as matrices, quaternions and axis-angle vectors, and what is measured on them.
 
-- A quaternion's order is always named, "wxyz" or "xyzw"; nothing guesses it.
+- Every function on quaternions is told their order, "wxyz" or "xyzw".
 - q and -q are the same rotation: `continuous` picks the sign nearer to the frame before, as
   motion-transformer does (fairmotion does not).
-- Conversions are roma's (differentiable, batched); what is here fixes conventions.
+- Conversions are roma's (differentiable, batched); this file fixes the conventions.
 
 Letters: any leading shape `...`; **T** frames, **J** joints.
 """
@@ -52,20 +52,20 @@ def quaternion_to_matrix(
 
 
 def continuous(quaternion: Float[Tensor, "T *n 4"]) -> Float[Tensor, "T *n 4"]:
-    """The same rotations, each with the sign nearer to the frame before it; frame 0 is kept."""
+    """The same rotations, each with the sign nearer to the frame before it; frame 0 stays."""
     agree = (quaternion[1:] * quaternion[:-1]).sum(-1, keepdim=True) >= 0
     flips = torch.where(agree, 1.0, -1.0).to(quaternion.dtype).cumprod(0)
     return torch.cat([quaternion[:1], quaternion[1:] * flips])
 
 
 def check_order(quaternion: Float[Tensor, "*n 4"], order: str, where: str) -> None:
-    """Refuse quaternions whose real part is plainly not where `order` says.
+    """Refuse quaternions that are probably in another order.
 
-    A body's joint angles are mostly below 90 degrees, so the real part is the largest component
-    on average; if the other end is larger instead, the order is wrong.
+    Most joint angles of a body are below 90 degrees, so on average the real part is the largest
+    component. If the component at the other end is larger, the order is wrong.
 
     Raises:
-        InputError: the order is unknown, the lengths are not 1, or the order cannot be right.
+        InputError: the order is unknown or probably wrong, or a length is not 1.
     """
     if order not in ("wxyz", "xyzw"):
         raise InputError(f"{where}: quaternion order must be 'wxyz' or 'xyzw', got {order!r}")
@@ -73,7 +73,7 @@ def check_order(quaternion: Float[Tensor, "*n 4"], order: str, where: str) -> No
     if not torch.allclose(norm, torch.ones_like(norm), atol=1e-3):  # float16 storage passes
         raise InputError(
             f"{where}: expected unit quaternions, lengths go from {norm.min():.3g} to "
-            f"{norm.max():.3g}; normalise them, or check that the data are quaternions at all"
+            f"{norm.max():.3g}; normalise them, or check whether these are quaternions"
         )
     first, last = (quaternion[..., k].abs().mean().item() for k in (0, 3))
     real, other = (first, last) if order == "wxyz" else (last, first)

@@ -2,8 +2,8 @@
 
 The only file of the motion system with joint numbers.
 
-- Reading: the pelvis is not among the fifteen, so both hips and the lowest spine joint have no
-  kept parent; they are linked to one another in `ADJACENCY`.
+- Reading: the pelvis is not among the fifteen, so the parent of both hips and of the lowest spine
+  joint is missing; `ADJACENCY` links these three to one another.
 - Bone offsets are the rest joints of the neutral SMPL body as printed in fairmotion
   (`fairmotion/data/amass_dip.py`, BSD-3), in units of the left thigh's length, as both code bases
   measure positions.
@@ -58,11 +58,11 @@ _REST = np.array(
 def _offsets() -> np.ndarray:
     parents = np.array(PARENTS)
     offsets = _REST - _REST[parents]
-    offsets[0] = 0  # the root stands at the origin: positions know no translation
+    offsets[0] = 0  # the root stands at the origin; translation is not predicted
     return offsets / np.linalg.norm(offsets[JOINTS.index("left_knee")])
 
 
-OFFSETS = _offsets()  # (24, 3), from parent to joint, in thigh lengths
+OFFSETS = _offsets()  # (24, 3) thigh lengths, from parent to joint
 
 
 def _partner(name: str) -> str:
@@ -72,9 +72,8 @@ def _partner(name: str) -> str:
 
 
 MIRROR = tuple(JOINTS.index(_partner(name)) for name in JOINTS)
-PREDICTED_MIRROR = tuple(PREDICTED_NAMES.index(_partner(name)) for name in PREDICTED_NAMES)
 
-# The panels of the document's Fig. 5, positions among the fifteen, each side in the same order.
+# The panels of the document's Fig. 5 as positions among the fifteen; left and right in one order.
 _LIMBS = ("hip", "knee", "collar", "shoulder", "elbow")
 LEFT = tuple(PREDICTED_NAMES.index(f"left_{limb}") for limb in _LIMBS)
 RIGHT = tuple(PREDICTED_NAMES.index(f"right_{limb}") for limb in _LIMBS)

@@ -1,11 +1,12 @@
 """A folder of motion files as training, validation and test clips, and as what networks see.
 
-- Splits are subfolders train/, test/ and, if there is one, valid/; or the published lists.
-- Without a valid split, every eighth training clip is held out for it: early stopping never sees
-  a test clip.
-- Every clip is brought to 60 Hz as it is read.
-- Validation and test windows are cut as the shipped corpus' reference numbers are, or in one of the
-  two published ways.
+- Splits are the subfolders train/, test/ and, if there is one, valid/; or what the published lists
+  say; or fairmotion's three files of prepared windows.
+- Without a valid split every eighth training clip is held out for validation, so that early
+  stopping never sees a test clip.
+- Every clip is resampled to 60 Hz as it is read.
+- Validation and test windows are cut as for the corpus' reference numbers, or in one of the two
+  published ways.
 """
 
 from __future__ import annotations
@@ -21,25 +22,25 @@ from torch import Tensor
 
 from src.common.errors import InputError
 from src.motion.body.clip import MotionClip
-from src.motion.body.pose_space import Normaliser, PoseFormat, PoseSpace, Scaling, mirrored, sources
+from src.motion.body.pose_space import Normaliser, PoseFormat, PoseSpace, Scaling, mirrored
 from src.motion.data import windows
-from src.motion.data.formats import SUFFIXES, read_motion
+from src.motion.data.formats import SUFFIXES, fairmotion, read_motion
 from src.motion.data.resample import resample
 from src.motion.data.splits import read_splits, split_files
 
 HELD_OUT = 8  # every eighth training clip validates
-TEST_STRIDE = 60  # frames between test windows, as for the shipped corpus' reference numbers
+TEST_STRIDE = 60  # frames between the starts of windows, as for the corpus' reference numbers
 Cut = Literal["every 60", "fairmotion", "motion-transformer"]
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Clips at 60 Hz.
+    """The clips of three splits at 60 Hz.
 
     Args:
-        train: clips.
-        valid: clips.
-        test: clips.
+        train: to learn from.
+        valid: to choose the best weights by.
+        test: to report errors on.
         cut: how validation and test windows are cut, see `evaluation_windows`.
     """
 
@@ -60,9 +61,11 @@ def read_corpus(
     """Read every motion file of a folder.
 
     Args:
-        folder: with train/ and test/, or any tree of files where `lists` says the splits.
+        folder: with train/ and test/; with any tree of files if `lists` is given; or with
+            fairmotion's train.pkl, validation.pkl and test.pkl, whose windows of 144 frames need
+            the cut "every 60".
         lists: folder of the published split lists.
-        fps: for files that do not say their rate.
+        fps: frame rate of files that do not hold it.
         cut: how validation and test windows are cut, see `evaluation_windows`.
 
     Raises:
@@ -70,16 +73,13 @@ def read_corpus(
     """
     if cut not in get_args(Cut):
         raise InputError(f"windows: expected one of {', '.join(get_args(Cut))}, got {cut!r}")
-    if lists is not None:
-        files = split_files(_files(folder), read_splits(lists))
+    if fairmotion.is_prepared(folder):
+        clips = {split: tuple(fairmotion.read_split(folder, split)) for split in fairmotion.FILES}
     else:
-        files = {split: _files(folder / split) for split in ("train", "test")}
-        if (folder / "valid").is_dir():
-            files["valid"] = _files(folder / "valid")
-    clips = {
-        split: tuple(resample(read_motion(path, fps)) for path in paths)
-        for split, paths in files.items()
-    }
+        clips = {
+            split: tuple(resample(read_motion(path, fps)) for path in paths)
+            for split, paths in _files_of_splits(folder, lists).items()
+        }
     if "valid" not in clips:
         train = clips["train"]
         clips["valid"] = train[HELD_OUT - 1 :: HELD_OUT]
@@ -87,15 +87,24 @@ def read_corpus(
     return Corpus(clips["train"], clips["valid"], clips["test"], cut)
 
 
+def _files_of_splits(folder: Path, lists: Path | None) -> dict[str, list[Path]]:
+    if lists is not None:
+        return split_files(_files(folder), read_splits(lists))
+    valid = ["valid"] if (folder / "valid").is_dir() else []
+    return {split: _files(folder / split) for split in ("train", *valid, "test")}
+
+
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(
-            f"{folder}: expected a folder of motion files, found none; a corpus has train/ and "
-            "test/, or published split lists beside it"
+            f"{folder}: expected a folder of motion files, found no folder; a corpus has train/ "
+            "and test/, or the published split lists in LISTS"
         )
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not files:
-        raise InputError(f"{folder}: no motion file ({', '.join(SUFFIXES)}) in it")
+        raise InputError(
+            f"{folder}: expected motion files ({', '.join(SUFFIXES)}), found none; check DATA"
+        )
     return files
 
 
@@ -106,9 +115,10 @@ def evaluation_windows(
 
     Args:
         clips: each (T, ...).
-        cut: "every 60": every window of 144 frames that starts at a multiple of 60, as the shipped
-            corpus' reference. "fairmotion": 180 frames every 120, the first 144 used.
-            "motion-transformer": the same for test; for validation the middle of each clip.
+        cut: "every 60": every window of 144 frames that starts at a multiple of 60, as for the
+            corpus' reference numbers. "fairmotion": the first 144 frames of every window of 180
+            that starts at a multiple of 120. "motion-transformer": as fairmotion for test, the
+            middle of each clip for validation.
         split: what they are for.
     """
     match cut, split:
@@ -125,8 +135,8 @@ class MotionData:
     """A corpus as one kind of network sees it.
 
     Args:
-        space: back to rotations.
-        train: each (T, J, M), mirrored clips too if asked for.
+        space: what leads back to rotations.
+        train: each (T, J, M), with the mirrored clips if they are trained on.
         valid: (B, 144, J, M), windows of the held-out clips.
         test: (B, 144, J, M), the windows that are scored.
         test_clips: each (T, J, M), for long roll-outs.
@@ -155,7 +165,8 @@ def prepare(
     Args:
         corpus: the clips.
         pose_format: joints and representation.
-        scaling: fitted on the training clips as they are, before mirroring.
+        scaling: measured on the training clips before mirroring; on whole clips, too, if all are
+            too short for a training window.
         mirror: train on the mirror image of every clip too.
         device: where the tensors go.
 
@@ -166,8 +177,9 @@ def prepare(
         name: [pose_format.encode(torch.from_numpy(c.rotations)) for c in clips]
         for name, clips in corpus.splits.items()
     }
-    fitted = sources(raw["train"], windows.sliding(raw["train"]), scaling, windows.SEED)
-    normaliser = Normaliser.fit(fitted, scaling)
+    inputs = windows.sliding(raw["train"], length=windows.SEED).flatten(0, 1)
+    measured = inputs if scaling.over == "sources" and len(inputs) else torch.cat(raw["train"])
+    normaliser = Normaliser.fit(measured, scaling)
     if mirror:
         reflected = (mirrored(clip) for clip in corpus.train)
         raw["train"] += [pose_format.encode(torch.from_numpy(c.rotations)) for c in reflected]
@@ -189,8 +201,8 @@ def _cut(clips: list[Tensor], cut: Cut, split: Literal["valid", "test"]) -> Tens
         longest = max((len(clip) for clip in clips), default=0)
         needed = windows.LENGTH if cut == "every 60" else windows.SPAN
         raise InputError(
-            f"the {split} split has no clip of {needed} frames ({needed / 60:.1f} s at 60 Hz); its "
-            f"{len(clips)} clips have {longest} at most"
+            f"{split}: expected a clip of {needed} frames ({needed / 60:.1f} s at 60 Hz), the "
+            f"longest of {len(clips)} has {longest}; add longer ones to this split"
         )
     return made
 

@@ -1,6 +1,7 @@
-"""Training windows, gathered on the device; the windows of a step depend on (seed, step) only.
+"""Training windows, gathered on the device.
 
-That is why a training that goes on after a kill sees what an unbroken one would have seen.
+The windows of a step depend on (seed, step) only, so a training that goes on after a kill sees the
+same windows as an unbroken one.
 
 Letters: **B** windows, **T** frames, **J** joints, **M** channels.
 """
@@ -26,13 +27,13 @@ class WindowSampler:
 
     Args:
         clips: each (T, J, M), no NaN.
-        truths: the same frames with NaN where nothing was observed; None = all was.
+        truths: the same frames with NaN where nothing was observed; None if there are no gaps.
         span: frames of a window.
         batch: windows of a batch.
-        sampling: "uniform": any window, all alike. "one per clip": a random window of each clip
-            per epoch (motion-transformer). "fixed": windows every 120 frames that find 180
-            (fairmotion), shuffled per epoch.
-        seed: of the draws.
+        sampling: "uniform": every window is equally likely. "one per clip": in each epoch one
+            random window of each clip (motion-transformer). "fixed": in each epoch, in random
+            order, the windows that start at multiples of 120 and have 180 frames (fairmotion).
+        seed: of the random numbers.
 
     Raises:
         InputError: no clip is long enough.
@@ -59,15 +60,15 @@ class WindowSampler:
         if not self.spans:
             longest = max(map(len, clips), default=0)
             raise InputError(
-                f"no training clip has the {needed} frames that a window needs; the longest of "
-                f"{len(clips)} has {longest}; choose a shorter window or longer clips"
+                f"expected a training clip of {needed} frames, a window's length; the longest of "
+                f"{len(clips)} has {longest}: choose a shorter window or add longer clips"
             )
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """The batch of a step: frames and truth, each (B, span, J, M)."""
         if self.sampling == "uniform":
             generator = self._generator(step)
-            starts = self._anywhere(generator)
+            starts = self._uniform(generator)
         else:
             order = self._epoch(step * self.batch // self.per_epoch)
             first = step * self.batch % self.per_epoch
@@ -79,21 +80,22 @@ class WindowSampler:
 
     @property
     def per_epoch(self) -> int:
-        """Windows of an epoch, in whole batches; "uniform" has no epochs of its own."""
+        """Windows of an epoch, in whole batches."""
         windows = len(self._starts(torch.Generator()))
         return max(self.batch, windows // self.batch * self.batch)
 
     def _generator(self, number: int) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed * 1_000_003 + number)
 
-    def _anywhere(self, generator: torch.Generator) -> Int[Tensor, "B"]:
+    def _uniform(self, generator: torch.Generator) -> Int[Tensor, "B"]:
+        # Number all windows of all clips, draw numbers, then find each number's clip.
         room = torch.tensor([length - self.span + 1 for _, length in self.spans])
         offsets = torch.tensor([offset for offset, _ in self.spans])
         drawn = torch.randint(int(room.sum()), (self.batch,), generator=generator)
         clip = torch.searchsorted(room.cumsum(0), drawn, right=True)
         return offsets[clip] + drawn - (room.cumsum(0) - room)[clip]
 
-    @lru_cache(maxsize=1)  # noqa: B019  one sampler per training; only the current epoch is kept
+    @lru_cache(maxsize=1)  # noqa: B019  a training has one sampler; the current epoch is held
     def _epoch(self, number: int) -> Int[Tensor, "E"]:
         generator = self._generator(number)
         starts = self._starts(generator)

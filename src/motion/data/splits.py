@@ -1,7 +1,8 @@
-"""The published splits: three text files, one file id per line.
+"""The published splits: three text files with one file id per line.
 
-A file's id is `<database>/<file>.pkl`; the database is the folder's name after "AMASS_", else the
-part of it before the first "_". Source: fairmotion's and motion-transformer's preprocessing.
+A file's id is `<database>/<file>.pkl`. The database is the part of the folder's name after "AMASS_"
+or, without it, the part before the first "_". Source: fairmotion's and motion-transformer's
+preprocessing.
 """
 
 from __future__ import annotations
@@ -35,32 +36,35 @@ def read_splits(folder: Path) -> dict[str, tuple[str, ...]]:
     for split, name in LISTS.items():
         path = folder / name
         if not path.is_file():
-            raise InputError(f"{path}: expected the published list of the {split} split, no file")
+            raise InputError(
+                f"{path}: expected the published list of the {split} split, found no file; copy "
+                "the three lists to LISTS"
+            )
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
         splits[split] = tuple(line for line in lines if line)
         for identity in splits[split]:
             if identity in owner:
                 raise InputError(
-                    f"{path}: {identity} is also in the {owner[identity]} list; a clip may be in "
-                    "one split only"
+                    f"{path}: expected each clip in one split only, but {identity} is also in the "
+                    f"{owner[identity]} list; remove it from one of them"
                 )
             owner[identity] = split
     return splits
 
 
 def split_files(files: list[Path], splits: dict[str, tuple[str, ...]]) -> dict[str, list[Path]]:
-    """The files of each split; files in no list are left out, as both code bases do.
+    """The files of each split; as in both code bases, files in no list are not used.
 
     Raises:
-        InputError: a split gets no file at all.
+        InputError: a split gets no file.
     """
     by_id = {file_id(path): path for path in files}
     found = {split: [by_id[i] for i in ids if i in by_id] for split, ids in splits.items()}
     for split, members in found.items():
         if not members:
             raise InputError(
-                f"none of the {len(files)} files is in the {split} list; ids look like "
-                f"{next(iter(by_id), '<database>/<file>.pkl')!r}, the list's like "
-                f"{next(iter(splits[split]), '(the list is empty)')!r}"
+                f"expected files of the {split} list, but none of the {len(files)} is in it; their "
+                f"ids look like {next(iter(by_id), '<database>/<file>.pkl')!r}, the list's like "
+                f"{next(iter(splits[split]), '(the list is empty)')!r}; rename the folders"
             )
     return found

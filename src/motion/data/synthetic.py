@@ -1,9 +1,9 @@
-"""Synthetic articulated motion, so that everything runs with no data at all.
+"""Synthetic motion of a body, so that everything runs without data.
 
-Three actions with anatomy's signs and rough amplitudes: walking (periodic, legs and arms in
-counter-phase), waving (one arm) and crouching (one transient). Every clip has its own tempo,
-amplitude and phase, so the next frames are predictable from the last two seconds but not constant.
-It is no stand-in for people: numbers on it say that code works, nothing else.
+Three actions with plausible directions and amplitudes: walking (periodic, legs and arms in
+counter-phase), waving (one arm) and crouching (once). Every clip has its own tempo, amplitude and
+phase, so the next frames can be predicted from the last two seconds. Numbers on synthetic motion
+show that the code works and say nothing about people.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
-from src.motion.formats.dip import write_dip
 
 from src.motion.body.clip import FPS, MotionClip
 from src.motion.body.skeleton import JOINTS
+from src.motion.data.formats.dip import write_dip
 
 Angles = dict[str, np.ndarray]  # joint -> (T, 3) axis-angle, radians; x = flexion
 
@@ -93,10 +93,10 @@ def write_sample(folder: Path, seed: int, train: int = 12, test: int = 6) -> Non
     """Write DIP pickles to folder/train and folder/test; the same seed writes the same bytes.
 
     Args:
-        folder: made if it is not there.
-        seed: of the generator.
+        folder: gets the two folders.
+        seed: of the random numbers.
         train: clips of the train split, 240 to 420 frames each, actions in turn.
-        test: clips of the test split, 600 frames each: long enough to compare long roll-outs.
+        test: clips of the test split, 600 frames each, for long roll-outs.
     """
     rng = np.random.default_rng(seed)
     for split, count in (("train", train), ("test", test)):

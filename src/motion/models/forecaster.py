@@ -1,11 +1,10 @@
-"""What every model that forecasts motion is: it learns from windows and continues them.
+"""What every model that forecasts motion can do.
 
-- `teach` gives predictions and truths to compare, whatever a model is taught on (every next frame,
-  the target only, ...), so that one training loop serves all.
-- `next_frames` continues a window once; `forecast` repeats it, feeding its own frames back.
+- `teach` returns predictions and the truths to compare them with. Models differ in what they are
+  taught on (every next frame, the target only), and one training loop serves them all.
+- `next_frames` continues a window once. `forecast` repeats it and feeds its own frames back.
 
-Frames are in the network's space, normalised. Letters: **B** windows, **T** frames, **J** joints,
-**M** channels per joint.
+Frames are normalised. Letters: **B** windows, **T** frames, **J** joints, **M** channels per joint.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ class Forecaster(nn.Module, ABC):
     """A model that continues motion.
 
     Args:
-        window: frames it looks back.
-        step: frames it adds at a time.
+        window: frames that it looks back.
+        step: frames that it adds at a time.
     """
 
     def __init__(self, window: int, step: int):
@@ -41,12 +40,12 @@ class Forecaster(nn.Module, ABC):
     def teach(
         self, frames: Float[Tensor, "B T J M"], truth: Float[Tensor, "B T J M"], progress: float
     ) -> tuple[Tensor, Tensor]:
-        """Predict what a window teaches.
+        """Predict frames of training windows.
 
         Args:
             frames: (B, span, J, M), no NaN.
-            truth: the same frames, NaN where nothing was observed: not counted.
-            progress: share of the training that is done, 0 to 1, for teacher-forcing schedules.
+            truth: the same frames with NaN where nothing was observed.
+            progress: share of the training that is done, 0 to 1, for teacher forcing.
 
         Returns:
             Predictions and truths of one shape, (B, ..., J, M).
@@ -64,8 +63,8 @@ class Forecaster(nn.Module, ABC):
         Args:
             seed: at least one frame; the last `window` are used.
             n: frames to add.
-            feedback: applied to frames before they are fed back, such as a projection to
-                rotations; the frames returned are as they were predicted.
+            feedback: applied to frames before they are fed back, but not to those returned, such
+                as a projection to rotations.
         """
         window, made = seed[:, -self.window :], []
         while sum(frames.shape[1] for frames in made) < n:
@@ -77,5 +76,5 @@ class Forecaster(nn.Module, ABC):
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Trainable numbers of a model."""
+    """The number of a model's trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)

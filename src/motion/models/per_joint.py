@@ -1,7 +1,7 @@
-"""Layers with weights of their own for every joint, computed as one batched product.
+"""Linear maps with weights of their own for every joint, as one batched product.
 
-The original loops over joints in Python; `torch.baddbmm` over a leading joint axis does the same
-sums at once (tests/benchmarks/bench_motion.py compares the two).
+The original loops over joints in Python; here `torch.baddbmm` has the joints on its leading axis
+(tests/benchmarks/bench_motion.py compares the two).
 
 Letters: **J** joints, **N** = windows times frames, **D** width.
 """
@@ -31,12 +31,12 @@ class PerJointLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(joints, 1, fused * outputs))
 
     def forward(self, x: Float[Tensor, "J N _"]) -> Float[Tensor, "J N _"]:
-        """All joints at once."""
+        """Map every joint's features."""
         return torch.baddbmm(self.bias, x, self.weight)
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
-    """A Glorot-initialised linear map with a zero bias, as TensorFlow's dense layer begins."""
+    """A Glorot-initialised linear map with a zero bias, as TensorFlow's dense layer has."""
     layer = nn.Linear(inputs, outputs)
     nn.init.xavier_uniform_(layer.weight)
     nn.init.zeros_(layer.bias)

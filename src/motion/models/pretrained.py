@@ -1,7 +1,7 @@
-"""Study 01: the authors' own weights, if somebody has them.
+"""Study 01: the authors' own weights, for those who have them.
 
-They are published as a TensorFlow checkpoint behind a Drive link, so nothing here can fetch them.
-Whoever has it turns it into the .npz this file reads, in an environment with TensorFlow:
+They are published as a TensorFlow checkpoint behind a Drive link, which nothing here downloads. In
+an environment with TensorFlow this makes the .npz file that is read here:
 
     reader = tf.train.load_checkpoint(folder)
     names = reader.get_variable_to_shape_map()
@@ -25,7 +25,7 @@ WHERE = "https://github.com/eth-ait/motion-transformer (README, pre-trained mode
 
 
 def is_there(path: Path) -> bool:
-    """Whether study 01 can be run; it is "absent" where not, never silently trained instead."""
+    """True if there are weights; without them study 01 is reported as absent."""
     return path.is_file()
 
 
@@ -40,7 +40,9 @@ def load_authors(path: Path, model: StTransformer) -> None:
         InputError: no such file, or variables are missing or of another shape.
     """
     if not is_there(path):
-        raise InputError(f"{path}: study 01 is absent; the authors' weights are at {WHERE}")
+        raise InputError(
+            f"{path}: expected the authors' weights, found no file; they are at {WHERE}"
+        )
     with np.load(path, allow_pickle=False) as file:
         found = {name.replace("|", "/"): file[name] for name in file.files}
     state = model.state_dict()
@@ -49,17 +51,18 @@ def load_authors(path: Path, model: StTransformer) -> None:
         value = _assemble(name, parts, state[name])
         if value.shape != state[name].shape:
             raise InputError(
-                f"{path}: {sources[0]} gives {tuple(value.shape)}, {name} needs "
-                f"{tuple(state[name].shape)}; these are weights of another size"
+                f"{path}: expected {tuple(state[name].shape)} for {name}, got "
+                f"{tuple(value.shape)} from {sources[0]}; these are weights of another size"
             )
         state[name] = value
     model.load_state_dict(state)
 
 
 def variables(model: StTransformer) -> dict[str, list[str]]:
-    """For each of our parameters the TensorFlow variables that it is made of.
+    """The TensorFlow variables that each of our parameters is made of.
 
-    One per joint where our parameter has a leading joint axis; query, key and value side by side.
+    Where our parameter has a leading joint axis they have one per joint, and query, key and value
+    apart.
     """
     joints = len(model.embedding.weight)
     names: dict[str, list[str]] = {}
@@ -79,12 +82,8 @@ def variables(model: StTransformer) -> dict[str, list[str]]:
     for n in range(len(model.layers)):
         ours, theirs = f"layers.{n}", f"transformer_layer_{n}"
         time = f"{theirs}/temporal_attnjoint_{{j}}"
-        per_joint(
-            f"{ours}.attentions.0.query_key_value",
-            f"{time}/_query",
-            f"{time}/_key",
-            f"{time}/_value",
-        )
+        parts = (f"{time}/_{part}" for part in ("query", "key", "value"))
+        per_joint(f"{ours}.attentions.0.query_key_value", *parts)
         per_joint(f"{ours}.attentions.0.output", f"{time}/temporal_attn_output_dense")
         per_joint(f"{ours}.attentions.1.query", f"{theirs}/_query_{{j}}")
         for part in ("key", "value"):
@@ -110,7 +109,7 @@ def _find(found: dict[str, np.ndarray], source: str, path: Path) -> Tensor:
 
 def _assemble(name: str, parts: list[Tensor], like: Tensor) -> Tensor:
     """One tensor of ours from TensorFlow's (in, out) kernels and (out,) vectors."""
-    if len(parts) == 1:  # nn.Linear keeps (out, in); vectors are as they are
+    if len(parts) == 1:  # nn.Linear's weight is (out, in)
         return parts[0].mT if parts[0].dim() == 2 else parts[0]
     joints = like.shape[0]
     fused = len(parts) // joints

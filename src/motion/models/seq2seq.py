@@ -1,19 +1,20 @@
 """fairmotion's recurrent baselines: an LSTM reads the seed, an LSTM continues it.
 
-Three kinds: "separate" encoder and decoder (seq2seq), "tied" (one LSTM for both), "single" (rnn:
-one LSTM that is taught on every next frame, seed and target).
+Of three kinds: "separate" encoder and decoder (seq2seq), "tied" (one LSTM for both), and "single"
+(rnn: one LSTM that is taught on every next frame of seed and target).
 
-- The decoder's first input is the last seed frame, in training and in use; fairmotion feeds it
-  target frame 0 in training.
-- Teacher forcing is drawn per step, with probability max(0, 1 - 2 progress).
-- `residual` adds the decoder's input to its output (velocity form) and begins with an output map
-  of zeros, that is, as zero velocity; fairmotion does neither.
+- The decoder's first input is the last seed frame, in training and in use. fairmotion's is target
+  frame 0 in training.
+- In each step the true frame is fed with probability max(0, 1 - 2 progress).
+- With `residual` the decoder's input is added to its output (velocity form), and the output map
+  begins with zeros, that is, as zero velocity. fairmotion does neither.
 
 Letters: **B** windows, **T** frames, **C** = J M channels of a pose.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,25 +30,15 @@ INIT = 0.08  # weights begin uniform within +-INIT
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Sizes; the defaults are fairmotion's.
+    """Sizes; the defaults are fairmotion's."""
 
-    Args:
-        kind: see the module.
-        hidden: units of an LSTM.
-        layers: of an LSTM.
-        dropout: on what the "single" LSTM reads.
-        residual: predict the change instead of the pose.
-        window: frames read.
-        target: frames continued.
-    """
-
-    kind: Literal["separate", "tied", "single"] = "separate"
-    hidden: int = 1024
-    layers: int = 1
-    dropout: float = 0.1
-    residual: bool = False
-    window: int = 120
-    target: int = 24
+    kind: Literal["separate", "tied", "single"] = "separate"  # see the module
+    hidden: int = 1024  # units of an LSTM
+    layers: int = 1  # of an LSTM
+    dropout: float = 0.1  # on the input of the "single" LSTM
+    residual: bool = False  # predict the change instead of the pose
+    window: int = 120  # frames read
+    target: int = 24  # frames continued
 
 
 def forcing(progress: float) -> float:
@@ -70,13 +61,13 @@ class Decoder(nn.Module):
         self.project = nn.Linear(lstm.hidden_size, pose)
 
     def start_still(self) -> None:
-        """Begin as zero velocity, if changes are what it predicts."""
+        """Begin as zero velocity if the network predicts changes."""
         if self.residual:
             nn.init.zeros_(self.project.weight)
             nn.init.zeros_(self.project.bias)
 
     def read(self, x: Float[Tensor, "B T C"], state: State | None) -> tuple[Tensor, State]:
-        """The next frame after each of x, and the state."""
+        """The frame after each frame of x, and the LSTM's state."""
         out, state = self.lstm(x, state)
         out = self.project(out)
         return (x + out if self.residual else out), state
@@ -89,7 +80,7 @@ class Decoder(nn.Module):
         truth: Float[Tensor, "B N C"] | None = None,
         forced: float = 0.0,
     ) -> Float[Tensor, "B N C"]:
-        """n frames; each step is fed the true frame before it with probability `forced`."""
+        """Continue by n frames; with probability `forced` a step is fed the true frame."""
         frame, made = first, []
         for step in range(n):
             frame, state = self.read(frame, state)
@@ -99,25 +90,52 @@ class Decoder(nn.Module):
         return torch.cat(made, 1)
 
 
-class Seq2seq(Forecaster):
-    """The network.
+class Continuing(Forecaster):
+    """A model that reads a seed into the state of an LSTM, which continues it.
 
     Args:
-        config: kind and sizes.
-        joints: J.
-        channels: M.
+        window: frames read.
+        target: frames continued.
+        decoder: with the LSTM.
     """
 
+    def __init__(self, window: int, target: int, decoder: Decoder):
+        super().__init__(window, target)
+        self.decoder = decoder
+
+    @abstractmethod
+    def read(self, seed: Float[Tensor, "B T C"]) -> State:
+        """The LSTM's state after the seed."""
+
+    def teach(
+        self, frames: Float[Tensor, "B T J M"], truth: Float[Tensor, "B T J M"], progress: float
+    ) -> tuple[Tensor, Tensor]:
+        """Continue the seed, partly fed with the truth."""
+        poses = frames.flatten(2)
+        seed, target = poses[:, : self.window], poses[:, self.window :]
+        forced = forcing(progress)
+        made = self.decoder.unroll(seed[:, -1:], self.read(seed), self.step, target, forced)
+        return made.unflatten(-1, frames.shape[2:]), truth[:, self.window :]
+
+    def next_frames(self, window: Float[Tensor, "B T J M"]) -> Float[Tensor, "B N J M"]:
+        """`target` frames, each fed to the next step."""
+        poses = window.flatten(2)
+        made = self.decoder.unroll(poses[:, -1:], self.read(poses), self.step)
+        return made.unflatten(-1, window.shape[2:])
+
+
+class Seq2seq(Continuing):
+    """The network for J joints of M channels."""
+
     def __init__(self, config: Config, joints: int, channels: int):
-        super().__init__(config.window, config.target)
-        self.config = config
         pose = joints * channels
         lstm = nn.LSTM(pose, config.hidden, config.layers, batch_first=True)
+        super().__init__(config.window, config.target, Decoder(lstm, pose, config.residual))
+        self.config = config
         self.encoder = None
         if config.kind == "separate":
             self.encoder = nn.LSTM(pose, config.hidden, config.layers, batch_first=True)
-        self.decoder = Decoder(lstm, pose, config.residual)
-        self.dropout = nn.Dropout(config.dropout if config.kind == "single" else 0.0)
+        self.dropout = nn.Dropout(config.dropout)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -INIT, INIT)
         self.decoder.start_still()
@@ -126,32 +144,23 @@ class Seq2seq(Forecaster):
         self, frames: Float[Tensor, "B T J M"], truth: Float[Tensor, "B T J M"], progress: float
     ) -> tuple[Tensor, Tensor]:
         """Continue the seed, partly fed with the truth; "single" also predicts the seed."""
+        if self.config.kind != "single":
+            return super().teach(frames, truth, progress)
         poses = frames.flatten(2)
         seed, target = poses[:, : self.window], poses[:, self.window :]
-        within, state = self._read(seed)
+        within, state = self.decoder.read(self.dropout(seed[:, :-1]), None)
         made = self.decoder.unroll(
-            self.dropout(seed[:, -1:]), state, target.shape[1], target, forcing(progress)
+            self.dropout(seed[:, -1:]), state, self.step, target, forcing(progress)
         )
-        if self.config.kind == "single":
-            made, truth = torch.cat([within, made], 1), truth[:, 1:]
-        else:
-            truth = truth[:, self.window :]
-        return made.unflatten(-1, frames.shape[2:]), truth
+        return torch.cat([within, made], 1).unflatten(-1, frames.shape[2:]), truth[:, 1:]
 
-    def next_frames(self, window: Float[Tensor, "B T J M"]) -> Float[Tensor, "B N J M"]:
-        """`target` frames, each fed to the next step."""
-        poses = window.flatten(2)
-        _, state = self._read(poses)
-        made = self.decoder.unroll(poses[:, -1:], state, self.step)
-        return made.unflatten(-1, window.shape[2:])
+    def read(self, seed: Float[Tensor, "B T C"]) -> State:
+        """The LSTM's state.
 
-    def _read(self, seed: Float[Tensor, "B T C"]) -> tuple[Tensor, State]:
-        """Predictions within the seed and the state; the last frame is left for the decoder.
-
-        fairmotion's encoder reads the last frame too, so that it is read twice: kept for the two
-        kinds that have an encoder.
+        The "single" LSTM leaves the seed's last frame to `unroll`. An encoder reads it as well, so
+        that it is read twice, as in fairmotion.
         """
         if self.config.kind == "single":
-            return self.decoder.read(self.dropout(seed[:, :-1]), None)
+            return self.decoder.read(seed[:, :-1], None)[1]
         encoder = self.decoder.lstm if self.encoder is None else self.encoder
-        return encoder(seed)
+        return encoder(seed)[1]

@@ -5,13 +5,13 @@ matrices", one set per head; 32 temporal and 8 spatial heads; before the feed-fo
 convolutions in series along the features, kernel 1 x 5, valid, dilation 2, all their outputs
 concatenated to its input; about 30 % more parameters than the base. Readings:
 
-- Temporal heads project the embedded matrix E (T, D), spatial heads its transpose (D, T); every
-  head has maps of full width, and a joint output map follows.
-- The feed-forward is 512 wide: with it the count is 23,811,767, 30.4 % above the base.
-- A spatial head mixes whole time courses, so nothing is causal; the model is therefore taught on
-  the frames after the window only, never on frames it has seen.
-- Convolutions are linear, as TensorFlow's are by default; one channel behind a ReLU would often
-  be dead from the start.
+- Temporal heads project the embedded matrix E (T, D), spatial heads its transpose (D, T). Every
+  head has maps of full width; one output map joins the heads.
+- The feed-forward is 512 wide, which gives 23,811,767 parameters, 30.4 % more than the base has.
+- A spatial head sees the whole window, so nothing is causal. The model is therefore taught on the
+  frames after the window only, not on frames that it has seen.
+- Convolutions are linear, as TensorFlow's are by default. Behind a ReLU their single channel would
+  often be dead from the start.
 
 Letters: **B** windows, **T** frames, **D** width, **C** = J M channels of a pose.
 """
@@ -26,7 +26,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.common.errors import InputError
-from src.motion.models.dropout import Dropout
 from src.motion.models.forecaster import Forecaster
 from src.motion.models.per_joint import linear
 from src.motion.models.positions import sinusoids
@@ -34,35 +33,20 @@ from src.motion.models.positions import sinusoids
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Sizes; the defaults are the study's.
+    """Sizes; the defaults are the study's."""
 
-    Args:
-        width: D.
-        feed_forward: hidden channels.
-        time_heads: over frames.
-        feature_heads: over features.
-        layers: of attention, convolutions and feed-forward.
-        window: T, fixed: spatial maps are T by T.
-        convolutions: in series.
-        kernel: features a convolution spans.
-        dilation: features between its taps.
-        dropout: after the embedding, both attentions and the feed-forward.
-        frames_per_step: frames predicted at once.
-        start_still: begin with an output map of zeros, that is, as zero velocity (ours).
-    """
-
-    width: int = 128
-    feed_forward: int = 512
-    time_heads: int = 32
-    feature_heads: int = 8
-    layers: int = 8
-    window: int = 120
-    convolutions: int = 5
-    kernel: int = 5
-    dilation: int = 2
-    dropout: float = 0.1
-    frames_per_step: int = 1
-    start_still: bool = False
+    width: int = 128  # D
+    feed_forward: int = 512  # hidden channels
+    time_heads: int = 32  # of the attention over frames
+    feature_heads: int = 8  # of the attention over features
+    layers: int = 8  # of attention, convolutions and feed-forward
+    window: int = 120  # T; the spatial maps are T by T, so every window has this length
+    convolutions: int = 5  # in series
+    kernel: int = 5  # features that a convolution spans
+    dilation: int = 2  # features between its taps
+    dropout: float = 0.1  # after the embedding, both attentions and the feed-forward
+    frames_per_step: int = 1  # frames predicted at once
+    start_still: bool = False  # begin with an output map of zeros: as zero velocity (ours)
 
     @property
     def conv_widths(self) -> list[int]:
@@ -72,20 +56,14 @@ class Config:
 
 
 class StConv(Forecaster):
-    """The network.
-
-    Args:
-        config: sizes.
-        joints: J.
-        channels: M.
-    """
+    """The network for J joints of M channels."""
 
     def __init__(self, config: Config, joints: int, channels: int):
         super().__init__(config.window, config.frames_per_step)
         if config.conv_widths and min(config.conv_widths) < 1:
             raise InputError(
                 f"width {config.width} is too small for {config.convolutions} convolutions of "
-                f"kernel {config.kernel}, dilation {config.dilation}"
+                f"kernel {config.kernel} and dilation {config.dilation}; make it wider"
             )
         pose = joints * channels
         self.embedding = linear(pose, config.width)
@@ -93,7 +71,7 @@ class StConv(Forecaster):
         self.output = linear(config.width, config.frames_per_step * pose)
         if config.start_still:
             nn.init.zeros_(self.output.weight)
-        self.dropout = Dropout(config.dropout)
+        self.dropout = nn.Dropout(config.dropout)
         pattern = sinusoids(config.window, config.width)
         self.register_buffer("pattern", pattern, persistent=False)
 
@@ -106,7 +84,10 @@ class StConv(Forecaster):
     def next_frames(self, window: Float[Tensor, "B T J M"]) -> Float[Tensor, "B N J M"]:
         """The frames after the last one."""
         if window.shape[1] != self.window:
-            raise InputError(f"this model needs {self.window} frames, got {window.shape[1]}")
+            raise InputError(
+                f"expected {self.window} frames to forecast from, the model's window, got "
+                f"{window.shape[1]}; give longer seeds"
+            )
         h = self.dropout(self.embedding(window.flatten(2)) + self.pattern)
         for layer in self.layers:
             h = layer(h)
@@ -145,7 +126,7 @@ class Layer(nn.Module):
         self.expand = linear(width + sum(config.conv_widths), config.feed_forward)
         self.contract = linear(config.feed_forward, width)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
-        self.dropout = Dropout(config.dropout)
+        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """One layer."""

@@ -1,17 +1,17 @@
 """The spatio-temporal transformer: joints attend over time and to one another, in parallel.
 
 - Every joint has its own weights; keys and values of the spatial attention are shared by all.
-- Prediction = last frame seen + output (velocity form), at every position of the window, causally.
-- `norm="token"` normalises each token by itself. "sample" is the original's (TensorFlow's contrib
-  default: moments over all frames and joints of a sample), where later frames leak into earlier
-  outputs through the moments.
-- `frames_per_step` > 1 predicts several frames at once from each position, as offsets from the
-  last frame seen; the document's models predict one (ours: no error is fed back within a step).
-- `velocities` lets the embedding see the change from the frame before, too (ours).
+- At every position of the window, prediction = last frame seen + output (velocity form).
+- `norm="token"` normalises each token by itself. The original's "sample" (the default of
+  TensorFlow's contrib) takes moments over all frames and joints of a sample; through them later
+  frames change earlier outputs.
+- With `frames_per_step` > 1 each position predicts several frames at once, as offsets from the last
+  frame seen, so that errors are not fed back within a step (ours; the document's models predict
+  one).
+- With `velocities` the embedding also sees the change from the frame before (ours).
 
 Letters: **B** windows, **T** frames, **J** joints, **M** channels, **D** width, **H** heads.
-Inside, the joint axis leads: (J, B, T, D), so that per-joint weights are one batched product.
-Source: Aksan et al., arXiv 2004.08692, equations 3 to 5; studies: motion-prediction.txt, appendix.
+Source: Aksan et al., arXiv 2004.08692; studies: motion-prediction.txt, appendix.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ from torch.nn import functional as F
 
 from src.common.errors import InputError
 from src.motion.body.skeleton import ADJACENCY
-from src.motion.models.attention import over_joints, over_time
-from src.motion.models.dropout import Dropout
+from src.motion.models.attention import SpaceAttention, TimeAttention
 from src.motion.models.forecaster import Forecaster
-from src.motion.models.per_joint import PerJointLinear, linear
+from src.motion.models.per_joint import PerJointLinear
 from src.motion.models.positions import sinusoids
 
 Block = Literal["joint time", "pose time", "shared space", "own space"]
@@ -37,50 +36,35 @@ Block = Literal["joint time", "pose time", "shared space", "own space"]
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Sizes and choices; the defaults are the published model.
+    """Sizes and choices; the defaults are the published model."""
 
-    Args:
-        width: D.
-        feed_forward: hidden channels per joint.
-        heads: H, of every attention.
-        layers: pairs of attention blocks.
-        window: frames it looks back.
-        blocks: the two attentions of a layer, in parallel. "joint time": over time, per joint
-            (equation 5). "pose time": over time, one map for the whole pose (study 08; Reading:
-            scores summed over joints, scaled by sqrt(J D / H), values per joint). "shared space":
-            over joints, one key and one value map for all (equation 3). "own space": a key and a
-            value map per joint (equation 4).
-        norm: what layer norm takes its moments over; see the module.
-        positions: add sinusoids over time.
-        joint_relation: add the joints' adjacency to the embedding. "fixed": its rows, zero-padded
-            to D (Reading of study 03). "learned": its rows through a learned J -> D map (Reading of
-            study 04).
-        noise: standard deviation of noise on the embedding's input, in training only; the
-            velocity path stays clean (Reading).
-        noise_unit: "raw": of the representation itself, which the document argues with (matrix
-            entries lie within +-1); "normalised": of the network's input, as a literal patch of
-            the original would have it.
-        dropout: after the embedding, both attentions and the feed-forward.
-        frames_per_step: frames predicted from each position.
-        velocities: see the module.
-        start_still: begin with an output map of zeros, that is, as zero velocity (ours).
-    """
+    width: int = 128  # D
+    feed_forward: int = 256  # hidden channels per joint
+    heads: int = 8  # H, of every attention
+    layers: int = 8  # pairs of attention blocks
+    window: int = 120  # frames it looks back
 
-    width: int = 128
-    feed_forward: int = 256
-    heads: int = 8
-    layers: int = 8
-    window: int = 120
+    # The two attentions of a layer, in parallel. "joint time": over time, per joint (equation 5).
+    # "pose time": over time, one map for the whole pose (study 08; Reading: scores are sums over
+    # joints, scaled by sqrt(J D / H), values are per joint). "shared space": over joints, one key
+    # and one value map for all (equation 3). "own space": over joints, a key and a value map per
+    # joint (equation 4).
     blocks: tuple[Block, Block] = ("joint time", "shared space")
-    norm: Literal["token", "sample"] = "token"
-    positions: bool = True
+    norm: Literal["token", "sample"] = "token"  # what its moments are over, see the module
+    positions: bool = True  # add sinusoids over time
+
+    # Add the joints' adjacency to the embedding. "fixed": its rows, zero-padded to D (Reading of
+    # study 03). "learned": its rows through a learned J -> D map (Reading of study 04).
     joint_relation: Literal["none", "fixed", "learned"] = "none"
+
+    # Standard deviation of noise on the embedding's input in training; none is on the frame that
+    # the output is added to (Reading). Its unit is the representation's, for the document argues
+    # with matrix entries within +-1 (Reading).
     noise: float = 0.0
-    noise_unit: Literal["raw", "normalised"] = "raw"
-    dropout: float = 0.1
-    frames_per_step: int = 1
-    velocities: bool = False
-    start_still: bool = False
+    dropout: float = 0.1  # after the embedding, both attentions and the feed-forward
+    frames_per_step: int = 1  # frames predicted from each position
+    velocities: bool = False  # the embedding also sees the change from the frame before
+    start_still: bool = False  # begin with an output map of zeros: as zero velocity (ours)
 
 
 class StTransformer(Forecaster):
@@ -88,7 +72,7 @@ class StTransformer(Forecaster):
 
     Args:
         config: sizes.
-        scale: (J, M), what the input was divided by; turns raw noise into the network's unit.
+        scale: (J, M), what the input was divided by; turns the noise into the network's unit.
     """
 
     def __init__(self, config: Config, scale: Float[Tensor, "J M"]):
@@ -102,14 +86,13 @@ class StTransformer(Forecaster):
         self.output = PerJointLinear(joints, config.width, config.frames_per_step * channels)
         if config.start_still:
             nn.init.zeros_(self.output.weight)
-        self.dropout = Dropout(config.dropout)
+        self.dropout = nn.Dropout(config.dropout)
         self.relation = None
         if config.joint_relation == "learned":
             self.relation = nn.Linear(joints, config.width, bias=False)
         if config.joint_relation != "none":
             self.register_buffer("adjacency", torch.from_numpy(ADJACENCY), persistent=False)
-        noise = config.noise / scale if config.noise_unit == "raw" else config.noise
-        self.register_buffer("noise", noise * torch.ones_like(scale), persistent=False)
+        self.register_buffer("noise", config.noise / scale, persistent=False)
         pattern = sinusoids(config.window, config.width)
         self.register_buffer("pattern", pattern, persistent=False)
 
@@ -160,8 +143,8 @@ def _check(config: Config, joints: int) -> None:
         return
     if joints != len(ADJACENCY):
         raise InputError(
-            f"joint_relation={config.joint_relation!r} knows the {len(ADJACENCY)} SMPL joints "
-            f"only, the data have {joints}; set it to 'none'"
+            f"joint_relation={config.joint_relation!r}: expected the {len(ADJACENCY)} predicted "
+            f"joints of SMPL, the data have {joints}; set it to 'none'"
         )
     if config.width < joints:
         raise InputError(f"joint_relation needs a width of at least {joints}, got {config.width}")
@@ -177,107 +160,30 @@ class Layer(nn.Module):
         self.expand = PerJointLinear(joints, config.width, config.feed_forward)
         self.contract = PerJointLinear(joints, config.feed_forward, config.width)
         self.last_norm = Norm(config.width, config.norm)
-        self.dropout = Dropout(config.dropout)
+        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "J B T D"]) -> Float[Tensor, "J B T D"]:
         """One layer."""
-        # Under autocast every product would cast its input anew; they all read the same.
-        device = x.device.type
-        half = torch.is_autocast_enabled(device)
-        read = x.to(torch.get_autocast_dtype(device)) if half else x
         first, second = (
-            norm(self.dropout.added(x, attention(read)))
+            norm(x + self.dropout(attention(x)))
             for attention, norm in zip(self.attentions, self.norms, strict=True)
         )
         out = first + second
-        hidden = self.expand(out.flatten(1, 2)).relu()
-        return self.last_norm(self.dropout.added(out, self.contract(hidden).view_as(out)))
+        hidden = self.contract(self.expand(out.flatten(1, 2)).relu()).view_as(out)
+        return self.last_norm(out + self.dropout(hidden))
 
 
 def _attention(kind: Block, config: Config, joints: int) -> nn.Module:
-    match kind:
-        case "joint time":
-            return JointTime(joints, config.width, config.heads)
-        case "pose time":
-            return PoseTime(joints, config.width, config.heads)
-        case "shared space":
-            return SharedSpace(joints, config.width, config.heads)
-        case "own space":
-            return OwnSpace(joints, config.width, config.heads)
-
-
-class JointTime(nn.Module):
-    """Causal attention over time, every joint by itself (equation 5)."""
-
-    def __init__(self, joints: int, width: int, heads: int):
-        super().__init__()
-        self.heads = heads
-        self.query_key_value = PerJointLinear(joints, width, width, fused=3)
-        self.output = PerJointLinear(joints, width, width)
-
-    def forward(self, x: Float[Tensor, "J B T D"]) -> Float[Tensor, "J B T D"]:
-        """Attend to the same joint in frames up to one's own."""
-        joints, batch, frames, _ = x.shape
-        qkv = self.query_key_value(x.flatten(1, 2)).view(joints * batch, frames, 3, self.heads, -1)
-        out = over_time(qkv).reshape(joints, batch * frames, -1)
-        return self.output(out).view_as(x)
-
-
-class PoseTime(nn.Module):
-    """Causal attention over time with one map per head for all joints (study 08)."""
-
-    def __init__(self, joints: int, width: int, heads: int):
-        super().__init__()
-        self.heads = heads
-        self.query_key_value = PerJointLinear(joints, width, width, fused=3)
-        self.output = PerJointLinear(joints, width, width)
-
-    def forward(self, x: Float[Tensor, "J B T D"]) -> Float[Tensor, "J B T D"]:
-        """Attend to whole poses in frames up to one's own."""
-        joints, batch, frames, _ = x.shape
-        qkv = self.query_key_value(x.flatten(1, 2))
-        qkv = qkv.view(joints, batch, frames, 3, self.heads, -1)
-        out = over_time(qkv.permute(1, 2, 3, 4, 0, 5).flatten(-2))  # (B, T, H, J d)
-        out = out.unflatten(-1, (joints, -1)).permute(3, 0, 1, 2, 4)  # (J, B, T, H, d)
-        return self.output(out.reshape(joints, batch * frames, -1)).view_as(x)
-
-
-class SharedSpace(nn.Module):
-    """Attention over the joints of a frame; keys and values from one map for all (equation 3)."""
-
-    def __init__(self, joints: int, width: int, heads: int):
-        super().__init__()
-        self.heads = heads
-        self.query = PerJointLinear(joints, width, width)
-        self.key, self.value = linear(width, width), linear(width, width)
-        self.output = linear(width, width)
-
-    def forward(self, x: Float[Tensor, "J B T D"]) -> Float[Tensor, "J B T D"]:
-        """Attend to all joints of the same frame."""
-        flat = x.flatten(1, 2)
-        out = over_joints(self.query(flat), self.key(flat), self.value(flat), self.heads)
-        return self.output(out).view_as(x)
-
-
-class OwnSpace(nn.Module):
-    """Attention over the joints of a frame; keys and values per joint (equation 4)."""
-
-    def __init__(self, joints: int, width: int, heads: int):
-        super().__init__()
-        self.heads = heads
-        self.query_key_value = PerJointLinear(joints, width, width, fused=3)
-        self.output = linear(width, width)
-
-    def forward(self, x: Float[Tensor, "J B T D"]) -> Float[Tensor, "J B T D"]:
-        """Attend to all joints of the same frame."""
-        q, k, v = self.query_key_value(x.flatten(1, 2)).chunk(3, -1)
-        return self.output(over_joints(q, k, v, self.heads)).view_as(x)
+    sizes = joints, config.width, config.heads
+    if kind in ("joint time", "pose time"):
+        return TimeAttention(*sizes, whole_pose=kind == "pose time")
+    return SpaceAttention(*sizes, shared=kind == "shared space")
 
 
 class Norm(nn.Module):
     """Layer norm with a gain and a bias per channel; moments per token or per sample.
 
-    The original's epsilon, 1e-12, is under float32's reach of 1; 1e-5 is torch's.
+    The epsilon is torch's 1e-5; the original's 1e-12 is lost beside a 1 in float32.
     """
 
     def __init__(self, width: int, over: Literal["token", "sample"]):

@@ -1,7 +1,7 @@
 """The motion-taxonomy prior: eighteen motion codes gate the input of a transformer.
 
-x' = x * (W2 sigmoid(W1 x + b1) + b2), frame by frame; the 18 codes are learned, since the
-published embeddings cannot be had. Reading: the encoder reads x', the decoder x as it is.
+x' = x * (W2 sigmoid(W1 x + b1) + b2), frame by frame. The 18 codes are learned, for the published
+embeddings are not available. Reading: the encoder reads x', the decoder x.
 
 Source: motion-prediction.txt 2.1 and Fig. 2; Paulius et al., A motion taxonomy for manipulation
 embedding.
@@ -22,25 +22,16 @@ CODES = 18
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The transformer behind it, and how the prior begins.
-
-    Args:
-        transformer: sizes of the transformer.
-        identity: begin with W2 = 0 and b2 = 1, that is, with the input as it is; otherwise with
-            torch's default, as a plain layer would.
-    """
+    """The transformer behind the prior, and how the prior begins."""
 
     transformer: transformer.Config = transformer.Config()
+
+    # Begin with W2 = 0 and b2 = 1, which leave the input as it is; otherwise with torch's default.
     identity: bool = False
 
 
 class TaxonomyPrior(nn.Module):
-    """The gate.
-
-    Args:
-        pose: C, channels of a pose.
-        identity: begin as the identity.
-    """
+    """The gate of a pose of C channels, see `Config`."""
 
     def __init__(self, pose: int, identity: bool):
         super().__init__()

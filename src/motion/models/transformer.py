@@ -1,11 +1,11 @@
 """fairmotion's transformers: one token per pose, torch's encoder and decoder layers.
 
-- `Transformer`: encoder and decoder. Each decoder output is the frame *after* its input; in use
-  frames are made one by one. fairmotion returns its decoder's input instead, one frame late.
-- `TransformerLstm`: encoder, whose last output begins an LSTM decoder. fairmotion gives windows to
-  torch with the batch axis where time is expected, so that its encoder attends over the batch.
-- `residual` adds the decoder's input to its output (velocity form) and begins with an output map
-  of zeros, that is, as zero velocity; fairmotion does neither.
+- `Transformer` has an encoder and a decoder. Each decoder output is the frame *after* its input; in
+  use frames are made one by one. fairmotion returns its decoder's input, one frame late.
+- `TransformerLstm` has an encoder, whose last output is the first state of an LSTM decoder.
+  fairmotion swaps the axes of batch and time, so that its encoder attends over the batch.
+- With `residual` the decoder's input is added to its output (velocity form), and the output map
+  begins with zeros, that is, as zero velocity. fairmotion does neither.
 
 Letters: **B** windows, **T** frames, **C** = J M channels of a pose, **D** width.
 """
@@ -20,43 +20,32 @@ from torch import Tensor, nn
 
 from src.motion.models.forecaster import Forecaster
 from src.motion.models.positions import sinusoids
-from src.motion.models.seq2seq import INIT, Decoder, forcing
+from src.motion.models.seq2seq import INIT, Continuing, Decoder, State
 
 EMBEDDING_INIT = 0.1  # of the encoder-LSTM's input map, uniform within +-
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Sizes; the defaults are fairmotion's.
+    """Sizes; the defaults are fairmotion's."""
 
-    Args:
-        hidden: D, also of the feed-forward and of an LSTM.
-        heads: of every attention.
-        layers: of the encoder, and of the decoder if there is one.
-        dropout: in positions and layers.
-        lstm_decoder: continue with an LSTM instead of a transformer decoder.
-        residual: predict the change instead of the pose.
-        window: frames read.
-        target: frames continued.
-    """
-
-    hidden: int = 1024
-    heads: int = 4
-    layers: int = 1
-    dropout: float = 0.5
-    lstm_decoder: bool = False
-    residual: bool = False
-    window: int = 120
-    target: int = 24
+    hidden: int = 1024  # D, also the width of the feed-forward and of an LSTM
+    heads: int = 4  # of every attention
+    layers: int = 1  # of the encoder and of a transformer decoder
+    dropout: float = 0.5  # after the embedding and in the layers
+    lstm_decoder: bool = False  # continue with an LSTM instead of a transformer decoder
+    residual: bool = False  # predict the change instead of the pose
+    window: int = 120  # frames read
+    target: int = 24  # frames continued
 
 
 class Embedding(nn.Module):
-    """Poses to tokens: a linear map times sqrt(D), plus sinusoids, dropout.
+    """Poses to tokens: a linear map times sqrt(D), plus sinusoids, then dropout.
 
     Args:
         pose: C.
         config: sizes.
-        longest: frames it must place.
+        longest: the most frames that it is given.
     """
 
     def __init__(self, pose: int, config: Config, longest: int):
@@ -67,7 +56,7 @@ class Embedding(nn.Module):
         self.register_buffer("pattern", pattern, persistent=False)
 
     def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T D"]:
-        """Positions count from 0."""
+        """Embed; positions count from 0."""
         tokens = self.linear(x) * self.linear.out_features**0.5
         return self.dropout(tokens + self.pattern[: x.shape[1]])
 
@@ -82,13 +71,9 @@ def encoder(config: Config, final_norm: bool) -> nn.TransformerEncoder:
 
 
 class Transformer(Forecaster):
-    """Encoder and decoder.
+    """Encoder and decoder for J joints of M channels.
 
-    Args:
-        config: sizes.
-        joints: J.
-        channels: M.
-        prior: applied to the seed before the encoder reads it (motion taxonomy).
+    The encoder reads the seed behind the `prior`, if there is one (motion taxonomy).
     """
 
     def __init__(self, config: Config, joints: int, channels: int, prior: nn.Module | None = None):
@@ -114,7 +99,7 @@ class Transformer(Forecaster):
     def teach(
         self, frames: Float[Tensor, "B T J M"], truth: Float[Tensor, "B T J M"], progress: float
     ) -> tuple[Tensor, Tensor]:
-        """The decoder is given the last seed frame and the target but its last frame."""
+        """The decoder is given the last seed frame and all but the last target frame."""
         poses = frames.flatten(2)
         memory = self.read(poses[:, : self.window])
         made = self.decode(poses[:, self.window - 1 : -1], memory)
@@ -135,51 +120,28 @@ class Transformer(Forecaster):
     def decode(
         self, given: Float[Tensor, "B N C"], memory: Float[Tensor, "B T D"]
     ) -> Float[Tensor, "B N C"]:
-        """The frame after each given one, seeing the given ones up to it."""
+        """The frame after each given one, from the given ones up to it."""
         n = given.shape[1]
         mask = nn.Transformer.generate_square_subsequent_mask(n, device=given.device)
         out = self.decoder(self.embedding(given), memory, tgt_mask=mask, tgt_is_causal=True)
         return self.project(out) + (given if self.residual else 0)
 
 
-class TransformerLstm(Forecaster):
-    """Encoder, then an LSTM decoder.
-
-    Args:
-        config: sizes.
-        joints: J.
-        channels: M.
-    """
+class TransformerLstm(Continuing):
+    """Encoder, then an LSTM decoder, for J joints of M channels."""
 
     def __init__(self, config: Config, joints: int, channels: int):
-        super().__init__(config.window, config.target)
         pose = joints * channels
+        lstm = nn.LSTM(pose, config.hidden, batch_first=True)
+        super().__init__(config.window, config.target, Decoder(lstm, pose, config.residual))
         self.embedding = Embedding(pose, config, max(config.window, config.target))
         self.encoder = encoder(config, final_norm=False)
-        lstm = nn.LSTM(pose, config.hidden, batch_first=True)
-        self.decoder = Decoder(lstm, pose, config.residual)
         nn.init.uniform_(self.embedding.linear.weight, -EMBEDDING_INIT, EMBEDDING_INIT)
         for parameter in self.decoder.parameters():
             nn.init.uniform_(parameter, -INIT, INIT)
         self.decoder.start_still()
 
-    def teach(
-        self, frames: Float[Tensor, "B T J M"], truth: Float[Tensor, "B T J M"], progress: float
-    ) -> tuple[Tensor, Tensor]:
-        """Continue the seed, partly fed with the truth."""
-        poses = frames.flatten(2)
-        seed, target = poses[:, : self.window], poses[:, self.window :]
-        state = self._read(seed)
-        made = self.decoder.unroll(seed[:, -1:], state, target.shape[1], target, forcing(progress))
-        return made.unflatten(-1, frames.shape[2:]), truth[:, self.window :]
-
-    def next_frames(self, window: Float[Tensor, "B T J M"]) -> Float[Tensor, "B N J M"]:
-        """`target` frames, each fed to the next step."""
-        poses = window.flatten(2)
-        made = self.decoder.unroll(poses[:, -1:], self._read(poses), self.step)
-        return made.unflatten(-1, window.shape[2:])
-
-    def _read(self, seed: Float[Tensor, "B T C"]) -> tuple[Tensor, Tensor]:
+    def read(self, seed: Float[Tensor, "B T C"]) -> State:
         """The encoder's last output, as hidden and as cell state."""
         last = self.encoder(self.embedding(seed))[None, :, -1].contiguous()
         return last, last

@@ -1,17 +1,18 @@
-"""Honest bars: what a forecast costs nothing, or a linear map, is worth.
+"""Bars: forecasts that need no training, and that of a linear map.
 
-A trained model must beat zero velocity everywhere, and ridge regression to have learned more than
-a linear map of the last ten frames. All three work on raw frames, not on the networks' scale.
+A trained model that does not beat zero velocity is of no use, and one that does not beat ridge
+regression has learned no more than a linear map of the last ten frames. All bars work on raw
+frames, not on the networks' scale.
 
 Letters: **B** windows, **T** frames, **N** forecast frames, **J** joints, **M** channels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import numpy as np
 import torch
 from jaxtyping import Float
+from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from src.motion.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle, nearest_rotation
@@ -30,47 +31,34 @@ def constant_velocity(seed: Float[Tensor, "B T J 3 3"], n: int) -> Float[Tensor,
     return axis_angle_to_matrix(turn[:, None] * steps[:, None, None]) @ last[:, None]
 
 
-@dataclass(frozen=True)
-class Ridge:
-    """A linear map from the last frames to all the offsets of the target at once.
+class RidgeForecast:
+    """Ridge regression from the last frames to all the offsets of the target at once.
 
-    Features: the last `frames` frames minus the last one, the last one, and 1.
+    Features: the last `frames` frames minus the last one, the last one, and 1. The weight of the 1
+    is penalised like the rest.
 
     Args:
-        weights: (features, N * J * M), float64.
+        windows: (B, T, J, M), training windows; their last `target` frames are learned.
+        target: N.
         frames: frames it looks back.
+        penalty: weight of the squared weights; 3 is that of the corpus' reference numbers.
     """
 
-    weights: Float[Tensor, "F out"]
-    frames: int
-
-    @classmethod
-    def fit(
-        cls, windows: Float[Tensor, "B T J M"], target: int, frames: int = 10, penalty: float = 3.0
-    ) -> Ridge:
-        """Solve (X'X + penalty I) W = X'Y; the constant is penalised like the rest.
-
-        Args:
-            windows: training windows; their last `target` frames are learned.
-            target: N.
-            frames: frames it looks back.
-            penalty: lambda; 3 is the corpus' reference.
-        """
+    def __init__(
+        self, windows: Float[Tensor, "B T J M"], target: int, frames: int = 10, penalty: float = 3.0
+    ):
+        self.frames = frames
         seed, future = windows[:, :-target].double(), windows[:, -target:].double()
-        x = _features(seed, frames)
-        y = (future - seed[:, -1:]).flatten(1)
-        gram = x.mT @ x
-        gram.diagonal().add_(penalty)
-        return cls(torch.linalg.solve(gram, x.mT @ y), frames)
+        self.ridge = Ridge(alpha=penalty, fit_intercept=False)
+        self.ridge.fit(self._features(seed), (future - seed[:, -1:]).flatten(1).numpy())
 
     def __call__(self, seed: Float[Tensor, "B T J M"]) -> Float[Tensor, "B N J M"]:
         """The target's frames, float64."""
         seed = seed.double()
-        offsets = (_features(seed, self.frames) @ self.weights).unflatten(1, (-1, *seed.shape[2:]))
-        return seed[:, -1:] + offsets
+        offsets = torch.from_numpy(self.ridge.predict(self._features(seed)))
+        return seed[:, -1:] + offsets.unflatten(1, (-1, *seed.shape[2:]))
 
-
-def _features(seed: Float[Tensor, "B T J M"], frames: int) -> Float[Tensor, "B F"]:
-    last = seed[:, -1:]
-    past = (seed[:, -frames:] - last).flatten(1)
-    return torch.cat([past, last.flatten(1), torch.ones_like(past[:, :1])], 1)
+    def _features(self, seed: Float[Tensor, "B T J M"]) -> Float[np.ndarray, "B F"]:
+        last = seed[:, -1:]
+        past = (seed[:, -self.frames :] - last).flatten(1)
+        return torch.cat([past, last.flatten(1), torch.ones_like(past[:, :1])], 1).numpy()

@@ -1,7 +1,7 @@
 """Bodies as stick figures, still and moving (the document's Fig. 1).
 
-They are drawn from the front, and turned by a quarter for a second look: pelvis at the origin,
-thigh lengths, y up. The root does not turn, since it is not forecast. Nothing is shown or saved.
+They are drawn from the front and from their left side: pelvis at the origin, thigh lengths, y up.
+The root does not turn, since it is not forecast. Nothing is shown or saved.
 
 Letters: **B** windows, **T** frames, **J** = 24 joints.
 """
@@ -32,7 +32,7 @@ def joints_of(predicted: Float[Tensor, "T 15 3 3"]) -> Float[np.ndarray, "T 24 3
 
 
 def liveliest(windows: Float[Tensor, "B T 15 3 3"]) -> int:
-    """The window whose joints turn the most: one where there is something to see."""
+    """The number of the window whose joints turn the most, which is the best one to show."""
     turned = angle_between(windows[:, 1:], windows[:, :-1]).sum((1, 2))
     return int(turned.argmax())
 
@@ -63,7 +63,7 @@ def stick_figures(
 
     Args:
         true: the frames to draw, already chosen.
-        predicted: the same instants; None = there is no forecast, only the truth.
+        predicted: the same instants of a forecast; None = only the truth is drawn.
         milliseconds: after the last frame given, per instant.
         title: of the figure.
     """

@@ -1,10 +1,11 @@
 """Everything that can be run by name: studies, baselines, taxonomy, GAN, and one network of ours.
 
-`PUBLISHED` has every experiment at its published size and training; `resized` brings one to a
-profile's size and time. What a profile changes is in the profile, and in the run's config.json.
+`PUBLISHED` has every experiment at its published size and training; `resized` gives it a profile's
+size and time. A run's config.json has all values after that.
 
-- "ours": the spatio-temporal transformer made to learn quickly from little data: all 24 frames at
-  once from every position of a short window, velocities as input, zero velocity as the start.
+- "ours" is the spatio-temporal transformer, made to learn quickly from little data: from every
+  position of a short window it predicts all 24 frames at once. It also reads velocities, and begins
+  as zero velocity.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from src.common.errors import InputError
+from src.motion import models
 from src.motion.body.pose_space import FAIRMOTION, MOTION_TRANSFORMER, PoseFormat, Scaling
-from src.motion.models import networks, seq2seq, st_conv, st_transformer, taxonomy, transformer
+from src.motion.models import seq2seq, st_conv, st_transformer, taxonomy, transformer
 from src.motion.study.studies import STUDIES
 from src.motion.training import gan
 from src.motion.training.loop import Training
 from src.motion.training.losses import JointNorm, MeanSquared
-from src.motion.training.optimisers import Adam, Cosine, HalveOnPlateau, Noam, RmsProp, Sgd
+from src.motion.training.optimisers import Noam, RmsProp, Sgd
+from src.recipes.ingredients import AdamW, Cosine, OnPlateau
 
 BY_VARIANCE = Scaling("variance", floor=1e-3)
 BY_STD = Scaling("std", floor=0.02)
@@ -27,36 +30,34 @@ OVER_SOURCES = Scaling("std", floor=0.02, over="sources")
 
 @dataclass(frozen=True)
 class Experiment:
-    """A network, what it sees, and how it is trained.
+    """A network, what it sees, and how it is trained."""
 
-    Args:
-        name: of its folder in a run, and what it is run by.
-        model: network and sizes.
-        pose_format: joints and representation.
-        scaling: of the channels.
-        training: of the network, or of both networks of a GAN.
-        mirror: train on the mirror image of every clip too.
-    """
-
-    name: str
-    model: networks.Config | gan.Config
+    name: str  # by which it is run, also of its folder in a run
+    model: models.Config | gan.Config
     pose_format: PoseFormat = MOTION_TRANSFORMER
     scaling: Scaling = BY_VARIANCE
     training: Training | gan.GanTraining = Training()
-    mirror: bool = False
+    mirror: bool = False  # train on the mirror image of every clip too
 
 
-# 189,600 steps are 200 epochs of the 60,678 windows; the clip's bound is a Reading.
+# 189,600 steps are 200 epochs of the 60,678 windows. The bound of the gradient is a Reading.
 _SGD = Training(
     steps=189_600, batch=64, sampling="fixed", loss=MeanSquared(), optimiser=Sgd(),
-    schedule=HalveOnPlateau(), validate_every=948, seed=1,
+    schedule=OnPlateau(factor=0.5, patience=5), validate_every=948, seed=1,
 )  # fmt: skip
 _NOAM = replace(
-    _SGD, optimiser=Adam(betas=(0.9, 0.98)), schedule=Noam(width=512, warmup=4000, factor=2.0)
+    _SGD,
+    optimiser=AdamW(lr=1e-3, betas=(0.9, 0.98)),
+    schedule=Noam(width=512, warmup=4000, factor=2.0),
 )
 
 
-def _fairmotion(name: str, model: networks.Config, training: Training = _SGD) -> Experiment:
+def _adam_for_short(rate: float) -> AdamW:
+    """For trainings of a few hundred steps."""
+    return AdamW(lr=rate, betas=(0.9, 0.99), weight_decay=0.01)
+
+
+def _fairmotion(name: str, model: models.Config, training: Training = _SGD) -> Experiment:
     return Experiment(name, model, FAIRMOTION, OVER_SOURCES, training)
 
 
@@ -84,8 +85,8 @@ _OURS = Experiment(
     ),
     scaling=BY_STD,
     training=Training(
-        sampling="uniform", loss=JointNorm("raw"), optimiser=Adam(2e-3, (0.9, 0.99), 0.01),
-        schedule=Cosine(), average=0.99, validate_every=100,
+        sampling="uniform", loss=JointNorm("raw"), optimiser=_adam_for_short(2e-3),
+        schedule=Cosine(floor=0.01), warmup=100, average=0.99, validate_every=100,
     ),
     mirror=True,
 )  # fmt: skip
@@ -102,53 +103,35 @@ PUBLISHED: dict[str, Experiment] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """Sizes and time for a machine.
+    """Sizes and time for a machine."""
 
-    Args:
-        seconds: of each training, but for the best model's; 0 = as many as the steps take.
-        best_seconds: of "ours".
-        steps: of each training, at most.
-        width: of the spatio-temporal networks; feed-forward is twice that.
-        best_width: of "ours".
-        heads: of their attentions.
-        layers: of the published eight.
-        window: frames they look back.
-        frames_per_step: that they predict at once; the published one predicts one.
-        hidden: of recurrent networks and fairmotion's transformers.
-        batch: windows of a step.
-        rate: peak of the learning rate.
-        warmup: steps until it is reached.
-        validate_every: steps between validations.
-        average: decay of the moving average of the weights.
-        rollout: frames of the long roll-out.
-    """
-
-    seconds: float = 0.0
-    best_seconds: float = 0.0
-    steps: int
-    width: int
-    best_width: int
-    heads: int
-    layers: int
-    window: int
-    frames_per_step: int
-    hidden: int
-    batch: int
-    rate: float = 2e-3
-    warmup: int = 50
-    validate_every: int
-    average: float = 0.99
-    rollout: int = 1000
+    seconds: float = 0.0  # of each training except "ours"; 0 = as many as the steps take
+    best_seconds: float = 0.0  # of the training of "ours"
+    steps: int  # of each training, at most
+    width: int  # of the spatio-temporal networks; feed-forward is twice that
+    best_width: int  # of "ours"
+    heads: int  # of their attentions
+    layers: int  # in place of the published eight
+    window: int  # frames they look back
+    frames_per_step: int  # frames they predict at once; the published one predicts one
+    hidden: int  # units of recurrent networks and of fairmotion's transformers
+    batch: int  # windows of a step
+    rate: float = 2e-3  # peak of the learning rate
+    warmup: int = 50  # steps until it is reached
+    validate_every: int  # steps
+    average: float = 0.99  # decay of the moving average of the weights
+    rollout: int = 1000  # frames of the long roll-out
 
 
 PROFILES = {
-    # Mechanics only, in seconds: says nothing about accuracy.
+    # A few seconds: shows that the code works, says nothing about accuracy.
     "sample": Profile(
         steps=60, width=16, best_width=16, heads=2, layers=2, window=20, frames_per_step=4,
         hidden=32, batch=16, validate_every=15, average=0.9, rollout=120,
     ),
-    # Ten minutes on two cores with the corpus of real motion capture. A study gets some 200 steps:
-    # small ones at a high rate, reached at once (batch 32 at 2e-3: joint angle 4.2 instead of 3.5).
+    # Ten minutes on two cores with the corpus of real motion capture. A study gets some 200 steps,
+    # so they are small, and the rate is high and reached at once (batch 32 at rate 2e-3 gives a
+    # joint angle of 4.2 instead of 3.5).
     "cpu": Profile(
         seconds=13.0, best_seconds=130.0, steps=100_000, width=32, best_width=32, heads=4, layers=2,
         window=20, frames_per_step=24, hidden=128, batch=16, rate=4e-3, warmup=15,
@@ -179,9 +162,9 @@ CONVOLUTIONS_NEED = 48  # five valid convolutions of dilation 2 take 40 features
 def resized(experiment: Experiment, profile: Profile) -> Experiment:
     """An experiment at a profile's size and time.
 
-    What is kept is what the experiment is about. Changed besides sizes: every network predicts
-    changes instead of poses, channels are scaled by standard deviation, pose losses weigh joints by
-    their raw difference, mirrored clips are trained on too.
+    What the experiment is about stays. Besides sizes, four things change: every network predicts
+    changes instead of poses, channels are scaled by standard deviation, losses are of raw
+    differences, and mirrored clips are trained on too.
     """
     return replace(
         experiment,
@@ -193,8 +176,8 @@ def resized(experiment: Experiment, profile: Profile) -> Experiment:
 
 
 def _resized_model(
-    model: networks.Config | gan.Config, profile: Profile, best: bool
-) -> networks.Config | gan.Config:
+    model: models.Config | gan.Config, profile: Profile, best: bool
+) -> models.Config | gan.Config:
     match model:
         case st_transformer.Config():
             width = profile.best_width if best else profile.width
@@ -231,7 +214,7 @@ def _resized_training(experiment: Experiment, profile: Profile) -> Training | ga
         "batch": profile.batch,
         "validate_every": profile.validate_every,
         "sampling": "uniform",
-        "optimiser": Adam(profile.rate, (0.9, 0.99), 0.01),
+        "optimiser": _adam_for_short(profile.rate),
     }
     seconds = profile.best_seconds if experiment.name == _OURS.name else profile.seconds
     match experiment.training:
@@ -239,11 +222,12 @@ def _resized_training(experiment: Experiment, profile: Profile) -> Training | ga
             thirds = max(2, profile.steps // 3)  # a step of a GAN trains the critic five times
             return replace(
                 experiment.training, batch=profile.batch, sampling="uniform", steps=thirds,
-                seconds=seconds, pretraining=0.5, optimiser=RmsProp(5e-4),
+                seconds=seconds, pretraining=0.5, optimiser=RmsProp(lr=5e-4),
                 validate_every=max(1, profile.validate_every // 3),
             )  # fmt: skip
         case Training():
             return replace(
-                experiment.training, **common, seconds=seconds, schedule=Cosine(profile.warmup),
-                average=profile.average, loss=JointNorm("raw"), patience=1000, clip_norm=1.0,
+                experiment.training, **common, seconds=seconds, schedule=Cosine(floor=0.01),
+                warmup=profile.warmup, average=profile.average, loss=JointNorm("raw"),
+                patience=1000, clip_norm=1.0,
             )  # fmt: skip

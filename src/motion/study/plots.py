@@ -78,22 +78,29 @@ def _keep_readable(ax: Axes, tables: Mapping, bars: Mapping, metric: str) -> Non
 
 def loss_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
     """Training and validation loss over steps, a panel per model (Fig. 8)."""
-    columns = min(5, len(histories))
-    rows = -(-len(histories) // columns)
-    fig, axes = figure(3.0 * columns, 2.3 * rows, nrows=rows, ncols=columns, squeeze=False)
-    for ax in axes.flat[len(histories) :]:
-        ax.set_axis_off()
-    for ax, (name, history) in zip(axes.flat, histories.items(), strict=False):
+    fig, panels = _panels(list(histories), "step", "loss")
+    for ax, history in zip(panels, histories.values(), strict=True):
         ax.plot(history.step, history.train_loss, label="train")
         ax.plot(history.step, history.valid_loss, label="valid")
-        ax.set_title(name, fontsize=9)
         ax.set_ylim(0)
         ax.grid(alpha=0.3)
-        ax.tick_params(labelsize=7)
-    axes[0, 0].legend(fontsize=8)
-    fig.supxlabel("step", fontsize=9)
-    fig.supylabel("loss", fontsize=9)
+    panels[0].legend(fontsize=8)
     return fig
+
+
+def _panels(names: list[str], x: str, y: str) -> tuple[Figure, list[Axes]]:
+    """Panels titled by the names, five in a row, with a label for all x and one for all y axes."""
+    columns = min(5, len(names))
+    rows = -(-len(names) // columns)
+    fig, axes = figure(3.0 * columns, 2.3 * rows, nrows=rows, ncols=columns, squeeze=False)
+    for ax in axes.flat[len(names) :]:
+        ax.set_axis_off()
+    for ax, name in zip(axes.flat, names, strict=False):
+        ax.set_title(name, fontsize=9)
+        ax.tick_params(labelsize=7)
+    fig.supxlabel(x, fontsize=9)
+    fig.supylabel(y, fontsize=9)
+    return fig, list(axes.flat[: len(names)])
 
 
 def taxonomy_curves(prior: pd.DataFrame, original: pd.DataFrame) -> Figure:
@@ -150,22 +157,14 @@ def embedding_panels(weights: Float[np.ndarray, "15 M D"]) -> Figure:
 
 def gradient_grid(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Mean and standard deviation of dLoss/dW per layer, a panel per study (Fig. 7 and 11)."""
-    columns = min(5, len(tables))
-    rows = -(-len(tables) // columns)
-    fig, axes = figure(2.8 * columns, 2.2 * rows, nrows=rows, ncols=columns, squeeze=False)
-    for ax in axes.flat[len(tables) :]:
-        ax.set_axis_off()
-    for ax, (name, table) in zip(axes.flat, tables.items(), strict=False):
+    fig, panels = _panels(list(tables), "layer", "dLoss/dW, mean ± std")
+    for ax, table in zip(panels, tables.values(), strict=True):
         ax.errorbar(table.layer, table["mean"], yerr=table["std"], fmt="o", capsize=4, ms=4)
         ax.axhline(0, color="0.7", lw=0.8)
-        ax.set_title(name, fontsize=9)
         ax.set_xticks(table.layer)
-        ax.tick_params(labelsize=7)
         ax.ticklabel_format(axis="y", scilimits=(0, 0))
         ax.yaxis.get_offset_text().set_fontsize(7)
         ax.margins(x=0.2)
-    fig.supxlabel("layer", fontsize=9)
-    fig.supylabel("dLoss/dW, mean ± std", fontsize=9)
     return fig
 
 

@@ -1,4 +1,4 @@
-"""What a run of the study leaves behind: tables, figures, checkpoints, and a page of results."""
+"""What a run of the study leaves in its folder: tables, figures, and a page of results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from src.motion.metrics import HORIZONS, METRICS, FrameErrors
 from src.motion.models.forecaster import parameter_count
 from src.motion.study.run import Result
 
-BAR = "ridge"  # what a trained model must beat to have learned more than a linear map
+AS_THEY_ARE = {"disable_numparse": True}  # of a table's texts: a number is formatted already
+BAR = "ridge"  # a model that does not beat it has learned no more than a linear map
 FLOOR = "zero velocity"
 
 
@@ -83,27 +84,16 @@ def write_report(
         about: which data and profile the numbers are about, in words.
         table: from `wide_table`, bars included.
         sizes: from `sizes`.
-        notes: sentences that belong to the numbers.
+        notes: sentences about the numbers.
     """
     lines = ["# Human motion prediction", "", about, "", *(f"- {note}" for note in notes), ""]
-    lines += ["## Against the bars", "", markdown(verdicts(table)), ""]
+    lines += ["## Against the bars", "", verdicts(table).astype(str).to_markdown(**AS_THEY_ARE), ""]
     for metric in METRICS:
         columns = [f"{metric} {ms}" for ms in HORIZONS]
         part = table[columns].round(3).rename(columns=lambda c: f"{c.split()[-1]} ms")
-        lines += [f"## {metric}", "", markdown(part), ""]
-    lines += ["## Size and training", "", markdown(sizes), ""]
+        lines += [f"## {metric}", "", part.astype(str).to_markdown(**AS_THEY_ARE), ""]
+    lines += ["## Size and training", "", sizes.astype(str).to_markdown(**AS_THEY_ARE), ""]
     return write_text(folder / "report.md", "\n".join(lines))
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """A table in markdown; pandas' own needs a library more."""
-    head = f"| | {' | '.join(map(str, table.columns))} |"
-    rule = f"|---|{'---|' * len(table.columns)}"
-    rows = [
-        f"| {name} | {' | '.join(str(value) for value in row)} |"
-        for name, *row in table.itertuples()
-    ]
-    return "\n".join([head, rule, *rows])
 
 
 def inventory(folder: Path) -> pd.DataFrame:

@@ -26,8 +26,8 @@ def representation_table(windows: Float[Tensor, "B T 24 3 3"], repeats: int = 3)
     """Table 1, with two speeds beside it.
 
     Args:
-        windows: any 144-frame windows of rotations; more give steadier times.
-        repeats: timings, of which the fastest counts.
+        windows: any windows of 144 frames; times are steadier with more of them.
+        repeats: how often each is timed; the fastest counts.
 
     Returns:
         Representations down; points per joint, size in GiB, windows encoded per second, and

@@ -1,10 +1,11 @@
 """Roll-outs of many seconds: where does predicted motion freeze, drift or begin to jitter?
 
-Forecasts are fed back for 1000 frames (16.7 s), all seeds in one batch. Per second:
+Forecasts are fed back for 1000 frames (16.7 s). Measured in each second:
 
-- speed: mean angular speed of the prediction over the truth's; towards 0 is freezing.
+- speed: mean angular speed of the prediction over that of the truth; near 0 the body has frozen.
 - drift: distance of predicted matrices from true rotations, before any projection.
-- entropy: of the power spectrum of joint angles, 0 to 1; periodic motion is low, jitter high.
+- entropy: of the power spectrum of matrix entries over time, 0 to 1; low for periodic motion, high
+  for jitter.
 
 Letters: **B** seeds, **T** frames, **N** forecast frames, **J** = 15 joints.
 """
@@ -26,12 +27,12 @@ from src.motion.data.corpus import Corpus
 from src.motion.data.windows import SEED
 from src.motion.models.forecaster import Forecaster
 from src.motion.study.run import Result
+from src.motion.training.task import forecasts
 
 FRAMES = 1000
 SECOND = int(FPS)
 
 
-@torch.no_grad()
 def roll_out(
     model: Forecaster,
     space: PoseSpace,
@@ -39,23 +40,19 @@ def roll_out(
     n: int = FRAMES,
     reproject: bool = False,
 ) -> Float[Tensor, "B N 15 3 3"]:
-    """Continue seeds by n frames; the model's mode is left as it was.
+    """Continue seeds by n frames.
 
     Args:
         model: any forecaster of poses.
-        space: of the model's frames.
+        space: leads back from the model's scale.
         seed: at least the frames that the model looks back.
-        n: frames.
+        n: frames to add.
         reproject: make true rotations of frames before they are fed back.
 
     Returns:
         Predicted matrices, not projected.
     """
-    was_training = model.training
-    model.eval()
-    made = model.forecast(seed, n, space.reproject if reproject else None)
-    model.train(was_training)
-    return space.decode(made)
+    return space.decode(forecasts(model, seed, n, space.reproject if reproject else None))
 
 
 @dataclass(frozen=True)
@@ -75,11 +72,11 @@ def roll_outs(
     results: Mapping[str, Result], corpus: Corpus, n: int = FRAMES, reproject: bool = False
 ) -> dict[str, RollOut]:
     """Roll every model out from the beginning of every test clip, and compare with its rest."""
-    kept = [number for number, clip in enumerate(corpus.test) if len(clip) >= SEED]
-    truth = [torch.from_numpy(corpus.test[number].predicted[SEED:]) for number in kept]
+    long_enough = [number for number, clip in enumerate(corpus.test) if len(clip) >= SEED]
+    truth = [torch.from_numpy(corpus.test[number].predicted[SEED:]) for number in long_enough]
     made = {}
     for name, result in results.items():
-        seeds = torch.stack([result.data.test_clips[number][:SEED] for number in kept])
+        seeds = torch.stack([result.data.test_clips[number][:SEED] for number in long_enough])
         predicted = roll_out(result.model, result.data.space, seeds, n, reproject).cpu()
         made[name] = RollOut(predicted, per_second(predicted, truth))
     return made

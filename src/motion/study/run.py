@@ -1,51 +1,42 @@
-"""Run experiments by name: train, evaluate, keep everything in a folder of their own.
+"""Run experiments by name: train, evaluate, and save everything in a folder of their own.
 
-A folder holds config.json (rebuilds the network), history.csv, best.pt and metrics.csv.
+- A folder holds config.json (rebuilds the network), history.csv, best.pt, metrics.csv, and
+  trained.json, the mark of a finished training.
+- A finished experiment is not trained again unless its values or clips have changed; then the
+  changes are printed.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cattrs
 import pandas as pd
 import torch
-from cattrs.strategies import configure_tagged_union
 from jaxtyping import Float
 from torch import Tensor
 
 from src.common import checkpoint
 from src.common.errors import InputError
 from src.common.files import write_atomically, write_json
+from src.common.marks import Mark
+from src.motion import models
 from src.motion.body.pose_space import MOTION_TRANSFORMER, Scaling
 from src.motion.data.corpus import Corpus, MotionData, evaluation_windows, prepare
 from src.motion.data.windows import LENGTH, SEED, TARGET, sliding
 from src.motion.metrics import FrameErrors, frame_errors
-from src.motion.models import networks, pretrained
+from src.motion.models import pretrained
 from src.motion.models.forecaster import Forecaster
-from src.motion.study import bars
+from src.motion.study import bars, saved
 from src.motion.study.experiments import PUBLISHED, Experiment, Profile, resized
 from src.motion.study.studies import STUDIES
-from src.motion.training import gan, losses, optimisers
+from src.motion.training import gan
 from src.motion.training.loop import Training, train
 from src.motion.training.task import forecasts, pose_task
 
 AUTHORS = STUDIES[0].name
 RIDGE_STRIDE = 12  # frames between the ridge's training windows, as the corpus' reference
-
-_CONVERTER = cattrs.Converter(forbid_extra_keys=True)
-for _union in (  # inner ones first
-    losses.Loss,
-    optimisers.Optimiser,
-    optimisers.Schedule,
-    Training | gan.GanTraining,
-    networks.Config | gan.Config,
-):
-    configure_tagged_union(
-        _union, _CONVERTER, tag_generator=lambda kind: f"{kind.__module__}.{kind.__qualname__}"
-    )
+TRAINED = "trained.json"
 
 
 @dataclass(frozen=True)
@@ -58,7 +49,7 @@ class Result:
         data: what it saw.
         history: of its training.
         predicted: (B, 24, 15, 3, 3), forecasts of the test windows, not projected.
-        errors: of them.
+        errors: of the forecasts.
     """
 
     experiment: Experiment
@@ -70,13 +61,13 @@ class Result:
 
 
 def choose(names: str) -> list[str]:
-    """The experiments asked for.
+    """The names of the experiments to run.
 
     Args:
         names: "all", or names with commas between.
 
     Raises:
-        InputError: an unknown name; says which there are.
+        InputError: an unknown name, or none at all.
     """
     if names == "all":
         return list(PUBLISHED)
@@ -84,7 +75,8 @@ def choose(names: str) -> list[str]:
     unknown = [name for name in chosen if name not in PUBLISHED]
     if unknown or not chosen:
         raise InputError(
-            f"no experiment {', '.join(unknown) or 'named'}; there are: {', '.join(PUBLISHED)}"
+            f"STUDIES: expected all, or some of {', '.join(PUBLISHED)}; got "
+            f"{', '.join(unknown) or 'none'}"
         )
     return chosen
 
@@ -108,29 +100,46 @@ def run(
     choose(name)
     experiment = PUBLISHED[name] if profile is None else resized(PUBLISHED[name], profile)
     data = prepare(corpus, experiment.pose_format, experiment.scaling, experiment.mirror, device)
-    target = folder / name
-    write_json(target / "config.json", _CONVERTER.unstructure(experiment))
-    torch.manual_seed(seed)
-    model, history = _train(experiment, data, target, seed)
-    seeds = data.test[:, :SEED]
-    predicted = data.space.decode(forecasts(model, seeds, TARGET))
+    model, history = _trained(experiment, data, folder / name, seed)
+    predicted = data.space.decode(forecasts(model, data.test[:, :SEED], TARGET))
     errors = frame_errors(predicted, data.test_truth)
     table = errors.table()
-    write_atomically(target / "metrics.csv", lambda path: table.to_csv(path))
+    write_atomically(folder / name / "metrics.csv", lambda path: table.to_csv(path))
     return Result(experiment, model, data, history, predicted, errors)
 
 
-def _train(
+def _trained(
     experiment: Experiment, data: MotionData, folder: Path, seed: int
 ) -> tuple[Forecaster, pd.DataFrame]:
-    normaliser, task = data.space.normaliser, pose_task(data)
+    """The network with its best weights and its history: read if finished, trained otherwise."""
+    task, values = pose_task(data), saved.to_json(experiment)
+    made_from = {"experiment": values, "seed": seed, "clips": task.digest}
+    mark = Mark(folder / TRAINED, made_from)
+    if mark.is_finished:
+        model = _with_weights(experiment, data, folder)
+        return model, pd.read_csv(folder / "history.csv")
+
+    # Weights of other values go first: a kill must not leave them beside the new config.
+    mark.tell_why_again([mark.path])
+    (folder / "best.pt").unlink(missing_ok=True)
+    write_json(folder / "config.json", values)
+    torch.manual_seed(seed)
     match experiment.training:
         case gan.GanTraining() as training:
-            pair = gan.Gan(experiment.model, replace(training, seed=seed), normaliser)
-            return pair.generator, gan.train_gan(pair, task, folder)
+            pair = gan.Gan(experiment.model, replace(training, seed=seed), data.space.normaliser)
+            model, history = pair.generator, gan.train_gan(pair, task, folder)
         case Training() as training:
-            model = networks.build(experiment.model, normaliser).to(data.test.device)
-            return model, train(model, task, replace(training, seed=seed), folder)
+            model = models.build(experiment.model, data.space.normaliser).to(data.test.device)
+            history = train(model, task, replace(training, seed=seed), folder)
+    mark.write()
+    return model, history
+
+
+def _with_weights(experiment: Experiment, data: MotionData, folder: Path) -> Forecaster:
+    config = experiment.model.generator if isinstance(experiment.model, gan.Config) else None
+    model = models.build(config or experiment.model, data.space.normaliser).to(data.test.device)
+    model.load_state_dict(checkpoint.load(folder / "best.pt", data.test.device))
+    return model
 
 
 def load(folder: Path, corpus: Corpus, device: str = "cpu") -> tuple[Forecaster, MotionData]:
@@ -139,19 +148,9 @@ def load(folder: Path, corpus: Corpus, device: str = "cpu") -> tuple[Forecaster,
     Raises:
         InputError: the folder holds no finished experiment.
     """
-    path = folder / "config.json"
-    try:
-        values = json.loads(path.read_text())
-        experiment = _CONVERTER.structure(values, Experiment)
-    except Exception as error:  # cattrs raises groups of whatever went wrong in each field
-        raise InputError(
-            f"{path}: expected an experiment as this version writes it ({error}); run it again"
-        ) from error
+    experiment = saved.load(folder / "config.json")
     data = prepare(corpus, experiment.pose_format, experiment.scaling, experiment.mirror, device)
-    model = experiment.model.generator if isinstance(experiment.model, gan.Config) else None
-    network = networks.build(model or experiment.model, data.space.normaliser).to(device)
-    network.load_state_dict(checkpoint.load(folder / "best.pt", device))
-    return network.eval(), data
+    return _with_weights(experiment, data, folder).eval(), data
 
 
 def authors_outcome(weights: Path, corpus: Corpus, device: str = "cpu") -> FrameErrors | str:
@@ -166,7 +165,7 @@ def authors_outcome(weights: Path, corpus: Corpus, device: str = "cpu") -> Frame
         return f"absent: no file {weights}; the authors' weights are at {pretrained.WHERE}"
     experiment = PUBLISHED[AUTHORS]
     data = prepare(corpus, experiment.pose_format, experiment.scaling, device=device)
-    model = networks.build(experiment.model, data.space.normaliser)
+    model = models.build(experiment.model, data.space.normaliser)
     pretrained.load_authors(weights, model)
     made = forecasts(model.to(device), data.test[:, :SEED], TARGET)
     return frame_errors(data.space.decode(made), data.test_truth)
@@ -175,14 +174,14 @@ def authors_outcome(weights: Path, corpus: Corpus, device: str = "cpu") -> Frame
 def bar_errors(corpus: Corpus) -> dict[str, FrameErrors]:
     """Zero velocity, constant velocity and ridge regression on the test windows.
 
-    The ridge is fitted on training and validation clips: it has nothing to stop early.
+    The ridge is fitted on training and validation clips, since its training is not stopped early.
     """
     data = prepare(corpus, MOTION_TRANSFORMER, Scaling(), mirror=False)
     truth = data.test_truth
     raw = [torch.from_numpy(clip.predicted) for clip in corpus.test]
     seeds = evaluation_windows(raw, corpus.cut, "test")[:, :SEED]
     known = [torch.from_numpy(clip.predicted).flatten(2) for clip in (*corpus.train, *corpus.valid)]
-    ridge = bars.Ridge.fit(sliding(known, RIDGE_STRIDE, LENGTH), TARGET)
+    ridge = bars.RidgeForecast(sliding(known, RIDGE_STRIDE, LENGTH), TARGET)
     forecasts_of = {
         "zero velocity": bars.zero_velocity(seeds, TARGET),
         "constant velocity": bars.constant_velocity(seeds.double(), TARGET),

@@ -1,11 +1,12 @@
 """The same forecasters on sign clips: predict the next 24 frames of hands and pose.
 
-- Landmarks take the place of joints, their coordinates that of rotation entries: J = L, M = 3.
-- A landmark that was not detected is NaN. The network reads the last place it was seen at, or the
-  mean of all clips before that; neither loss nor error counts it. Errors also leave out landmarks
-  that the seed does not show at all.
-- Most clips are shorter than 2.4 s at their 30 Hz or less, so the seed is shorter than for body
-  motion; clips that are shorter than seed and target together are left out.
+- The networks get landmarks instead of joints, and coordinates instead of rotation entries: J = L,
+  M = 3.
+- A landmark that was not detected is NaN. The network reads the last place where it was detected,
+  or, before its first detection, the mean of all clips. Losses and errors do not count it. Errors
+  do not count landmarks that are missing from the whole seed either.
+- Clips have 30 Hz or less, and most are shorter than 2.4 s. So the seed is shorter than for body
+  motion, and clips that are shorter than seed and target together are not used.
 
 Letters: **B** windows, **T** frames, **L** landmarks.
 """
@@ -34,9 +35,9 @@ from src.landmarks import (
     RIGHT_WRIST,
     Layout,
 )
+from src.motion import models
 from src.motion.body.pose_space import Normaliser, Scaling
 from src.motion.data import windows
-from src.motion.models import networks
 from src.motion.study.bars import zero_velocity
 from src.motion.study.experiments import PUBLISHED, Profile, resized
 from src.motion.training.loop import Training, train
@@ -68,20 +69,21 @@ def sign_task(
     Raises:
         InputError: a split has no clip of seed + target frames.
     """
-    clips = {"train": [torch.as_tensor(c, device=device).float() for c in train]}
-    clips["valid"] = [torch.as_tensor(c, device=device).float() for c in valid]
+    clips = {"train": [torch.as_tensor(clip).float() for clip in train]}
+    clips["valid"] = [torch.as_tensor(clip).float() for clip in valid]
     length = seed + target
     for split in clips:
         long_enough = [c for c in clips[split] if len(c) >= length]
         if not long_enough:
             longest = max(map(len, clips[split]), default=0)
             raise InputError(
-                f"no {split} sign clip has {length} frames, the longest has {longest}; lower the "
-                "seed's frames"
+                f"{split}: expected a sign clip of {length} frames, the longest of "
+                f"{len(clips[split])} has {longest}; give more clips, or a shorter seed"
             )
         clips[split] = long_enough
     normaliser = Normaliser.fit(torch.cat(clips["train"]), COORDINATES)
-    truths = {s: [normaliser.normalise(c) for c in clips[s]] for s in clips}
+    truths = {s: [normaliser.normalise(c).to(device) for c in clips[s]] for s in clips}
+    normaliser = normaliser.to(device)
     # A stride of the target's length: every frame is forecast about once.
     cut = _only_seen(windows.sliding(truths["valid"], target, length, length), seed)
     space = PointSpace(normaliser)
@@ -104,13 +106,13 @@ def from_store(store: Store, fold: int = 0) -> tuple[list[np.ndarray], list[np.n
     Folds hold signers apart, so validation clips are of other people.
 
     Raises:
-        InputError: the store keeps fewer landmarks than the layout reads.
+        InputError: the store lacks landmarks of the layout.
     """
     missing = set(LAYOUT.sources) - set(store.landmarks)
     if missing:
         raise InputError(
-            f"{store.folder}: {len(missing)} of the hand and pose landmarks are not in this store; "
-            "prepare one for a recipe that reads them"
+            f"{store.folder}: expected all hand and pose landmarks, {len(missing)} are missing; "
+            "prepare a store for a recipe that reads them"
         )
     columns = [store.landmarks.index(point) for (point,) in LAYOUT.points]
     clips: tuple[list, list] = ([], [])
@@ -120,9 +122,9 @@ def from_store(store: Store, fold: int = 0) -> tuple[list[np.ndarray], list[np.n
 
 
 def synthetic_signs(seed: int, clips: int = 40) -> list[np.ndarray]:
-    """Made-up clips in the same layout: hands circle, arms follow, fingers bend, some drop out.
+    """Made-up clips in the same layout: hands circle, arms follow, hands are lost for some frames.
 
-    Like sample.py's bodies they say that code works, nothing about signing.
+    They show that the code works and say nothing about signing.
     """
     rng = np.random.default_rng(seed)
     made = []
@@ -154,7 +156,7 @@ def hold_last(clip: Float[Tensor, "T L 3"]) -> Float[Tensor, "T L 3"]:
 
 
 def _only_seen(windows: Float[Tensor, "B T L 3"], seed: int) -> Float[Tensor, "B T L 3"]:
-    """NaN for landmarks that the seed does not show at all: where they appear nobody can know."""
+    """The windows, with NaN for landmarks that are missing from the whole seed."""
     unseen = windows[:, :seed].isnan().all(1, keepdim=True)
     return windows.masked_fill(unseen, torch.nan)
 
@@ -178,7 +180,7 @@ def run_signs(task: Task, profile: Profile, folder: Path, seed: int) -> dict[str
         window = {"window": min(task.seed, experiment.model.window)}
         training = replace(experiment.training, seed=seed, seconds=profile.seconds)
         torch.manual_seed(seed)
-        model = networks.build(replace(experiment.model, **window), task.space.normaliser)
+        model = models.build(replace(experiment.model, **window), task.space.normaliser)
         model.to(task.valid.device)
         train(model, task, training, folder / name)
         made[name] = forecasts(model, task.valid[:, : task.seed], task.target)

@@ -1,8 +1,8 @@
 """The fourteen studies of the document's Table 3, as changes to the published model.
 
 Where the text leaves a study open, the Reading is in the docstring of the config's field or, for
-study 14, of models/st_conv.py. Study 01 is the authors' own weights: with the layer norm they were
-trained with, and not to be had offline (see pretrained.py).
+study 14, of models/st_conv.py. Study 01 is about the authors' own weights (see pretrained.py) and
+has the layer norm that they were trained with.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ class Study:
     """One row of Table 3.
 
     Args:
-        name: what it is run by, and of its folder in a run.
+        name: by which it is run, also of its folder in a run.
         title: as printed.
         model: the network at the published size.
-        parameters: that it has; derived in motion.md, but for study 14, whose Reading gives it.
+        parameters: their number; derived in motion.md, except for study 14, where it follows from
+            the Reading.
     """
 
     name: str

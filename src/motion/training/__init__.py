@@ -1,1 +1,1 @@
-"""How forecasters are trained: tasks, losses, optimisers, the loop, the GAN."""
+"""How forecasters are trained: task, losses, optimisers, the loop, the GAN."""

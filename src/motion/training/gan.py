@@ -1,8 +1,8 @@
-"""The Wasserstein GAN of the document's section 2.2, its contradictions as options.
+"""The Wasserstein GAN of the document's section 2.2, with an option wherever it contradicts itself.
 
-A generator continues 120 frames by 24; a critic says for every joint how probable it is that it
-was real throughout. Both are a transformer encoder with an LSTM decoder, 512 units (Reading).
-Where text and Algorithm 1 differ the text is the default:
+A generator continues 120 frames by 24; a critic says for every joint how probable it is that its
+motion is real. Both are a transformer encoder with an LSTM decoder, 512 units (Reading).
+Where text and Algorithm 1 differ, the text is the default:
 
 | | text | algorithm |
 |---|---|---|
@@ -12,10 +12,11 @@ Where text and Algorithm 1 differ the text is the default:
 
 - EMD(p, q): mean square of the difference of the cumulative sums over joints (Reading of equation
   1, whose brackets are broken in print); "total" squares the difference of the totals only.
-- The critic's decoder is seeded with the truth (1 real, 0 fake) in training and with noise in
-  validation. A seed that is the answer can be copied: `critic_emd` is always measured with noise
-  seeds, and `seeding="noise"` trains with them too.
-- Hyper-parameters "as in [11]" are not given; the defaults are the literature's for WGANs.
+- In training the first input of the critic's decoder is the answer (1 real, 0 fake), in validation
+  it is noise. The critic can simply copy the answer, so `critic_emd` is always measured with noise,
+  and `seeding="noise"` trains with noise too.
+- The document takes its hyper-parameters from its reference [11] without naming them; the defaults
+  here are those of the literature on WGANs.
 
 Letters: **B** windows, **T** frames, **J** joints, **M** channels.
 """
@@ -45,62 +46,41 @@ from src.motion.training.task import Task, forecasts
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The two networks.
+    """The two networks; the critic has the sizes of the generator."""
 
-    Args:
-        generator: sizes; always with an LSTM decoder.
-        critic_sees: the target's frames, or the seed's before them too.
-    """
-
-    generator: transformer.Config = field(
-        default_factory=lambda: transformer.Config(hidden=512, lstm_decoder=True)
-    )
-    critic_sees: Literal["target", "whole"] = "target"
+    generator: transformer.Config = transformer.Config(hidden=512, lstm_decoder=True)
+    critic_sees: Literal["target", "whole"] = "target"  # its frames, or those of the seed too
 
 
 @dataclass(frozen=True, kw_only=True)
 class GanTraining:
-    """How the two are trained.
+    """How the two are trained."""
 
-    Args:
-        steps: of the generator, at most.
-        seconds: at most, 0 = no bound.
-        batch: windows of a step.
-        sampling: of training windows.
-        critic_steps: of the critic before each step of the generator.
-        clip: bound of what is clipped.
-        clipped: the critic's weights, or the change of each in a step.
-        generator_loss: "adversarial": mean square of the critic's output to 1; "mse": to the
-            truth; "sum" of both.
-        smoothness: weight of HP-GAN's pose gradient (sum_t |y_t - y_(t-1)|^p)^(1/p), the
-            document's equation 2; its bone term is 0 on fixed bones.
-        power: p of that.
-        emd: see the module.
-        seeding: of the critic's decoder in training, see the module.
-        pretraining: share of the training in which the generator learns the truth by mean square
-            and there is no critic yet; 0 in the document. An adversarial generator wanders off
-            where little time is left for the critic to learn what a body is (ours).
-        optimiser: of both.
-        validate_every: generator steps between validations.
-        seed: of everything random.
-    """
+    steps: int = 20_000  # of the generator, at most
+    seconds: float = 0.0  # at most; 0 = no bound
+    batch: int = 64  # windows of a step
+    sampling: Sampling = "fixed"  # of training windows
+    critic_steps: int = 5  # before each step of the generator
+    clip: float = 0.01  # bound of what is clipped
+    clipped: Literal["weights", "update"] = "weights"  # or the change of each weight in a step
 
-    steps: int = 20_000
-    seconds: float = 0.0
-    batch: int = 64
-    sampling: Sampling = "fixed"
-    critic_steps: int = 5
-    clip: float = 0.01
-    clipped: Literal["weights", "update"] = "weights"
+    # "adversarial": mean square of the critic's output to 1; "mse": to the truth; "sum" of both.
     generator_loss: Literal["adversarial", "mse", "sum"] = "adversarial"
+
+    # Weight of HP-GAN's pose gradient, (sum_t |y_t - y_(t-1)|^p)^(1/p), with p = `power`: the
+    # document's equation 2. Its bone term is 0, for bones are fixed.
     smoothness: float = 0.0
     power: float = 2.0
-    emd: Literal["joints", "total"] = "joints"
-    seeding: Literal["truth", "noise"] = "truth"
+    emd: Literal["joints", "total"] = "joints"  # see the module
+    seeding: Literal["truth", "noise"] = "truth"  # of the critic's decoder, see the module
+
+    # Share of the training in which the generator learns the truth by mean square, without a
+    # critic; 0 in the document. In a short training the critic has too little time to learn what a
+    # body is, and the generator's bodies fall apart (ours).
     pretraining: float = 0.0
-    optimiser: optimisers.Optimiser = field(default_factory=optimisers.RmsProp)
-    validate_every: int = 500
-    seed: int = 1
+    optimiser: optimisers.Optimiser = field(default_factory=optimisers.RmsProp)  # of both
+    validate_every: int = 500  # generator steps
+    seed: int = 1  # of everything random
 
 
 class Critic(nn.Module):
@@ -123,10 +103,10 @@ class Critic(nn.Module):
     def forward(
         self, frames: Float[Tensor, "B T J M"], seed: Float[Tensor, "B J"]
     ) -> Float[Tensor, "B J"]:
-        """Judge sequences.
+        """The probabilities.
 
         Args:
-            frames: what it sees.
+            frames: that it sees.
             seed: first input of the decoder.
         """
         last = self.encoder(self.embedding(frames.flatten(2)))[None, :, -1].contiguous()
@@ -149,7 +129,7 @@ class Gan:
     def __init__(self, config: Config, training: GanTraining, normaliser: Normaliser):
         joints, channels = normaliser.scale.shape
         if not config.generator.lstm_decoder:
-            raise InputError("the GAN's generator is a transformer with an LSTM decoder")
+            raise InputError("the GAN's generator needs an LSTM decoder; set lstm_decoder=True")
         self.config, self.training = config, training
         self.generator = transformer.TransformerLstm(config.generator, joints, channels)
         seen = config.generator.target
@@ -158,11 +138,11 @@ class Gan:
         device = normaliser.scale.device
         self.generator.to(device)
         self.critic.to(device)
-        self.generator_optimiser = optimisers.build(training.optimiser, self.generator.parameters())
-        self.critic_optimiser = optimisers.build(training.optimiser, self.critic.parameters())
+        self.generator_optimiser = optimisers.build(training.optimiser, self.generator)
+        self.critic_optimiser = optimisers.build(training.optimiser, self.critic)
 
     def judge(self, seed: Tensor, target: Tensor, real: float | None) -> Float[Tensor, "B J"]:
-        """The critic's output; `real` seeds its decoder, None with uniform noise."""
+        """The critic's output; its decoder starts with `real`, or with uniform noise if None."""
         frames = target
         if self.config.critic_sees == "whole":
             frames = torch.cat([seed[:, -self.config.generator.window :], target], 1)
@@ -172,7 +152,7 @@ class Gan:
         return self.critic(frames, torch.full(shape, real, device=frames.device))
 
     def critic_step(self, frames: Float[Tensor, "B T J M"]) -> float:
-        """Let the critic tell real from generated a little better; returns its EMD before."""
+        """One step of the critic towards a larger EMD; returns the EMD before the step."""
         seed, target = self._cut(frames)
         with torch.no_grad():
             made = self.generator.next_frames(seed)
@@ -228,8 +208,8 @@ def train_gan(gan: Gan, task: Task, folder: Path) -> pd.DataFrame:
 
     Returns:
         A row per validation: step, critic_emd (validation windows, noise seeds), generator_mse
-        (forecasts against truth, normalised), the score, seconds. The document's Fig. 4 plots the
-        two in the middle.
+        (forecasts against truth, normalised), the score, seconds. The document's Fig. 4 plots
+        critic_emd and generator_mse.
     """
     config, generator = gan.training, gan.generator
     sampler = WindowSampler(
@@ -257,7 +237,9 @@ def train_gan(gan: Gan, task: Task, folder: Path) -> pd.DataFrame:
                 best_score = row[task.score_name]
                 best = {k: v.clone() for k, v in generator.state_dict().items()}
     if best is None:
-        raise InputError("the GAN's forecasts were never finite: lower its rates")
+        raise InputError(
+            "expected finite forecasts of the GAN in some validation, found none; lower its rate"
+        )
     generator.load_state_dict(best)
     checkpoint.save(folder / "best.pt", best)
     history = pd.DataFrame(rows)

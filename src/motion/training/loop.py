@@ -1,18 +1,17 @@
-"""The training loop of every forecaster: steps, validations, the best weights kept.
+"""The training loop of every forecaster: steps, validations, the best weights.
 
 - Gradients are clipped before the step they are for (fairmotion clips after it).
-- Every validation may become the best one (fairmotion looks at every fifth epoch only).
-- A training may be bounded by seconds; schedules then follow the clock, and two runs differ.
-  Bounded by steps alone, the same seed gives the same history, broken off or not.
-- Metrics are computed in full precision whatever the training's.
+- Every validation can become the best one (fairmotion considers every fifth epoch only).
+- A training may be bounded by seconds. Its schedules then follow the clock, and two runs differ.
+  If it is bounded by steps alone, the same seed gives the same history, also after a kill.
+- Metrics are computed in full precision, even if the training is not.
 """
 
 from __future__ import annotations
 
 import copy
-import hashlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
@@ -23,52 +22,44 @@ from torch import Tensor, nn
 from src.common import checkpoint
 from src.common.errors import InputError
 from src.common.files import write_atomically
+from src.common.marks import changes
 from src.motion.data.sampling import Sampling, WindowSampler
 from src.motion.models.forecaster import Forecaster
 from src.motion.training import optimisers
 from src.motion.training.losses import JointNorm, Loss, MeanSquared, forecast_loss
 from src.motion.training.task import Task, forecasts
-from src.training import resume
+from src.recipes.ingredients import AdamW
+from src.training import optim, resume
 from src.training.averaging import follow, warm_decay
+from src.training.schedules import Plateau
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How to train.
+    """How to train."""
 
-    Args:
-        steps: at most.
-        seconds: at most, 0 = no bound.
-        batch: windows of a step.
-        sampling: of training windows.
-        loss: of what the model is taught.
-        optimiser: and its peak rate.
-        schedule: of the rate.
-        clip_norm: longest gradient of all parameters together; 0 = no clipping.
-        average: decay of the moving average of the weights, which is what is validated and kept;
-            0 = the weights themselves.
-        validate_every: steps between validations.
-        patience: validations without an improvement of `improvement` after which training stops.
-        improvement: share by which the score must fall to count for the patience; any fall makes
-            the best weights.
-        precision: of matrix products; metrics are always in full precision.
-        seed: of everything random.
-    """
+    steps: int = 100_000  # at most
+    seconds: float = 0.0  # at most; 0 = no bound
+    batch: int = 32  # windows of a step
+    sampling: Sampling = "one per clip"  # of training windows
+    loss: Loss = field(default_factory=JointNorm)  # of what `teach` predicts
+    optimiser: optimisers.Optimiser = field(default_factory=lambda: AdamW(lr=1e-3))
+    schedule: optimisers.Schedule = field(default_factory=optimisers.Noam)  # plateaus: of the score
+    warmup: int = 1  # steps over which the rate rises to the schedule's, in equal parts
+    clip_norm: float = 1.0  # longest gradient of all parameters together; 0 = no clipping
 
-    steps: int = 100_000
-    seconds: float = 0.0
-    batch: int = 32
-    sampling: Sampling = "one per clip"
-    loss: Loss = field(default_factory=JointNorm)
-    optimiser: optimisers.Optimiser = field(default_factory=optimisers.Adam)
-    schedule: optimisers.Schedule = field(default_factory=optimisers.Noam)
-    clip_norm: float = 1.0
+    # Decay of the moving average of the weights, which is validated and saved in their place;
+    # 0 = no average.
     average: float = 0.0
-    validate_every: int = 1000
+    validate_every: int = 1000  # steps
+
+    # The training stops after this many validations in a row without an improvement, which is a
+    # fall of the score by at least a share of `improvement`. The best weights are those of the
+    # lowest score, however little it fell.
     patience: int = 20
     improvement: float = 0.01
-    precision: Literal["fp32", "bf16"] = "fp32"
-    seed: int = 1237
+    precision: Literal["fp32", "bf16"] = "fp32"  # of matrix products
+    seed: int = 1237  # of everything random
 
 
 def train(model: Forecaster, task: Task, config: Training, folder: Path) -> pd.DataFrame:
@@ -78,12 +69,12 @@ def train(model: Forecaster, task: Task, config: Training, folder: Path) -> pd.D
         model: on the task's device.
         task: what to train on.
         config: how.
-        folder: gets history.csv, best.pt, and last.pt until the training is done; a training that
-            was broken off there goes on.
+        folder: gets history.csv, best.pt, and last.pt until the training is done. A training that
+            was stopped goes on from there.
 
     Returns:
-        The history: a row per validation with step, rate, train_loss and valid_loss (the loss as
-        taught), train_mse (as taught) and valid_mse (of forecasts), the score, seconds.
+        The history: a row per validation with step, rate, train_loss and valid_loss (of what
+        `teach` predicts), train_mse (of the same) and valid_mse (of forecasts), the score, seconds.
 
     Raises:
         InputError: no training clip is long enough, the loss became NaN, or the folder's state is
@@ -114,20 +105,21 @@ class Loop:
         self.sampler = WindowSampler(
             task.train, task.truths, model.span, config.batch, config.sampling, config.seed
         )
-        self.optimiser = optimisers.build(config.optimiser, model.parameters())
-        self.judged = copy.deepcopy(model) if config.average else model
+        self.optimiser = optimisers.build(config.optimiser, model)
+        self.plateau = Plateau(config.schedule)
+        self.averaged = copy.deepcopy(model) if config.average else model
         self.best = copy.deepcopy(model.state_dict())
-        self.best_score = self.counted_score = float("inf")
-        self.stale = self.step = 0
+        self.best_score = self.score_to_improve = float("inf")
+        self.tests_since = self.step = 0  # validations since the last improvement
         self.elapsed = 0.0
         self.rows: list[dict[str, float | int]] = []
 
     @property
-    def identity(self) -> str:
-        """A digest of how is trained and on what; normalised clips tell of all training clips."""
-        lengths, mean = [len(clip) for clip in self.task.train], self.task.valid.double().mean()
-        about = f"{self.config} {lengths} {mean:.6g}"  # sums differ in the last digits on GPUs
-        return hashlib.sha256(about.encode()).hexdigest()[:16]
+    def made_from(self) -> dict[str, object]:
+        """How the model is trained and on what, as values that JSON can hold."""
+        values = {f.name: getattr(self.config, f.name) for f in fields(self.config)}
+        plain = {n: v if isinstance(v, float | int | str) else str(v) for n, v in values.items()}
+        return {"training": plain, "clips": self.task.digest}
 
     @property
     def progress(self) -> float:
@@ -136,9 +128,16 @@ class Loop:
         return min(1.0, max(self.step / self.config.steps, clock))
 
     @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        config = self.config
+        peak = config.optimiser.lr * self.plateau.level * min(1.0, (self.step + 1) / config.warmup)
+        return optimisers.rate_at(config.schedule, peak, self.step, self.progress)
+
+    @property
     def done(self) -> bool:
-        """No steps, time or patience left."""
-        return self.progress >= 1 or self.stale >= self.config.patience
+        """True when no steps, no time or no patience are left."""
+        return self.progress >= 1 or self.tests_since >= self.config.patience
 
     @property
     def history(self) -> pd.DataFrame:
@@ -161,11 +160,7 @@ class Loop:
     def _step(self) -> Tensor:
         """One step; returns loss and mean square, detached."""
         config = self.config
-        rate = optimisers.rate_at(
-            config.schedule, config.optimiser.rate, self.step, self.progress, self.stale
-        )
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        optim.set_rate(self.optimiser, self.rate)
         frames, truth = self.sampler(self.step)
         device = frames.device.type
         with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16"):
@@ -177,25 +172,26 @@ class Loop:
             nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)
         self.optimiser.step()
         if config.average:
-            follow(self.judged, self.model, warm_decay(config.average, self.step), buffers=False)
+            follow(self.averaged, self.model, warm_decay(config.average, self.step), buffers=False)
         square = forecast_loss(MeanSquared(), predicted.detach(), wanted, self.task.space)
         return torch.stack([loss.detach(), square])
 
     def validate(self) -> None:
-        """Score the weights on the validation windows, keep them if they are the best."""
+        """Score the weights on the validation windows; take a copy if they are the best."""
         row = self._measure()
-        if row[self.task.score_name] < self.best_score:
-            self.best_score = row[self.task.score_name]
-            self.best = copy.deepcopy(self.judged.state_dict())
-        if self.best_score < self.counted_score * (1 - self.config.improvement):
-            self.counted_score, self.stale = self.best_score, 0
-        else:
-            self.stale += 1
+        score = row[self.task.score_name]
+        self.plateau.consider(score)
+        if score < self.best_score:
+            self.best_score = score
+            self.best = copy.deepcopy(self.averaged.state_dict())
+        self.tests_since += 1
+        if score < self.score_to_improve * (1 - self.config.improvement):
+            self.score_to_improve, self.tests_since = score, 0
         self.rows.append(row)
 
     @torch.no_grad()
     def _measure(self) -> dict[str, float | int]:
-        task, model = self.task, self.judged
+        task, model = self.task, self.averaged
         losses = torch.stack(self._losses).mean(0)
         if not losses.isfinite().all():
             raise InputError(
@@ -226,13 +222,14 @@ class Loop:
     def state_dict(self) -> dict:
         """Everything that the next steps depend on."""
         return {
-            "training": self.identity,
+            "made_from": self.made_from,
             "model": self.model.state_dict(),
-            "judged": self.judged.state_dict(),
+            "averaged": self.averaged.state_dict(),
             "best": self.best,
             "optimiser": self.optimiser.state_dict(),
-            "scores": [self.best_score, self.counted_score],
-            "counters": [self.stale, self.step],
+            "plateau": self.plateau.state_dict(),
+            "scores": [self.best_score, self.score_to_improve],
+            "counters": [self.tests_since, self.step],
             "elapsed": self.elapsed,
             "rows": self.rows,
         }
@@ -244,12 +241,13 @@ class Loop:
             ValueError: it is the state of another training.
         """
         resume.compare(state, self.state_dict(), "state")
-        if state["training"] != self.identity:
-            raise ValueError("state.training: of other values, or on other clips")
+        if changed := changes(state["made_from"], self.made_from):
+            raise ValueError(f"of other values: {', '.join(changed)}")
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.judged.load_state_dict(state["judged"])
+        self.plateau.load_state_dict(state["plateau"])
+        self.averaged.load_state_dict(state["averaged"])
         self.best = state["best"]
-        self.best_score, self.counted_score = state["scores"]
-        self.stale, self.step = state["counters"]
+        self.best_score, self.score_to_improve = state["scores"]
+        self.tests_since, self.step = state["counters"]
         self.elapsed, self.rows = state["elapsed"], state["rows"]

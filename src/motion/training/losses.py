@@ -1,7 +1,7 @@
 """Training losses of forecasts.
 
-Every loss is a mean over windows and frames that does not depend on the batch's size, and counts
-only what was observed (truth is not NaN), so that training and validation curves can be compared.
+Every loss is a mean over windows and frames and does not grow with the batch, so that training and
+validation curves can be compared. Joints whose truth is NaN were not observed and do not count.
 
 Letters: **B** windows, **J** joints, **M** channels; `...` frames of any layout.
 """
@@ -15,38 +15,27 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from src.common.errors import InputError
 from src.motion.body.pose_space import Normaliser, PoseSpace
-from src.motion.body.rotations import angle_between
 
 
 @dataclass(frozen=True)
 class JointNorm:
-    """Length of each joint's difference, summed over joints ("joint_sum", per-joint loss).
+    """Length of each joint's difference, summed over joints (the original's "joint_sum")."""
 
-    Args:
-        unit: "normalised", as the original; "raw" weighs channels as the representation does.
-    """
-
-    unit: Literal["normalised", "raw"] = "normalised"
+    unit: Literal["normalised", "raw"] = "normalised"  # as in the original, or the representation's
 
 
 @dataclass(frozen=True)
 class MeanSquared:
-    """Mean square of all channels, normalised ("all_mean"; fairmotion's)."""
+    """Mean square of all channels, normalised (fairmotion's; the original's "all_mean")."""
 
 
-@dataclass(frozen=True)
-class Geodesic:
-    """Angle between predicted and true local rotations, radians, summed over joints."""
-
-
-Loss = JointNorm | MeanSquared | Geodesic
+Loss = JointNorm | MeanSquared
 
 
 @dataclass(frozen=True)
 class PointSpace:
-    """Points as they are, but for the scale: what networks see of landmarks."""
+    """The scale of points that are no rotations, such as landmarks."""
 
     normaliser: Normaliser
 
@@ -60,13 +49,10 @@ def forecast_loss(
     """The loss of a batch of predictions.
 
     Args:
-        loss: which.
+        loss: which one.
         predicted: on the network's scale.
-        truth: the same, NaN = not observed; poses have none.
-        space: back from the network's scale.
-
-    Raises:
-        InputError: a geodesic loss of something that is no rotation.
+        truth: on the same scale, NaN = not observed; poses have no NaN.
+        space: leads back from the network's scale.
     """
     difference, count = _observed(predicted.float(), truth, space)
     joints = truth.shape[-2]
@@ -77,19 +63,14 @@ def forecast_loss(
             return difference.norm(dim=-1).sum() * joints / count
         case MeanSquared():
             return difference.square().sum() / (count * truth.shape[-1])
-        case Geodesic():
-            if not isinstance(space, PoseSpace):
-                raise InputError("a geodesic loss needs rotations; use JointNorm for landmarks")
-            angle = angle_between(space.decode(predicted.float()), space.decode(truth))
-            return angle.sum(-1).mean()
 
 
 def _observed(
     predicted: Tensor, truth: Tensor, space: PoseSpace | PointSpace
 ) -> tuple[Tensor, Tensor | int]:
-    """The difference, 0 where nothing was observed, and how many joints were.
+    """The difference, 0 where nothing was observed, and the number of observed joints.
 
-    Motion capture has no gaps; looking for them would take a fifth of a training step.
+    Motion capture has no gaps, and searching it for them would take a fifth of a training step.
     """
     if isinstance(space, PoseSpace):
         return predicted - truth, truth[..., 0].numel()

@@ -1,108 +1,73 @@
-"""Optimisers and learning-rate schedules of the published trainings, and ours for short ones."""
+"""Optimisers and schedules of the published trainings, beside those that recipes have."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-
-@dataclass(frozen=True)
-class Adam:
-    """Adam, or AdamW where there is weight decay."""
-
-    rate: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 0.0
+from src.recipes.ingredients import AdamW, Cosine, OnPlateau
+from src.training import optim, schedules
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sgd:
-    """Plain gradient descent (fairmotion's default, rate 0.1)."""
+    """Plain gradient descent."""
 
-    rate: float = 0.1
+    lr: float = 0.1  # learning rate, fairmotion's
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RmsProp:
-    """RMSprop, as Wasserstein GANs use it."""
+    """RMSprop, which Wasserstein GANs use."""
 
-    rate: float = 5e-5
-
-
-Optimiser = Adam | Sgd | RmsProp
-
-
-@dataclass(frozen=True)
-class Constant:
-    """The optimiser's rate throughout."""
+    lr: float = 5e-5  # learning rate
 
 
 @dataclass(frozen=True)
 class Noam:
-    """factor * width^-0.5 * min(s^-0.5, s * warmup^-1.5) at step s; the optimiser's rate is unused.
+    """The rate factor * width^-0.5 * min(s^-0.5, s * warmup^-1.5) at step s, counted from 1.
 
-    Source: Vaswani et al., arXiv 1706.03762. motion-transformer: 128, 10000, factor 1.
-    fairmotion: 512, 4000, factor 2, betas 0.9 and 0.98.
+    The optimiser's own rate is not used. Source: Vaswani et al., arXiv 1706.03762.
+    motion-transformer: 128, 10000, factor 1. fairmotion: 512, 4000, factor 2, betas 0.9 and 0.98.
     """
 
     width: int = 128
     warmup: int = 10000
     factor: float = 1.0
 
-
-@dataclass(frozen=True)
-class Cosine:
-    """Linearly up over `warmup` steps, then a half cosine down to `last` of the peak."""
-
-    warmup: int = 100
-    last: float = 0.01
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, from 0."""
+        s = step + 1
+        return self.factor * self.width**-0.5 * min(s**-0.5, s * self.warmup**-1.5)
 
 
-@dataclass(frozen=True)
-class HalveOnPlateau:
-    """Half the rate after every `patience` validations without an improvement (fairmotion)."""
-
-    patience: int = 5
+Optimiser = AdamW | Sgd | RmsProp
+Schedule = Cosine | OnPlateau | Noam
 
 
-Schedule = Constant | Noam | Cosine | HalveOnPlateau
-
-
-def build(config: Optimiser, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimiser of a config."""
+def build(config: Optimiser, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser of a model's parameters; `optim.set_rate` sets its rate."""
+    groups = [{"params": list(model.parameters()), "share": 1.0, "decay_per_rate": None}]
     match config:
-        case Adam(rate, betas, weight_decay):
-            return torch.optim.AdamW(
-                parameters, lr=rate, betas=betas, weight_decay=weight_decay, fused=True
-            )
-        case Sgd(rate):
-            return torch.optim.SGD(parameters, lr=rate)
-        case RmsProp(rate):
-            return torch.optim.RMSprop(parameters, lr=rate)
+        case Sgd(lr=rate):
+            return torch.optim.SGD(groups, rate)
+        case RmsProp(lr=rate):
+            return torch.optim.RMSprop(groups, rate)
+        case AdamW():
+            return optim.build(config, [model])
 
 
-def rate_at(schedule: Schedule, peak: float, step: int, progress: float, stale: int = 0) -> float:
+def rate_at(schedule: Schedule, peak: float, step: int, progress: float) -> float:
     """The learning rate of a step.
 
     Args:
-        schedule: which.
+        schedule: how the rate changes.
         peak: the optimiser's rate.
-        step: from 0.
+        step: from 0; only `Noam` counts steps.
         progress: share of the training that is done, 0 to 1.
-        stale: validations since the score last improved.
     """
-    match schedule:
-        case Constant():
-            return peak
-        case Noam(width, warmup, factor):
-            s = step + 1
-            return factor * width**-0.5 * min(s**-0.5, s * warmup**-1.5)
-        case Cosine(warmup, last):
-            wave = (1 + math.cos(math.pi * progress)) / 2
-            return peak * min(1.0, (step + 1) / warmup) * (last + (1 - last) * wave)
-        case HalveOnPlateau(patience):
-            return peak * 0.5 ** (stale // patience)
+    if isinstance(schedule, Noam):
+        return schedule.rate(step)
+    return peak * schedules.factor(schedule, progress)

@@ -1,21 +1,25 @@
-"""What a forecaster is trained on and how its forecasts are scored while it is.
+"""What a forecaster is trained on, and how its forecasts are scored on the way.
 
 Letters: **B** windows, **T** frames, **J** joints, **M** channels per joint.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from src.common.marks import DIGEST
 from src.motion.body.pose_space import PoseSpace
 from src.motion.data.corpus import MotionData
 from src.motion.data.windows import SEED
 from src.motion.metrics import frame_errors
+from src.motion.models.forecaster import Feedback, Forecaster
 from src.motion.training.losses import PointSpace
 
 
@@ -25,13 +29,13 @@ class Task:
 
     Args:
         train: each (T, J, M), normalised, no NaN.
-        truths: the same with NaN where nothing was observed; None = everything was.
+        truths: the same with NaN where nothing was observed; None if there are no gaps.
         valid: (B, T, J, M), no NaN.
         valid_truth: the same with NaN where nothing was observed.
         seed: frames of a validation window that are given; the rest is forecast.
-        space: back from the network's scale.
-        score: of the forecasts of all validation windows; lower is better.
-        score_name: of that number, for tables and plots.
+        space: leads back from the network's scale.
+        score: takes the forecasts of all validation windows and gives a number; lower is better.
+        score_name: the number's name in tables and plots.
     """
 
     train: tuple[Float[Tensor, "_ J M"], ...]
@@ -48,6 +52,14 @@ class Task:
         """Frames that are forecast."""
         return self.valid.shape[1] - self.seed
 
+    @cached_property
+    def digest(self) -> str:
+        """A digest of all clips and windows, for marks."""
+        found = hashlib.sha256()
+        for clip in (*self.train, self.valid_truth):
+            found.update(clip.cpu().numpy().tobytes())
+        return DIGEST + found.hexdigest()
+
 
 def pose_task(data: MotionData) -> Task:
     """Forecasting body poses, scored by joint angle summed over 24 frames."""
@@ -63,11 +75,23 @@ def pose_task(data: MotionData) -> Task:
 
 @torch.no_grad()
 def forecasts(
-    model: torch.nn.Module, seeds: Float[Tensor, "B T J M"], n: int, batch: int = 64
+    model: Forecaster,
+    seeds: Float[Tensor, "B T J M"],
+    n: int,
+    feedback: Feedback | None = None,
+    batch: int = 64,
 ) -> Float[Tensor, "B N J M"]:
-    """Forecasts of all seeds, in evaluation mode, float32; the model's mode is left as it was."""
+    """Forecasts of all seeds, float32, made in evaluation mode; the model's mode stays.
+
+    Args:
+        model: any forecaster.
+        seeds: at least one frame of each.
+        n: frames to add.
+        feedback: as in `Forecaster.forecast`.
+        batch: seeds that are forecast at once.
+    """
     was_training = model.training
     model.eval()
-    made = [model.forecast(part, n).float() for part in seeds.split(batch)]
+    made = [model.forecast(part, n, feedback).float() for part in seeds.split(batch)]
     model.train(was_training)
     return torch.cat(made)

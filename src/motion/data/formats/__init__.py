@@ -1,29 +1,29 @@
-"""Motion files of five kinds, each read into a `MotionClip` of 24 SMPL joints."""
+"""Motion files of four kinds, each read into a `MotionClip` of 24 SMPL joints."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from src.motion.formats.amass import read_amass
-from src.motion.formats.asfamc import read_asfamc
-from src.motion.formats.bvh import read_bvh
-from src.motion.formats.dip import read_dip
-
 from src.common.errors import InputError
 from src.motion.body.clip import MotionClip
+from src.motion.data.formats.amass import read_amass
+from src.motion.data.formats.asfamc import read_asfamc
+from src.motion.data.formats.bvh import read_bvh
+from src.motion.data.formats.dip import read_dip
 
 SUFFIXES = (".pkl", ".npz", ".bvh", ".amc")
 
 
 def read_motion(path: Path, fps: float | None = None) -> MotionClip:
-    """Read one file by its suffix: .pkl (DIP), .npz (AMASS), .bvh, .amc (its .asf beside it).
+    """Read one file by its suffix: .pkl (DIP), .npz (AMASS), .bvh, .amc (with its .asf beside it).
 
     Args:
         path: the file.
-        fps: frames per second, for .amc (which has no field for it) and for .npz without one.
+        fps: frames per second of .amc files, which have no field for it, and of .npz files that
+            do not say theirs.
 
     Raises:
-        InputError: no such file, another suffix, or what the format's own reader refuses.
+        InputError: no such file, another suffix, or the format's own reader refuses it.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -35,5 +35,5 @@ def read_motion(path: Path, fps: float | None = None) -> MotionClip:
         case ".bvh":
             return read_bvh(path)
         case ".amc":
-            return read_asfamc(path, fps=fps)
+            return read_asfamc(path, fps)
     raise InputError(f"{path}: expected a motion file, one of {', '.join(SUFFIXES)}")

@@ -12,8 +12,8 @@ from src.common.errors import InputError
 from src.motion.body.clip import MotionClip
 from src.motion.body.skeleton import JOINTS
 
-RATE_KEYS = ("mocap_framerate", "mocap_frame_rate")  # releases spell it either way
-BODY = 22  # joints that SMPL and SMPL-H share; SMPL's last two, the hands, are SMPL's only
+RATE_KEYS = ("mocap_framerate", "mocap_frame_rate")  # both spellings are in use
+BODY = 22  # joints that SMPL and SMPL-H share; the last two of SMPL, its hands, SMPL-H lacks
 _SMPL_WIDTH = len(JOINTS) * 3
 _SMPL_H_WIDTH = 156
 
@@ -23,7 +23,7 @@ def read_amass(path: Path, fps: float | None = None) -> MotionClip:
 
     Args:
         path: the file.
-        fps: its frame rate, where the file has no key for it.
+        fps: frames per second, if the file does not say it.
 
     Raises:
         InputError: unreadable, no 'poses', another width, or no frame rate.
@@ -57,7 +57,7 @@ def _rate(content: dict[str, np.ndarray], fps: float | None, path: Path) -> floa
     stated = [float(content[key]) for key in RATE_KEYS if key in content] or [fps]
     if stated[0] is None or not stated[0] > 0:
         raise InputError(
-            f"{path}: unknown frame rate: expected a positive {' or '.join(RATE_KEYS)}, found "
-            f"{stated[0]}; give fps"
+            f"{path}: expected a positive frame rate in {' or '.join(RATE_KEYS)}, found "
+            f"{stated[0]}; give FPS"
         )
     return stated[0]

@@ -1,8 +1,8 @@
 """ASF/AMC: Acclaim's skeleton and its motion, as CMU ships them.
 
-- A bone's motion is given about its own axes; C M C^-1 turns it into the parent's frame, where C
-  is the orientation of those axes in the zero pose.
-- The files have no field for the frame rate. fairmotion left it unset; here it must be said.
+- A bone's motion M is given about the bone's own axes. In the parent's frame it is C M C^-1, where
+  C is the orientation of those axes in the zero pose.
+- The files have no field for the frame rate. fairmotion leaves it unset; here it must be given.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
-from src.motion.formats.retarget import Nodes, to_smpl
 
 from src.common.errors import InputError
 from src.motion.body.clip import MotionClip
+from src.motion.data.formats.retarget import Nodes, to_smpl
 
-CMU_FPS = 120.0  # of mocap.cs.cmu.edu's trials, but for a few at 60
+CMU_FPS = 120.0  # of nearly all trials of mocap.cs.cmu.edu
 
 
 @dataclass
 class _Bone:
     direction: np.ndarray
     axes: np.ndarray
-    turns: str = ""  # axes of its degrees of freedom, in file order
+    turns: str = ""  # axes that it turns about, in the order of the file
 
 
 @dataclass
@@ -33,25 +33,24 @@ class _Skeleton:
     parents: dict[str, str] = field(default_factory=dict)
 
 
-def read_asfamc(path: Path, skeleton: Path | None = None, fps: float | None = None) -> MotionClip:
+def read_asfamc(path: Path, fps: float | None) -> MotionClip:
     """Read one motion.
 
     Args:
-        path: the .amc file.
-        skeleton: the .asf file; None = the one named like the part before "_", beside it.
+        path: the .amc file; its .asf file beside it has the part of the name before "_".
         fps: frames per second; CMU's is `CMU_FPS`.
 
     Raises:
-        InputError: a file is missing or truncated, a joint is missing, or the rate is not said.
+        InputError: a file is missing or truncated, a joint is missing, or there is no rate.
     """
     if fps is None:
         raise InputError(
-            f"{path}: AMC files do not say their frame rate; give fps (CMU: {CMU_FPS:g})"
+            f"{path}: AMC files do not hold their frame rate; give FPS (CMU: {CMU_FPS:g})"
         )
-    skeleton = skeleton or path.with_name(path.stem.split("_")[0] + ".asf")
+    skeleton = path.with_name(path.stem.split("_")[0] + ".asf")
     for file in (skeleton, path):
         if not file.is_file():
-            raise InputError(f"{file}: no such file; a motion needs its .asf and its .amc")
+            raise InputError(f"{file}: expected a motion's .asf beside its .amc, found no file")
     body = _read_asf(skeleton)
     frames = _read_amc(path, body)
     names = list(body.bones)
@@ -70,7 +69,8 @@ def _turned(bone: _Bone, degrees: np.ndarray) -> np.ndarray:
 
 
 def _read_asf(path: Path) -> _Skeleton:
-    """Bones, parents first; the root is the bone "root"."""
+    """The bones, each after its parent; the root is the bone "root"."""
+    # Rows of words by section.
     sections: dict[str, list[list[str]]] = {}
     for line in path.read_text(encoding="latin1").splitlines():
         words = line.split("#")[0].split()
@@ -79,6 +79,7 @@ def _read_asf(path: Path) -> _Skeleton:
         elif words and sections:
             rows.append(words)
     body = _Skeleton()
+    # The root stands in a section of its own, and the tree in the hierarchy.
     try:
         root = {row[0]: row[1:] for row in sections[":root"]}
         turns = "".join(word[1].lower() for word in root["order"] if word[0] in "rR")
@@ -91,8 +92,8 @@ def _read_asf(path: Path) -> _Skeleton:
                 body.parents[child] = parent
     except (KeyError, ValueError, IndexError) as error:
         raise InputError(
-            f"{path}: expected an ASF skeleton with :root, :bonedata and :hierarchy; {error!r} is "
-            "missing or no number: the file is truncated, or not ASF"
+            f"{path}: expected an ASF skeleton with :root, :bonedata and :hierarchy, found one "
+            f"without {error}, or no number there; it is truncated, or not ASF"
         ) from None
     return body
 
@@ -116,7 +117,7 @@ def _bones(rows: list[list[str]]) -> dict[str, _Bone]:
 
 
 def _read_amc(path: Path, body: _Skeleton) -> dict[str, np.ndarray]:
-    """Degrees per bone that can turn: (frames, its degrees of freedom)."""
+    """Degrees by bone, of the bones that can turn: (frames, axes that it turns about)."""
     turning = {name: len(bone.turns) for name, bone in body.bones.items() if bone.turns}
     frames: list[dict[str, list[float]]] = []
     for number, line in enumerate(path.read_text(encoding="latin1").splitlines(), 1):
@@ -130,15 +131,20 @@ def _read_amc(path: Path, body: _Skeleton) -> dict[str, np.ndarray]:
                 # The root's first three values are its position, which no metric here uses.
                 frames[-1][words[0]] = _floats(words[4:] if words[0] == "root" else words[1:])
         except (ValueError, IndexError):
-            raise InputError(f"{path}, line {number}: no motion values: {line!r}") from None
+            raise InputError(
+                f"{path}, line {number}: expected a frame's number, or a bone and its angles, got "
+                f"{line!r}"
+            ) from None
     if not frames:
-        raise InputError(f"{path}: no frames; truncated, or not AMC")
+        raise InputError(f"{path}: expected frames, found none; it is truncated, or not AMC")
+    # Every frame must turn every bone that the skeleton lets turn.
     for number, frame in enumerate(frames, 1):
         for name, width in turning.items():
             if len(frame.get(name, [])) != width:
                 raise InputError(
                     f"{path}: frame {number} of {len(frames)}: expected {width} values of "
-                    f"{name!r}, got {len(frame.get(name, []))}; truncated, or another skeleton's"
+                    f"{name!r}, got {len(frame.get(name, []))}; it is truncated, or of another "
+                    "skeleton"
                 )
     return {name: np.array([frame[name] for frame in frames]) for name in turning}
 

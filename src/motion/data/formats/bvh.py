@@ -1,20 +1,18 @@
-"""CMU BVH files in both joint-name dialects, every channel order."""
+"""BVH files of CMU's motion capture, in both dialects of joint names and any channel order."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from scipy.spatial.transform import Rotation
-from src.motion.formats.retarget import Nodes, to_smpl
 
 from src.common.errors import InputError
 from src.motion.body.clip import MotionClip
+from src.motion.data.formats.retarget import Nodes, to_smpl
 
-Rest = Literal["auto", "first frame", "zero pose"]
-_TPOSE_ZEROS = 0.8  # share of rotation channels that are exactly 0 in an inserted T-pose
+_TPOSE_ZEROS = 0.8  # a first frame with a larger share of angles that are exactly 0 is a T-pose
 
 
 @dataclass
@@ -23,16 +21,14 @@ class _Header:
     parents: list[int] = field(default_factory=list)
     offsets: list[list[float]] = field(default_factory=list)
     channels: list[list[str]] = field(default_factory=list)
-    tips: dict[int, list[float]] = field(default_factory=dict)  # a node's first child, from it
+    tips: dict[int, list[float]] = field(default_factory=dict)  # offset of a node's first child
 
 
-def read_bvh(path: Path, rest: Rest = "auto") -> MotionClip:
+def read_bvh(path: Path) -> MotionClip:
     """Read one file.
 
-    Args:
-        path: the file.
-        rest: where the T-pose is: in frame 0, made from the zero pose, or "auto": in frame 0 if
-            that holds zeros almost only, as the ones that converters insert do.
+    Converters insert a T-pose as the first frame, whose angles are nearly all exactly 0. Where that
+    frame is missing, the T-pose is made from the zero pose.
 
     Raises:
         InputError: not BVH, truncated, without a usable frame time, or with missing joints.
@@ -41,13 +37,13 @@ def read_bvh(path: Path, rest: Rest = "auto") -> MotionClip:
     try:
         motion = next(n for n, line in enumerate(lines) if line.strip() == "MOTION")
     except StopIteration:
-        raise InputError(f"{path}: no MOTION section; truncated, or not BVH") from None
+        raise InputError(
+            f"{path}: expected a MOTION section, found none; it is truncated, or not BVH"
+        ) from None
     header = _read_header(lines[:motion], path)
     values, fps = _read_frames(lines[motion + 1 :], sum(map(len, header.channels)), path)
     local, angles = _rotations(header, values)
-    tpose_first = rest == "first frame" or (
-        rest == "auto" and bool(np.mean(angles[0] == 0) > _TPOSE_ZEROS)
-    )
+    tpose_first = bool(np.mean(angles[0] == 0) > _TPOSE_ZEROS)
     bones = np.array([header.tips.get(n, offset) for n, offset in enumerate(header.offsets)])
     nodes = Nodes(header.names, header.parents, local, bones)
     return to_smpl(nodes, tpose_first, fps, path.stem, str(path))
@@ -79,11 +75,14 @@ def _read_header(lines: list[str], path: Path) -> _Header:
                 case ["CHANNELS", count, *names] if int(count) == len(names):
                     header.channels.append(names)
                 case ["CHANNELS", *_]:
-                    raise ValueError("the number of channels and their names differ")
+                    raise ValueError("expected as many names of channels as the number says")
         except (ValueError, IndexError) as error:
             raise InputError(f"{path}, line {number}: {line.strip()!r}: {error}") from None
     if not header.names or not len(header.names) == len(header.channels) == len(header.offsets):
-        raise InputError(f"{path}: HIERARCHY is incomplete; every joint needs OFFSET and CHANNELS")
+        raise InputError(
+            f"{path}: expected OFFSET and CHANNELS of every joint, found {len(header.names)} "
+            f"joints, {len(header.offsets)} OFFSET and {len(header.channels)} CHANNELS"
+        )
     return header
 
 
@@ -92,27 +91,29 @@ def _read_frames(lines: list[str], width: int, path: Path) -> tuple[np.ndarray, 
     try:
         count, seconds = int(fields["Frames"]), float(fields["Frame Time"])
     except (KeyError, ValueError):
-        raise InputError(f"{path}: MOTION must begin with 'Frames:' and 'Frame Time:'") from None
+        raise InputError(
+            f"{path}: expected MOTION to begin with 'Frames:' and 'Frame Time:', found {lines[:2]}"
+        ) from None
     if not seconds > 0:
-        raise InputError(f"{path}: Frame Time is {seconds:g} s, so the frame rate is unknown")
+        raise InputError(f"{path}: expected a positive Frame Time in seconds, got {seconds:g}")
     rows = [line.split() for line in lines[2:] if line.strip()]
     if len(rows) != count or any(len(row) != width for row in rows):
         whole = sum(len(row) == width for row in rows)
         raise InputError(
-            f"{path}: expected {count} frames of {width} values, found {whole} whole ones; the "
-            "file is truncated"
+            f"{path}: expected {count} frames of {width} values, found {whole} such frames in "
+            f"{len(rows)} lines; the file is truncated"
         )
     try:
         values = np.array(rows, dtype=np.float64)
     except ValueError as error:
-        raise InputError(f"{path}: MOTION holds something that is no number: {error}") from None
+        raise InputError(f"{path}: expected numbers in MOTION: {error}") from None
     fps = 1 / seconds
-    # Frame times are printed with few digits: .0083333 means 120 Hz, not 120.0005.
+    # Frame times are printed with few digits: .0083333 is 120 Hz, not 120.0005.
     return values, float(round(fps)) if abs(fps / round(fps) - 1) < 1e-3 else fps
 
 
 def _rotations(header: _Header, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Local rotations (T, N, 3, 3), and the rotation channels as they stand in the file."""
+    """Local rotations (T, N, 3, 3), and the file's angles in degrees (T, rotation channels)."""
     local = np.tile(np.eye(3), (len(values), len(header.names), 1, 1))
     start, turning = 0, []
     for node, names in enumerate(header.channels):

@@ -6,22 +6,24 @@ import pickle
 from pathlib import Path
 
 import numpy as np
-from src.motion.formats.pickles import float_array, read_arrays
+import torch
 
 from src.common.errors import InputError
 from src.common.files import write_atomically
-from src.motion.body.clip import FPS, MotionClip, with_identity
+from src.motion.body.clip import FPS, MotionClip
+from src.motion.body.kinematics import fill_joints
 from src.motion.body.skeleton import PREDICTED
+from src.motion.data.formats.pickles import float_array, read_arrays
 
 WIDTH = len(PREDICTED) * 9
-ROTATION_TOLERANCE = 1e-2  # of R R^T - 1: float16 storage passes, axis-angle columns do not
+ROTATION_TOLERANCE = 1e-2  # of R R^T - 1: wide enough for float16, far too narrow for axis-angle
 
 
 def read_dip(path: Path) -> MotionClip:
     """Read one file.
 
     Raises:
-        InputError: unreadable, no 'poses', another width than 135, or values that are no
+        InputError: unreadable, no 'poses', another width than 135, or matrices that are no
             rotations.
     """
     content = read_arrays(path)
@@ -32,7 +34,7 @@ def read_dip(path: Path) -> MotionClip:
     if poses.ndim != 2 or poses.shape[1] != WIDTH or not len(poses):
         raise InputError(f"{path}: 'poses' must be (frames, {WIDTH}), got {poses.shape}")
     largest = np.abs(poses).max()
-    if largest > 1 + ROTATION_TOLERANCE:  # before its square overflows
+    if largest > 1 + ROTATION_TOLERANCE:  # its square may overflow below
         raise InputError(
             f"{path}: 'poses' must hold 3x3 rotations row by row, found values up to {largest:.2g}"
         )
@@ -42,17 +44,12 @@ def read_dip(path: Path) -> MotionClip:
         raise InputError(
             f"{path}: 'poses' must hold 3x3 rotations row by row, off by up to {skew:.2g}"
         )
-    return MotionClip(path.stem, with_identity(matrices), FPS)
+    return MotionClip(path.stem, fill_joints(torch.from_numpy(matrices)).numpy(), FPS)
 
 
 def write_dip(path: Path, clip: MotionClip) -> None:
-    """Write the fifteen predicted joints in the same form; the file appears whole or not at all.
-
-    Raises:
-        InputError: the clip is not at 60 Hz, which the format has no field for.
-    """
-    if clip.fps != FPS:
-        raise InputError(f"{clip.name}: the DIP form is {FPS:g} Hz, got {clip.fps:g}: resample it")
+    """Write a clip at 60 Hz in the same form: its fifteen predicted joints."""
+    assert clip.fps == FPS, "the format has no field for another frame rate"
     poses = clip.predicted.reshape(len(clip), WIDTH).astype(np.float32)
     content = pickle.dumps({"poses": poses}, protocol=2)
     write_atomically(path, lambda file: file.write_bytes(content))

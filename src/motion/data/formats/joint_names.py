@@ -1,8 +1,8 @@
-"""What each kind of skeleton calls the 24 SMPL joints: one table for every reader.
+"""What each kind of skeleton calls the 24 SMPL joints: one table for all readers.
 
-A cell with a slash lists spellings that occur in files of the same kind. Source: the joint table
-of the corpus' README; nodes between two named ones (a second neck, a hip joint without a bone) are
-folded into the lower one, because global rotations are compared, not local ones.
+A cell with a slash lists spellings that occur in files of one kind. A node between two named ones
+(a second neck, a hip joint without a bone) needs no name: global rotations are compared, and the
+lower node's contains it. Source: the joint table of the corpus' README.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ _TABLE = {
 
 
 def find_joints(names: Sequence[str], where: str) -> list[int]:
-    """The node of each SMPL joint, in SMPL order, whichever dialect the names are in.
+    """The node of each SMPL joint, in SMPL's order, from names in any of the dialects.
 
     Raises:
-        InputError: no dialect fits; names the joints that the nearest one misses.
+        InputError: no dialect fits; names the missing joints of the nearest one.
     """
     misses = []
     for column, dialect in enumerate(DIALECTS):
@@ -57,8 +57,9 @@ def find_joints(names: Sequence[str], where: str) -> list[int]:
         misses.append((len(missing), dialect, missing))
     count, dialect, missing = min(misses)
     raise InputError(
-        f"{where}: {count} joints are missing; nearest to the {dialect} skeleton, which also has "
-        f"{', '.join(missing)}. Rename them, or add a column to formats/joint_names.py"
+        f"{where}: expected the joints of a known skeleton; of the nearest, {dialect}, {count} are "
+        f"missing: {', '.join(missing)}; rename the file's, or add a column to "
+        "src/motion/data/formats/joint_names.py"
     )
 
 

@@ -1,7 +1,8 @@
-"""Pickles of float arrays, and nothing else: a pickle may run any code when it is opened.
+"""Pickles of float arrays, read without running what they ask for.
 
-The published motion files are pickles from Python 2 and 3. Only the names that numpy needs to
-rebuild an array are allowed; everything else is refused before it is called.
+The published motion files are pickles of Python 2 and 3, and a pickle may call any function when
+it is opened. Here only the functions that rebuild numpy's arrays are allowed; any other name is
+refused before it is called.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from src.common.errors import InputError
 
-# numpy's own array makers, wherever this version keeps them: up to protocol 4, and 5.
+# The functions that numpy's arrays ask for, up to protocol 4 and in 5; their names have moved.
 _REBUILD, _FROM_BUFFER = np.empty(0).__reduce__()[0], np.ones(1).__reduce_ex__(5)[0]
 _ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"): _REBUILD,
@@ -24,8 +25,8 @@ _ALLOWED = {
     ("numpy._core.numeric", "_frombuffer"): _FROM_BUFFER,
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): codecs.encode,  # how protocol 2 spells bytes
-    ("__builtin__", "bytes"): bytes,  # and none of them
+    ("_codecs", "encode"): codecs.encode,  # bytes in protocol 2
+    ("__builtin__", "bytes"): bytes,  # empty bytes in protocol 2
 }
 
 
@@ -40,10 +41,10 @@ def read_arrays(path: Path) -> object:
     """The dicts, lists, tuples, strings and arrays in a pickle.
 
     Raises:
-        InputError: no such file, a truncated one, or one that holds anything but arrays.
+        InputError: the file is missing, truncated, or holds anything else.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: expected a pickle of numpy arrays, found no file")
     try:
         return _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="latin1").load()
     except Exception as error:  # a damaged pickle can raise anything
@@ -55,15 +56,15 @@ def read_arrays(path: Path) -> object:
 
 
 def float_array(value: object, path: Path, what: str) -> np.ndarray:
-    """The value as a float array without NaN.
+    """The value, which must be an array of finite floats.
 
     Raises:
-        InputError: it is none.
+        InputError: it is not; `what` names it in the message.
     """
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
         kind = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
         raise InputError(f"{path}: {what} must be an array of floats, got {kind}")
     if not np.isfinite(value).all():
         bad = int((~np.isfinite(value)).sum())
-        raise InputError(f"{path}: {what} holds {bad} values that are not finite")
+        raise InputError(f"{path}: {what} must be finite, {bad} of its values are not")
     return value

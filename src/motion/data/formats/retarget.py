@@ -1,10 +1,11 @@
-"""From another skeleton's rotations to SMPL's, by what each bone does in the world.
+"""From another skeleton's rotations to SMPL's, through global rotations.
 
 SMPL's rotations are identity in the T-pose. So each node's global rotation is taken relative to
-its own in the T-pose, the 24 mapped nodes are picked, and locals are formed along SMPL's tree.
+that in the T-pose, the nodes of the 24 joints are picked, and local rotations follow along SMPL's
+tree.
 
-- Reading: a file without a T-pose frame gets one made: its zero pose with the legs turned straight
-  down (CMU's zero pose spreads them by 20 degrees and is a T-pose otherwise).
+- Reading: for a file without a T-pose frame the T-pose is the zero pose with its legs turned
+  straight down. CMU's zero pose is a T-pose but for the legs, which are 20 degrees apart.
 
 Letters: **T** frames, **N** nodes of the file's own skeleton.
 """
@@ -18,11 +19,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
-from src.motion.formats.joint_names import find_joints
 
 from src.motion.body.clip import MotionClip
 from src.motion.body.kinematics import local_rotations
 from src.motion.body.skeleton import JOINTS
+from src.motion.data.formats.joint_names import find_joints
 
 _LEGS = ("hip", "knee", "ankle", "foot")
 _DOWN = np.array([0.0, -1.0, 0.0])
@@ -34,9 +35,9 @@ class Nodes:
 
     Args:
         names: of the nodes.
-        parents: of each node, -1 = none; a parent comes before its children.
+        parents: of each node, -1 = the root; a parent comes before its children.
         local: (T, N, 3, 3), rotation of each node in its parent's frame.
-        bones: (N, 3), direction from each node along its bone in the zero pose, any length.
+        bones: (N, 3), direction of each node's bone in the zero pose, of any length.
     """
 
     names: Sequence[str]
@@ -50,7 +51,7 @@ def to_smpl(nodes: Nodes, tpose_first: bool, fps: float, name: str, where: str) 
 
     Args:
         nodes: the file's skeleton and rotations.
-        tpose_first: frame 0 is a T-pose, put there for reference; it is left out of the motion.
+        tpose_first: True if frame 0 is a T-pose, which is no part of the motion.
         fps: frames per second.
         name: of the clip.
         where: the file, for messages.

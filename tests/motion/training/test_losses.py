@@ -1,10 +1,8 @@
 import pytest
 import torch
-from scipy.spatial.transform import Rotation
 
-from src.common.errors import InputError
 from src.motion.body.pose_space import MOTION_TRANSFORMER, Normaliser, PoseSpace
-from src.motion.training.losses import Geodesic, JointNorm, MeanSquared, PointSpace, forecast_loss
+from src.motion.training.losses import JointNorm, MeanSquared, PointSpace, forecast_loss
 
 SPACE = PointSpace(Normaliser(torch.zeros(3, 2), torch.tensor([[2.0, 2], [1, 1], [0.5, 0.5]])))
 
@@ -29,17 +27,6 @@ def test_poses_which_have_no_gaps_cost_what_points_without_gaps_cost(loss):
     space = PoseSpace(MOTION_TRANSFORMER, SPACE.normaliser)
     of_points = forecast_loss(loss, made, truth, SPACE)
     assert torch.allclose(forecast_loss(loss, made, truth, space), of_points)
-
-
-def test_geodesic_is_the_angle_of_local_rotations_summed_over_joints():
-    space = PoseSpace(MOTION_TRANSFORMER, Normaliser(torch.ones(15, 9), torch.full((15, 9), 0.5)))
-    truth = torch.from_numpy(Rotation.random(30, random_state=0).as_matrix()).view(2, 15, 3, 3)
-    turn = torch.from_numpy(Rotation.from_euler("z", 0.2).as_matrix())
-    encode = lambda m: space.normaliser.normalise(m.flatten(-2).float())  # noqa: E731
-    loss = forecast_loss(Geodesic(), encode(turn @ truth), encode(truth), space)
-    assert loss.item() == pytest.approx(15 * 0.2, rel=1e-4)
-    with pytest.raises(InputError, match="needs rotations"):
-        forecast_loss(Geodesic(), torch.zeros(1, 3, 2), torch.zeros(1, 3, 2), SPACE)
 
 
 @pytest.mark.parametrize("loss", [JointNorm(), JointNorm("raw"), MeanSquared()])

@@ -180,7 +180,7 @@ def test_the_report_says_what_it_is_about_and_every_number(tmp_path):
     sizes = pd.DataFrame({"parameters": [7]}, ["model"])
     path = report.write_report(tmp_path, "Profile x; SYNTHETIC motion.", wide, sizes, ["a note"])
     text = path.read_text()
-    assert "SYNTHETIC motion" in text and "- a note" in text and "| model | 7 |" in text
+    assert "SYNTHETIC motion" in text and "- a note" in text and "| model | 7" in text
     for value in wide.to_numpy().ravel():
         assert f"{round(value, 3)}" in text
     report.save_table(tmp_path, "metrics", wide)

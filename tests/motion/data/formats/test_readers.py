@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
-from src.motion.formats.amass import read_amass
-from src.motion.formats.asfamc import CMU_FPS, read_asfamc
-from src.motion.formats.bvh import read_bvh
-from src.motion.formats.dip import read_dip
-from src.motion.formats.joint_names import DIALECTS, find_joints
 
 from src.common.errors import InputError
 from src.motion.body.kinematics import global_rotations, positions
 from src.motion.body.rotations import angle_between
 from src.motion.body.skeleton import JOINTS, PREDICTED
 from src.motion.data.formats import read_motion
+from src.motion.data.formats.amass import read_amass
+from src.motion.data.formats.asfamc import CMU_FPS, read_asfamc
+from src.motion.data.formats.bvh import read_bvh
+from src.motion.data.formats.dip import read_dip
+from src.motion.data.formats.joint_names import DIALECTS, find_joints
 from src.motion.data.resample import resample
 
 
@@ -48,11 +48,11 @@ def test_amass_is_axis_angle_under_either_spelling_of_the_rate(tmp_path, rng, ke
 def test_amass_errors_say_what_to_do(tmp_path):
     poses = np.zeros((5, 72))
     np.savez(tmp_path / "norate.npz", poses=poses)
-    with pytest.raises(InputError, match=r"norate.npz: unknown frame rate.*give fps"):
+    with pytest.raises(InputError, match=r"norate.npz: expected a positive frame rate.*give FPS"):
         read_amass(tmp_path / "norate.npz")
     assert read_amass(tmp_path / "norate.npz", fps=30.0).fps == 30
     np.savez(tmp_path / "zero.npz", poses=poses, mocap_framerate=0.0)
-    with pytest.raises(InputError, match=r"unknown frame rate.*found 0"):
+    with pytest.raises(InputError, match=r"a positive frame rate.*found 0"):
         read_amass(tmp_path / "zero.npz")
     np.savez(tmp_path / "none.npz", trans=poses)
     with pytest.raises(InputError, match="expected an array 'poses'"):
@@ -72,6 +72,17 @@ def test_amass_errors_say_what_to_do(tmp_path):
 @pytest.fixture(scope="module")
 def classic(mocap) -> Path:
     return mocap / "bvh_cmu_classic" / "01_01.bvh"
+
+
+def without_tpose(path: Path, folder: Path) -> Path:
+    """The same file without its first frame."""
+    header, motion = path.read_text(encoding="latin1").split("Frame Time:")
+    rate, _, rest = motion.split("\n", 2)
+    frames = len(rest.splitlines())
+    header = f"{header.split('Frames:')[0]}Frames: {frames}\nFrame Time:{rate}\n"
+    target = folder / path.name
+    target.write_text(header + rest)
+    return target
 
 
 def expmap_as_bvh(text: Path, like: Path, target: Path) -> None:
@@ -130,11 +141,11 @@ def test_both_dialects_of_real_bvh_are_read(mocap, file, frames, dialect):
 
 
 @pytest.mark.reference
-def test_the_tpose_can_be_taken_from_the_zero_pose_instead(classic):
+def test_the_tpose_is_made_from_the_zero_pose_where_its_frame_is_missing(classic, tmp_path):
     """Legs were turned by 17 degrees in frame 0 and are straightened by 20: 3 degrees apart."""
-    first, zero = read_bvh(classic, "first frame"), read_bvh(classic, "zero pose")
-    assert len(zero) == len(first) + 1
-    apart = degrees_apart(first.rotations, zero.rotations[1:])
+    first, zero = read_bvh(classic), read_bvh(without_tpose(classic, tmp_path))
+    assert len(zero) == len(first)
+    apart = degrees_apart(first.rotations, zero.rotations)
     assert apart[:, JOINTS.index("left_hip")].mean() == pytest.approx(3, abs=0.01)
     assert apart[:, JOINTS.index("spine2")].max() < 0.01
 
@@ -151,7 +162,7 @@ def small_bvh(names, channels="Zrotation Xrotation Yrotation", frame_time="0.01"
 
 def smpl_named():
     """The classic dialect's 24 names, in an order whose chain keeps a parent before its child."""
-    from src.motion.formats.joint_names import _TABLE
+    from src.motion.data.formats.joint_names import _TABLE
 
     return [_TABLE[joint][0].split("/")[0] for joint in JOINTS]
 
@@ -160,7 +171,7 @@ def smpl_named():
 def test_every_channel_order_is_the_product_in_file_order(tmp_path, order):
     channels = " ".join(f"{axis}rotation" for axis in order)
     (tmp_path / "a.bvh").write_text(small_bvh(smpl_named(), channels))
-    clip = read_bvh(tmp_path / "a.bvh", "zero pose")
+    clip = read_bvh(tmp_path / "a.bvh")
     turn = {
         a: Rotation.from_euler(a.lower(), d, degrees=True)
         for a, d in zip(order, (1, 2, 3), strict=True)
@@ -180,26 +191,24 @@ def test_bvh_errors_say_what_is_wrong(tmp_path):
         with pytest.raises(InputError, match=r"a.bvh.*" + message):
             read_bvh(path)
 
-    refused(good[: good.index("MOTION")], "no MOTION section")
+    refused(good[: good.index("MOTION")], "expected a MOTION section")
     refused(good.rstrip()[:-5], "expected 2 frames of 72 values, found 1")
-    refused(good.replace("Frame Time: 0.01", "Frame Time: 0"), "frame rate is unknown")
-    refused(good.replace("Frame Time: 0.01", ""), "must begin with 'Frames:'")
-    refused(
-        good.replace("CHANNELS 3", "CHANNELS 6", 1), "number of channels and their names differ"
-    )
+    refused(good.replace("Frame Time: 0.01", "Frame Time: 0"), "expected a positive Frame Time")
+    refused(good.replace("Frame Time: 0.01", ""), "expected MOTION to begin with 'Frames:'")
+    refused(good.replace("CHANNELS 3", "CHANNELS 6", 1), "as many names of channels")
     refused(good.replace("OFFSET 0 1 0", "OFFSET 0 one 0", 1), "line 4.*could not convert")
     refused(
-        good.replace("LeftForeArm", "LeftGadget"), "1 joints are missing.*classic CMU.*LeftForeArm"
+        good.replace("LeftForeArm", "LeftGadget"), "classic CMU BVH, 1 are missing: LeftForeArm"
     )
 
 
 def test_a_missing_joint_is_named_for_the_nearest_dialect():
     names = smpl_named()
     assert find_joints(names, "f") == list(range(24))
-    with pytest.raises(InputError, match="24 joints are missing"):
+    with pytest.raises(InputError, match="24 are missing"):
         find_joints(["a", "b"], "f")
     names[names.index("Head")] = "head_top"
-    with pytest.raises(InputError, match=r"f: 1 joints are missing.*which also has Head"):
+    with pytest.raises(InputError, match=r"f: .*classic CMU BVH, 1 are missing: Head"):
         find_joints(names, "f")
 
 
@@ -207,12 +216,12 @@ def test_a_missing_joint_is_named_for_the_nearest_dialect():
 
 
 @pytest.mark.reference
-def test_asfamc_agrees_with_the_same_recording_in_bvh(mocap, classic):
+def test_asfamc_agrees_with_the_same_recording_in_bvh(mocap, classic, tmp_path):
     """CMU's trial 01_01 is shipped in both forms; the BVH is printed with four decimals."""
     amc = read_motion(mocap / "asfamc_cmu" / "01_01.amc", fps=CMU_FPS)
-    bvh = read_bvh(classic, "zero pose")
-    assert amc.fps == 120 and len(amc) == len(bvh) - 1
-    apart = degrees_apart(amc.rotations, bvh.rotations[1:])[:, list(PREDICTED)]
+    bvh = read_bvh(without_tpose(classic, tmp_path))
+    assert amc.fps == 120 and len(amc) == len(bvh)
+    apart = degrees_apart(amc.rotations, bvh.rotations)[:, list(PREDICTED)]
     assert apart.max() < 0.05  # degrees
     assert apart.mean() < 0.001
 
@@ -225,7 +234,7 @@ def test_the_second_real_asfamc_file_is_read(mocap):
 def test_asfamc_without_a_rate_is_refused_and_never_left_unset(tmp_path):
     """fairmotion's loader leaves the rate unset (motion.md 4, defect h)."""
     (tmp_path / "01_01.amc").write_text("")
-    with pytest.raises(InputError, match=r"01_01.amc: AMC files do not say their frame rate.*120"):
+    with pytest.raises(InputError, match=r"01_01.amc: AMC files do not hold their frame rate.*120"):
         read_motion(tmp_path / "01_01.amc")
 
 
@@ -241,12 +250,14 @@ def test_asfamc_errors_say_what_is_wrong(mocap, tmp_path):
             read_asfamc(tmp_path / "01_01.amc", fps=120.0)
 
     refused(asf, amc[: amc.index("lhumerus")], r"01_01.amc: frame 1 of 1: expected 3 values of 'l")
-    refused(asf, "", "no frames; truncated, or not AMC")
-    refused(asf, amc.replace("rtibia 26.4457", "rtibia x"), r"line \d+: no motion values")
+    refused(asf, "", "expected frames, found none")
+    refused(asf, amc.replace("rtibia 26.4457", "rtibia x"), r"line \d+: expected a frame's number")
     refused(asf[: asf.index(":hierarchy")], amc, r"01.asf: expected an ASF skeleton")
     refused(
-        asf.replace("rradius", "rgadget"), amc.replace("rradius", "rgadget"), "ASF/AMC.*rradius"
+        asf.replace("rradius", "rgadget"),
+        amc.replace("rradius", "rgadget"),
+        "1 are missing: rradius",
     )
     (tmp_path / "01.asf").unlink()
-    with pytest.raises(InputError, match=r"01.asf: no such file"):
+    with pytest.raises(InputError, match=r"01.asf: expected a motion's .asf"):
         read_asfamc(tmp_path / "01_01.amc", fps=120.0)

@@ -10,7 +10,6 @@ from src.dataset.store import Store
 from src.landmarks import LEFT_HAND, LEFT_WRIST, POSE_17, RIGHT_HAND, Layout
 from src.motion.study import sign_clips as s
 from src.motion.study.experiments import PROFILES
-from src.motion.training.losses import JointNorm, forecast_loss
 
 LAYOUT = Layout({"left_hand": LEFT_HAND[:2], "pose": POSE_17[:1]})
 
@@ -41,7 +40,7 @@ def test_a_windows_seed_does_not_know_what_comes_after_it():
 def test_short_clips_are_left_out_and_too_few_are_refused():
     task = s.sign_task([moving(), moving(47)], [moving(100)])
     assert len(task.train) == 1 and len(task.valid) == 3  # 48 frames every 24 of 100
-    with pytest.raises(InputError, match="no valid sign clip has 48 frames, the longest has 47"):
+    with pytest.raises(InputError, match=r"valid: expected a sign clip of 48 frames.*has 47"):
         s.sign_task([moving()], [moving(47)])
 
 
@@ -77,19 +76,6 @@ def test_points_not_seen_in_target_or_seed_are_not_scored():
     assert task.score(made) < task.score(worse)
 
 
-def test_the_loss_does_not_count_what_was_not_seen():
-    clip = moving(48)
-    clip[30:40, 0] = np.nan
-    task = s.sign_task([clip], [clip])
-    made = torch.randn(1, 24, 3, 3)
-    other = made.clone()
-    other[:, 6:16, 0] += 9
-    losses = [
-        forecast_loss(JointNorm(), m, task.valid_truth[:, 24:], task.space) for m in (made, other)
-    ]
-    assert torch.equal(*losses)
-
-
 def test_a_store_gives_hands_and_pose_of_other_and_of_held_out_signers(tmp_path):
     landmarks = tuple(sorted((0, *s.LAYOUT.sources)))
     frames = np.arange(10 * len(landmarks) * 3).reshape(10, len(landmarks), 3).astype(np.float16)
@@ -100,7 +86,7 @@ def test_a_store_gives_hands_and_pose_of_other_and_of_held_out_signers(tmp_path)
     columns = [landmarks.index(k) for k in (*LEFT_HAND, *POSE_17, *RIGHT_HAND)]
     assert np.array_equal(valid[0], frames[4:, columns].astype(np.float32))
     poor = replace(store, landmarks=landmarks[:-1], frames=frames[:, :-1])
-    with pytest.raises(InputError, match="1 of the hand and pose landmarks are not in this store"):
+    with pytest.raises(InputError, match="hand and pose landmarks, 1 are missing"):
         s.from_store(poor)
 
 

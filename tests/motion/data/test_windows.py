@@ -23,13 +23,9 @@ def test_fairmotions_windows_hold_180_frames_every_120_and_keep_144():
     assert cut[0, -1].item() == 1143
 
 
-def test_motion_transformer_validates_on_the_centre_and_trains_on_one_window_a_clip():
+def test_motion_transformer_validates_on_the_centre():
     clips = [clip(179), clip(200, 1000), clip(144, 2000)]
     assert firsts(windows.centre(clips)) == [1000 + (200 - 144) // 2]
-    generator = torch.Generator().manual_seed(0)
-    drawn = [firsts(windows.one_per_clip(clips, generator)) for _ in range(200)]
-    assert all(len(d) == 3 and d[2] == 2000 for d in drawn)
-    assert {d[0] for d in drawn} == set(range(179 - 144 + 1))  # every start, none beyond
 
 
 def test_the_corpus_windows_slide_by_60():
@@ -105,7 +101,5 @@ def test_truths_are_cut_like_frames():
 
 
 def test_clips_that_are_too_short_are_refused_by_length():
-    with pytest.raises(
-        InputError, match="1000 frames that a window needs; the longest of 4 has 400"
-    ):
+    with pytest.raises(InputError, match=r"of 1000 frames.*the longest of 4 has 400"):
         sampler("uniform", span=1000)

@@ -1,7 +1,6 @@
 import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
-from sklearn.linear_model import Ridge as SklearnRidge
 
 from src.motion.study import bars
 
@@ -22,18 +21,18 @@ def test_constant_velocity_goes_on_turning():
     assert torch.allclose(made, motion[:, 4:], atol=1e-9)
 
 
-def test_ridge_is_sklearns_with_a_penalised_constant(rng):
-    windows = torch.from_numpy(rng.normal(size=(60, 20, 2, 3)))
-    ours = bars.Ridge.fit(windows, target=4, frames=5, penalty=3.0)
-    new = torch.from_numpy(rng.normal(size=(7, 16, 2, 3)))
+def test_ridge_solves_the_normal_equations_with_a_penalised_constant(rng):
+    """(X'X + 3 I) W = X'Y, where X are five frames as offsets from the last, the last, and 1."""
+    windows, new = (torch.from_numpy(rng.normal(size=(n, 20, 2, 3))) for n in (60, 7))
 
     def features(seed):
         last = seed[:, -1:]
-        past = (seed[:, -5:] - last).reshape(len(seed), -1)
-        return np.concatenate([past, last.reshape(len(seed), -1), np.ones((len(seed), 1))], 1)
+        parts = (seed[:, -5:] - last, last, torch.ones(len(seed), 1))
+        return torch.cat([part.flatten(1) for part in parts], 1)
 
-    seed, target = windows[:, :16].numpy(), windows[:, 16:].numpy()
-    theirs = SklearnRidge(alpha=3.0, fit_intercept=False)
-    theirs.fit(features(seed), (target - seed[:, -1:]).reshape(60, -1))
-    expected = new.numpy()[:, -1:] + theirs.predict(features(new.numpy())).reshape(7, 4, 2, 3)
-    assert np.allclose(ours(new), expected, atol=1e-9)
+    seed, target = windows[:, :16], windows[:, 16:]
+    x, y = features(seed), (target - seed[:, -1:]).flatten(1)
+    weights = torch.linalg.solve(x.mT @ x + 3 * torch.eye(x.shape[1]), x.mT @ y)
+    expected = new[:, 15:16] + (features(new[:, :16]) @ weights).view(7, 4, 2, 3)
+    ours = bars.RidgeForecast(windows, target=4, frames=5, penalty=3.0)
+    assert torch.allclose(ours(new[:, :16]), expected, atol=1e-9)

@@ -60,6 +60,6 @@ def test_it_is_taught_on_what_follows_the_window_only():
 
 def test_its_window_is_fixed():
     model = StConv(SMALL, 15, 9)
-    with pytest.raises(InputError, match="needs 10 frames, got 3"):
+    with pytest.raises(InputError, match=r"expected 10 frames to forecast from.*got 3"):
         model.forecast(torch.randn(1, 3, 15, 9), 1)
     assert model.forecast(torch.randn(1, 30, 15, 9), 7).shape == (1, 7, 15, 9)

@@ -3,24 +3,10 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from src.motion.body.rotations import distance_from_rotations, nearest_rotation
-from src.motion.models.forecaster import Forecaster
+from src.motion.body.rotations import distance_from_rotations
 from src.motion.models.st_transformer import Config, StTransformer
 from src.motion.study.bars import zero_velocity
 from src.motion.study.rollout import FRAMES, angular_speed, per_second, roll_out, spectral_entropy
-
-
-class Held(Forecaster):
-    """Zero velocity as a forecaster."""
-
-    def __init__(self):
-        super().__init__(window=1, step=24)
-
-    def teach(self, frames, truth, progress):
-        return self.next_frames(frames[:, :1]), truth[:, 1:]
-
-    def next_frames(self, window):
-        return zero_velocity(window, self.step)
 
 
 def turning(hertz, frames=240, joints=15):
@@ -95,10 +81,3 @@ def test_roll_outs_are_batched_and_seeds_do_not_mix(data):
     together = roll_out(model, data.space, seeds, 30)
     alone = torch.cat([roll_out(model, data.space, seed[None], 30) for seed in seeds])
     assert torch.allclose(together, alone, atol=1e-4)
-
-
-def test_a_held_frame_rolled_out_freezes_on_the_last_pose(data):
-    seeds = data.test[:2, :120]
-    made = roll_out(Held(), data.space, seeds, 100)
-    assert torch.allclose(made[:, -1], data.space.decode(seeds[:, -1]), atol=1e-6)
-    assert torch.allclose(nearest_rotation(made), made, atol=1e-4)

@@ -3,17 +3,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from src.motion.formats.dip import read_dip, write_dip
-from src.motion.formats.fairmotion import read_windows, write_windows
-from src.motion.formats.pickles import read_arrays
 
 from src.common.errors import InputError
-from src.motion.body.clip import MotionClip
-from src.motion.body.pose_space import FAIRMOTION, PoseFormat
-from src.motion.body.rotations import nearest_rotation
-from src.motion.body.skeleton import PREDICTED
-from src.motion.data.formats import read_motion
-from src.motion.data.windows import sliding
+from src.motion.body.pose_space import MOTION_TRANSFORMER, PoseFormat, Scaling
+from src.motion.data.corpus import prepare, read_corpus
+from src.motion.data.formats import fairmotion, read_motion
+from src.motion.data.formats.dip import read_dip, write_dip
+from src.motion.data.formats.pickles import read_arrays
 
 
 def written(path, content, protocol=2):
@@ -69,7 +65,7 @@ def bad_files():
         "empty": ({"poses": good[:0]}, r"got \(0, 135\)"),
         "integers": ({"poses": good.astype(int)}, "array of floats, got int64"),
         "objects": ({"poses": np.array([None] * 135)}, "array of floats, got object"),
-        "nan": ({"poses": nan}, "1 values that are not finite"),
+        "nan": ({"poses": nan}, "must be finite, 1 of its values"),
         "no rotations": ({"poses": good * 0.3}, "3x3 rotations row by row, off by up to 0.9"),
     }
 
@@ -86,46 +82,47 @@ def test_a_truncated_or_missing_file_is_named(tmp_path):
     (tmp_path / "cut.pkl").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"cut.pkl.*truncated"):
         read_dip(tmp_path / "cut.pkl")
-    with pytest.raises(InputError, match=r"gone.pkl: no such file"):
+    with pytest.raises(InputError, match=r"gone.pkl: expected a pickle .* found no file"):
         read_dip(tmp_path / "gone.pkl")
     with pytest.raises(InputError, match=r"expected a motion file, one of .pkl"):
         (tmp_path / "a.c3d").write_text("")
         read_motion(tmp_path / "a.c3d")
 
 
-def test_another_rate_cannot_be_written(corpus, tmp_path):
-    with pytest.raises(InputError, match="60 Hz, got 120"):
-        write_dip(tmp_path / "a.pkl", MotionClip("x", corpus.test[0].rotations, 120.0))
-
+# --- fairmotion's prepared windows --------------------------------------------------------------
 
 FORMATS = [
     PoseFormat("axis angle", "all"),
     PoseFormat("rotation matrix", "all"),
     PoseFormat("quaternion", "all", "xyzw", continuous_signs=False),
-    PoseFormat("quaternion", "all", "wxyz"),
 ]
 
 
-@pytest.mark.parametrize("pose_format", FORMATS)
-def test_fairmotions_windows_agree_in_every_representation(corpus, tmp_path, pose_format):
-    clip = nearest_rotation(torch.from_numpy(corpus.test[0].rotations).double())
-    windows = sliding([clip])
-    write_windows(tmp_path / "w.pkl", windows, pose_format, seed=120)
-    source, target = read_arrays(tmp_path / "w.pkl")
-    assert source[0].shape == (120, 24 * pose_format.channels) and source[0].dtype == np.float64
-    assert target[0].shape == (24, 24 * pose_format.channels)
-    again = pose_format.decode(read_windows(tmp_path / "w.pkl", pose_format))
-    assert (again - windows[:, :, list(PREDICTED)]).abs().max() < 1e-6
+def prepared(folder, clips, pose_format):
+    """Write fairmotion's three files; each has the first window of one of the clips."""
+    for name, clip in zip(fairmotion.FILES.values(), clips, strict=True):
+        window = pose_format.encode(torch.from_numpy(clip.rotations[:144]).double())
+        poses = window.flatten(1).numpy()
+        written(folder / name, ([poses[:120]], [poses[120:]]))
+    return folder
 
 
-def test_fairmotions_windows_in_another_order_or_representation_are_refused(corpus, tmp_path):
-    windows = sliding([torch.from_numpy(corpus.test[0].rotations)])
-    wxyz, xyzw = (PoseFormat("quaternion", "all", order) for order in ("wxyz", "xyzw"))
-    write_windows(tmp_path / "w.pkl", windows, wxyz, seed=120)
-    with pytest.raises(InputError, match=r"w.pkl: order 'xyzw'.*probably 'wxyz'"):
-        read_windows(tmp_path / "w.pkl", xyzw)
-    with pytest.raises(InputError, match=r"expected 72 channels \(axis angle\), got 96 \(quat"):
-        read_windows(tmp_path / "w.pkl", FAIRMOTION)
-    written(tmp_path / "x.pkl", ([np.zeros((1, 72))], []))
+@pytest.mark.parametrize("pose_format", FORMATS, ids=lambda f: f.representation)
+def test_a_folder_of_prepared_windows_is_a_corpus(corpus, tmp_path, pose_format):
+    read = read_corpus(prepared(tmp_path, corpus.test, pose_format))
+    for clips, original in zip(read.splits.values(), corpus.test, strict=True):
+        assert len(clips) == 1 and clips[0].fps == 60
+        assert np.allclose(clips[0].predicted, original.predicted[:144], atol=1e-5)
+    assert prepare(read, MOTION_TRANSFORMER, Scaling()).test.shape == (1, 144, 15, 9)
+
+
+def test_prepared_windows_in_another_order_or_width_are_refused(corpus, tmp_path):
+    prepared(tmp_path, corpus.test, PoseFormat("quaternion", "all", "wxyz"))
+    with pytest.raises(InputError, match=r"train.pkl: .*'xyzw'.*probably 'wxyz'"):
+        read_corpus(tmp_path)
+    written(tmp_path / "train.pkl", ([np.zeros((1, 73))], [np.zeros((1, 73))]))
+    with pytest.raises(InputError, match=r"72 \(axis angle\), .* got \(2, 73\)"):
+        read_corpus(tmp_path)
+    written(tmp_path / "train.pkl", ([np.zeros((1, 72))], []))
     with pytest.raises(InputError, match="pair of lists"):
-        read_windows(tmp_path / "x.pkl", FAIRMOTION)
+        read_corpus(tmp_path)

@@ -11,14 +11,13 @@ from torch.nn import functional as F
 from src.common.errors import InputError
 from src.motion.body.pose_space import Normaliser
 from src.motion.body.skeleton import ADJACENCY
-from src.motion.models.dropout import Dropout
+from src.motion.models import build
 from src.motion.models.forecaster import parameter_count
-from src.motion.models.networks import build
 from src.motion.models.positions import sinusoids
-from src.motion.models.st_conv import StConv
-from src.motion.models.st_transformer import Config, OwnSpace, PoseTime, StTransformer
+from src.motion.models.st_transformer import Config, StTransformer
+from src.motion.study.experiments import PROFILES, PUBLISHED, resized
 from src.motion.study.studies import STUDIES
-from tests.motion.loop_model import LoopModel, attend, heads_of
+from tests.motion.models.loop_model import LoopModel
 
 SMALL = Config(width=16, feed_forward=24, heads=4, layers=2, window=12, dropout=0.0)
 JOINTS, CHANNELS = 15, 9
@@ -40,15 +39,8 @@ def test_every_study_at_full_size_has_its_derived_parameter_count(study):
     """motion.md, section 3; 14's is that of its Reading, 30 % above the base."""
     with torch.device("meta"):
         scale = torch.ones(JOINTS, CHANNELS)
-    network = build_on_meta(study.model, scale)
+        network = build(study.model, Normaliser(scale, scale))
     assert parameter_count(network) == study.parameters
-
-
-def build_on_meta(config, scale):
-    with torch.device("meta"):
-        if isinstance(config, Config):
-            return StTransformer(config, scale)
-        return StConv(config, *scale.shape)
 
 
 def test_the_published_count_is_made_of_the_published_parts():
@@ -77,46 +69,6 @@ def test_the_batched_products_are_a_loop_over_joints():
     x = frames()
     # float32: sums over 16 to 24 products through two layers
     assert torch.allclose(model(x)[:, :, 0], loop(x), atol=1e-5)
-
-
-def test_the_batched_products_have_the_loops_gradients():
-    model = model_of()
-    loop = LoopModel(JOINTS, CHANNELS, SMALL, sinusoids(12, 16)).copy_from(model)
-    x = frames()
-    model(x).square().mean().backward()
-    loop(x).square().mean().backward()
-    wanted = torch.stack([m.weight.grad.mT for m in loop.layers[0].k])
-    made = model.layers[0].attentions[0].query_key_value.weight.grad[..., 16:32]
-    assert torch.allclose(made, wanted, atol=1e-6) and wanted.abs().max() > 1e-4
-    assert torch.allclose(
-        model.layers[1].attentions[1].key.weight.grad, loop.layers[1].space_k.weight.grad, atol=1e-6
-    )
-
-
-def test_own_space_gives_every_joint_its_own_keys_and_values():
-    """Equation 4, by hand."""
-    block = OwnSpace(JOINTS, 16, 4)
-    x = torch.randn(JOINTS, 2, 3, 16)
-    qkv = torch.stack([x[j] @ block.query_key_value.weight[j] + block.query_key_value.bias[j]
-                       for j in range(JOINTS)], 2)  # fmt: skip
-    q, k, v = (heads_of(part, 4) for part in qkv.chunk(3, -1))
-    expected = block.output(attend(q, k, v, None).transpose(-3, -2).flatten(-2))
-    assert torch.allclose(block(x).permute(1, 2, 0, 3), expected, atol=1e-6)
-
-
-def test_pose_time_sums_scores_over_joints_and_keeps_values_per_joint():
-    """The Reading of study 08, by hand."""
-    block = PoseTime(JOINTS, 16, 4)
-    x = torch.randn(JOINTS, 2, 5, 16)
-    qkv = torch.stack([x[j] @ block.query_key_value.weight[j] + block.query_key_value.bias[j]
-                       for j in range(JOINTS)])  # fmt: skip
-    q, k, v = (part.unflatten(-1, (4, 4)) for part in qkv.chunk(3, -1))  # (J, B, T, H, d)
-    scores = torch.einsum("jbshd,jbthd->bhst", q, k) / (JOINTS * 4) ** 0.5
-    scores = scores + torch.triu(torch.full((5, 5), -torch.inf), 1)
-    out = torch.einsum("bhst,jbthd->jbshd", scores.softmax(-1), v).flatten(-2)
-    expected = torch.stack([out[j] @ block.output.weight[j] + block.output.bias[j]
-                            for j in range(JOINTS)])  # fmt: skip
-    assert torch.allclose(block(x), expected, atol=1e-6)
 
 
 def test_sample_norm_takes_its_moments_over_frames_and_joints():
@@ -228,7 +180,7 @@ def test_joint_relations_are_added_to_every_frames_embedding(kind):
 
 
 def test_joint_relations_know_the_smpl_joints_only():
-    with pytest.raises(InputError, match="knows the 15 SMPL joints only, the data have 4"):
+    with pytest.raises(InputError, match="15 predicted joints of SMPL, the data have 4"):
         model_of(replace(SMALL, joint_relation="fixed"), joints=4)
     with pytest.raises(InputError, match="width of at least 15, got 8"):
         model_of(replace(SMALL, joint_relation="fixed", width=8))
@@ -236,11 +188,10 @@ def test_joint_relations_know_the_smpl_joints_only():
         model_of(replace(SMALL, width=18))
 
 
-@pytest.mark.parametrize("unit,expected", [("raw", 0.02 / 0.25), ("normalised", 0.02)])
-def test_noise_is_on_the_embeddings_input_in_training_only(unit, expected):
+def test_noise_is_on_the_embeddings_input_in_training_only():
     """With an embedding that copies its input, the noise itself can be read off."""
-    config = replace(SMALL, noise=0.02, noise_unit=unit, positions=False)
-    model = model_of(config, scale=0.25)
+    expected = 0.02 / 0.25  # on the network's scale
+    model = model_of(replace(SMALL, noise=0.02, positions=False), scale=0.25)
     model.embedding.weight.data.zero_()
     model.embedding.weight.data[:, :, :CHANNELS] = torch.eye(CHANNELS)
     x = frames(batch=200)
@@ -267,15 +218,6 @@ def test_velocities_are_the_change_from_the_frame_before():
     seen = model._embed(x)[..., :CHANNELS].permute(1, 2, 0, 3)
     assert torch.allclose(seen[:, 1:], x.diff(dim=1), atol=1e-6)
     assert (seen[:, 0] == 0).all()
-
-
-def test_dropout_keeps_the_mean_and_zeroes_the_rounded_share():
-    x = torch.ones(1_000_003)  # no multiple of eight
-    out = Dropout(0.1).train()(x)
-    # 26 / 256 = 0.1016; standard deviations of a million draws are 3e-4
-    assert (out == 0).float().mean().item() == pytest.approx(26 / 256, abs=1.5e-3)
-    assert out.mean().item() == pytest.approx(1, abs=1.5e-3)
-    assert torch.equal(Dropout(0.1).eval()(x), x) and torch.equal(Dropout(0.0).train()(x), x)
 
 
 # --- teaching and forecasting -------------------------------------------------------------------
@@ -324,19 +266,8 @@ def test_feedback_is_applied_to_what_is_fed_back_and_not_to_what_is_returned():
 @pytest.mark.parametrize("study", STUDIES, ids=lambda s: s.name)
 def test_every_study_has_finite_gradients_in_every_parameter(study):
     normaliser = Normaliser(torch.zeros(JOINTS, CHANNELS), torch.ones(JOINTS, CHANNELS))
-    if isinstance(study.model, Config):
-        config = small(study.model)
-    else:
-        config = replace(
-            study.model,
-            width=48,
-            feed_forward=32,
-            time_heads=2,
-            feature_heads=2,
-            layers=2,
-            window=12,
-        )
-    model = build(config, normaliser).train()
+    config = resized(PUBLISHED[study.name], PROFILES["sample"]).model
+    model = build(replace(config, start_still=False), normaliser).train()
     window = frames(model.span)
     predicted, truth = model.teach(window, window, 0.0)
     (predicted - truth).norm(dim=-1).sum().backward()
