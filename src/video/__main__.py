@@ -4,11 +4,13 @@ python -m src.video clip.mp4                 landmarks -> input/video/clip.parqu
 python -m src.video folder/                  of every video in the folder
 python -m src.video webcam                   of a clip that it records
 python -m src.video predict clip.mp4         landmarks, the five most likely signs, an animation
+python -m src.video dataset VIDEOS TO        a competition folder of many videos
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import tyro
@@ -17,7 +19,8 @@ from src.common.errors import InputError
 from src.common.paths import SIGN_MAP, anchored
 from src.dataset.competition import read_signs
 from src.runs import Run
-from src.video.extract import Recording, extract, name, save, videos, view
+from src.video.collection import make
+from src.video.extract import Extract, Recording, holistic, save, videos, view
 from src.video.overlay import write_gif
 from src.video.predict import top
 
@@ -30,7 +33,7 @@ def landmarks(
 ) -> int:
     """Write the landmarks of videos as clips in the competition's format.
 
-    To name the signs as well: python -m src.video predict --help
+    More: python -m src.video predict --help, python -m src.video dataset --help
 
     Args:
         source: a video, a folder of them, `webcam`, or `webcam:1`.
@@ -38,14 +41,9 @@ def landmarks(
         mirrored: the video is a selfie view, as in a mirror; it is turned back.
         seconds: how long a webcam records where there is no display.
     """
-    failed = 0
-    for video in videos(source):
-        try:
-            print(save(_extracted(video, mirrored, seconds), anchored(to), video))
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            failed += 1
-    return 1 if failed else 0
+    return _each(
+        source, mirrored, seconds, lambda name, found: print(save(found, anchored(to), name))
+    )
 
 
 def predict(
@@ -69,13 +67,34 @@ def predict(
         seconds: how long a webcam records where there is no display.
     """
     path, numbers = _model(run, model, signs)
-    for video in videos(source):
-        recording = _extracted(video, mirrored, seconds)
-        clip = save(recording, anchored(to), video)
+
+    def tell(name: str, recording: Recording) -> None:
+        clip = save(recording, anchored(to), name)
         best = top(path, recording.xyz, numbers)
         print("\n".join(f"{share:>7.1%}  {sign}" for sign, share in best))
         text = f"{best[0][0]} {best[0][1]:.0%}"
-        print(f"{clip}\n{write_gif(recording, anchored(to) / f'{name(video)}.gif', text)}")
+        print(f"{clip}\n{write_gif(recording, anchored(to) / f'{name}.gif', text)}")
+
+    return _each(source, mirrored, seconds, tell)
+
+
+def dataset(
+    source: tyro.conf.Positional[str],
+    to: tyro.conf.Positional[str] = "input/mine",
+    mirrored: bool = False,
+    workers: int = 0,
+) -> int:
+    """Make a competition folder of a collection of videos; then: make submission DATA=...
+
+    Args:
+        source: a folder of <signer>/<sign>/<take>.mp4 or <sign>/<signer>_<take>.mp4, or a csv file
+            with the columns path, signer, sign.
+        to: the competition folder.
+        mirrored: the videos are selfie views, as in a mirror; they are turned back.
+        workers: processes; 0 = one per core.
+    """
+    report = make(Path(source), anchored(to), mirrored, workers)
+    print(f"{report.read_text()}\nnext: make submission PROFILE=cpu DATA={to} RUN_DIR=logs/mine")
     return 0
 
 
@@ -91,18 +110,41 @@ def _model(run: str, model: str, signs: str) -> tuple[Path, dict[str, int]]:
     return opened.folder / "model.tflite", read_signs(opened.data)
 
 
-def _extracted(video: str, mirrored: bool, seconds: float) -> Recording:
+def _each(
+    source: str, mirrored: bool, seconds: float, use: Callable[[str, Recording], None]
+) -> int:
+    """Use every video of a source; one that cannot be read is named, and the others go on.
+
+    Returns:
+        The exit code: 1 if a video could not be read.
+    """
+    failed = False
+    with holistic() as extract:
+        for video, name in videos(source).items():
+            try:
+                use(name, _extracted(extract, video, mirrored, seconds))
+            except InputError as error:
+                print(f"error: {error}", file=sys.stderr)
+                failed = True
+    return int(failed)
+
+
+def _extracted(extract: Extract, video: str, mirrored: bool, seconds: float) -> Recording:
     recording = extract(video, mirrored, seconds)
     turned = "turned back" if mirrored else "taken as somebody facing the signer sees it"
     print(f"{video}: {view(mirrored)} picture, {turned}; {recording.missing()}")
     return recording
 
 
+COMMANDS = {"predict": predict, "dataset": dataset}
+
 if __name__ == "__main__":
     try:
         words = sys.argv[1:]
-        if words[:1] == ["predict"]:
-            sys.exit(tyro.cli(predict, prog="python -m src.video predict", args=words[1:]))
+        command = COMMANDS.get(words[0]) if words else None
+        if command:
+            prog = f"python -m src.video {words[0]}"
+            sys.exit(tyro.cli(command, prog=prog, args=words[1:]))
         sys.exit(tyro.cli(landmarks, prog="python -m src.video", args=words))
     except InputError as error:
         sys.exit(f"error: {error}")

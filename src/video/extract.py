@@ -1,15 +1,21 @@
-"""The landmarks of a video, found in the environment with mediapipe, saved as the competition's.
+"""The landmarks of videos, found in the environment with mediapipe.
 
 Letters: **T** frames.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from jaxtyping import UInt8
@@ -22,7 +28,10 @@ from src.dataset.sample.writer import write_clip
 from src.landmarks import PARTS, rows_of
 from src.video.environment import interpreter
 
-VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
+VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".pose")
+
+
+Extract = Callable[..., "Recording"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class Recording:
 
     Args:
         xyz: the landmarks, NaN = not detected.
-        pictures: the video, scaled down, in red, green, blue.
+        pictures: the video, scaled down, in red, green, blue; of one black pixel for a .pose file.
         fps: pictures per second.
     """
 
@@ -51,72 +60,88 @@ def view(mirrored: bool) -> str:
     return "mirrored" if mirrored else "plain"
 
 
-def extract(source: str, mirrored: bool, seconds: float = 3.0) -> Recording:
-    """Landmarks of a video file or a webcam.
+def is_webcam(source: str) -> bool:
+    """True for `webcam` and `webcam:1`, unless a file has that very name."""
+    return bool(re.fullmatch(r"webcam(:\d+)?", source)) and not Path(source).exists()
 
-    Args:
-        source: a file, `webcam`, or `webcam:1` for the second webcam.
-        mirrored: True for a picture as in a mirror, in which the signer's right is on the right.
-        seconds: how long a webcam records where there is no display to press keys at.
+
+@contextmanager
+def holistic() -> Iterator[Extract]:
+    """A process with mediapipe, as a function: (source, mirrored, seconds) -> Recording.
+
+    - source: a video, a .pose file, `webcam`, or `webcam:1` for the second webcam.
+    - mirrored: True for a picture as in a mirror, in which the signer's right is on the right.
+    - seconds: how long a webcam records where there is no display to press keys at.
 
     Raises:
         Unavailable: there is no environment with mediapipe.
-        InputError: the source cannot be read, or has no frames.
+        InputError: by the function: the source cannot be read, or has no frames.
     """
-    if not source.startswith("webcam") and not Path(source).is_file():
+    words = [str(interpreter()), "-m", "src.video.holistic"]
+    quiet = {"GLOG_minloglevel": "2", "OPENCV_FFMPEG_LOGLEVEL": "-8"}
+    # This project is not installed in that environment: the module is found by `cwd`.
+    options = {"text": True, "cwd": root(), "env": {**os.environ, **quiet}}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as errors,
+        subprocess.Popen(words, **pipes, stderr=errors, **options) as process,
+    ):
+        try:
+            yield partial(_extract, process, errors)
+        finally:
+            process.kill()
+
+
+def _extract(
+    process: subprocess.Popen, errors: IO[str], source: str, mirrored: bool, seconds: float = 3.0
+) -> Recording:
+    if not is_webcam(source) and not Path(source).is_file():
         raise InputError(f"{source}: expected a video, found none; name a file, or `webcam`")
-    python = interpreter()
+    path = source if is_webcam(source) else str(Path(source).resolve())
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.npz"
-        # This project is not installed in that environment, so the module is found by `cwd`.
-        path = source if source.startswith("webcam") else Path(source).resolve()
-        words = [python, "-m", "src.video.holistic", path, out, view(mirrored), seconds]
-        done = subprocess.run(
-            [*map(str, words)],
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            cwd=root(),
-            env={**os.environ, "GLOG_minloglevel": "2"},
-        )
-        if done.returncode:
-            raise InputError(_reason(source, done))
+        request = {"source": path, "out": str(out), "view": view(mirrored), "seconds": seconds}
+        if why := _answer(process, errors, request).get("error"):
+            raise InputError(f"{source}: {why}")
         with np.load(out) as arrays:
             return Recording(arrays["xyz"], arrays["pictures"], float(arrays["fps"]))
 
 
-def _reason(source: str, done: subprocess.CompletedProcess) -> str:
-    """What holistic.py said went wrong, or the last line of a crash."""
-    lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    if errors:
-        return errors[-1] if errors[-1].startswith(source) else f"{source}: {errors[-1]}"
-    return f"{source}: mediapipe ended with code {done.returncode}: {lines[-1]}"
+def _answer(process: subprocess.Popen, errors: IO[str], request: dict) -> dict:
+    try:
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())
+    except (OSError, ValueError):  # the process has ended
+        code = process.wait()
+        errors.seek(0)
+        lines = [line for line in errors.read().splitlines() if line.strip()] or ["no word"]
+        return {"error": f"mediapipe ended with code {code}: {lines[-1]}"}
 
 
-def videos(source: str) -> list[str]:
-    """The videos of a source: those in a folder, in order, or the source itself.
+def videos(source: str) -> dict[str, str]:
+    """The videos of a source, and what their files are called: a folder's, in order, or itself.
 
     Raises:
         InputError: the folder has no videos.
     """
     folder = Path(source)
     if not folder.is_dir():
-        return [source]
-    found = sorted(str(p) for p in folder.iterdir() if p.suffix.lower() in VIDEOS)
+        return {source: source.replace(":", "-") if is_webcam(source) else folder.stem}
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEOS)
     if not found:
         raise InputError(
             f"{folder}: expected videos ({', '.join(VIDEOS)}), found none; name another folder"
         )
-    return found
+    # a.mp4 and a.mov are two videos: where one stem is not enough, the ending is added.
+    stems = [path.stem for path in found]
+    return {
+        str(path): path.stem if stems.count(path.stem) == 1 else path.name.replace(".", "-")
+        for path in found
+    }
 
 
-def name(source: str) -> str:
-    """The name of the files that are made of a source."""
-    return Path(source).stem if not source.startswith("webcam") else source.replace(":", "-")
-
-
-def save(recording: Recording, folder: Path, source: str) -> Path:
+def save(recording: Recording, folder: Path, name: str) -> Path:
     """Write the landmarks as a clip in the competition's format."""
-    path = folder / f"{name(source)}.parquet"
+    path = folder / f"{name}.parquet"
     return write_atomically(path, lambda temporary: write_clip(temporary, recording.xyz))

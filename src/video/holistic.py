@@ -1,9 +1,12 @@
-"""Landmarks of a video by MediaPipe Holistic; runs in the environment with mediapipe.
+"""Landmarks of videos by MediaPipe Holistic; runs in the environment with mediapipe.
 
-    python -m src.video.holistic clip.mp4 out.npz plain
-    python -m src.video.holistic webcam:0 out.npz mirrored 3
+    python -m src.video.holistic          one request a line, as JSON; one answer a line
 
-- Beside mediapipe, numpy and OpenCV it can import src.landmarks only: torch is not installed there.
+- A request is {"source", "out", "view", "seconds"}. The answer is {} when `out` is written, an .npz
+  file of xyz, pictures and fps, or {"error": why not}. Starting takes seconds, so one process
+  answers for many videos.
+- Beside mediapipe, numpy, OpenCV and pose-format it can import src.landmarks only: torch is not
+  installed there.
 - Landmarks are in the competition's order, and left is the signer's left. Counts and sides are
   checked against mediapipe's own names.
 - A mirrored picture (a selfie view) is turned back before anything else, so that landmarks and
@@ -15,6 +18,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -29,11 +33,17 @@ from src.landmarks import LEFT_SHOULDER, PARTS, POSE, WRIST, rows_of, undetected
 LONGER_SIDE = 360  # of the saved pictures, in pixels: enough to draw landmarks on
 RED = (0, 0, 255)  # OpenCV's order: blue, green, red
 MOST = 5_000  # frames; a clip of one sign is shorter
+FASTEST = 240.0  # frames a second; some containers say 1,000 because they count in milliseconds
+USUAL = 30.0  # frames a second, of a video that says nothing sensible
 Solution = mp.solutions.holistic
 
 
+class Refused(Exception):
+    """A source cannot be read; the text says why."""
+
+
 def landmarks(picture: np.ndarray, holistic: Solution.Holistic) -> np.ndarray:
-    """One picture's landmarks.
+    """The landmarks in one picture.
 
     Args:
         picture: (height, width, 3) uint8, red, green, blue.
@@ -79,9 +89,9 @@ def extract(pictures: Iterator[np.ndarray], mirrored: bool) -> tuple[np.ndarray,
             xyz.append(landmarks(picture, holistic))
             small.append(_scaled_down(picture))
             if len(xyz) == MOST:
-                sys.exit(f"error: expected at most {MOST} frames, found more; cut the video")
+                raise Refused(f"expected at most {MOST} frames, found more; cut the video")
     if not xyz:
-        sys.exit("error: expected a video with at least one frame, found none")
+        raise Refused("expected a video with at least one frame, found none")
     return np.stack(xyz), np.stack(small)
 
 
@@ -92,28 +102,106 @@ def _scaled_down(picture: np.ndarray) -> np.ndarray:
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
-def of_file(path: str) -> tuple[Iterator[np.ndarray], float]:
-    """The pictures of a video file, and how many there are per second."""
-    capture = cv2.VideoCapture(path)
-    if not capture.isOpened():
-        sys.exit(f"error: {path}: expected a video, found something that OpenCV cannot read")
-    return _read(capture), capture.get(cv2.CAP_PROP_FPS) or 30.0
+# --- files --------------------------------------------------------------------------------------
 
 
-def _read(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
-    while True:
-        is_read, picture = capture.read()
-        if not is_read:
-            capture.release()
-            return
-        yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+class VideoFile:
+    """The pictures of a video file, upright, and their rate.
+
+    Args:
+        path: the file.
+
+    Raises:
+        Refused: OpenCV cannot read it, or cannot decode its codec.
+    """
+
+    def __init__(self, path: str):
+        self._capture = cv2.VideoCapture(path)
+        if not self._capture.isOpened():
+            raise Refused("expected a video, found something that OpenCV cannot read")
+        # A phone stores turned pixels, and beside them how to turn them back.
+        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+        self._times: list[float] = []
+        self._first = self._capture.read()
+        if not self._first[0]:
+            codec = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode()
+            other = f"{os.path.splitext(path)[0]}-h264.mp4"
+            raise Refused(
+                f"expected a video that OpenCV can decode, found no frame that it can (codec "
+                f"{codec}); convert it: ffmpeg -i {path} -c:v libx264 {other}"
+            )
+
+    def pictures(self) -> Iterator[np.ndarray]:
+        """The pictures in red, green, blue, one after the other."""
+        is_read, picture = self._first
+        while is_read:
+            self._times.append(self._capture.get(cv2.CAP_PROP_POS_MSEC))
+            yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+            is_read, picture = self._capture.read()
+        self._capture.release()
+
+    def fps(self) -> float:
+        """Pictures per second, once all are read: by their times, or else what the file says."""
+        said = self._capture.get(cv2.CAP_PROP_FPS)
+        seconds = (max(self._times) - self._times[0]) / 1000
+        if 0 < said <= FASTEST:
+            return said
+        return (len(self._times) - 1) / seconds if seconds > 0 else USUAL
+
+
+def of_pose_file(path: str) -> tuple[np.ndarray, float]:
+    """The landmarks of a .pose file that holds MediaPipe Holistic, and their rate.
+
+    Returns:
+        (T, L, 3) float32, x and y in picture widths and heights, NaN = not detected.
+
+    Raises:
+        Refused: it is damaged, or holds something else, or several people.
+    """
+    from pose_format import Pose  # a tenth of a second, and only here
+
+    try:
+        with open(path, "rb") as file:
+            pose = Pose.read(file.read())
+    except Exception as error:  # the package raises whatever the damaged bytes lead to
+        raise Refused(f"expected a .pose file, found one that cannot be read: {error}") from error
+    components = {component.name: component for component in pose.header.components}
+    names = {part: f"{part.upper()}_LANDMARKS" for part in PARTS}
+    if missing := set(names.values()) - set(components):
+        raise Refused(
+            f"expected the parts of MediaPipe Holistic, found none named {', '.join(missing)}"
+        )
+    if pose.body.data.shape[1] != 1:
+        raise Refused(f"expected one person, found {pose.body.data.shape[1]}")
+
+    # The package keeps coordinates in pixels, and a confidence of 0 where nothing was detected.
+    size = pose.header.dimensions
+    scale = np.array([size.width, size.height, size.width], np.float32)
+    points = np.where(pose.body.confidence[:, 0, :, None] > 0, pose.body.data[:, 0, :, :3], np.nan)
+    xyz = undetected(len(points))
+    start = 0
+    for component in pose.header.components:
+        for part, name in names.items():
+            if component.name == name:
+                rows = xyz[:, rows_of(part)]
+                if len(component.points) < rows.shape[1]:
+                    raise Refused(
+                        f"expected {rows.shape[1]} points of {name}, found {len(component.points)}"
+                    )
+                # Of 478 points of a face the last ten are the irises, which are left out.
+                rows[:] = points[:, start : start + rows.shape[1]] / scale
+        start += len(component.points)
+    return xyz.astype(np.float32), float(pose.body.fps)
+
+
+# --- webcam -------------------------------------------------------------------------------------
 
 
 def of_webcam(number: int, mirrored: bool, seconds: float) -> Iterator[np.ndarray]:
     """The pictures of one recording by a webcam."""
     capture = cv2.VideoCapture(number)
     if not capture.isOpened():
-        sys.exit(f"error: webcam:{number}: expected a camera, found none; try webcam:{number + 1}")
+        raise Refused(f"expected a camera, found none; try webcam:{number + 1}")
     if any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")):
         yield from _between_keys(capture, mirrored)
     else:
@@ -123,6 +211,14 @@ def of_webcam(number: int, mirrored: bool, seconds: float) -> Iterator[np.ndarra
                 break
             yield picture
         capture.release()
+
+
+def _read(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
+    while True:
+        is_read, picture = capture.read()
+        if not is_read:
+            return
+        yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
 def _between_keys(capture: cv2.VideoCapture, mirrored: bool) -> Iterator[np.ndarray]:
@@ -135,7 +231,7 @@ def _between_keys(capture: cv2.VideoCapture, mirrored: bool) -> Iterator[np.ndar
         cv2.imshow("sign", shown)
         key = cv2.waitKey(1) & 0xFF
         if key == ord("q"):
-            sys.exit("error: nothing was recorded")
+            raise Refused("nothing was recorded")
         if key == ord(" "):
             if recording:
                 break
@@ -146,20 +242,41 @@ def _between_keys(capture: cv2.VideoCapture, mirrored: bool) -> Iterator[np.ndar
     cv2.destroyAllWindows()
 
 
-def main(source: str, out: str, view: str, seconds: str = "3") -> None:
-    """Write xyz, pictures and fps as an .npz file."""
-    check_order()
+# --- requests -----------------------------------------------------------------------------------
+
+
+def answer(source: str, out: str, view: str, seconds: float) -> None:
+    """Write xyz, pictures and fps of one source to an .npz file.
+
+    Raises:
+        Refused: the source cannot be read.
+    """
     mirrored = {"plain": False, "mirrored": True}[view]
-    started = time.monotonic()
-    if source.startswith("webcam"):
-        number = int(source.partition(":")[2] or 0)
-        xyz, small = extract(of_webcam(number, mirrored, float(seconds)), mirrored)
-        fps = len(xyz) / (time.monotonic() - started)
+    if source.endswith(".pose"):
+        xyz, fps = of_pose_file(source)
+        small = np.zeros((len(xyz), 1, 1, 3), np.uint8)  # there are no pictures
+    elif os.path.isabs(source):
+        video = VideoFile(source)
+        xyz, small = extract(video.pictures(), mirrored)
+        fps = video.fps()
     else:
-        pictures, fps = of_file(source)
-        xyz, small = extract(pictures, mirrored)
+        number = int(source.partition(":")[2] or 0)
+        started = time.monotonic()
+        xyz, small = extract(of_webcam(number, mirrored, seconds), mirrored)
+        fps = len(xyz) / (time.monotonic() - started)
     np.savez(out, xyz=xyz, pictures=small, fps=np.array(fps))
 
 
+def main() -> None:
+    """Answer requests until there are no more."""
+    check_order()
+    for line in sys.stdin:
+        try:
+            answer(**json.loads(line))
+            print("{}", flush=True)
+        except Refused as reason:
+            print(json.dumps({"error": str(reason)}), flush=True)
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

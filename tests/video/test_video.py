@@ -25,12 +25,13 @@ from src.landmarks import (
     RIGHT_HAND,
     RIGHT_SHOULDER,
     RIGHT_WRIST,
+    rows_of,
 )
 from src.tflite.converter.convert import convert
 from src.tflite.scorer import load_frames
 from src.video import __main__ as command
 from src.video import environment
-from src.video.extract import Recording, extract, save, videos
+from src.video.extract import Recording, holistic, save, videos
 from src.video.overlay import drawn, write_gif
 from src.video.predict import probabilities, top
 from tests.video.figure import SIZE, picture
@@ -60,6 +61,11 @@ def mediapipe() -> Path:
 def pictures() -> np.ndarray:
     """The figure raises its right arm."""
     return np.stack([picture(up) for up in np.linspace(0, 1, FRAMES)])
+
+
+def extract(source: str, mirrored: bool) -> Recording:
+    with holistic() as ask:
+        return ask(source, mirrored)
 
 
 def encode(python: Path, pictures: np.ndarray, path: Path) -> Path:
@@ -128,6 +134,109 @@ def test_what_is_no_video_is_said(mediapipe, tmp_path):
         extract(str(text), mirrored=False)
 
 
+TURNED = """
+import sys, cv2
+from src.video import holistic
+class Phone:  # a container that says how to turn its pictures; OpenCV cannot write one
+    def __init__(self, path): self.file, self.turned = Capture(path), False
+    def set(self, what, value): self.turned |= what == cv2.CAP_PROP_ORIENTATION_AUTO and value == 1
+    def get(self, what): return {cv2.CAP_PROP_FPS: 1000.0}.get(what, self.file.get(what))
+    def isOpened(self): return True
+    def release(self): pass
+    def read(self):
+        read, picture = self.file.read()
+        return read, picture if self.turned or not read else cv2.rotate(picture, cv2.ROTATE_180)
+Capture = cv2.VideoCapture
+cv2.VideoCapture = Phone
+video = holistic.VideoFile(sys.argv[1])
+pictures = list(video.pictures())
+rows = pictures[0].mean((1, 2))
+print(len(pictures), rows[:40].mean() > rows[-40:].mean(), video.fps())
+"""
+
+
+def test_a_phones_pictures_are_turned_and_a_wrong_rate_is_replaced(mediapipe, video):
+    """The background above the figure is brighter than its shirt below; 1,000 frames a second
+    are what a container says that counts in milliseconds."""
+    words = [str(mediapipe), "-c", TURNED, str(video)]
+    root = Path(__file__).parents[2]
+    ran = subprocess.run(words, capture_output=True, text=True, cwd=root, check=True)
+    assert ran.stdout.split() == ["10", "True", "10.0"]
+
+
+UNKNOWN_CODEC = """
+import sys, cv2
+from src.video import holistic
+class Undecoded:  # as OpenCV is with AV1: the container opens, and there is no picture
+    def __init__(self, path): self.file = Capture(path)
+    def isOpened(self): return True
+    def set(self, what, value): pass
+    def get(self, what): return self.file.get(what)
+    def read(self): return False, None
+Capture = cv2.VideoCapture
+cv2.VideoCapture = Undecoded
+try:
+    holistic.VideoFile(sys.argv[1])
+except holistic.Refused as reason:
+    print(reason)
+"""
+
+
+def test_a_codec_that_cannot_be_decoded_is_named(mediapipe, video):
+    words = [str(mediapipe), "-c", UNKNOWN_CODEC, str(video)]
+    root = Path(__file__).parents[2]
+    ran = subprocess.run(words, capture_output=True, text=True, cwd=root, check=True)
+    assert "(codec FFV1); convert it: ffmpeg -i" in ran.stdout
+
+
+POSE = """
+import sys, numpy as np, numpy.ma as ma
+from pose_format import Pose
+from pose_format.numpy import NumPyPoseBody
+from pose_format.pose_header import PoseHeader, PoseHeaderComponent, PoseHeaderDimensions
+sizes = {"POSE_LANDMARKS": 33, "FACE_LANDMARKS": int(sys.argv[2]), "LEFT_HAND_LANDMARKS": 21,
+         "RIGHT_HAND_LANDMARKS": 21, "POSE_WORLD_LANDMARKS": 33}
+parts = [PoseHeaderComponent(name, [str(k) for k in range(n)], [], [], "XYZC")
+         for name, n in sizes.items()]
+n = sum(sizes.values())
+xyz = np.arange(2 * n * 3, dtype=np.float32).reshape(2, 1, n, 3)
+confidence = np.ones((2, 1, n), np.float32)
+confidence[1, 0, 33 + sizes["FACE_LANDMARKS"]:][:21] = 0  # no left hand in the second frame
+header = PoseHeader(0.2, PoseHeaderDimensions(100, 50, 100), parts)
+with open(sys.argv[1], "wb") as file:
+    Pose(header, NumPyPoseBody(25.0, ma.masked_array(xyz), confidence)).write(file)
+"""
+
+
+@pytest.mark.parametrize("face", [468, 478])
+def test_pose_files_of_holistic_are_read(mediapipe, tmp_path, face):
+    path = tmp_path / "clip.pose"
+    subprocess.run([str(mediapipe), "-c", POSE, str(path), str(face)], check=True)
+    found = extract(str(path), mirrored=False)
+    n = 33 + face + 21 + 21 + 33
+    points = np.arange(2 * n * 3, dtype=np.float32).reshape(2, n, 3) / np.float32([100, 50, 100])
+    assert found.fps == 25
+    np.testing.assert_allclose(found.xyz[:, rows_of("pose")], points[:, :33], rtol=1e-6)
+    np.testing.assert_allclose(found.xyz[:, rows_of("face")], points[:, 33:501], rtol=1e-6)
+    left = slice(33 + face, 33 + face + 21)
+    np.testing.assert_allclose(found.xyz[0, rows_of("left_hand")], points[0, left], rtol=1e-6)
+    assert np.isnan(found.xyz[1, rows_of("left_hand")]).all()
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"clip\.pose: expected a \.pose file, found one that can"):
+        extract(str(path), mirrored=False)
+
+
+def test_one_process_answers_for_many_and_its_end_is_said(mediapipe, video, recording):
+    with holistic() as ask:
+        for _ in range(2):
+            np.testing.assert_array_equal(ask(str(video), False).xyz, recording.xyz)
+        with pytest.raises(InputError, match="expected a video, found none"):
+            ask("none.mp4", False)
+        ask.args[0].kill()
+        with pytest.raises(InputError, match=r"raise\.avi: mediapipe ended with code -9"):
+            ask(str(video), False)
+
+
 def test_no_camera_is_said(mediapipe):
     with pytest.raises(InputError, match="webcam:77: expected a camera, found none"):
         extract("webcam:77", mirrored=False)
@@ -178,6 +287,11 @@ def test_the_command_takes_a_folder_and_predicts(video, recording, file, tmp_pat
 
     signs = file.parent
     out = str(tmp_path / "out")
+    # A folder is predicted to its end, whatever is unreadable in it.
+    (folder / "c.avi").symlink_to(video)
+    assert command.predict(str(folder), model=str(file), signs=str(signs), to=out) == 1
+    assert {p.name for p in Path(out).glob("*.gif")} == {"b.gif", "c.gif"}
+    capsys.readouterr()
     assert command.predict(str(video), model=str(file), signs=str(signs), to=out) == 0
     said = capsys.readouterr().out
     lines = [line.split() for line in said.splitlines() if "%  " in line]
@@ -220,7 +334,7 @@ def file(tmp_path_factory) -> Path:
 
 
 def test_a_clip_is_kept_as_the_competition_keeps_it(made_up, tmp_path):
-    path = save(made_up, tmp_path, "some/where/wave.mp4")
+    path = save(made_up, tmp_path, "wave")
     assert path == tmp_path / "wave.parquet"
     np.testing.assert_array_equal(load_frames(path), made_up.xyz)
     np.testing.assert_array_equal(read_clip(path), made_up.xyz)  # with every check of its own
@@ -272,12 +386,18 @@ def test_the_animation_has_the_videos_length(made_up, tmp_path, fps, kept):
 
 
 def test_videos_are_a_file_or_those_of_a_folder(tmp_path):
-    assert videos("webcam") == ["webcam"]
+    assert videos("webcam:1") == {"webcam:1": "webcam-1"}
+    assert videos("webcam_hello.mp4") == {"webcam_hello.mp4": "webcam_hello"}
     with pytest.raises(InputError, match=r"expected videos .*found none"):
         videos(str(tmp_path))
     for name in ("b.MP4", "a.mov", "c.txt"):
         (tmp_path / name).touch()
-    assert videos(str(tmp_path)) == [str(tmp_path / "a.mov"), str(tmp_path / "b.MP4")]
+    assert videos(str(tmp_path)) == {
+        str(tmp_path / "a.mov"): "a",
+        str(tmp_path / "b.MP4"): "b",
+    }
+    (tmp_path / "a.mp4").touch()  # another video of the same stem
+    assert list(videos(str(tmp_path)).values()) == ["a-mov", "a-mp4", "b"]
 
 
 def test_without_the_environment_it_says_what_to_make(tmp_path, monkeypatch):

@@ -1,0 +1,245 @@
+"""A collection of videos as a competition folder, ready for notebook 01.
+
+    <to>/
+        train.csv, sign_to_prediction_index_map.json, train_landmark_files/<signer>/<number>.parquet
+        report.md        clips and signers per sign, and what to look at
+        doubtful/        pictures of clips in which a hand is hardly ever seen
+
+- Videos are found as <signer>/<sign>/<take>.mp4, as <sign>/<signer>_<take>.mp4, or in a csv file
+  with the columns path, signer, sign.
+- A clip's number follows from its place alone, so more videos leave the others' numbers as they
+  are. A clip that is newer than its video is not made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from src.clips import RawClip
+from src.common.errors import InputError
+from src.common.files import locked, write_atomically, write_json
+from src.common.news import counted
+from src.common.paths import SIGN_MAP
+from src.dataset.clip_file import read_clip
+from src.dataset.sample.writer import write_clip
+from src.landmarks import LEFT_HAND, RIGHT_HAND
+from src.video.extract import VIDEOS, Extract, Recording, holistic
+from src.video.overlay import drawn
+
+CLIPS = "train_landmark_files"
+FEW = 0.2  # of a clip's frames: with a hand in fewer of them it is doubtful
+LAYOUTS = "<signer>/<sign>/<take>.mp4, <sign>/<signer>_<take>.mp4, or a csv of path, signer, sign"
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video of the collection.
+
+    Args:
+        path: of the file.
+        signer: who signs.
+        sign: what is signed.
+        number: of the clip, as text; from the video's place in the collection.
+    """
+
+    path: Path
+    signer: str
+    sign: str
+    number: str
+
+    @property
+    def clip(self) -> str:
+        """The clip's file, from the competition folder."""
+        return f"{CLIPS}/{self.signer}/{self.number}.parquet"
+
+
+def find(source: Path) -> list[Video]:
+    """The videos of a folder or a csv file, in the order of their paths.
+
+    Raises:
+        InputError: there are none, or a file lies where it says no signer and no sign.
+    """
+    if not source.exists():
+        raise InputError(f"{source}: expected a folder of videos or a csv file, found none")
+    rows = _rows_of_csv(source) if source.is_file() else _rows_of_folder(source)
+    videos = [Video(path, signer, sign, _number(place)) for place, path, signer, sign in rows]
+    if not videos:
+        raise InputError(f"{source}: expected videos as {LAYOUTS}; found none")
+    for video in videos:
+        for what, text in (("signer", video.signer), ("sign", video.sign)):
+            if not text.strip() or "/" in text or "\\" in text:
+                raise InputError(f"{video.path}: expected the name of a {what}, found {text!r}")
+        if not video.path.is_file():
+            raise InputError(f"{source}: expected a file for each row, found no {video.path}")
+    return videos
+
+
+def _rows_of_csv(source: Path) -> Iterator[tuple[str, Path, str, str]]:
+    try:
+        table = pd.read_csv(source, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        columns = table[["path", "signer", "sign"]]
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"{source}: expected a csv file with the columns path, signer, sign; found {error}"
+        ) from error
+    for path, signer, sign in columns.sort_values("path").itertuples(index=False):
+        yield path, source.parent / path, signer, sign
+
+
+def _rows_of_folder(source: Path) -> Iterator[tuple[str, Path, str, str]]:
+    for path in sorted(source.rglob("*")):
+        if path.suffix.lower() not in VIDEOS or path.name.startswith("."):
+            continue
+        place = path.relative_to(source)
+        match place.parts:
+            case signer, sign, _:
+                yield place.as_posix(), path, signer, sign
+            case sign, name if "_" in name:
+                yield place.as_posix(), path, name.partition("_")[0], sign
+            case _:
+                raise InputError(f"{path}: expected it as {LAYOUTS}; found {place}; move it")
+
+
+def _number(place: str) -> str:
+    return str(int(hashlib.sha256(place.encode()).hexdigest()[:12], 16))
+
+
+def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
+    """Write the competition folder; returns its report.
+
+    Args:
+        source: a folder of videos or a csv file.
+        to: the competition folder; clips that are there already are not made again.
+        mirrored: True for selfie views, as in a mirror.
+        workers: processes; 0 = one per core.
+
+    Raises:
+        InputError: see `find`; or not one video can be read.
+    """
+    videos = find(source)
+    with locked(to, "makes a competition folder of videos"):
+        missing = [video for video in videos if not _is_made(to, video)]
+        failed = _make_clips(missing, to, mirrored, workers or os.cpu_count() or 1)
+        made = [video for video in videos if video not in failed]
+        if not made:
+            raise InputError(f"{source}: not one video can be read; {next(iter(failed.values()))}")
+        _write_tables(made, to)
+        report = _report(made, failed, to)
+        return write_atomically(to / "report.md", lambda path: path.write_text(report))
+
+
+def _is_made(to: Path, video: Video) -> bool:
+    clip = to / video.clip
+    return clip.is_file() and clip.stat().st_mtime >= video.path.stat().st_mtime
+
+
+def _make_clips(
+    videos: Sequence[Video], to: Path, mirrored: bool, workers: int
+) -> dict[Video, InputError]:
+    """Make the clips, several at a time; returns why each of the others cannot be made."""
+    failed: dict[Video, InputError] = {}
+    if not videos:
+        return failed
+    with ExitStack() as stack:
+        # A thread waits for its process with mediapipe, and every process takes any video.
+        idle: SimpleQueue[Extract] = SimpleQueue()
+        workers = min(workers, len(videos))
+        for _ in range(workers):
+            idle.put(stack.enter_context(holistic()))
+        pool = stack.enter_context(ThreadPoolExecutor(workers))
+        results = pool.map(partial(_make_clip, idle, to, mirrored), videos)
+        told = counted(results, "landmarks", "videos", len(videos))
+        for video, error in zip(videos, told, strict=True):
+            if error:
+                failed[video] = error
+                print(f"error: {error}", flush=True)
+    return failed
+
+
+def _make_clip(
+    idle: SimpleQueue[Extract], to: Path, mirrored: bool, video: Video
+) -> InputError | None:
+    extract = idle.get()
+    try:
+        recording = extract(str(video.path), mirrored)
+    except InputError as error:
+        return error
+    finally:
+        idle.put(extract)
+    write_atomically(to / video.clip, lambda path: write_clip(path, recording.xyz))
+    if _share_with_a_hand(recording.xyz) < FEW:
+        name = f"{video.signer}-{video.sign}-{video.number}.png"
+        write_atomically(to / "doubtful" / name, partial(_save_pictures, recording))
+    return None
+
+
+def _save_pictures(recording: Recording, path: Path) -> None:
+    """First, middle and last frame of a recording, with its landmarks."""
+    chosen = (0, len(recording.xyz) // 2, len(recording.xyz) - 1)
+    pictures = [drawn(recording.pictures[t], recording.xyz[t]) for t in chosen]
+    Image.fromarray(np.concatenate([np.asarray(picture) for picture in pictures], 1)).save(
+        path, "PNG"
+    )
+
+
+def _write_tables(videos: Sequence[Video], to: Path) -> None:
+    signs = sorted({video.sign for video in videos})
+    write_json(to / SIGN_MAP, {sign: number for number, sign in enumerate(signs)})
+    rows = [(v.clip, v.signer, v.number, v.sign) for v in videos]
+    table = pd.DataFrame(rows, columns=["path", "participant_id", "sequence_id", "sign"])
+    write_atomically(to / "train.csv", lambda path: table.to_csv(path, index=False))
+
+
+# --- report -------------------------------------------------------------------------------------
+
+
+def _share_with_a_hand(xyz: RawClip) -> float:
+    hands = [*LEFT_HAND, *RIGHT_HAND]
+    return float(np.isfinite(xyz[:, hands, 0]).any(1).mean())
+
+
+def _report(videos: Sequence[Video], failed: dict[Video, InputError], to: Path) -> str:
+    """Clips and signers per sign, what is doubtful, and what could not be read."""
+    clips = [read_clip(to / video.clip) for video in videos]
+    table = pd.DataFrame(
+        {
+            "video": [str(video.path) for video in videos],
+            "sign": [video.sign for video in videos],
+            "signer": [video.signer for video in videos],
+            "frames": [len(clip) for clip in clips],
+            "with_a_hand": [_share_with_a_hand(clip) for clip in clips],
+        }
+    )
+    per_sign = table.groupby("sign").agg(
+        clips=("video", "size"),
+        signers=("signer", "nunique"),
+        frames=("frames", "median"),
+        with_a_hand=("with_a_hand", "mean"),
+    )
+    doubtful = table[table.with_a_hand < FEW]
+    lines = [
+        f"# {len(table)} clips of {len(per_sign)} signs by {table.signer.nunique()} signers",
+        per_sign.rename(columns={"frames": "median frames", "with_a_hand": "frames with a hand"})
+        .round(2)
+        .to_markdown(),
+        *_section("A hand in hardly any frame; pictures are in doubtful/", doubtful.video),
+        *_section("Could not be read", map(str, failed.values())),
+    ]
+    return "\n\n".join(lines) + "\n"
+
+
+def _section(title: str, items: Iterable[str]) -> list[str]:
+    listed = [f"- {item}" for item in items]
+    return [f"## {title}", "\n".join(listed)] if listed else []

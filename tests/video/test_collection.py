@@ -1,0 +1,139 @@
+"""A collection of videos becomes a competition folder; mediapipe is replaced by a drawn answer."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from src.common.errors import InputError
+from src.dataset import competition
+from src.dataset.clip_file import read_clip
+from src.landmarks import LEFT_HAND, POSE, undetected
+from src.video import collection
+from src.video.extract import Recording
+
+ASKED: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def drawn_answers(monkeypatch):
+    """Coordinates are the file's size. A video of one byte is broken, one of two has no hand."""
+
+    @contextmanager
+    def holistic():
+        yield answer
+
+    def answer(source: str, mirrored: bool) -> Recording:
+        ASKED.append(source)
+        size = Path(source).stat().st_size
+        if size == 1:
+            raise InputError(f"{source}: expected a video, found something else")
+        xyz = undetected(3)
+        xyz[:, POSE[0]] = size
+        if size > 2:
+            xyz[:, LEFT_HAND] = size
+        return Recording(xyz, np.zeros((3, 20, 30, 3), np.uint8), 30.0)
+
+    ASKED.clear()
+    monkeypatch.setattr(collection, "holistic", holistic)
+
+
+def write(folder: Path, *places: str, size: int = 5) -> Path:
+    for place in places:
+        path = folder / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * size)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        ("ann/hi/1.mp4", "ann/bye/1.mov", "bob/hi/1.mp4"),
+        ("hi/ann_1.mp4", "bye/ann_1.mp4", "hi/bob_2.mp4"),
+    ],
+)
+def test_both_layouts_become_a_folder_that_notebook_01_reads(tmp_path, places):
+    source = write(tmp_path / "videos", *places)
+    to = tmp_path / "mine"
+    report = collection.make(source, to, mirrored=False, workers=2)
+    index = competition.read_index(to)
+    assert sorted(zip(index.participant, index.sign, strict=True)) == [
+        ("ann", "bye"), ("ann", "hi"), ("bob", "hi"),
+    ]  # fmt: skip
+    assert competition.read_signs(to) == {"bye": 0, "hi": 1}
+    assert (read_clip(index.path[0])[:, LEFT_HAND] == 5).all()
+    assert report.read_text().startswith("# 3 clips of 2 signs by 2 signers")
+
+
+def test_a_csv_says_who_signs_what(tmp_path):
+    write(tmp_path, "a.mp4", "deep/b.mp4")
+    (tmp_path / "list.csv").write_text("path,signer,sign\na.mp4,ann,nan\ndeep/b.mp4,7,hi\n")
+    collection.make(tmp_path / "list.csv", tmp_path / "mine", False)
+    index = competition.read_index(tmp_path / "mine")
+    assert sorted(zip(index.participant, index.sign, strict=True)) == [("7", "hi"), ("ann", "nan")]
+
+
+def test_only_new_and_changed_videos_are_read_again_and_numbers_stay(tmp_path):
+    source, to = write(tmp_path / "videos", "ann/hi/1.mp4", "bob/bye/1.mp4"), tmp_path / "mine"
+    collection.make(source, to, False)
+    before = competition.read_index(to).set_index("path").sequence.to_dict()
+    ASKED.clear()
+    write(source, "ann/hi/0.mp4")
+    later = (source / "bob/bye/1.mp4").stat().st_mtime + 10
+    os.utime(source / "bob/bye/1.mp4", (later, later))
+    collection.make(source, to, False)
+    assert sorted(Path(path).name for path in ASKED) == ["0.mp4", "1.mp4"]
+    after = competition.read_index(to).set_index("path").sequence.to_dict()
+    assert before.items() < after.items() and len(after) == 3
+
+
+def test_broken_and_doubtful_videos_are_listed(tmp_path, capsys):
+    source, to = write(tmp_path / "videos", "ann/hi/1.mp4", "bob/bye/1.mp4"), tmp_path / "mine"
+    write(source, "ann/hi/broken.mp4", size=1)
+    write(source, "ann/hi/hidden.mp4", size=2)
+    report = collection.make(source, to, False).read_text()
+    assert "broken.mp4: expected a video" in report and "broken.mp4" in capsys.readouterr().out
+    assert "hidden.mp4" in report.split("## A hand in hardly any frame")[1]
+    assert len(list((to / "doubtful").glob("ann-hi-*.png"))) == 1
+    assert len(competition.read_index(to)) == 3
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("hi.mp4", "hi.mp4: expected it as <signer>"),
+        ("a/b/c/d.mp4", "d.mp4: expected it as <signer>"),
+        ("hi/1.mp4", "1.mp4: expected it as <signer>"),
+        ("notes/hi/1.txt", "expected videos as"),
+    ],
+)
+def test_other_places_are_refused(tmp_path, place, message):
+    with pytest.raises(InputError, match=message):
+        collection.find(write(tmp_path / "videos", place))
+
+
+def test_a_wrong_csv_is_refused(tmp_path):
+    path = tmp_path / "list.csv"
+    for text, message in [
+        ("path,who\na,b\n", "columns path, signer, sign"),
+        ("path,signer,sign\na.mp4,ann,hi\n", "found no .*a.mp4"),
+        ("path,signer,sign\nlist.csv,../up,hi\n", "expected the name of a signer"),
+        ("path,signer,sign\nlist.csv,ann,\n", "expected the name of a sign"),
+    ]:
+        path.write_text(text)
+        with pytest.raises(InputError, match=message):
+            collection.find(path)
+    with pytest.raises(InputError, match="expected a folder of videos or a csv file"):
+        collection.find(tmp_path / "none")
+
+
+def test_if_nothing_can_be_read_no_folder_is_half_written(tmp_path):
+    source = write(tmp_path / "videos", "ann/hi/1.mp4", size=1)
+    with pytest.raises(InputError, match=r"not one video can be read; .*1\.mp4: expected a video"):
+        collection.make(source, tmp_path / "mine", False)
+    assert not (tmp_path / "mine/train.csv").exists()
