@@ -1,12 +1,18 @@
-# make submission    raw competition folder -> logs/<run>/submission.zip; without DATA: the sample
-# make test          every test;  make lint: style;  make bench [NAMES=...]: the benchmark tables
+# make submission    raw competition folder -> logs/<run>/submission.zip; without DATA: the sample.
+#                    PROFILE=sample|cpu|full DATA=folder RECIPES=llama RUN_DIR=logs/mine OVERRIDES="--epochs 30"
+# make motion        the study of motion prediction, notebook 05
+# make notebook      Jupyter on copies of the numbered notebooks, in logs/notebooks
+# make test          every test
+# make lint          style
+# make bench         the benchmark tables; some of them: NAMES="latency store_build"
 # make rehearsal     PROFILE=full on 94,477 synthetic clips, killed twice; an hour and a half
-# make notebook      Jupyter on the numbered notebooks
+# make docs          the pictures and pages of docs/, from the sample's run
 # make check-runtime RUN_DIR's model.tflite in the competition's own runtime, where Python 3.9 is
 # make video-env     .venv-video, for landmarks from video: python -m src.video
-# make kaggle-env    .venv-kaggle, Python 3.12 with what Kaggle's image has, for one of the tests
+# make kaggle-env    .venv-kaggle, Python 3.12 with what Kaggle's image has, for some of the tests
 #
-# All of them first make .venv from requirements.txt, once.
+# All of them first make .venv from requirements.txt, once. Every parameter of the notebooks can be
+# set: .venv/bin/python -m src.notebooks --help lists them.
 
 PYTHON ?= python3
 PROFILE ?= sample
@@ -19,7 +25,12 @@ OWN := PYTHON NAMES
 SET = PROFILE RUN_DIR $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 GIVEN = $(foreach name,$(filter-out $(OWN),$(sort $(SET))),-p $(name) '$(subst ','\'',$($(name)))')
 
-.PHONY: submission motion test lint bench rehearsal notebook check-runtime video-env kaggle-env clean
+COPIES := $(patsubst %,logs/%,$(wildcard notebooks/*.ipynb))
+
+.PHONY: help docs submission motion test lint bench rehearsal notebook check-runtime video-env kaggle-env clean
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 submission: $(INSTALLED)
 	$(BIN)/python -m src.notebooks $(GIVEN)
@@ -43,8 +54,17 @@ bench: $(INSTALLED)
 rehearsal: $(INSTALLED)
 	$(BIN)/python -m tests.rehearsal
 
-notebook: $(INSTALLED)
-	$(BIN)/jupyter lab --notebook-dir notebooks
+# Outputs land in the copies. A copy is made anew when the notebook itself has changed.
+notebook: $(INSTALLED) $(COPIES)
+	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/logs/notebooks
+
+logs/notebooks/%.ipynb: notebooks/%.ipynb
+	@mkdir -p $(@D)
+	cp $< $@
+
+docs: submission
+	$(BIN)/python -m docs.pictures $(RUN_DIR)
+	$(BIN)/python -m docs.pages $(RUN_DIR)
 
 check-runtime: $(INSTALLED)
 	$(BIN)/python -m src.submission.check_runtime $(RUN_DIR)

@@ -21,18 +21,13 @@ RawClip = Float[np.ndarray | Tensor, f"_ {N_LANDMARKS} 3"]
 
 @dataclass(frozen=True)
 class Clips:
-    """A batch of clips, padded at the end to a common number of frames.
+    """A batch of clips, padded at the end to a common number of frames."""
 
-    Args:
-        xyz: (B, T, L, 3) float32, image units or normalised, x right, y down; NaN = not detected.
-            Padded frames may hold anything; `mask` tells which they are.
-        mask: (B, T), True = a real frame; every clip has at least one.
-        label: (B,) int64, the sign's number.
-    """
-
+    # Float32, image units or normalised, x right, y down; NaN = not detected. Padded frames may
+    # hold anything.
     xyz: Float[Tensor, "B T L 3"]
-    mask: Bool[Tensor, "B T"]
-    label: Int[Tensor, "B"]
+    mask: Bool[Tensor, "B T"]  # True = a real frame; every clip has at least one
+    label: Int[Tensor, "B"]  # int64, the sign's number
 
     def with_(self, **changes) -> Clips:
         """A copy with some fields replaced."""
@@ -53,6 +48,10 @@ class Clips:
         return Clips(
             self.xyz.repeat(times, 1, 1, 1), self.mask.repeat(times, 1), self.label.repeat(times)
         )
+
+    def part(self, rows: slice) -> Clips:
+        """Some of the clips, padded as they are."""
+        return Clips(self.xyz[rows], self.mask[rows], self.label[rows])
 
     def to(self, device: torch.device | str) -> Clips:
         """The batch on another device."""

@@ -30,19 +30,15 @@ RIGHT_HAND = tuple(range(522, 543))
 HANDS = LEFT_HAND + RIGHT_HAND
 
 
-def part_of(landmark: int) -> str:
-    """The part that a frame's row belongs to."""
-    for part, size in PARTS.items():
-        if landmark < size:
-            return part
-        landmark -= size
-    raise IndexError(f"a frame has {N_LANDMARKS} rows")
-
-
 def rows_of(part: str) -> slice:
     """The rows of a part in a frame."""
     before = sum(PARTS[name] for name in list(PARTS)[: list(PARTS).index(part)])
     return slice(before, before + PARTS[part])
+
+
+def part_of(landmark: int) -> str:
+    """The part that a frame's row belongs to."""
+    return next(part for part in PARTS if landmark < rows_of(part).stop)
 
 
 def undetected(frames: int) -> np.ndarray:
@@ -55,15 +51,10 @@ def undetected(frames: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class FrameRows:
-    """The rows of a frame in a clip file.
+    """The rows of a frame in a clip file."""
 
-    Args:
-        parts: number of rows of each part, in order.
-        landmarks: (N_LANDMARKS,) the row of each landmark.
-    """
-
-    parts: dict[str, int]
-    landmarks: np.ndarray
+    parts: dict[str, int]  # number of rows of each part, in order
+    landmarks: np.ndarray  # (N_LANDMARKS,) the row of each landmark
 
     @cached_property
     def types(self) -> np.ndarray:
@@ -122,10 +113,7 @@ WRIST = 0
 FINGERS = tuple((WRIST, *range(1 + 4 * f, 5 + 4 * f)) for f in range(5))  # thumb to little finger
 KNUCKLES = tuple(finger[1] for finger in FINGERS)
 FINGERTIPS = tuple(finger[-1] for finger in FINGERS)
-HAND_EDGES = (
-    *((a, b) for finger in FINGERS for a, b in pairwise(finger)),
-    *pairwise(KNUCKLES[1:]),
-)
+HAND_EDGES = (*(edge for finger in FINGERS for edge in pairwise(finger)), *pairwise(KNUCKLES[1:]))
 
 # --- pose ---------------------------------------------------------------------------------------
 
@@ -213,12 +201,7 @@ EDGES = {  # the lines of a drawing of one frame, per part
 
 @dataclass(frozen=True)
 class Layout:
-    """An ordered choice of points per frame, in named parts.
-
-    Args:
-        parts: part name -> its points in order; a point is a landmark or a tuple of landmarks that
-            are averaged.
-    """
+    """An ordered choice of points per frame, in named parts."""
 
     parts: dict[str, tuple[Point, ...]]
 
@@ -235,11 +218,7 @@ class Layout:
 
     @cached_property
     def mirror(self) -> tuple[int, ...]:
-        """For each point the position, in the layout, of its mirror partner.
-
-        Raises:
-            ValueError: a point's partner is not in the layout, so the layout cannot be mirrored.
-        """
+        """For each point the position, in the layout, of its mirror partner; each must have one."""
         position = {frozenset(point): i for i, point in enumerate(self.points)}
         partners = [frozenset(MIRROR[k] for k in point) for point in self.points]
         for point, partner in zip(self.points, partners, strict=True):
@@ -261,20 +240,13 @@ class Layout:
         return hash(self.points)
 
     def rows(self, *names: str) -> tuple[int, ...]:
-        """The positions of the named parts' points, part by part in the order of the names.
-
-        Raises:
-            KeyError: the layout has no part of that name.
-        """
-        return tuple(i for name in names for i in range(*self._span(name)))
+        """The positions of the named parts' points, part by part in the order of the names."""
+        for name in names:
+            if name not in self.parts:
+                raise KeyError(f"no part {name!r} in this layout: it has {', '.join(self.parts)}")
+        part_of_row = [part for part, points in self.parts.items() for _ in points]
+        return tuple(i for name in names for i, part in enumerate(part_of_row) if part == name)
 
     def row(self, point: Point) -> int:
         """The position of one point."""
         return self.points.index((point,) if isinstance(point, int) else tuple(point))
-
-    def _span(self, name: str) -> tuple[int, int]:
-        if name not in self.parts:
-            raise KeyError(f"no part {name!r} in this layout: it has {', '.join(self.parts)}")
-        names = list(self.parts)
-        start = sum(len(self.parts[n]) for n in names[: names.index(name)])
-        return start, start + len(self.parts[name])

@@ -20,11 +20,8 @@ Among = Literal["others", "all"]
 def smoothed(target: Float[Tensor, "B K"], eps: float, among: Among) -> Float[Tensor, "B K"]:
     """Smooth the targets: move a share `eps` of each to other signs.
 
-    Args:
-        target: a distribution per clip.
-        eps: the share.
-        among: "others" spreads it over the other K - 1 signs (6th place), "all" over all K, as
-            torch's label_smoothing does.
+    "others" spreads it over the other K - 1 signs (6th place), "all" over all K, as torch's
+    label_smoothing does.
     """
     classes = target.shape[-1]
     if among == "others":
@@ -66,10 +63,8 @@ def distillation(
 ) -> Float[Tensor, ""]:
     """T^2 KL(teacher || student) at a temperature T, mean over clips.
 
-    Args:
-        logits: the student's.
-        teacher: the teacher's probabilities at that temperature, mixed if the clips are mixed.
-        temperature: T. Source: Hinton et al., arXiv 1503.02531.
+    `teacher` has its probabilities at that temperature, mixed if the clips are mixed. Source:
+    Hinton et al., arXiv 1503.02531.
     """
     student = F.log_softmax(logits.float() / temperature, -1)
     return temperature**2 * F.kl_div(student, teacher, reduction="batchmean")
@@ -77,18 +72,11 @@ def distillation(
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Smoothed cross entropy, with or without OUSM.
+    """Smoothed cross entropy, with or without OUSM."""
 
-    Args:
-        smoothing: share of the target that moves to other signs.
-        among: see `smoothed`.
-        drop: how many clips, those with the largest losses, are left out of every `drop_per`.
-        drop_per: clips in a group.
-    """
-
-    smoothing: float = 0.0
-    among: Among = "all"
-    drop: int = 0
+    smoothing: float = 0.0  # share of the target that moves to other signs
+    among: Among = "all"  # see `smoothed`
+    drop: int = 0  # clips that are left out of every `drop_per`, see `without_largest`
     drop_per: int = 32
 
     def __call__(
@@ -101,14 +89,10 @@ class CrossEntropy:
 
 @dataclass(frozen=True)
 class WithNextFrame(CrossEntropy):
-    """Cross entropy, plus the smooth L1 distance of predicted frames to the true ones.
+    """Cross entropy, plus the smooth L1 distance of predicted frames to the true ones."""
 
-    Args:
-        next_frame: weight of the mean distance over all known coordinates. The distance is in image
-            units and squared below 1, and from frame to frame a landmark moves some hundredths: it
-            is small, so the weight is large.
-    """
-
+    # Weight of the mean distance over all known coordinates. It is large, as the distance is small:
+    # squared below 1 image unit, and from frame to frame a landmark moves some hundredths.
     next_frame: float = 100.0
 
     def __call__(
@@ -171,41 +155,27 @@ def contrast(one: Float[Tensor, "B D"], other: Float[Tensor, "B D"]) -> Float[Te
 
 @dataclass(frozen=True)
 class FocalWithAuxiliary:
-    """Smoothed focal loss of a network and of its auxiliary classifiers.
+    """Smoothed focal loss of a network and of its auxiliary classifiers."""
 
-    Args:
-        smoothing: share of the target that is spread over all signs.
-        gamma: exponent.
-        gamma_at_start: the exponent at the start, from which it rises linearly to `gamma` at the
-            end, so that hard clips come to matter; None = `gamma` throughout.
-        auxiliary: weight of the deepest auxiliary classifier.
-        auxiliary_decay: the weight of each is this times that of the next deeper one.
-        margin_weight: of `pairwise_margin`; 0 = without.
-        margin: of `pairwise_margin`, in logits.
-        rivals: of `pairwise_margin`.
-        cross_modal: weight of `contrast` between a clip's hands and its lips and pose; 0 = without.
-    """
-
-    smoothing: float = 0.1
-    gamma: float = 2.0
+    smoothing: float = 0.1  # share of the target that is spread over all signs
+    gamma: float = 2.0  # exponent
+    # The exponent at the start, from which it rises linearly to `gamma` at the end, so that hard
+    # clips come to matter; None = `gamma` throughout.
     gamma_at_start: float | None = None
-    auxiliary: float = 0.2
-    auxiliary_decay: float = 0.5
-    margin_weight: float = 0.0
-    margin: float = 1.0
+    auxiliary: float = 0.2  # weight of the deepest auxiliary classifier
+    auxiliary_decay: float = 0.5  # the weight of each is this times that of the next deeper one
+    margin_weight: float = 0.0  # of `pairwise_margin`; 0 = without
+    margin: float = 1.0  # in logits
     rivals: int = 3
-    cross_modal: float = 0.0
+    cross_modal: float = 0.0  # weight of `contrast` of hands with lips and pose; 0 = without
 
     def __call__(
         self, out: dict[str, Tensor], target: Float[Tensor, "B K"], progress: Float[Tensor, ""]
     ) -> Float[Tensor, ""]:
-        """The loss of a batch.
+        """The loss of a batch; `progress` is the share of the training that is done.
 
-        Args:
-            out: logits (B, K); auxiliary (n, B, K), the shallowest first; for `cross_modal` parts
-                (B, 4, D): lips, left hand, right hand, pose.
-            target: distributions over the signs.
-            progress: share of the training that is done.
+        `out` has logits (B, K); auxiliary (n, B, K), the shallowest first; for `cross_modal` parts
+        (B, 4, D): lips, left hand, right hand, pose.
         """
         gamma, soft = self.gamma, smoothed(target, self.smoothing, "all")
         if self.gamma_at_start is not None:

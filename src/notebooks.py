@@ -23,6 +23,7 @@ import shutil
 import sys
 import time
 import tokenize
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +37,7 @@ from src.common import kernel
 from src.common.errors import InputError
 from src.common.files import digest, locked, stamp
 from src.common.marks import DIGEST, Mark, digest_of
+from src.common.news import say
 from src.common.paths import COMPETITION, anchored, root
 
 NOTEBOOKS = root() / "notebooks"
@@ -43,19 +45,17 @@ MAIN_PATH = ("01", "02", "03", "04")  # 05 is a study of its own
 RUN_DIR = "RUN_DIR"
 READ = ("DATA", "EXTRA_DATA", "LISTS", "SIGNS", "AUTHORS_WEIGHTS")  # what a notebook reads
 TAG = "parameters"
+MARKS = ".finished"
 CLEAR_LINE = "\r\x1b[K"
+QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}  # no greetings
 Value = str | int | float | bool
 
 
 @dataclass(frozen=True)
 class Notebook:
-    """A numbered notebook.
+    """A numbered notebook."""
 
-    Args:
-        path: notebooks/NN_name.ipynb.
-    """
-
-    path: Path
+    path: Path  # notebooks/NN_name.ipynb
 
     @property
     def name(self) -> str:
@@ -70,17 +70,16 @@ class Notebook:
         return cell.source
 
     @cached_property
-    def _assignments(self) -> dict[str, ast.Assign | ast.AnnAssign]:
+    def _assignments(self) -> dict[str, ast.AnnAssign]:
         nodes = ast.parse(self._parameters).body
-        named = [n for n in nodes if isinstance(n, ast.Assign | ast.AnnAssign)]
-        return {(n.targets[0] if isinstance(n, ast.Assign) else n.target).id: n for n in named}
+        return {node.target.id: node for node in nodes if isinstance(node, ast.AnnAssign)}
 
     @cached_property
     def defaults(self) -> dict[str, Value]:
         """The names and literals of the cell tagged `parameters`."""
         return {name: ast.literal_eval(node.value) for name, node in self._assignments.items()}
 
-    @cached_property
+    @property
     def meanings(self) -> dict[str, str]:
         """What the comment beside each parameter says."""
         tokens = tokenize.generate_tokens(io.StringIO(self._parameters).readline)
@@ -95,31 +94,19 @@ class Notebook:
         return {name: value for name, value in values.items() if name in self.defaults}
 
 
-def notebooks(numbers: list[str]) -> list[Notebook]:
-    """The notebooks of these numbers, in order.
-
-    Raises:
-        InputError: there is none of that number.
-    """
-    found = {path.name[:2]: Notebook(path) for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))}
-    for number in numbers:
-        if number not in found:
-            raise InputError(f"no notebook {number!r}; there are {', '.join(found)}")
-    return [notebook for number, notebook in found.items() if number in numbers]
+def notebooks() -> dict[str, Notebook]:
+    """The notebooks by their numbers, in order."""
+    paths = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    return {path.name[:2]: Notebook(path) for path in paths}
 
 
-def parse(given: list[tuple[str, str]]) -> dict[str, Value]:
-    """Values for the notebooks, of the types that they declare.
-
-    Args:
-        given: names and texts from the command line.
+def parse(given: list[list[str]]) -> dict[str, Value]:
+    """Values for the notebooks, of the types that they declare, from pairs of name and text.
 
     Raises:
         InputError: no notebook declares the name, or the text is not of its type.
     """
-    declared: dict[str, Value] = {}
-    for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
-        declared |= Notebook(path).defaults
+    declared = {name: v for each in notebooks().values() for name, v in each.defaults.items()}
     for name, _ in given:
         if name not in declared:
             near = difflib.get_close_matches(name, declared, n=1)
@@ -144,101 +131,78 @@ def _typed(name: str, text: str, default: Value) -> Value:
 
 
 def execute(numbers: list[str], values: dict[str, Value], force: bool, show: bool) -> int:
-    """Run notebooks in order; stop at the first that fails.
+    """Run the notebooks of these numbers in order; stop at the first that fails.
 
-    Args:
-        numbers: which notebooks.
-        values: parameters.
-        force: run finished notebooks again.
-        show: print everything that the cells print, not only their news.
+    `force` runs finished ones again; `show` prints all that the cells print, not only their news.
 
     Returns:
         The exit code: 0, 1 for a failed cell, 138 for a dead kernel, 124 for a time-out.
+
+    Raises:
+        InputError: there is no notebook of that number.
     """
-    chosen = notebooks(numbers)
-    run_dir = values.get(RUN_DIR, chosen[0].defaults[RUN_DIR])
-    folder = anchored(run_dir)
+    found = notebooks()
+    if unknown := sorted({*numbers} - {*found}):
+        raise InputError(f"no notebook {unknown[0]!r}; there are {', '.join(found)}")
+    chosen = [notebook for number, notebook in found.items() if number in numbers]
+    folder = anchored(values.get(RUN_DIR, chosen[0].defaults[RUN_DIR]))
     is_new = not folder.exists()
-    _quieten()
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     with locked(folder, "runs notebooks here"):
         inputs = _inputs(values)
         for i, notebook in enumerate(chosen):
             label = f"[{i + 1}/{len(chosen)}] {notebook.name:<22}"
             mark = _mark(folder, notebook, values, inputs)
             if mark.is_finished and not force:
-                print(f"{label} already done", flush=True)
+                say(f"{label} already done")
                 continue
-            print(f"{label} {_doing(mark)} ...", flush=True)
+            changed = ", ".join(mark.changes)
+            doing = f"running again, for there are changes: {changed}" if changed else "running"
+            say(f"{label} {doing} ...")
             _unfinish(folder, notebook)
             started = time.monotonic()
-            failure = _execute(notebook, values, folder, show)
-            if failure:
-                print(failure.text, flush=True)
-                _advise([later.name[:2] for later in chosen[i:]], values, failure)
+            if failure := _execute(notebook, values, folder, show):
+                rest = command([later.name[:2] for later in chosen[i:]], values)
+                # Never with the very value that was refused.
+                other = f"with another {failure.refused}" if failure.refused else ""
+                say(f"{failure.text}\ngo on {other or f'from here: {rest}'}")
                 break
             mark.write()
             seconds = time.monotonic() - started
-            print(f"{label} {seconds:.1f} s -> {folder / notebook.path.name}", flush=True)
+            say(f"{label} {seconds:.1f} s -> {folder / notebook.path.name}")
         else:
             return 0
-    if is_new and _refused(failure, values):
+    if is_new and failure.refused:
         shutil.rmtree(folder)  # it holds the failed notebook, and nothing that a run has made
     return failure.code
 
 
 @dataclass(frozen=True)
 class Failure:
-    """How a notebook ended before its last cell.
+    """How a notebook ended before its last cell."""
 
-    Args:
-        code: for the shell.
-        text: what is printed.
-        cause: the message of the error, if a cell raised one.
-    """
-
-    code: int
-    text: str
-    cause: str = ""
-
-
-def _refused(failure: Failure, values: dict[str, Value]) -> str:
-    """The parameter that the error is about, "" if it is about none that was given."""
-    return next((name for name in values if failure.cause.startswith(f"{name}:")), "")
-
-
-def _advise(numbers: list[str], values: dict[str, Value], failure: Failure) -> None:
-    """Say how to go on; never with the very value that was refused."""
-    if name := _refused(failure, values):
-        print(f"go on with another {name}", flush=True)
-    else:
-        print(f"go on from here: {command(numbers, values)}", flush=True)
+    code: int  # for the shell
+    text: str  # what is printed
+    refused: str = ""  # the parameter that the error is about, if it is about a given one
 
 
 def _mark(folder: Path, notebook: Notebook, values: dict[str, Value], inputs: dict) -> Mark:
     """What says that a notebook is finished, and what its results were made from."""
     before = [number for number in MAIN_PATH if number < notebook.name[:2] in MAIN_PATH][-1:]
-    marks = [path for number in before for path in _marks(folder).glob(f"{number}_*.json")]
+    marks = [path for number in before for path in (folder / MARKS).glob(f"{number}_*.json")]
     made_from = {
         "parameters": notebook.given(values),
         "notebook": DIGEST + digest(notebook.path),
         "results of": {path.stem: DIGEST + digest(path) for path in marks},
         **inputs,
     }
-    return Mark(_marks(folder) / f"{notebook.name}.json", made_from)
-
-
-def _marks(folder: Path) -> Path:
-    return folder / ".finished"
-
-
-def _doing(mark: Mark) -> str:
-    changed = mark.changes
-    return f"running again, for there are changes: {', '.join(changed)}" if changed else "running"
+    return Mark(folder / MARKS / f"{notebook.name}.json", made_from)
 
 
 def _unfinish(folder: Path, notebook: Notebook) -> None:
     """Delete a notebook's mark, and those of all that came of its old results."""
-    for mark in sorted(_marks(folder).glob("*.json"), reverse=True):  # a kill leaves earlier ones
+    for mark in sorted((folder / MARKS).glob("*.json"), reverse=True):  # a kill leaves earlier ones
         on_main_path = {notebook.name[:2], mark.stem[:2]} <= set(MAIN_PATH)
         if mark.stem == notebook.name or (on_main_path and mark.stem > notebook.name):
             mark.unlink()
@@ -273,9 +237,10 @@ def _execute(
                 autosave_cell_every=30,
             )
     except PapermillExecutionError as error:
-        cause = _cause(error)
+        name = error.ename.rpartition(".")[-1]
+        cause = error.evalue if name == InputError.__name__ else f"{name}: {error.evalue}"
         said = f"FAILED  {notebook.name}, cell In [{error.exec_count}]: {cause}\n{end}"
-        return Failure(1, said, cause)
+        return Failure(1, said, next((n for n in values if cause.startswith(f"{n}:")), ""))
     except DeadKernelError:
         said = f"FAILED  {notebook.name}: the kernel died; most often: out of memory\n{end}"
         return Failure(138, said)
@@ -286,14 +251,11 @@ def _execute(
     return None
 
 
-class Terminal:
+class Terminal(AbstractContextManager):
     """Passes on what cells print: one line that is overwritten on a terminal, else line by line."""
 
     def __init__(self) -> None:
         self.overwrites = sys.stdout.isatty()
-
-    def __enter__(self) -> Terminal:
-        return self
 
     def __exit__(self, *error: object) -> None:
         if self.overwrites:
@@ -314,17 +276,6 @@ class Terminal:
         sys.stdout.flush()
 
 
-def _cause(error: PapermillExecutionError) -> str:
-    name = error.ename.rpartition(".")[-1]
-    return error.evalue if name == InputError.__name__ else f"{name}: {error.evalue}"
-
-
-def _quieten() -> None:
-    """Keep libraries from greeting us."""
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-
 def _inputs(values: dict[str, Value]) -> dict[str, dict[str, str]]:
     """Digests of what the notebooks read besides their parameters: src, and the data."""
     src = root() / "src"
@@ -343,10 +294,7 @@ def _named(value: Value, parameter: str) -> list[Path]:
 
 
 def _listing(path: Path) -> list[tuple[str, int, int]]:
-    """Names, sizes and times of a file, or of all files in a folder.
-
-    Of 94,477 clips it takes a second, where the disk is near.
-    """
+    """Names, sizes and times of a file, or of all in a folder; 94,477 clips take a second."""
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     return [(str(file.relative_to(path)), *stamp(file)) for file in files if file.is_file()]
 
@@ -359,30 +307,31 @@ def main() -> int:
         epilog=f"parameters of the notebooks, and their defaults:\n{_described()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("numbers", nargs="*", default=[], help="01 02 ...; without: 01 to 04")
+    parser.add_argument(
+        "numbers", nargs="*", default=[*MAIN_PATH], help="01 02 ...; without: 01 to 04"
+    )
     parser.add_argument(
         "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter"
     )
     parser.add_argument("--force", action="store_true", help="run finished notebooks again")
     parser.add_argument("--show", action="store_true", help="print all that the cells print")
     arguments = parser.parse_args()
-    numbers = arguments.numbers or list(MAIN_PATH)
     try:
-        values = parse([tuple(pair) for pair in arguments.p])
-        return execute(numbers, values, arguments.force, arguments.show)
+        values = parse(arguments.p)
+        return execute(arguments.numbers, values, arguments.force, arguments.show)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"\ninterrupted; go on from here: {command(numbers, values)}", file=sys.stderr)
+        again = command(arguments.numbers, values)
+        print(f"\ninterrupted; go on from here: {again}", file=sys.stderr)
         return 130
 
 
 def _described() -> str:
     """Every parameter with its default and meaning, as the notebooks' cells have them."""
     lines: dict[str, str] = {}
-    for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
-        notebook = Notebook(path)
+    for notebook in notebooks().values():
         for name, default in notebook.defaults.items():
             shown = f"  {name} = {default!r}"
             lines.setdefault(name, f"{shown:<34} {notebook.meanings.get(name, '')}")

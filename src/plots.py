@@ -11,13 +11,15 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from torch import Tensor
 
 from src.clips import RawClip
-from src.landmarks import EDGES
+from src.landmarks import EDGES, LEFT_HAND, RIGHT_HAND, Layout
 
 COLOURS = {"face": "0.6", "left_hand": "tab:blue", "pose": "0.3", "right_hand": "tab:red"}
 
@@ -29,18 +31,10 @@ def figure(width: float, height: float, **subplots) -> tuple[Figure, Axes | np.n
     return fig, axes
 
 
-def _message(text: str) -> Figure:
-    """A figure that says why there is nothing to draw."""
-    fig, ax = figure(6.0, 1.2)
-    ax.set_axis_off()
-    ax.text(0.5, 0.5, text, ha="center", va="center")
-    return fig
-
-
 # --- clips --------------------------------------------------------------------------------------
 
 
-def _limits(xyz: RawClip) -> tuple[np.ndarray, np.ndarray]:
+def limits(xyz: RawClip) -> tuple[np.ndarray, np.ndarray]:
     """The box around everything that is drawn, with a margin of 5 %."""
     drawn = np.unique(np.concatenate([np.ravel(edges) for edges in EDGES.values()]))
     xy = xyz[:, drawn, :2].reshape(-1, 2)
@@ -59,9 +53,15 @@ def draw_frame(ax: Axes, frame: Float[np.ndarray, "L 3"]) -> None:
         ax.plot(lines[..., 0].T, lines[..., 1].T, color=COLOURS[part], lw=0.9)
 
 
+def name_hands(fig: Figure) -> None:
+    """Say in a corner of the figure which colour is which hand."""
+    handles = [Line2D([], [], color=COLOURS[part]) for part in ("left_hand", "right_hand")]
+    fig.legend(handles, ["left hand", "right hand"], loc="lower left", fontsize=7, frameon=False)
+
+
 def frames(xyz: RawClip, title: str = "", count: int = 6) -> Figure:
     """A row of frames, evenly spaced over the clip."""
-    low, high = _limits(xyz)
+    low, high = limits(xyz)
     chosen = np.unique(np.linspace(0, len(xyz) - 1, count).round().astype(int))
     fig, axes = figure(2.0 * count, 2.6, ncols=count, squeeze=False)
     for ax in axes[0]:
@@ -71,26 +71,30 @@ def frames(xyz: RawClip, title: str = "", count: int = 6) -> Figure:
         ax.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]), aspect="equal")
         ax.set_title(f"frame {t}", fontsize=8)
     fig.suptitle(title, fontsize=10)
+    name_hands(fig)
     return fig
 
 
 def animation(xyz: RawClip, title: str = "", fps: float = 15.0) -> FuncAnimation:
-    """The clip as an animation; `.to_jshtml()` shows it in a notebook, `.save` makes a GIF."""
-    low, high = _limits(xyz)
+    """The clip as an animation; `.to_jshtml()` shows it in a notebook, `.save` makes a GIF.
+
+    It begins at the first frame with a hand, and ends at the frame before that one.
+    """
+    low, high = limits(xyz)
+    first = int(np.isfinite(xyz[:, [*LEFT_HAND, *RIGHT_HAND], 0]).any(1).argmax())
     fig, ax = figure(4.0, 4.0)
+    name_hands(fig)
 
     def show(t: int) -> list:
         ax.clear()
         ax.set_axis_off()
         draw_frame(ax, xyz[t])
         ax.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]), aspect="equal")
-        ax.set_title(f"{title}  {t + 1}/{len(xyz)}", fontsize=9)
+        ax.set_title(f"{title}  frame {t + 1} of {len(xyz)}", fontsize=9)
         return []
 
-    return FuncAnimation(fig, show, frames=len(xyz), interval=1000 / fps)
-
-
-# --- data ---------------------------------------------------------------------------------------
+    order = [*range(first, len(xyz)), *range(first)]
+    return FuncAnimation(fig, show, frames=order, interval=1000 / fps)
 
 
 def lengths_and_gaps(length: np.ndarray, missing: dict[str, float]) -> Figure:
@@ -105,8 +109,69 @@ def lengths_and_gaps(length: np.ndarray, missing: dict[str, float]) -> Figure:
     return fig
 
 
-# --- training -----------------------------------------------------------------------------------
+# --- methods ------------------------------------------------------------------------------------
 
+
+def kept_frames(kept: dict[str, Sequence[int]]) -> Figure:
+    """Which frames of a clip are left after each step: a row of ticks per step."""
+    fig, ax = figure(9.0, 0.6 + 0.4 * len(kept))
+    ax.eventplot(list(kept.values()), lineoffsets=range(len(kept)), linelengths=0.6, linewidths=2.5)
+    labels = [f"{name} ({len(numbers)})" for name, numbers in kept.items()]
+    ax.set_yticks(range(len(kept)), labels)
+    ax.invert_yaxis()
+    ax.set(xlabel="frame")
+    return fig
+
+
+def views(clips: dict[str, tuple[Tensor, Tensor]], layout: Layout) -> Figure:
+    """The same clip after each operation: its middle frame, and the paths of both wrists.
+
+    Args:
+        clips: by name, (T, L, 3) and (T,), True = a real frame.
+        layout: the points; the first one of a hand is its wrist.
+    """
+    columns = min(4, len(clips))
+    rows = math.ceil(len(clips) / columns)
+    fig, axes = figure(2.6 * columns, 2.6 * rows, nrows=rows, ncols=columns, squeeze=False,
+                       sharex=True, sharey=True)  # fmt: skip
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, (name, (xyz, mask)) in zip(axes.flat, clips.items(), strict=False):
+        real = xyz[mask]
+        for part in layout.parts:
+            points = real[:, list(layout.rows(part))]
+            x, y, _ = points[len(real) // 2].T
+            ax.scatter(x, y, s=4, color=COLOURS.get(part, "0.6"))
+            if part in ("left_hand", "right_hand"):
+                ax.plot(*points[:, 0, :2].T, color=COLOURS[part], lw=0.8)
+        ax.set(aspect="equal")
+        ax.set_title(f"{name}, {len(real)} frames", fontsize=8)
+    axes.flat[0].invert_yaxis()  # y points down, as in an image
+    name_hands(fig)
+    return fig
+
+
+def matrix(values: Int[np.ndarray, "N M"], xlabel: str, ylabel: str, title: str) -> Figure:
+    """A matrix of whole numbers as colours."""
+    fig, ax = figure(4.6, 3.8)
+    image = ax.imshow(values, cmap="twilight_shifted")
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    fig.colorbar(image, ax=ax, shrink=0.8, label=title)
+    return fig
+
+
+def left_out(losses: Float[np.ndarray, " B"], signs: Sequence[str], count: int) -> Figure:
+    """A bar per clip, largest loss first; those that are left out in another colour."""
+    order = np.argsort(losses)[::-1]
+    fig, ax = figure(9.0, 2.8)
+    colours = ["tab:red" if k < count else "0.7" for k in range(len(order))]
+    ax.bar(range(len(order)), losses[order], color=colours)
+    ax.set_xticks(range(len(order)), [signs[k] for k in order], rotation=90, fontsize=8)
+    ax.set(ylabel="loss", title=f"left out: the {count} with the largest loss")
+    return fig
+
+
+# --- training -----------------------------------------------------------------------------------
 
 SIDE_BY_SIDE = 4  # trainings in a row of learning curves: more are too wide for a page
 # What a history's columns are called after the role's name, how they are drawn, what they are.
@@ -129,15 +194,12 @@ def learning_curves(histories: dict[str, pd.DataFrame]) -> Figure:
     Training and held-out clips are drawn together: where the one curve goes on getting better and
     the other does not, the model learns by heart.
     """
-    side_by_side = min(len(histories), SIDE_BY_SIDE)
-    rows = 2 * math.ceil(len(histories) / side_by_side)
-    fig, axes = figure(
-        4.5 * side_by_side, 3.25 * rows, nrows=rows, ncols=side_by_side, squeeze=False
-    )
+    columns = min(len(histories), SIDE_BY_SIDE)
+    rows = 2 * math.ceil(len(histories) / columns)
+    fig, axes = figure(4.5 * columns, 3.25 * rows, nrows=rows, ncols=columns, squeeze=False)
     pairs = [pair for k in range(0, rows, 2) for pair in axes[k : k + 2].T]
-    for unused in pairs[len(histories) :]:
-        for ax in unused:
-            ax.set_visible(False)
+    for ax in np.ravel(pairs[len(histories) :]):
+        ax.set_visible(False)
     for pair, (name, history) in zip(pairs, histories.items(), strict=False):
         for ax, (kind, curves) in zip(pair, CURVES.items(), strict=True):
             roles = dict.fromkeys(key.partition("_")[0] for key in history if "_" in key)
@@ -173,15 +235,15 @@ def accuracies(values: pd.Series, title: str) -> Figure:
 
 
 def confusions(pairs: pd.DataFrame, signs: Sequence[str], counts: np.ndarray) -> Figure:
-    """The confusion matrix of the signs in the worst pairs.
+    """The confusion matrix of the signs in the pairs of `tables.worst_pairs`.
 
-    Args:
-        pairs: columns sign, predicted, clips; worst first.
-        signs: all signs in the order of `counts`.
-        counts: (K, K) clips of a sign (row) that were taken for another (column).
+    `counts` are the (K, K) clips of a sign (row) that were taken for another (column).
     """
     if pairs.empty:
-        return _message("no sign was taken for another")
+        fig, ax = figure(6.0, 1.2)
+        ax.set_axis_off()
+        ax.text(0.5, 0.5, "no sign was taken for another", ha="center", va="center")
+        return fig
     involved = list(dict.fromkeys([*pairs.sign, *pairs.predicted]))[:20]
     index = [signs.index(sign) for sign in involved]
     matrix = counts[np.ix_(index, index)]
@@ -199,17 +261,12 @@ def confusions(pairs: pd.DataFrame, signs: Sequence[str], counts: np.ndarray) ->
     return fig
 
 
-# --- export -------------------------------------------------------------------------------------
-
-
 def latencies(milliseconds: np.ndarray, length: np.ndarray) -> Figure:
     """How long each clip took, by its raw frames."""
     fig, ax = figure(6.0, 3.2)
     ax.scatter(np.asarray(length), milliseconds, s=8, alpha=0.5)
-    mean = milliseconds.mean()
-    ax.axhline(mean, color="k", lw=1, ls="--", label=f"mean {mean:.1f} ms")
-    ax.set(xlabel="raw frames of the clip", ylabel="latency, ms, one thread", xscale="log")
-    ax.set_ylim(0, None)
+    ax.axhline(mean := milliseconds.mean(), color="k", lw=1, ls="--", label=f"mean {mean:.1f} ms")
+    ax.set(xlabel="raw frames of the clip", ylabel="latency, ms, one thread", xscale="log", ylim=0)
     ax.grid(alpha=0.3)
     ax.legend()
     return fig

@@ -43,38 +43,23 @@ _EVERYTHING_ONCE = -1  # how `EVERYTHING` was written until November 2026
 
 @dataclass(frozen=True)
 class About:
-    """What a run is about.
+    """What a run is about."""
 
-    Args:
-        profile: sample, cpu or full.
-        data: the competition folder, from the project's root.
-        store: the folder of the landmark store, from the project's root.
-        seed: of everything random.
-        hold_out: participants of a named split; empty = the usual folds.
-        recipes: names of the members, in order.
-        folds: the folds to train, `EVERYTHING` for a fit on all clips.
-    """
-
-    profile: str
-    data: str
-    store: str
-    seed: int
-    hold_out: tuple[str, ...]
-    recipes: tuple[str, ...]
-    folds: tuple[Fold, ...]
+    profile: str  # sample, cpu or full
+    data: str  # the competition folder, from the project's root
+    store: str  # the folder of the landmark store, from the project's root
+    seed: int  # of everything random
+    hold_out: tuple[str, ...]  # participants of a named split; empty = the usual folds
+    recipes: tuple[str, ...]  # names of the members, in order
+    folds: tuple[Fold, ...]  # to train; `EVERYTHING` for a fit on all clips
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder and what is read from it.
+    """A run's folder and what is read from it."""
 
-    Args:
-        folder: logs/<run>.
-        about: run.json.
-    """
-
-    folder: Path
-    about: About
+    folder: Path  # logs/<run>
+    about: About  # run.json
 
     @classmethod
     def create(cls, folder: Path, about: About, recipes: Sequence[Recipe]) -> Run:
@@ -109,12 +94,11 @@ class Run:
             values = json.loads(path.read_text())
             about = About(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
             trained = (EVERYTHING if f == _EVERYTHING_ONCE else f for f in about.folds)
-            about = replace(about, folds=tuple(trained))
+            return cls(folder, replace(about, folds=tuple(trained)))
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{path}: expected what 01_preparation writes, found {error}; run it first"
             ) from error
-        return cls(folder, about)
 
     @property
     def data(self) -> Path:
@@ -156,8 +140,8 @@ class Run:
     @cached_property
     def recipes(self) -> dict[str, Recipe]:
         """The recipes by name, as they were when the run was made."""
-        folder = self.folder
-        return {name: config.load(folder / name / "config.json") for name in self.about.recipes}
+        names = self.about.recipes
+        return {name: config.load(self.folder / name / "config.json") for name in names}
 
     def recipe(self, name: str) -> Recipe:
         """One recipe.
@@ -210,12 +194,7 @@ class Run:
             )
 
     def model(self, name: str, fold: Fold, role: Role | None = None) -> nn.Module:
-        """A trained network, in evaluation mode.
-
-        Args:
-            name: of the recipe.
-            fold: the fold that was held out.
-            role: None = the one that the recipe ships.
+        """A recipe's network, trained on all but one fold; without a role the one that it ships.
 
         Raises:
             InputError: it is not trained yet, or of other values, or its weights of other sizes.
@@ -225,9 +204,8 @@ class Run:
         self._refuse_stale(name, fold)
         path = self.training_folder(name, fold) / f"{role}.pt"
         model = recipe.config_of(role).build(recipe.layout, len(self.store.signs))
-        weights = checkpoint.load(path)
         try:
-            model.load_state_dict(weights)
+            model.load_state_dict(checkpoint.load(path))
         except RuntimeError as error:
             raise InputError(
                 f"{path}: expected weights of {recipe.config_of(role)}, found others; train again"
@@ -243,11 +221,11 @@ class Run:
         held_out = [fold for fold in self.about.folds if fold != EVERYTHING]
         for fold in held_out:
             self._refuse_stale(name, fold)
-        folders = [self.training_folder(name, fold) for fold in held_out]
-        paths = [path for f in folders if (path := f / "predictions.parquet").is_file()]
-        if not paths:
+        paths = [self.training_folder(name, f) / "predictions.parquet" for f in held_out]
+        tables = [pd.read_parquet(path) for path in paths if path.is_file()]
+        if not tables:
             raise InputError(f"{self.folder / name}: no trained fold yet; run 02_training first")
-        return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+        return pd.concat(tables, ignore_index=True)
 
     def shipped_predictions(self) -> dict[str, pd.DataFrame]:
         """Out-of-fold predictions of what each member ships; stages that only teach are left out.
@@ -262,10 +240,7 @@ class Run:
             table = self.predictions(recipe.name)
             tables[recipe.name] = table[table.role == recipe.shipped]
         common = set.intersection(*(set(table.fold) for table in tables.values()))
-        return {
-            name: table[table.fold.isin(common)].reset_index(drop=True)
-            for name, table in tables.items()
-        }
+        return {n: t[t.fold.isin(common)].reset_index(drop=True) for n, t in tables.items()}
 
     def save_figure(self, figure: Figure, name: str) -> Path:
         """Keep a figure as figures/<name>.png."""

@@ -16,40 +16,25 @@ from src.landmarks import LEFT_HAND, MIRROR, N_LANDMARKS, PARTS, RIGHT_HAND, Lay
 PART_OF = list(chain.from_iterable([part] * size for part, size in PARTS.items()))
 
 
-def numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(word) for word in text.split())
-
-
 def pairs(text: str) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in (word.split("-") for word in text.split())]
 
 
-def test_part_of_names_the_part_of_every_row():
+def test_parts_fill_the_frame_in_order():
     assert [lm.part_of(k) for k in range(N_LANDMARKS)] == PART_OF
-    with pytest.raises(IndexError, match="543 rows"):
-        lm.part_of(N_LANDMARKS)
+    assert tuple(range(N_LANDMARKS)) == lm.FACE + lm.LEFT_HAND + lm.POSE + lm.RIGHT_HAND
+    for name, points in zip(PARTS, (lm.FACE, lm.LEFT_HAND, lm.POSE, lm.RIGHT_HAND), strict=True):
+        assert range(N_LANDMARKS)[lm.rows_of(name)] == range(points[0], points[-1] + 1)
 
 
 # --- mirror -------------------------------------------------------------------------------------
 
 
-def test_parts_fill_the_frame_in_order():
-    assert tuple(range(N_LANDMARKS)) == lm.FACE + lm.LEFT_HAND + lm.POSE + lm.RIGHT_HAND
-    assert [len(p) for p in (lm.FACE, lm.LEFT_HAND, lm.POSE, lm.RIGHT_HAND)] == [*PARTS.values()]
-
-
-def test_mirror_is_an_involution():
-    assert sorted(MIRROR) == list(range(N_LANDMARKS))
-    assert [MIRROR[MIRROR[k]] for k in range(N_LANDMARKS)] == list(range(N_LANDMARKS))
-
-
-def test_mirror_keeps_the_part_but_swaps_the_hands():
+def test_mirror_is_an_involution_that_swaps_the_hands_and_moves_all_but_the_midline():
     other = {"left_hand": "right_hand", "right_hand": "left_hand"}
     for k in range(N_LANDMARKS):
+        assert MIRROR[MIRROR[k]] == k
         assert PART_OF[MIRROR[k]] == other.get(PART_OF[k], PART_OF[k]), k
-
-
-def test_mirror_moves_all_but_the_midline():
     fixed = tuple(k for k in range(N_LANDMARKS) if MIRROR[k] == k)
     assert fixed == (*lm.FACE_MIDLINE, *lm.POSE_MIDLINE)
     # 220 face pairs, 16 pose pairs, 21 hand pairs.
@@ -66,26 +51,13 @@ PUBLISHED_PAIRS = {
     "6th place, arms": "500-501 502-503 504-505 506-507 508-509 510-511",
     "6th place, cheeks": "205-425",
     "hands": " ".join(f"{468 + h}-{522 + h}" for h in range(21)),
+    "midline": "10-10 152-152 13-13 14-14 489-489",
 }
-PUBLISHED_SELF = "10 152 13 14 489"
 
 
 @pytest.mark.parametrize("table", PUBLISHED_PAIRS.values(), ids=PUBLISHED_PAIRS)
 def test_mirror_agrees_with_published_pairs(table):
     assert [(a, MIRROR[a]) for a, _ in pairs(table)] == pairs(table)
-
-
-def test_mirror_agrees_with_published_midline():
-    assert all(MIRROR[k] == k for k in numbers(PUBLISHED_SELF))
-
-
-def test_means_of_the_6th_place_mirror_as_published():
-    def image(point: tuple[int, ...]) -> set[int]:
-        return {MIRROR[k] for k in point}
-
-    assert image(lm.LEFT_EYE_MEAN) == set(lm.RIGHT_EYE_MEAN)
-    assert image(lm.LEFT_BROW_MEAN) == set(lm.RIGHT_BROW_MEAN)
-    assert image(lm.NOSE_MEAN) == set(lm.NOSE_MEAN)
 
 
 @pytest.fixture(scope="module")
@@ -123,11 +95,6 @@ def test_face_pairs_are_those_of_genuine_faces(mean_face):
 
 
 # --- the documents' tables ----------------------------------------------------------------------
-
-
-def test_lips_by_side_pair_up_as_the_2nd_place_flips_them():
-    lips = lm.LIPS_40_BY_SIDE  # index k <-> k + 18 for k = 4 to 21, 0 to 3 themselves
-    assert [MIRROR[k] for k in lips] == [*lips[:4], *lips[22:], *lips[4:22]]
 
 
 def test_published_lip_angles_are_those_of_its_index_table():
@@ -207,13 +174,10 @@ def test_layout_mirror_leads_to_the_mirrored_landmarks():
         assert set(LAYOUT.points[j]) == {MIRROR[k] for k in LAYOUT.points[i]}
 
 
-def test_layout_without_a_partner_cannot_be_mirrored():
+def test_layout_refuses_a_missing_partner_and_an_unknown_part_by_name():
     one_sided = Layout({"left_hand": LEFT_HAND, "cheek": lm.CHEEKS[:1]})
     with pytest.raises(ValueError, match=r"landmark \[468\].*add \[522\]"):
         _ = one_sided.mirror
-
-
-def test_layout_names_its_parts_when_asked_for_another():
     with pytest.raises(KeyError, match=r"no part 'lips'.*right_hand, left_hand, eyes, nose"):
         LAYOUT.rows("lips")
 

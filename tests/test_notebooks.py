@@ -2,9 +2,9 @@
 
 import ast
 import itertools
+import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 
 from src import notebooks as run
 from src.common.errors import InputError
+from src.common.files import locked
 
 FIRST = 'N: int = 1\nRUN_DIR: str = "x"\nNAME: str = "a"'
 SECOND = 'RUN_DIR: str = "x"\nRATE: float = 0.5\nLOUD: bool = False'
@@ -57,24 +58,17 @@ def test_unknown_parameters_are_refused_before_anything_runs(notebooks):
     with pytest.raises(
         InputError, match=r"parameter NAMES: did you mean NAME\? .* RUN_DIR, NAME, RATE, LOUD"
     ):
-        run.parse([("N", "2"), ("NAMES", "1")])
+        run.parse([["N", "2"], ["NAMES", "1"]])
     assert ran(notebooks) == ""
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "value"),
-    [("N", "3", 3), ("NAME", "3", "3"), ("RATE", "2", 2.0), ("LOUD", "True", True)],
-)
-def test_values_get_the_declared_type(notebooks, name, text, value):
-    parsed = run.parse([(name, text)])[name]
-    assert parsed == value
-    assert type(parsed) is type(value)
-
-
-@pytest.mark.parametrize(("name", "text"), [("N", "x"), ("N", "1.5"), ("N", "True"), ("LOUD", "1")])
-def test_values_of_another_type_are_refused(notebooks, name, text):
-    with pytest.raises(InputError, match=f"{name}: expected"):
-        run.parse([(name, text)])
+def test_values_get_the_declared_type_or_are_refused(notebooks):
+    given = [["N", "3"], ["NAME", "3"], ["RATE", "2"], ["LOUD", "True"]]
+    parsed = [(type(value), value) for value in run.parse(given).values()]
+    assert parsed == [(int, 3), (str, "3"), (float, 2.0), (bool, True)]
+    for name, text in (("N", "x"), ("N", "1.5"), ("N", "True"), ("LOUD", "1")):
+        with pytest.raises(InputError, match=f"{name}: expected"):
+            run.parse([[name, text]])
 
 
 @pytest.mark.slow
@@ -95,7 +89,6 @@ def test_a_failure_says_where_and_how_to_go_on(notebooks, capsys):
     assert ran(notebooks) == "7s"
     assert "01_first               already done" in capsys.readouterr().out
     assert execute(notebooks, ["01", "02"], N=8, RATE=0.5) == 0
-    assert ran(notebooks) == "7s8s"
     assert execute(notebooks, ["01", "02"], N=8, RATE=0.5) == 0
     assert ran(notebooks) == "7s8s"
     executed = nbformat.read(notebooks / "logs" / "01_first.ipynb", 4)
@@ -165,74 +158,51 @@ def test_what_came_of_old_results_is_not_finished_any_more(notebooks, capsys):
 def test_a_changed_motion_file_runs_its_notebook_again(notebooks):
     data = notebooks / "motion"
     data.mkdir()
-    (data / "walk.bvh").write_text("one")
-    for expected in ("1", "1"):
+    for content, expected in (("one", "1"), (None, "1"), ("two and more", "11")):
+        if content:
+            (data / "walk.bvh").write_text(content)
         assert execute(notebooks, ["01"], DATA=str(data)) == 0
         assert ran(notebooks) == expected
-    (data / "walk.bvh").write_text("two and more")
-    assert execute(notebooks, ["01"], DATA=str(data)) == 0
-    assert ran(notebooks) == "11"
 
 
 @pytest.mark.parametrize("parameter", ["DATA", "EXTRA_DATA", "LISTS", "SIGNS", "AUTHORS_WEIGHTS"])
 def test_every_input_counts_and_nothing_else(tmp_path, parameter):
-    folder, seen = tmp_path / "data", []
+    folder, beside = tmp_path / "data", tmp_path / "beside.npz"
     (folder / "train").mkdir(parents=True)
     values = {"DATA": "", parameter: f"{folder}"}
-    seen.append(run._inputs(values))
-    (tmp_path / "beside.bvh").write_text("x")
+    seen = [run._inputs(values)]
+    beside.write_text("x")
     assert run._inputs(values) == seen[0]
-    clip = folder / "train" / "a.bvh"
-    clip.write_text("x")
-    seen.append(run._inputs(values))
-    clip.rename(clip.with_name("b.bvh"))
-    seen.append(run._inputs(values))
-    clip.with_name("b.bvh").write_text("changed")
-    seen.append(run._inputs(values))
-    clip.with_name("b.bvh").write_text("as long")  # as before
-    seen.append(run._inputs(values))
+    first, second = (folder / "train" / name for name in ("a.bvh", "b.bvh"))
+    for change in (
+        lambda: first.write_text("x"),
+        lambda: first.rename(second),
+        lambda: second.write_text("changed"),
+        lambda: second.write_text("as long"),  # as before
+    ):
+        change()
+        seen.append(run._inputs(values))
     assert all(one != other for one, other in itertools.combinations(seen, 2))
-
-
-def test_a_file_and_every_folder_of_several_are_inputs(tmp_path):
-    one, two = tmp_path / "one", tmp_path / "two.npz"
-    one.mkdir()
-    two.write_text("a")
-    values = {"EXTRA_DATA": f"{one}, {two}"}
+    # Of several every one counts, also a file.
+    values = {"EXTRA_DATA": f"{folder}, {beside}"}
     before = run._inputs(values)
-    two.write_text("ab")
+    beside.write_text("ab")
     assert run._inputs(values) != before
 
 
 @pytest.mark.slow
 def test_a_dead_kernel_is_told_from_an_error(notebooks, capsys):
-    write(
-        notebooks / "notebooks",
-        "01_first.ipynb",
-        FIRST,
-        "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
-    )
+    dying = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
+    write(notebooks / "notebooks", "01_first.ipynb", FIRST, dying)
     assert execute(notebooks, ["01"]) == 138
     assert "the kernel died; most often: out of memory" in capsys.readouterr().out
 
 
 def test_a_second_run_on_the_same_folder_is_refused(notebooks):
-    holder = (
-        "import sys, time\nfrom pathlib import Path\nfrom src.common.files import locked\n"
-        "with locked(Path(sys.argv[1]), 'runs notebooks here'):\n"
-        "    print('held', flush=True)\n    time.sleep(60)"
-    )
-    command = [sys.executable, "-c", holder, str(notebooks / "logs")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout.readline() == "held\n"
-        with pytest.raises(InputError, match=f"process {process.pid} .* runs notebooks here"):
-            execute(notebooks, ["01"])
-        assert ran(notebooks) == ""
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    said = f"process {os.getpid()} .* runs notebooks here"
+    with locked(notebooks / "logs", "runs notebooks here"), pytest.raises(InputError, match=said):
+        execute(notebooks, ["01"])
+    assert ran(notebooks) == ""
 
 
 def test_the_numbered_notebooks_follow_the_rules():
@@ -246,26 +216,15 @@ def test_the_numbered_notebooks_follow_the_rules():
         first = notebook.cells[0]
         assert first.cell_type == "markdown"
         assert all(word in first.source for word in ("**What.**", "**In.**", "**Out.**"))
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
-                assert not cell.outputs, path.name
-                assert cell.execution_count is None
-                assert cell.source.count("\n") < 20, (path.name, cell.source)
-                assert not any(
-                    line.startswith(("def ", "class ")) for line in cell.source.split("\n")
-                )
+        for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+            assert not cell.outputs and cell.execution_count is None, path.name
+            lines = cell.source.split("\n")
+            assert len(lines) <= 20, (path.name, cell.source)
+            assert not any(line.startswith(("def ", "class ")) for line in lines)
 
 
-WRITERS = {
-    "to_csv",
-    "to_parquet",
-    "to_json",
-    "savefig",
-    "write_text",
-    "write_bytes",
-    "open",
-    "save",
-}
+WRITERS = {"to_csv", "to_parquet", "to_json", "savefig", "write_text", "write_bytes"}
+WRITERS |= {"open", "save"}
 
 
 def test_the_numbered_notebooks_write_whole_files_or_none():

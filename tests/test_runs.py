@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
+import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from src.common import paths
 from src.common.errors import InputError
@@ -24,13 +25,9 @@ def made(sample, tmp_path, monkeypatch) -> Run:
     root = tmp_path / "here"
     monkeypatch.setattr(paths, "root", lambda: root)
     monkeypatch.setattr("src.runs.root", lambda: root)
-    shutil.copytree(sample, root / "input/asl-signs")
-    store = stores.build(
-        root / "input/asl-signs", root / "input/stores", hand_bert.LAYOUT.sources, workers=1
-    )
-    about = About(
-        "cpu", str(root / "input/asl-signs"), str(store.folder), 0, (), (RECIPE.name,), (0,)
-    )
+    data = shutil.copytree(sample, root / "input/asl-signs")
+    store = stores.build(data, root / "input/stores", hand_bert.LAYOUT.sources, workers=1)
+    about = About("cpu", str(data), str(store.folder), 0, (), (RECIPE.name,), (0,))
     return Run.create(root / "logs/run", about, [RECIPE])
 
 
@@ -66,8 +63,7 @@ def test_what_is_no_run_is_refused(tmp_path, content):
 
 def test_folds_of_other_clips_are_refused(made):
     path = made.folder / "folds.csv"
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join([lines[0], *lines[:0:-1]]))
+    pd.read_csv(path)[::-1].to_csv(path, index=False)
     with pytest.raises(InputError, match=r"folds\.csv: its clips are not those of"):
         Run.open(made.folder).clips  # noqa: B018
 
@@ -78,11 +74,8 @@ def test_a_sequence_may_be_called_anything(made):
     names = ["NA", "null", "001", *table.sequence[3:]]
     table["sequence"] = names
     made.__dict__["store"] = replace(made.store, clips=table)
-    folds = (made.folder / "folds.csv").read_text().splitlines()
-    rows = [
-        ",".join([name, *row.split(",")[1:]]) for name, row in zip(names, folds[1:], strict=True)
-    ]
-    (made.folder / "folds.csv").write_text("\n".join([folds[0], *rows]))
+    folds = made.folder / "folds.csv"
+    pd.read_csv(folds).assign(sequence=names).to_csv(folds, index=False)
     assert made.clips.sequence.tolist() == names
 
 
@@ -105,10 +98,5 @@ def test_an_older_versions_training_is_not_taken_and_not_deleted(made):
 
 
 def test_figures_are_kept_as_pictures(made):
-    from src import plots
-
-    figure, _ = plots.figure(1.0, 1.0)
-    path = made.save_figure(figure, "a_figure")
-    assert (
-        path == Path(made.folder / "figures/a_figure.png") and path.read_bytes()[:4] == b"\x89PNG"
-    )
+    path = made.save_figure(Figure(), "a_figure")
+    assert path == made.folder / "figures/a_figure.png" and path.read_bytes()[:4] == b"\x89PNG"

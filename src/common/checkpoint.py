@@ -8,21 +8,12 @@ from pathlib import Path
 import torch
 
 from src.common.errors import InputError
-from src.common.files import no_room, write_atomically
+from src.common.files import write_atomically
 
 
 def save(path: Path, state: dict) -> None:
-    """Write tensors and plain values; a kill leaves the old file or the new one.
-
-    Raises:
-        InputError: there is no room for the file.
-    """
-    try:
-        write_atomically(path, lambda temporary: torch.save(state, temporary))
-    except RuntimeError as error:  # what torch's writer raises where others raise an OSError
-        if "inline_container" not in str(error):
-            raise
-        raise no_room(path, str(error).splitlines()[0]) from error
+    """Write tensors and plain values; a kill leaves the old file or the new one."""
+    write_atomically(path, lambda temporary: torch.save(state, temporary))
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 from src.common.errors import InputError
@@ -25,25 +24,16 @@ def find_python(version: str) -> Path:
     Raises:
         Unavailable: there is none.
     """
-    for python in _candidates(version):
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    in_path = shutil.which(f"python{version}")
+    for python in (in_path, *sorted(pyenv.glob(f"{version}.*/bin/python"))):
         # The python3.9 that pyenv puts into PATH only prints a message if 3.9 is switched off.
-        if subprocess.run([python, "-c", ""], capture_output=True).returncode == 0:
+        if python and subprocess.run([python, "-c", ""], capture_output=True).returncode == 0:
             return Path(python)
     raise Unavailable(
-        f"expected a Python {version} in PATH or in {_pyenv()}, found none; install one, for "
+        f"expected a Python {version} in PATH or in {pyenv}, found none; install one, for "
         f"example by `pyenv install {version}`"
     )
-
-
-def _pyenv() -> Path:
-    return Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-
-
-def _candidates(version: str) -> Iterator[str]:
-    in_path = shutil.which(f"python{version}")
-    if in_path:
-        yield in_path
-    yield from (str(path) for path in sorted(_pyenv().glob(f"{version}.*/bin/python")))
 
 
 def mark_of(folder: Path, requirements: Path) -> Mark:
@@ -54,15 +44,12 @@ def mark_of(folder: Path, requirements: Path) -> Mark:
 
 
 def make(python: Path, folder: Path, requirements: Path) -> Path:
-    """Make an environment that has these packages and no others, if it is not there yet.
+    """Make an environment, if it is not there yet with these pins; returns its interpreter.
 
     Args:
         python: the interpreter to make it with.
-        folder: of the environment; made again when `requirements` has changed.
+        folder: of the environment.
         requirements: a file of pins of all packages, because pip looks up no dependencies here.
-
-    Returns:
-        The environment's interpreter.
 
     Raises:
         Unavailable: pip cannot install the packages, most often because there is no network.
@@ -78,14 +65,9 @@ def make(python: Path, folder: Path, requirements: Path) -> Path:
     ):
         done = subprocess.run([*map(str, command)], capture_output=True, text=True)
         if done.returncode:
-            reason = _reason(done)
+            lines = [line for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
+            errors = [line for line in lines if line.startswith("ERROR")]  # warnings may follow
+            reason = (errors or lines or [f"exit code {done.returncode}"])[-1]
             raise Unavailable(f"{folder}: could not install {requirements}: {reason}")
     mark.write()
     return interpreter
-
-
-def _reason(done: subprocess.CompletedProcess) -> str:
-    """The last error that was printed; pip may print warnings after it."""
-    lines = [line for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR")]
-    return (errors or lines or [f"exit code {done.returncode}"])[-1]

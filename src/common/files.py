@@ -48,18 +48,15 @@ def needing_room(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno not in _NO_ROOM:
+    except (OSError, RuntimeError) as error:
+        # torch's writer of files raises a RuntimeError, which names its own source file.
+        if getattr(error, "errno", None) not in _NO_ROOM and "inline_container" not in str(error):
             raise
-        raise no_room(path, error.strerror) from error
-
-
-def no_room(path: Path, reason: str) -> InputError:
-    """The error for a file that there is no room for."""
-    return InputError(
-        f"{path}: expected room to write it, found none ({reason}); earlier files are whole: make "
-        "room and run the same command again, it goes on from what is finished"
-    )
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise InputError(
+            f"{path}: expected room to write it, found none ({reason}); earlier files are whole: "
+            "make room and run the same command again, it goes on from what is finished"
+        ) from error
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -78,7 +75,7 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
 
     Args:
         folder: made if it is not there; the lock is its file `.lock`, which names the holder.
-        doing: what this process does with the folder, for the message that others get.
+        doing: what this process does there, for the message that others get.
 
     Raises:
         InputError: another process holds the folder (the message says which process, and since
@@ -111,19 +108,13 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
 def _sweep(folder: Path) -> None:
     """Delete the temporary files of killed writers: a store's can be as large as the store."""
     for path in folder.glob(".*.tmp*"):
-        named = _TEMPORARY.fullmatch(path.name)
-        if named and not _is_running(int(named[1])):
-            path.unlink(missing_ok=True)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    return True
+        if named := _TEMPORARY.fullmatch(path.name):
+            try:
+                os.kill(int(named[1]), 0)  # signal 0 only asks whether the process is there
+            except (ProcessLookupError, OverflowError):
+                path.unlink(missing_ok=True)
+            except PermissionError:
+                pass  # it is, and somebody else's
 
 
 def digest(path: Path) -> str:

@@ -16,32 +16,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-NAME = "asl-signs"
+NAME = "asl-signs"  # nobody else's, though the first folder in JUPYTER_PATH would win anyway
 
 
 @contextmanager
 def installed(log: Path) -> Iterator[str]:
-    """Make the kernel known to Jupyter; yields its name.
-
-    Args:
-        log: gets what the kernel's process writes itself.
-    """
+    """Make the kernel known to Jupyter; yields its name."""
     words = [sys.executable, "-m", "src.common.kernel", str(log), "-f", "{connection_file}"]
     spec = {"argv": words, "display_name": NAME, "language": "python"}
-    before = os.environ.get("JUPYTER_PATH")
+    before = os.environ.get("JUPYTER_PATH", "")  # an empty one is none to Jupyter
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernels" / NAME / "kernel.json"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(spec))
-        # The first folder wins, and this one holds a name that nobody else has.
         os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, before]))
         try:
             yield NAME
         finally:
-            if before is None:
-                del os.environ["JUPYTER_PATH"]
-            else:
-                os.environ["JUPYTER_PATH"] = before
+            os.environ["JUPYTER_PATH"] = before
 
 
 def main() -> None:

@@ -30,8 +30,8 @@ class Mark:
 
     Args:
         path: of its file, in the folder of the work.
-        made_from: what the work is made from now, as values that JSON can hold; left out by those
-            who only ask for the result.
+        made_from: what the work is made from now, as values that JSON can hold; without it, only
+            what the mark says can be asked for.
     """
 
     path: Path
@@ -47,23 +47,16 @@ class Mark:
     def changes(self) -> list[str]:
         """Why finished work is not what it would be today; empty if it is, or never was."""
         before = self._read()
-        if not before:
-            return []
         if "spoilt" in before:
             return [before["spoilt"]]
-        if "made_from" not in before:  # until November 2026 marks held digests
+        if before and "made_from" not in before:  # until November 2026 marks held digests
             return ["an older version of this project made it"]
-        return changes(before["made_from"], self.made_from)
+        return changes(before["made_from"], self.made_from) if before else []
 
     def tell_why_again(self, earlier: Iterable[Path]) -> None:
-        """Print in one line what has changed since the work was done before, if it was.
-
-        Args:
-            earlier: files of marks of the same work; the newest is compared.
-        """
+        """Print in one line what has changed since the newest of these earlier marks, if any."""
         times = {path: path.stat().st_mtime for path in earlier if path.is_file()}
-        changed = Mark(max(times, key=times.get), self.made_from).changes if times else []
-        if changed:
+        if changed := Mark(max(times, key=times.get), self.made_from).changes if times else []:
             say(f"{self.path.parent}: made again, for there are changes: {', '.join(changed)}")
 
     @property
@@ -78,21 +71,14 @@ class Mark:
         return self._read().get("result")
 
     def write(self, result: Any = None) -> Path:
-        """Say that the work is finished: the last thing that it writes.
-
-        Args:
-            result: what later readers want to know of it, as JSON can hold it.
-        """
+        """Say that the work is finished, as its last act, and what later readers want to know."""
         return write_json(self.path, {"made_from": self.made_from, "result": result})
 
     def spoil(self, reason: str) -> bool:
-        """Turn the mark into one of nothing, before what it marks is deleted.
+        """Turn the mark into one of nothing, before what it marks is deleted; True if it was there.
 
         With no mark, a kill would leave files that nobody deletes; with the old one they would be
         taken for whole once the values are the old ones again.
-
-        Returns:
-            True if there was a mark.
         """
         if stood := self.path.is_file():
             write_json(self.path, {"made_from": {}, "spoilt": reason})
@@ -102,23 +88,16 @@ class Mark:
         try:
             mark = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
-            return {}
+            mark = None
         return mark if isinstance(mark, dict) else {}
 
 
 def side_by_side(
     parent: Path, name: str, made_from: Mapping[str, Any], file: str
 ) -> tuple[Mark, list[Path]]:
-    """The mark of work of which several live side by side, in <parent>/<name>-<fingerprint>/.
+    """The mark of work of which several live side by side, in <parent>/<name>-<fingerprint>/<file>.
 
-    Args:
-        parent: the folder that they live in.
-        name: how their folders' names begin.
-        made_from: what this one is made from; the fingerprint is a digest of it.
-        file: the mark's name.
-
-    Returns:
-        The mark, and the files of the marks of the others.
+    The fingerprint is a digest of `made_from`. Also returns the files of the others' marks.
     """
     fingerprint = digest_of(made_from).removeprefix(DIGEST)[:_FINGERPRINT]
     mark = Mark(parent / f"{name}-{fingerprint}" / file, made_from)
@@ -137,12 +116,7 @@ def plain(value: Any) -> Any:
 
 
 def changes(before: Any, now: Any) -> list[str]:
-    """The differences of two tables of plain values, in words; one of the other's kind is one.
-
-    Args:
-        before: what a mark says.
-        now: what it would say today.
-    """
+    """In words, the differences of what a mark says and what it would say now."""
     found = [*_differences(plain(before), plain(now), "")]
     more = [f"and {len(found) - MOST} more"] if len(found) > MOST else []
     return found[:MOST] + more
@@ -151,20 +125,17 @@ def changes(before: Any, now: Any) -> list[str]:
 def _differences(before: Any, now: Any, name: str) -> list[str]:
     if before == now:
         return []
-    if isinstance(before, dict) and isinstance(now, dict):
-        rows = [_of_key(before, now, key, f"{name}.{key}" if name else key) for key in before | now]
-        return [row for part in rows for row in part]
-    if str(now).startswith(DIGEST):
-        return [f"{name} changed"]
-    return [f"{name} {_brief(before)} -> {_brief(now)}"]
-
-
-def _of_key(before: dict, now: dict, key: str, name: str) -> list[str]:
-    if key not in before:
-        return [f"{name} is new"]
-    if key not in now:
-        return [f"{name} is gone"]
-    return _differences(before[key], now[key], name)
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        is_digest = str(now).startswith(DIGEST)
+        return [f"{name} changed" if is_digest else f"{name} {_brief(before)} -> {_brief(now)}"]
+    found = []
+    for key in before | now:
+        inner = f"{name}.{key}" if name else key
+        if key in before and key in now:
+            found += _differences(before[key], now[key], inner)
+        else:
+            found.append(f"{inner} is {'gone' if key in before else 'new'}")
+    return found
 
 
 def _brief(value: Any) -> str:

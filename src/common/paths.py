@@ -40,15 +40,13 @@ def anchored(path: str | Path) -> Path:
 def competition_folder(data: str = "") -> Path:
     """The competition folder, which holds the sign map; or a named folder in Slovo's format.
 
-    Args:
-        data: the folder. "" = the one that the variable ASL_SIGNS_DIR names, or where Kaggle mounts
-            the competition, or input/asl-signs.
+    Without `data` it is the one that the variable ASL_SIGNS_DIR names, or where Kaggle mounts the
+    competition, or input/asl-signs.
 
     Raises:
         InputError: there is none; the message says how to get one.
     """
-    data = data or os.environ.get("ASL_SIGNS_DIR", "")
-    if data:
+    if data := data or os.environ.get("ASL_SIGNS_DIR", ""):
         candidates = [anchored(data)]
     else:
         # Kaggle mounts a competition at /kaggle/input/<slug> or /kaggle/input/competitions/<slug>;

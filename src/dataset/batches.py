@@ -9,19 +9,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float16, Int, Int64
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from src.clips import Clips
 from src.common.files import write_atomically
 from src.common.marks import side_by_side
+from src.common.news import counted
 from src.dataset.clip_file import LARGEST
 from src.dataset.store import Store
 
@@ -31,19 +31,12 @@ Read = Callable[[Tensor, Sequence[int]], Tensor]  # rows (T, N, 3), their landma
 
 @dataclass(frozen=True)
 class ClipSet:
-    """The prepared clips of one recipe: frames on a device, the clips' places on the host.
+    """The prepared clips of one recipe: frames on a device, the clips' places on the host."""
 
-    Args:
-        frames: (frames, L, 3) float16, clip after clip, NaN = not detected.
-        offset: (clips,) int64, the first frame of each clip.
-        length: (clips,) int64, the frames of each clip.
-        label: (clips,) int64, the sign of each clip.
-    """
-
-    frames: Tensor
-    offset: np.ndarray
-    length: np.ndarray
-    label: np.ndarray
+    frames: Float16[Tensor, "frames L 3"]  # clip after clip, NaN = not detected
+    offset: Int64[np.ndarray, " clips"]  # the first frame of each clip
+    length: Int64[np.ndarray, " clips"]  # its frames
+    label: Int64[np.ndarray, " clips"]  # its sign
 
     def __len__(self) -> int:
         return len(self.length)
@@ -67,19 +60,14 @@ class ClipSet:
 
     def subset(self, index: np.ndarray) -> ClipSet:
         """Some of the clips; the frames are shared."""
-        return replace(
-            self, offset=self.offset[index], length=self.length[index], label=self.label[index]
-        )
+        columns = (self.offset[index], self.length[index], self.label[index])
+        return ClipSet(self.frames, *columns)
 
 
 def prepare(store: Store, read: Read, key: str, device: torch.device | str = "cpu") -> ClipSet:
     """Run a recipe's clip steps over the whole store, or open the clips of an earlier run.
 
-    Args:
-        store: the clips.
-        read: the recipe's function of one clip.
-        key: a text of all that the prepared clips depend on, besides the store.
-        device: where the frames go.
+    `key` is a text of all that the prepared clips depend on, besides the store.
     """
     mark, _ = side_by_side(store.folder / "prepared", "clips", {"clip steps": key}, "prepared.json")
     folder = mark.path.parent
@@ -99,9 +87,8 @@ def _prepare(store: Store, read: Read, folder: Path) -> None:
     length = np.zeros(len(store), np.int64)
 
     def write(path: Path) -> None:  # one clip at a time, so that memory does not grow
-        bar = tqdm(range(len(store)), unit="clip", desc="clip steps", disable=None, leave=False)
         with path.open("wb") as file:
-            for i in bar:
+            for i in counted(range(len(store)), "clip steps", "clips"):
                 clip = read(torch.from_numpy(store.clip(i)), store.landmarks)
                 length[i] = len(clip)
                 # Centring can double a coordinate that just fits float16, and infinity would spoil
@@ -113,25 +100,19 @@ def _prepare(store: Store, read: Read, folder: Path) -> None:
 
 
 def plan(
-    length: np.ndarray, batch_size: int, rng: np.random.Generator | None, drop_last: bool = True
+    length: np.ndarray, batch_size: int, rng: np.random.Generator | None
 ) -> Iterator[np.ndarray]:
     """The batches of one epoch: indices of clips of similar length.
 
-    Args:
-        length: (clips,) frames.
-        batch_size: clips in a batch.
-        rng: of the random order; None sorts all clips by length, for evaluation.
-        drop_last: with `rng`, leave out the incomplete batch, unless there is no other.
-
-    Yields:
-        (batch_size,) indices.
+    An incomplete batch is left out, unless there is no other. Without a generator of a random
+    order, for evaluation, all clips are sorted by length and none is left out.
     """
     if rng is None:
         order = np.argsort(length, kind="stable")
         yield from (order[i : i + batch_size] for i in range(0, len(order), batch_size))
         return
     order = rng.permutation(len(length))
-    if drop_last and len(order) > batch_size:
+    if len(order) > batch_size:
         order = order[: len(order) - len(order) % batch_size]
     # Of a window of random clips, those of similar length become a batch; then the batches are
     # shuffled, lest an epoch go from short clips to long ones.

@@ -38,8 +38,7 @@ def read_clip(
     Args:
         path: a parquet file of the competition's format. Coordinates may be float32 or float64,
             frame and landmark_index int16, 32 or 64, type any kind of string.
-        landmarks: the landmarks to return, in this order; None = all. All are checked in any case;
-            choosing here is cheaper than choosing from the result.
+        landmarks: the landmarks to return, in this order; None = all. All are checked in any case.
 
     Returns:
         (T, N, 3) float32 in C order, image units, x right, y down; NaN = not detected.
@@ -51,27 +50,31 @@ def read_clip(
     """
     try:
         return _read_clip(path, landmarks)
-    except InputError:
-        raise
+    except _Fault as fault:
+        raise InputError(f"{path}: {fault}") from None
     except (OSError, pa.ArrowException, ValueError, MemoryError, EOFError) as error:
+        found = " ".join(str(error).split())[:300] or type(error).__name__
         raise InputError(
-            f"{path}: expected a whole parquet file, found: {_one_line(error)}; {_FETCH_AGAIN}"
+            f"{path}: expected a whole parquet file, found: {found}; {_FETCH_AGAIN}"
         ) from error
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+class _Fault(Exception):
+    """What is wrong with a clip, in the words of the InputError that `read_clip` makes of it."""
 
 
 def _read_clip(path: str | Path, landmarks: Sequence[int] | None) -> np.ndarray:
     # Read into memory first: of a mapped file that shrinks meanwhile, the process would die.
     with open(path, "rb", buffering=0) as raw:
         data = raw.read()
-    file = _open(path, data)
-    _check_columns(path, file.schema_arrow)
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=["type"], pre_buffer=False)
+    except KeyError as error:  # pyarrow's word for a read_dictionary column that is not there
+        raise _Fault(f"expected one column 'type', found 0; {_FETCH_AGAIN}") from error
+    _check_columns(file.schema_arrow)
     table = file.read(columns=COLUMNS, use_threads=False).combine_chunks()
-    rows = _checked_rows(path, table)
-    values = _checked_coordinates(path, table)
+    rows = _checked_rows(table)
+    values = _checked_coordinates(table)
 
     chosen = rows.landmarks if landmarks is None else rows.landmarks[list(landmarks)]
     xyz = np.empty((len(table) // len(rows), len(chosen), 3), np.float32)
@@ -80,21 +83,15 @@ def _read_clip(path: str | Path, landmarks: Sequence[int] | None) -> np.ndarray:
     return xyz
 
 
-def _open(path: str | Path, data: bytes) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(pa.BufferReader(data), read_dictionary=["type"], pre_buffer=False)
-    except KeyError as error:  # pyarrow's word for a read_dictionary column that is not there
-        raise InputError(f"{path}: expected one column 'type', found 0; {_FETCH_AGAIN}") from error
-
-
-def _check_columns(path: str | Path, schema: pa.Schema) -> None:
+def _check_columns(schema: pa.Schema) -> None:
     """Each column is there once, with a type that can hold what it should."""
     for name in COLUMNS:
         fields = schema.get_all_field_indices(name)
         if len(fields) != 1:
-            raise InputError(
-                f"{path}: expected one column {name!r}, found {len(fields)} (there are "
-                f"{', '.join(schema.names)}); {_FETCH_AGAIN}"
+            there = ", ".join(schema.names)
+            raise _Fault(
+                f"expected one column {name!r}, found {len(fields)} (there are {there}); "
+                f"{_FETCH_AGAIN}"
             )
         kind = schema.field(fields[0]).type
         if name in COORDINATES:
@@ -105,25 +102,23 @@ def _check_columns(path: str | Path, schema: pa.Schema) -> None:
         else:
             fits, expected = kind in (pa.int16(), pa.int32(), pa.int64()), "int16, 32 or 64"
         if not fits:
-            raise InputError(
-                f"{path}: expected column {name!r} to be {expected}, found {kind}; {_FETCH_AGAIN}"
-            )
+            raise _Fault(f"expected column {name!r} to be {expected}, found {kind}; {_FETCH_AGAIN}")
 
 
 # --- which row is which -------------------------------------------------------------------------
 
 
-def _checked_rows(path: str | Path, table: pa.Table) -> FrameRows:
+def _checked_rows(table: pa.Table) -> FrameRows:
     """The rows of a frame, once frame, type and landmark_index of every row are as they must be."""
     for name in ROW_COLUMNS:
         if table.column(name).null_count:
-            raise InputError(f"{path}: expected no null in {name!r}; {_FETCH_AGAIN}")
+            raise _Fault(f"expected no null in {name!r}; {_FETCH_AGAIN}")
     index = table.column("landmark_index").to_numpy()
     rows, n = rows_of_file(int(index.max(initial=0))), len(index)
     if n == 0 or n % len(rows):
         found = "none" if n == 0 else f"{n} = {n / len(rows):.2f} x {len(rows)}"
-        raise InputError(
-            f"{path}: expected {len(rows)} rows a frame and at least one frame, found {found}; "
+        raise _Fault(
+            f"expected {len(rows)} rows a frame and at least one frame, found {found}; "
             f"{_FETCH_AGAIN}"
         )
 
@@ -132,29 +127,24 @@ def _checked_rows(path: str | Path, table: pa.Table) -> FrameRows:
     words = types.dictionary.to_pylist()
     numbers = [words.index(part) if part in words else -1 for part in rows.parts]
     expected = np.repeat(numbers, [*rows.parts.values()])
-    _check_order(path, table, "type", types.indices.to_numpy(), expected, rows)
-    _check_order(path, table, "landmark_index", index, rows.index, rows)
+    _check_order(table, "type", types.indices.to_numpy(), expected, rows)
+    _check_order(table, "landmark_index", index, rows.index, rows)
 
     frame = table.column("frame").to_numpy()
     first = frame[:: len(rows)]
-    _check_order(path, table, "frame", frame, first[:, None], rows)
+    _check_order(table, "frame", frame, first[:, None], rows)
     ascend = first[1:] > first[:-1]
     if not ascend.all():
         k = int(np.argmin(ascend))
-        raise InputError(
-            f"{path}: expected frames in ascending order, found frame {first[k + 1]} after "
-            f"{first[k]} at row {(k + 1) * len(rows)}; sort the file by frame"
+        raise _Fault(
+            f"expected frames in ascending order, found frame {first[k + 1]} after {first[k]} at "
+            f"row {(k + 1) * len(rows)}; sort the file by frame"
         )
     return rows
 
 
 def _check_order(
-    path: str | Path,
-    table: pa.Table,
-    column: str,
-    found: np.ndarray,
-    expected: np.ndarray,
-    rows: FrameRows,
+    table: pa.Table, column: str, found: np.ndarray, expected: np.ndarray, rows: FrameRows
 ) -> None:
     """Found, (T * R,), is what is expected of the rows of a frame, (R,), or of a frame, (T, 1)."""
     wrong = found.reshape(-1, len(rows)) != expected
@@ -167,32 +157,31 @@ def _check_order(
     else:
         want = np.broadcast_to(expected, wrong.shape).flat[row]
     order = ", ".join(f"{part} {size}" for part, size in rows.parts.items())
-    raise InputError(
-        f"{path}: expected {column} {want} in row {row}, found {table.column(column)[row]}; every "
-        f"frame must be {len(rows)} rows in the order {order}, each part counted from 0: sort the "
-        "file so"
+    raise _Fault(
+        f"expected {column} {want} in row {row}, found {table.column(column)[row]}; every frame "
+        f"must be {len(rows)} rows in the order {order}, each part counted from 0: sort the file so"
     )
 
 
 # --- coordinates --------------------------------------------------------------------------------
 
 
-def _checked_coordinates(path: str | Path, table: pa.Table) -> list[np.ndarray]:
+def _checked_coordinates(table: pa.Table) -> list[np.ndarray]:
     """x, y, z of every row, NaN = not detected: all three or none, in the range of float16."""
     values = [table.column(name).fill_null(np.nan).to_numpy() for name in COORDINATES]
     missing = [np.isnan(value) for value in values]
     some = (missing[0] != missing[1]) | (missing[0] != missing[2])
     if some.any():
-        raise InputError(
-            f"{path}: expected a landmark to have all of x, y, z or none, found only some in row "
+        raise _Fault(
+            "expected a landmark to have all of x, y, z or none, found only some in row "
             f"{int(np.argmax(some))}; {_FETCH_AGAIN}"
         )
     for name, value in zip(COORDINATES, values, strict=True):
         wrong = np.abs(value) > LARGEST
         if wrong.any():
             row = int(np.argmax(wrong))
-            raise InputError(
-                f"{path}: expected coordinates in image units, at most {LARGEST:.0f} in size, "
-                f"found {name} = {value[row]} in row {row}; {_FETCH_AGAIN}"
+            raise _Fault(
+                f"expected coordinates in image units, at most {LARGEST:.0f} in size, found "
+                f"{name} = {value[row]} in row {row}; {_FETCH_AGAIN}"
             )
     return values

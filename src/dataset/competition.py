@@ -36,10 +36,7 @@ _COPY_MAP = "copy the competition's own file there"
 
 
 def read_signs(folder: Path) -> dict[str, int]:
-    """Read the sign map.
-
-    Returns:
-        sign -> label, in the file's order.
+    """Read the sign map: sign -> label, in the file's order.
 
     Raises:
         InputError: it is missing, no JSON object of sign -> number, or its numbers are not exactly
@@ -50,12 +47,14 @@ def read_signs(folder: Path) -> dict[str, int]:
         pairs = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=list)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected a JSON file, found: {error}; {_COPY_MAP}") from error
-    whole = isinstance(pairs, list) and all(_is_sign_and_label(pair) for pair in pairs)
+    whole = isinstance(pairs, list) and all(
+        isinstance(pair, tuple) and type(pair[1]) is int for pair in pairs
+    )
     if not whole or not pairs:
         raise InputError(f"{path}: expected {{sign: label}}, labels whole numbers; {_COPY_MAP}")
     signs, labels = zip(*pairs, strict=True)
-    if len(set(signs)) < len(signs):
-        twice = sorted({sign for sign in signs if signs.count(sign) > 1})
+    twice = sorted({sign for sign in signs if signs.count(sign) > 1})
+    if twice:
         raise InputError(f"{path}: expected each sign once, found {_some(twice)} more often")
     if sorted(labels) != list(range(len(labels))):
         lacking = sorted(set(range(len(labels))) - set(labels))
@@ -67,11 +66,7 @@ def read_signs(folder: Path) -> dict[str, int]:
 
 
 def read_index(folder: Path, signs: dict[str, int] | None = None) -> pd.DataFrame:
-    """Read train.csv and check it against the map and the files.
-
-    Args:
-        folder: a competition folder.
-        signs: sign -> label; None reads the folder's own map.
+    """Read train.csv and check it against the signs, or the folder's own map, and the files.
 
     Returns:
         A row per clip, in train.csv's order: path (absolute), participant, sequence, sign (str),
@@ -81,7 +76,6 @@ def read_index(folder: Path, signs: dict[str, int] | None = None) -> pd.DataFram
         InputError: train.csv is not a table that `read_table` takes; a path comes twice or leads
             out of the folder; a sign is not in the map; a clip has no file.
     """
-    folder = Path(folder)
     signs = read_signs(folder) if signs is None else signs
     csv = folder / "train.csv"
     index = read_table(csv, INDEX_COLUMNS, unique=("sequence_id", "path"))
@@ -99,10 +93,8 @@ def read_index(folder: Path, signs: dict[str, int] | None = None) -> pd.DataFram
 def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) -> pd.DataFrame:
     """Read a table of clips, in which commas or tabs divide the fields.
 
-    Args:
-        path: of the file.
-        columns: the file's name of each column that it must have -> ours.
-        unique: columns, by the file's names, in which no value may come twice.
+    `columns` are the names of the columns that the file must have -> ours, and `unique`, by the
+    file's names, those in which no value may come twice.
 
     Returns:
         A row per clip: our columns, all of them text, and train (bool) where the file has it.
@@ -126,8 +118,7 @@ def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) ->
         )
     if table.empty:
         raise InputError(f"{path}: expected a row per clip, found only the header")
-    kept = [*columns, *([SPLIT] if SPLIT in table else [])]
-    table = table[list(dict.fromkeys(kept))]
+    table = table[list(dict.fromkeys([*columns, *({SPLIT} & {*table})]))]
 
     row, column = np.nonzero((table == "").to_numpy())
     if len(row):
@@ -143,11 +134,10 @@ def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) ->
                 "repeated rows"
             )
     for name in (name for name, ours in columns.items() if ours in ("participant", "sequence")):
-        path_like = [value for value in table[name].unique().tolist() if _is_path_like(value)]
-        if path_like:
-            raise InputError(
-                f"{path}: expected plain names as {name}, found {_some(path_like)}; rename them"
-            )
+        path_like = table[name].isin([".", ".."]) | table[name].str.contains(r"[/\\\0]")
+        if path_like.any():
+            found = _some(table[name][path_like].unique())
+            raise InputError(f"{path}: expected plain names as {name}, found {found}; rename them")
     if SPLIT in table:
         table[SPLIT] = _read_flags(path, table[SPLIT])
     return table.rename(columns=columns)
@@ -161,14 +151,6 @@ def _read_flags(path: Path, column: pd.Series) -> pd.Series:
             f"{path}: expected True or False as {column.name}, found {_some(other)}; correct it"
         )
     return flags.astype(bool)
-
-
-def _is_sign_and_label(pair: object) -> bool:
-    return isinstance(pair, tuple) and type(pair[1]) is int
-
-
-def _is_path_like(name: str) -> bool:
-    return name in (".", "..") or any(mark in name for mark in "/\\\0")
 
 
 def _some(names: Iterable[object], limit: int = 5) -> str:

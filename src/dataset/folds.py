@@ -23,7 +23,8 @@ from src.common.errors import InputError
 TRAIN_ONLY = -1  # a clip's fold
 EVERYTHING = "everything"  # a training's, in the place of a fold
 Fold = int | Literal["everything"]
-N_FOLDS = 4
+N_FOLDS = 4  # at most, of participants that are not the competition's
+SEED = 42  # of these folds
 
 PUBLISHED_PARTICIPANTS = (  # recognition.md 3.5, TheoViel/kaggle_islr's folds_4.csv
     ("2044", "4718", "16069", "34503", "53618"),
@@ -34,15 +35,11 @@ PUBLISHED_PARTICIPANTS = (  # recognition.md 3.5, TheoViel/kaggle_islr's folds_4
 PUBLISHED_FOLD = {p: k for k, group in enumerate(PUBLISHED_PARTICIPANTS) for p in group}
 
 
-def assign(
-    clips: pd.DataFrame, n_folds: int = N_FOLDS, seed: int = 42, divided: bool = False
-) -> pd.Series:
+def assign(clips: pd.DataFrame, divided: bool = False) -> pd.Series:
     """The fold of every clip; a participant's clips are all in one fold.
 
     Args:
         clips: columns participant, label, training_only.
-        n_folds: at most; fewer where there are fewer participants.
-        seed: of StratifiedGroupKFold, for participants that are not the competition's.
         divided: the data come divided into clips to train on (training_only) and clips to test on,
             which are then one fold.
 
@@ -54,14 +51,14 @@ def assign(
     if not divided and set(tested.participant) <= set(PUBLISHED_FOLD):
         fold[tested.index] = tested.participant.map(PUBLISHED_FOLD).astype("int64")
         return fold
-    n_folds = min(n_folds, tested.participant.nunique())
+    n_folds = min(N_FOLDS, tested.participant.nunique())
     if divided or n_folds < 2:
         fold[tested.index] = 0
         return fold
     # A sign with fewer clips than folds cannot be in every fold. scikit-learn warns of it, and
     # refuses if there is no other sign; then the folds are only made equally large.
     label = tested.label if tested.label.value_counts().max() >= n_folds else 0 * tested.label
-    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=SEED)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
         parts = list(splitter.split(tested.label, label, groups=tested.participant))
@@ -94,11 +91,7 @@ def hold_out(clips: pd.DataFrame, participants: Collection[str]) -> pd.Series:
 
 
 def uncovered(clips: pd.DataFrame) -> pd.DataFrame:
-    """Signs that a fold holds out entirely, so that nobody learns them.
-
-    Returns:
-        Columns fold, sign, clips (how many are held out).
-    """
+    """Signs that a fold holds out entirely, so that nobody learns them: fold, sign, its clips."""
     rows = []
     for fold, held_out in clips[clips.fold != TRAIN_ONLY].groupby("fold"):
         trained = set(clips.sign[clips.fold != fold])

@@ -21,11 +21,11 @@ from typing import IO
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from src.common.errors import InputError
 from src.common.files import needing_room, write_atomically
 from src.common.marks import Mark, digest_of
+from src.common.news import counted
 from src.dataset.clip_file import read_clip
 
 CLIPS_PER_SHARD = 256  # some 8 MB, and so much work a kill may cost
@@ -35,61 +35,34 @@ HEADER = 128  # bytes before the numbers of an array file, whatever its shape
 
 @dataclass(frozen=True)
 class Shard:
-    """Consecutive clips of a store in a file of their own.
+    """Consecutive clips of a store in a file of their own."""
 
-    Args:
-        data: an array file, (frames, landmarks, 3) float16.
-        lengths: the frames of each clip; 0 = the clip is broken.
-        broken: the reason for each broken clip.
-    """
-
-    data: Path
-    lengths: list[int]
-    broken: list[str]
+    data: Path  # an array file, (frames, landmarks, 3) float16
+    lengths: list[int]  # the frames of each clip; 0 = the clip is broken
+    broken: list[str]  # the reason for each broken clip
 
 
 def build(
     paths: Sequence[str],
     folder: Path,
     landmarks: tuple[int, ...],
-    workers: int | None = None,
-    skip_broken: bool = False,
+    workers: int | None,
+    skip_broken: bool,
 ) -> list[Shard]:
-    """Write all shards that are not there yet.
-
-    Args:
-        paths: of the clips, in the store's order.
-        folder: where the shards go.
-        landmarks: the landmarks to keep.
-        workers: processes; None = one per core, if there are shards enough for each.
-        skip_broken: give broken clips no frames, instead of stopping.
-
-    Raises:
-        InputError: a clip is not as Kaggle ships it.
-    """
+    """Write all shards of these clips that are not in the folder yet, see `store.build`."""
     pieces = [list(paths[i : i + CLIPS_PER_SHARD]) for i in range(0, len(paths), CLIPS_PER_SHARD)]
+    targets = [folder / f"{k:05}.npy" for k in range(len(pieces))]
+    tasks = [(*pair, landmarks, skip_broken) for pair in zip(pieces, targets, strict=True)]
     if workers is None:
         workers = min(os.cpu_count() or 1, len(pieces) // SHARDS_PER_WORKER)
     workers = min(workers, len(pieces))
-    tasks = [
-        (piece, folder / f"{k:05}.npy", landmarks, skip_broken) for k, piece in enumerate(pieces)
-    ]
-    shards: dict[int, Shard] = {}
-    with tqdm(total=len(paths), unit="clip", desc="store", disable=None) as bar:
-        for k, shard in _in_processes(tasks, workers):
-            shards[k] = shard
-            bar.update(len(shard.lengths))
-    return [shards[k] for k in range(len(pieces))]
+    made = _in_processes(tasks, workers)
+    shards = list(counted(made, "store", f"shards of {CLIPS_PER_SHARD} clips", len(tasks)))
+    return sorted(shards, key=lambda shard: shard.data)
 
 
 def join(shards: Sequence[Shard], target: Path, n_landmarks: int) -> None:
-    """Make one array file of all shards, out of the first one.
-
-    A kill meanwhile leaves a first shard that is larger than its mark says.
-
-    Raises:
-        InputError: the disk is full.
-    """
+    """Make one array file of all shards: the first grows, beyond the size that its mark says."""
     first, *others = shards
     n_frames = sum(sum(shard.lengths) for shard in shards)
     with needing_room(target), first.data.open("rb+") as whole:
@@ -111,26 +84,26 @@ def _write_header(file: IO[bytes], n_frames: int, n_landmarks: int) -> None:
     assert file.tell() == HEADER, "the header of array files has another size"
 
 
-def _in_processes(tasks: list[tuple], workers: int) -> Iterator[tuple[int, Shard]]:
+def _in_processes(tasks: list[tuple], workers: int) -> Iterator[Shard]:
     """Build the shards, in this process if there is one worker. Yields them as they finish."""
     if workers <= 1:
-        yield from ((k, _build_shard(*task)) for k, task in enumerate(tasks))
+        yield from (_build_shard(*task) for task in tasks)
         return
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
-        jobs = {pool.submit(_build_shard, *task): k for k, task in enumerate(tasks)}
+        jobs = [pool.submit(_build_shard, *task) for task in tasks]
         try:
             for job in as_completed(jobs):
-                yield jobs[job], job.result()
+                yield job.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
 def _start_worker() -> None:
-    """Give the worker one thread, and end it when its parent is killed.
+    """Give the worker, one per core, one thread, and end it when its parent is killed.
 
-    There is a worker per core. Without its parent it would wait for work for ever.
+    Without its parent it would wait for work for ever.
     """
     torch.set_num_threads(1)
 

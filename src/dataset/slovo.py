@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from src.common.errors import InputError
 from src.common.files import digest, locked, stamp, write_atomically, write_json
 from src.common.marks import DIGEST, Mark, digest_of, side_by_side
+from src.common.news import counted
 from src.common.paths import SIGN_MAP, SLOVO_INDEX
 from src.dataset import slovo_keypoints as keypoints
 from src.dataset.competition import INDEX_COLUMNS, SPLIT, read_table
@@ -33,24 +33,25 @@ COLUMNS = {  # annotations.csv's name -> ours
     "text": "sign",
     SPLIT: SPLIT,
 }
-_FILES = "train_landmark_files"
 
 
 def as_competition(folder: Path, converted: Path, skip_broken: bool = False) -> Path:
-    """The competition folder of a folder in either format: itself, or one made from Slovo's.
+    """The competition folder of a folder in either format: itself, or one made in `converted`.
 
-    Args:
-        folder: in the competition's format or in Slovo's.
-        converted: the folder that such competition folders live in. One that is finished is not
-            made again; one that was stopped is finished.
-        skip_broken: leave out broken clips, and clips without keypoints, instead of stopping.
+    One that is there is not made again; one that was stopped is finished. Broken clips, and clips
+    without keypoints, are left out if they are to be skipped; otherwise they stop it.
 
     Raises:
         InputError: annotations.csv or a clip is not as described above.
     """
     if not (folder / SLOVO_INDEX).is_file():
         return folder
-    index = _read_annotations(folder / SLOVO_INDEX)
+    index = read_table(folder / SLOVO_INDEX, COLUMNS, unique=("attachment_id",))
+    if index.train.nunique() == 1:
+        raise InputError(
+            f"{folder / SLOVO_INDEX}: expected clips to train on and clips to test on, found train "
+            f"= {index.train[0]} for all; correct the flags"
+        )
     source = keypoints.located(folder)
     files = [source] if source.is_file() else sorted(source.glob("*.json"))
     made_from = {
@@ -75,31 +76,18 @@ def skipped(folder: Path) -> list[str]:
     return (Mark(folder / MARK).result or {"skipped": []})["skipped"]
 
 
-def _read_annotations(path: Path) -> pd.DataFrame:
-    """The clips: sequence, participant, sign, train."""
-    index = read_table(path, COLUMNS, unique=("attachment_id",))
-    if index.train.nunique() == 1:
-        raise InputError(
-            f"{path}: expected clips to train on and clips to test on, found train = "
-            f"{index.train[0]} for all; correct the flags"
-        )
-    return index
-
-
 def _write_clips(
     folder: Path, source: Path, index: pd.DataFrame, target: Path, skip_broken: bool
 ) -> dict[str, str]:
     """Write every clip that is not there yet. Returns why clips cannot be written, by clip."""
     paths = {row.sequence: target / _path(row) for row in index.itertuples()}
-    missing, broken = set(paths), {}
+    broken = {sequence: f"{source}: no keypoints of {sequence}" for sequence in paths}
     clips = keypoints.read_frames(source, set(paths))
-    for sequence, frames in tqdm(clips, total=len(paths), unit="clip", desc="Slovo", disable=None):
-        missing.discard(sequence)
+    for sequence, frames in counted(clips, "Slovo", "clips", len(paths)):
+        broken.pop(sequence, None)
         if paths[sequence].is_file():
             continue
         try:
-            if isinstance(frames, InputError):
-                raise frames
             xyz = keypoints.to_landmarks(frames, f"{source}: clip {sequence}")
         except InputError as error:
             if not skip_broken:
@@ -107,20 +95,20 @@ def _write_clips(
                     f"{error}. To go on without such clips, say so: SKIP_BROKEN=True"
                 ) from error
             broken[sequence] = str(error)
-            continue
-        write_atomically(paths[sequence], lambda path, xyz=xyz: write_clip(path, xyz))
-    if missing and not skip_broken:
-        some = ", ".join(sorted(missing)[:5])
+        else:
+            write_atomically(paths[sequence], lambda path, xyz=xyz: write_clip(path, xyz))
+    if broken and not skip_broken:  # only those without keypoints, for the others have stopped it
+        some = ", ".join(sorted(broken)[:5])
         raise InputError(
             f"{source}: expected keypoints of each of the {len(index)} clips of "
-            f"{folder / SLOVO_INDEX}, found none of {len(missing)}: {some}; add them, remove these "
+            f"{folder / SLOVO_INDEX}, found none of {len(broken)}: {some}; add them, remove these "
             "lines, or say SKIP_BROKEN=True"
         )
-    return broken | {sequence: f"{source}: no keypoints of {sequence}" for sequence in missing}
+    return broken
 
 
 def _path(row: Any) -> str:
-    return f"{_FILES}/{row.participant}/{row.sequence}.parquet"
+    return f"train_landmark_files/{row.participant}/{row.sequence}.parquet"
 
 
 def _write_index(index: pd.DataFrame, target: Path) -> None:

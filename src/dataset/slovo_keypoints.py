@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from src.landmarks import LEFT_HAND, PARTS, RIGHT_HAND, rows_of, undetected
 
 CLIPS = "keypoints"  # the folder with a file for each clip
 _EITHER_HAND = ("hand 1", "hand 2")
+_SPACE = re.compile(r"\s*")
 
 
 def located(folder: Path) -> Path:
@@ -66,7 +68,7 @@ def _members(path: Path) -> Iterator[tuple[str, Any]]:
             name, at = decoder.raw_decode(text, at)
             value, at = decoder.raw_decode(text, _after(text, at, ":"))
             yield str(name), value
-            at = _skipped_space(text, at)
+            at = _SPACE.match(text, at).end()
             at = _after(text, at, ",") if text[at] != "}" else at
     except (OSError, ValueError, IndexError, RecursionError) as error:
         raise InputError(
@@ -76,28 +78,21 @@ def _members(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _after(text: str, at: int, mark: str) -> int:
-    at = _skipped_space(text, at)
+    at = _SPACE.match(text, at).end()
     if text[at] != mark:
         raise ValueError(f"{text[at]!r} instead of {mark!r} at character {at}")
-    return _skipped_space(text, at + 1)
-
-
-def _skipped_space(text: str, at: int) -> int:
-    while text[at].isspace():
-        at += 1
-    return at
+    return _SPACE.match(text, at + 1).end()
 
 
 def to_landmarks(frames: Any, where: str) -> RawClip:
-    """The landmarks of a clip in Slovo's format.
-
-    Args:
-        frames: the clip's frames, as read from JSON.
-        where: names the clip in messages.
+    """The landmarks of a clip from its frames, as read from JSON; `where` names it in messages.
 
     Raises:
-        InputError: no frame, an unknown part, or a part of another number of points.
+        InputError: it could not be read, has no frame, an unknown part, or a part of another number
+            of points.
     """
+    if isinstance(frames, InputError):
+        raise frames
     if not isinstance(frames, list) or not frames:
         raise InputError(
             f"{where}: expected a list of frames, found {_brief(frames)}; leave it out"

@@ -41,21 +41,13 @@ _REBUILD = "delete the store's folder and run preparation again"
 
 @dataclass(frozen=True)
 class Store:
-    """An open store.
+    """An open store."""
 
-    Args:
-        folder: the folder of its three files.
-        clips: a row per clip, see the module's docstring.
-        landmarks: the landmark of each stored column, in ascending order.
-        signs: sign -> label.
-        frames: (frames, landmarks, 3) float16, memory-mapped.
-    """
-
-    folder: Path
-    clips: pd.DataFrame
-    landmarks: tuple[int, ...]
-    signs: dict[str, int]
-    frames: np.ndarray
+    folder: Path  # of its three files
+    clips: pd.DataFrame  # a row per clip, see the module's docstring
+    landmarks: tuple[int, ...]  # of each stored column, in ascending order
+    signs: dict[str, int]  # sign -> label
+    frames: np.ndarray  # (frames, landmarks, 3) float16, memory-mapped
 
     @classmethod
     def open(cls, folder: Path) -> Store:
@@ -67,7 +59,12 @@ class Store:
         manifest = _read_manifest(folder)
         landmarks, signs = tuple(manifest["landmarks"]), manifest["signs"]
         clips = _read_clips(folder / CLIPS, signs)
-        frames = _map_frames(folder / LANDMARKS, (int(clips.length.sum()), len(landmarks), 3))
+        path, shape = folder / LANDMARKS, (int(clips.length.sum()), len(landmarks), 3)
+        with _readable(path):
+            frames = np.load(path, mmap_mode="r")
+        fits = frames.shape == shape and frames.dtype == np.float16
+        expected = f"float16 {shape} as {CLIPS} and {MARK} say"
+        _expect(fits, path, expected, f"{frames.dtype} {frames.shape}")
         return cls(folder, clips, landmarks, signs, frames)
 
     def __len__(self) -> int:
@@ -95,9 +92,9 @@ class Store:
         return int(np.flatnonzero(self.clips.sequence == sequence)[0])
 
 
-def missing_shares(store: Store, most: int = 2000) -> dict[str, float]:
-    """The share of frames in which each part was not detected, over at most so many clips."""
-    chosen = np.linspace(0, len(store) - 1, min(most, len(store))).astype(int).tolist()
+def missing_shares(store: Store) -> dict[str, float]:
+    """The share of frames in which each part was not detected, over at most 2,000 clips."""
+    chosen = np.linspace(0, len(store) - 1, min(2000, len(store))).astype(int).tolist()
     seen = np.concatenate([~np.isnan(store.clip(i)[..., 0]) for i in chosen])
     parts = np.array([part_of(landmark) for landmark in store.landmarks])
     return {part: float((~seen[:, parts == part].any(1)).mean()) for part in PARTS if part in parts}
@@ -119,16 +116,12 @@ def build(
     workers: int | None = None,
     skip_broken: bool = False,
 ) -> Store:
-    """Build the store of a competition folder, or open it if it is there already.
+    """Build the store of a competition folder in `stores`, or open it if it is there already.
 
-    Args:
-        folder: the competition folder.
-        stores: the folder that stores live in.
-        landmarks: the landmarks to keep.
-        extra: further folders of the same format, for training only. Their clips of signs that
-            `folder` does not have are left out, and counted in the manifest.
-        workers: processes; None = one per core, if there are clips enough for each.
-        skip_broken: leave out broken clips and list them in the manifest, instead of stopping.
+    The `extra` folders, of the same format, are for training only: their clips of signs that
+    `folder` does not have are left out, and counted in the manifest. Where no number of workers is
+    given, there is one per core, if there are clips enough for each. Broken clips are left out and
+    listed in the manifest if they are to be skipped; otherwise they stop the build.
 
     Raises:
         InputError: something in the folders is not as Kaggle ships it.
@@ -137,9 +130,11 @@ def build(
     signs = competition.read_signs(folder)
     index, unknown_signs = _read_indices(folder, extra, signs)
     landmarks = tuple(sorted(landmarks))
+    # Of the clips names, labels, sizes and times; their content would take a whole build.
+    rows = index[["sequence", "participant", "label", "training_only"]].to_dict("split")["data"]
     made_from = {
         "format": FORMAT,
-        "clips": _digest_of_clips(index),
+        "clips": digest_of([rows, [stamp(path) for path in index.path]]),
         "landmarks": digest_of(landmarks),
         "skip_broken": skip_broken,
     }
@@ -193,13 +188,6 @@ def _read_indices(
     return pd.concat(tables, ignore_index=True), unknown_signs
 
 
-def _digest_of_clips(index: pd.DataFrame) -> str:
-    """A digest of names, labels, sizes and times; of the content it would take a whole build."""
-    columns = ["sequence", "participant", "label", "training_only"]
-    rows = index[columns].to_dict("split")["data"]
-    return digest_of([rows, [stamp(path) for path in index.path]])
-
-
 def _clips_table(folder: Path, index: pd.DataFrame, pieces: Sequence[shards.Shard]) -> pd.DataFrame:
     """The rows of clips.parquet: those of the index whose clips are whole."""
     lengths = np.concatenate([piece.lengths for piece in pieces])
@@ -246,8 +234,12 @@ def _read_clips(path: Path, signs: dict[str, int]) -> pd.DataFrame:
     with _readable(path):
         clips = pd.read_parquet(path)
     for name, kind in _COLUMNS.items():
-        once = [*clips.columns].count(name) == 1
-        _expect(once and _holds(clips[name], kind), path, f"one column {name!r} of {kind}")
+        fits = [*clips.columns].count(name) == 1
+        if fits and kind == "text":
+            fits = all(isinstance(value, str) for value in clips[name].unique())
+        elif fits:
+            fits = clips[name].dtype == kind
+        _expect(fits, path, f"one column {name!r} of {kind}")
     _expect(len(clips) > 0, path, "at least one clip", "none")
     _expect(clips.length.min() >= 1, path, "clips of at least one frame")
     ends = clips.length.cumsum()
@@ -256,21 +248,6 @@ def _read_clips(path: Path, signs: dict[str, int]) -> pd.DataFrame:
     right = (clips.sign.map(signs) == clips.label).all()
     _expect(right, path, f"the labels that {MARK} gives the signs")
     return clips
-
-
-def _holds(column: pd.Series, kind: str) -> bool:
-    if kind == "text":
-        return all(isinstance(value, str) for value in column.unique())
-    return column.dtype == kind
-
-
-def _map_frames(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    with _readable(path):
-        frames = np.load(path, mmap_mode="r")
-    fits = frames.shape == shape and frames.dtype == np.float16
-    expected = f"float16 {shape} as {CLIPS} and {MARK} say"
-    _expect(fits, path, expected, f"{frames.dtype} {frames.shape}")
-    return frames
 
 
 def _expect(fits: bool | np.bool_, path: Path, expected: str, found: object = "others") -> None:

@@ -29,19 +29,11 @@ def nearest_neighbour(
     test_xyz: Sequence[RawClip],
     shoulder_normalised: bool = False,
 ) -> Int[np.ndarray, "_"]:
-    """Label every test clip like the training clip whose hands are nearest.
-
-    Args:
-        train_xyz: M clips.
-        train_labels: (M,), their labels.
-        test_xyz: clips to be labelled.
-        shoulder_normalised: measure hands from the shoulders, in shoulder widths.
-
-    Returns:
-        (test clips,) labels.
-    """
-    train = np.stack([hand_vector(clip, shoulder_normalised) for clip in train_xyz])
-    test = np.stack([hand_vector(clip, shoulder_normalised) for clip in test_xyz])
+    """Label every test clip like the training clip whose hands are nearest."""
+    train, test = (
+        np.stack([hand_vector(clip, shoulder_normalised) for clip in clips])
+        for clips in (train_xyz, test_xyz)
+    )
     known = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(train)
     return train_labels[known.kneighbors(test, return_distance=False)[:, 0]]
 

@@ -34,14 +34,9 @@ def aligned(tables: Tables) -> dict[str, pd.DataFrame]:
 def mixture_weights(
     likelihood: Float[np.ndarray, "M N"], rounds: int = ROUNDS
 ) -> Float[np.ndarray, " M"]:
-    """The weights of the mixture under which the clips are most likely.
+    """The weights, not negative, sum 1, of the mixture under which the clips are most likely.
 
-    Args:
-        likelihood: the probability that each member gives to the right sign of each clip.
-        rounds: of expectation-maximisation.
-
-    Returns:
-        Not negative, sum 1.
+    `likelihood` is the probability that each member gives to the right sign of each clip.
     """
     likelihood = np.maximum(likelihood.astype(np.float64), 1e-12)
     weights = np.full(len(likelihood), 1 / len(likelihood))
@@ -52,11 +47,7 @@ def mixture_weights(
 
 
 def find_weights(tables: Tables) -> dict[str, float]:
-    """The most likely weights for these predictions; negligible ones become 0.
-
-    Args:
-        tables: of the same clips in any order.
-    """
+    """The most likely weights for predictions of the same clips; negligible ones become 0."""
     tables = aligned(tables)
     found = mixture_weights(np.stack([_of_the_right_sign(t) for t in tables.values()]))
     found = np.where(found < NEGLIGIBLE, 0.0, found)
@@ -70,13 +61,11 @@ def _of_the_right_sign(table: pd.DataFrame) -> Float[np.ndarray, " N"]:
 
 def signer_groups(table: pd.DataFrame) -> np.ndarray:
     """The group of every clip; all clips of a signer are in one group."""
-    signers = table.participant.to_numpy()
-    n_groups = min(GROUPS, len(np.unique(signers)))
-    if n_groups < 2:
-        return np.zeros(len(table), np.int64)
-    group = np.zeros(len(table), np.int64)
-    for number, (_, inside) in enumerate(GroupKFold(n_groups).split(table, groups=signers)):
-        group[inside] = number
+    group, n_groups = np.zeros(len(table), np.int64), min(GROUPS, table.participant.nunique())
+    if n_groups > 1:
+        splits = GroupKFold(n_groups).split(table, groups=table.participant.to_numpy())
+        for number, (_, inside) in enumerate(splits):
+            group[inside] = number
     return group
 
 
@@ -97,23 +86,17 @@ def cross_fitted(tables: Tables) -> pd.DataFrame:
 
 
 def leave_one_out(tables: Tables) -> pd.DataFrame:
-    """Accuracy of each member, of the ensemble, and of the ensemble without each member.
+    """Accuracy, out of fold, of each member alone and of the cross-fitted ensemble without it.
 
-    Returns:
-        A row per member and one for the ensemble: alone, without. Both are out of fold, and the
-        weights of the ensembles are cross-fitted.
+    The last row, "ensemble", is the cross-fitted ensemble of all.
     """
     rows = {}
     for name, table in tables.items():
         others = {other: t for other, t in tables.items() if other != name}
-        without = _accuracy(cross_fitted(others)) if others else float("nan")
-        rows[name] = {"alone": _accuracy(table), "without": without}
-    rows["ensemble"] = {"alone": _accuracy(cross_fitted(tables)), "without": float("nan")}
+        without = accuracy(cross_fitted(others)) if others else float("nan")
+        rows[name] = {"alone": accuracy(table), "without": without}
+    rows["ensemble"] = {"alone": accuracy(cross_fitted(tables)), "without": float("nan")}
     return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def _accuracy(table: pd.DataFrame) -> float:
-    return accuracy(stacked(table), table.label.to_numpy())
 
 
 def weights_for(tables: Tables, fold: int) -> dict[str, float]:

@@ -23,13 +23,7 @@ BATCH = 64  # clips; without gradients memory is no concern
 def outputs(
     model: nn.Module, recipe: Recipe, clips: ClipSet
 ) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
-    """What the model returns for every clip, a batch at a time, in evaluation mode.
-
-    The model's mode is left as it was.
-
-    Yields:
-        Which clips, and the model's answers to them.
-    """
+    """Each batch of clips with the answers of the model, for the time in evaluation mode."""
     was_training = model.training
     model.eval()
     for index in plan(clips.length, BATCH, rng=None):
@@ -58,13 +52,9 @@ class Examination:
 
 
 def examine(model: nn.Module, recipe: Recipe, clips: ClipSet, progress: float) -> Examination:
-    """Test a model on clips as they are: not augmented, not mixed.
+    """Test a model on clips, at least one, as they are: not augmented, not mixed.
 
-    Args:
-        model: what is tested.
-        recipe: its recipe.
-        clips: at least one.
-        progress: share of the training that is done; the loss may depend on it.
+    `progress` is the share of the training that is done; the loss may depend on it.
     """
     device = clips.frames.device
     done, correct, loss, pieces = torch.full((), progress, device=device), 0.0, 0.0, []

@@ -19,10 +19,10 @@ from sklearn.metrics import confusion_matrix
 from src.common.errors import InputError
 
 
-def accuracy(logits: Float[np.ndarray, "N K"], label: np.ndarray, top: int = 1) -> float:
+def accuracy(predictions: pd.DataFrame, top: int = 1) -> float:
     """Share of clips whose sign is among the `top` most likely."""
-    best = np.argsort(-logits, axis=1, kind="stable")[:, :top]
-    return float((best == label[:, None]).any(1).mean())
+    best = np.argsort(-stacked(predictions), axis=1, kind="stable")[:, :top]
+    return float((best == predictions.label.to_numpy()[:, None]).any(1).mean())
 
 
 def stacked(predictions: pd.DataFrame) -> Float[np.ndarray, "N K"]:
@@ -34,12 +34,9 @@ def by_role(predictions: pd.DataFrame) -> pd.DataFrame:
     """Accuracy, top-5 accuracy and accuracy within each fold, of every role."""
     rows = {}
     for role, table in predictions.groupby("role", sort=False):
-        logits, label = stacked(table), table.label.to_numpy()
-        row = {"accuracy": accuracy(logits, label), "top5": accuracy(logits, label, top=5)}
-        for fold in sorted(table.fold.unique()):
-            inside = (table.fold == fold).to_numpy()
-            row[f"fold{fold}"] = accuracy(logits[inside], label[inside])
-        rows[role] = row | {"clips": len(table)}
+        folds = {f"fold{fold}": accuracy(inside) for fold, inside in table.groupby("fold")}
+        both = {"accuracy": accuracy(table), "top5": accuracy(table, top=5)}
+        rows[role] = both | folds | {"clips": len(table)}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -59,11 +56,9 @@ def worst_pairs(counts: np.ndarray, signs: Sequence[str], most: int = 10) -> pd.
     """The pairs of signs that are confused most often: sign, predicted, clips."""
     wrong = counts * (1 - np.eye(len(counts), dtype=counts.dtype))
     order = np.argsort(-wrong, axis=None, kind="stable")[:most]
-    rows = [
-        (signs[i], signs[j], int(wrong[i, j]))
-        for i, j in zip(*np.unravel_index(order, wrong.shape), strict=True)
-    ]
-    return pd.DataFrame([row for row in rows if row[2]], columns=["sign", "predicted", "clips"])
+    pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
+    rows = [(signs[i], signs[j], int(wrong[i, j])) for i, j in pairs if wrong[i, j]]
+    return pd.DataFrame(rows, columns=["sign", "predicted", "clips"])
 
 
 def softmax(logits: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N K"]:

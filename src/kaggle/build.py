@@ -23,64 +23,44 @@ from typing import Any
 
 from src.common.errors import InputError
 from src.common.files import write_json, write_text
+from src.kaggle.download import COMPETITION, RULES
 from src.kaggle.wheels import BROUGHT, installed_wheel, project_wheel
 from src.recipes import profiles
 from src.runs import Run
 
-COMPETITION = "asl-signs"
 CHECKOUT = Path(__file__).resolve().parents[2]
 TEMPLATES = Path(__file__).with_name("templates")
 TAG = "parameters"
+FILES = ("model.tflite", "model_card.md")  # of the run, in the dataset
 LONGEST = 50  # characters of a title or slug that Kaggle allows
 
 
 @dataclass(frozen=True)
 class Upload:
-    """The folders of one run; as text, the commands that upload them.
-
-    Args:
-        dataset: for `kaggle datasets create`.
-        submit: for `kaggle kernels push`.
-        train: for `kaggle kernels push`.
-        user: the owner's name.
-        name: the dataset's slug, with which the kernels' slugs begin.
-    """
+    """The folders of one run; as text, the commands that upload them."""
 
     dataset: Path
     submit: Path
     train: Path
     user: str
-    name: str
+    name: str  # the dataset's slug, with which the kernels' slugs begin
 
     def __str__(self) -> str:
         slug = f"{self.user}/{self.name}"
-        return "\n".join(
-            [
-                "once, in the browser: accept the rules, "
-                f"https://www.kaggle.com/competitions/{COMPETITION}/rules",
-                f"kaggle datasets create -p {self.dataset}",
-                f'  later: kaggle datasets version -p {self.dataset} -m "what is new"',
-                f"kaggle datasets status {slug}   # wait for: ready",
-                f"kaggle kernels push -p {self.submit}",
-                f"kaggle kernels status {slug}-submit   # wait for: complete",
-                f"kaggle competitions submit {COMPETITION} -k {slug}-submit -f submission.zip "
-                '-v 1 -m "..."',
-                f"to train there: kaggle kernels push -p {self.train}",
-            ]
-        )
+        return f"""once, in the browser: accept the rules, {RULES}
+kaggle datasets create -p {self.dataset}
+  later: kaggle datasets version -p {self.dataset} -m "what is new"
+kaggle datasets status {slug}   # wait for: ready
+kaggle kernels push -p {self.submit}
+kaggle kernels status {slug}-submit   # wait for: complete
+kaggle competitions submit {COMPETITION} -k {slug}-submit -f submission.zip -v 1 -m "..."
+to train there: kaggle kernels push -p {self.train}"""
 
 
 def build(
     run: Run, user: str, profile: str = "full", recipes: str = "", overrides: str = ""
 ) -> Upload:
-    """Write the folders of a run, anew.
-
-    Args:
-        run: with model.tflite and model_card.md.
-        user: the name in https://www.kaggle.com/<user>.
-        profile: of the kernel that trains.
-        recipes: that this kernel trains; empty: the run's recipes.
-        overrides: values of these recipes to change.
+    """Write the folders of a run, anew; the arguments are explained in __main__.py.
 
     Raises:
         InputError: the run is not finished, or Kaggle does not accept a name.
@@ -91,18 +71,17 @@ def build(
             f"and dashes; found {user!r}"
         )
     profiles.profile(profile)
-    for name in ("model.tflite", "model_card.md"):
+    for name in FILES:
         if not (run.folder / name).is_file():
             raise InputError(f"{run.folder / name}: expected what 04 writes; run 04 first")
     folder, name = run.folder / "kaggle", slug(f"asl-signs-{run.folder.name}")
     shutil.rmtree(folder, ignore_errors=True)
     upload = Upload(folder / "dataset", folder / "submit", folder / "train", user, name)
     _dataset(run, upload)
-    source = f"{user}/{name}"
-    _kernel(upload.submit, source, {}, gpu=False)
     recipes = recipes or ",".join(run.about.recipes)
     parameters = {"PROFILE": profile, "RECIPES": recipes, "OVERRIDES": overrides}
-    _kernel(upload.train, source, parameters, gpu=True)
+    _kernel(upload.submit, f"{user}/{name}", {}, gpu=False)
+    _kernel(upload.train, f"{user}/{name}", parameters, gpu=True)
     return upload
 
 
@@ -127,7 +106,7 @@ def _dataset(run: Run, upload: Upload) -> None:
     project_wheel(CHECKOUT, upload.dataset)
     for name in BROUGHT:
         installed_wheel(name, upload.dataset)
-    for name in ("model.tflite", "model_card.md"):
+    for name in FILES:
         shutil.copyfile(run.folder / name, upload.dataset / name)
     values = {
         "title": upload.name.replace("-", " "),

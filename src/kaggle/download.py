@@ -12,10 +12,9 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 from src.common.errors import InputError
 from src.common.files import locked, needing_room
+from src.common.news import counted
 from src.common.paths import SIGN_MAP
 
 COMPETITION = "asl-signs"
@@ -31,10 +30,7 @@ CREDENTIALS = (
 
 
 def download(folder: Path) -> Path:
-    """Download and unpack the competition, unless it is there.
-
-    Args:
-        folder: the folder for the competition, such as input/asl-signs.
+    """Download and unpack the competition into a folder, unless it is there.
 
     Raises:
         InputError: the command is missing, the disk is too small, Kaggle refuses, or the archive is
@@ -101,7 +97,7 @@ def _unpack(archive: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as opened:
             members = sorted(opened.infolist(), key=lambda info: info.filename == SIGN_MAP)
-            for info in tqdm(members, unit="file", desc="unpack", disable=None):
+            for info in counted(members, "unpack", "files"):
                 target = folder / info.filename
                 if not (target.is_file() and target.stat().st_size == info.file_size):
                     with needing_room(target):

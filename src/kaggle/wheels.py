@@ -11,7 +11,7 @@ import base64
 import hashlib
 import tomllib
 import zipfile
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from src.common.errors import InputError
@@ -29,13 +29,9 @@ BROUGHT = (
 
 
 def project_wheel(checkout: Path, folder: Path) -> Path:
-    """Write the wheel of src and the numbered notebooks.
+    """Write the wheel of src and the numbered notebooks into a folder.
 
     Installed with `pip --target`, it makes the target folder a checkout: src/ beside notebooks/.
-
-    Args:
-        checkout: with pyproject.toml, src/ and notebooks/.
-        folder: where the wheel goes.
     """
     project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
     name, version = project["name"].replace("-", "_"), project["version"]
@@ -58,44 +54,30 @@ def project_wheel(checkout: Path, folder: Path) -> Path:
 def installed_wheel(name: str, folder: Path) -> Path:
     """Pack an installed package as the wheel that it was installed from.
 
-    Args:
-        name: of a package of Python alone.
-        folder: where the wheel goes.
-
     Raises:
         InputError: the package is not installed, or holds compiled code.
     """
-    found = _installed(name)
+    try:
+        found = distribution(name)
+    except PackageNotFoundError as error:
+        raise InputError(
+            f"{name}: expected this package in this environment, found none; run `make`"
+        ) from error
     if "Root-Is-Purelib: true" not in (found.read_text("WHEEL") or ""):
         raise InputError(
             f"{name}: expected a package of Python alone, found compiled code, which another "
             "Python cannot load; leave this package out of src/kaggle/wheels.py"
         )
-    info = _info(found)
+    info = next(p.parts[0] for p in found.files or () if p.parts[0].endswith(".dist-info"))
     # pip has written these; `_write` makes a new RECORD.
-    names = ("INSTALLER", "REQUESTED", "direct_url.json", "RECORD")
-    left_out = {f"{info}/{n}" for n in names}
+    left_out = {f"{info}/{n}" for n in ("INSTALLER", "REQUESTED", "direct_url.json", "RECORD")}
     files = {
         str(path): Path(path.locate()).read_bytes()
         for path in found.files or ()
         # Commands lie outside the packages' folder, and no kernel calls them.
         if not {"..", "__pycache__"} & set(path.parts) and str(path) not in left_out
     }
-    stem = info.removesuffix(".dist-info")
-    return _write(folder / f"{stem}-{TAG}.whl", files, info)
-
-
-def _installed(name: str) -> Distribution:
-    try:
-        return distribution(name)
-    except PackageNotFoundError as error:
-        raise InputError(
-            f"{name}: expected this package in this environment, found none; run `make`"
-        ) from error
-
-
-def _info(found: Distribution) -> str:
-    return next(p.parts[0] for p in found.files or () if p.parts[0].endswith(".dist-info"))
+    return _write(folder / f"{info.removesuffix('.dist-info')}-{TAG}.whl", files, info)
 
 
 def _write(path: Path, files: dict[str, bytes], info: str) -> Path:

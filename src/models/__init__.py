@@ -13,19 +13,17 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from torch import nn
+from jaxtyping import Bool
+from torch import Tensor, nn
 
 from src.landmarks import Layout
+
+Mask = Bool[Tensor, "B T"] | None  # True = a real frame; None = all are real
 
 
 @runtime_checkable
 class NetworkConfig(Protocol):
-    """The sizes of a network; every family has a `Config` of its own, which builds it."""
+    """The sizes of a network; every family has a `Config` of its own."""
 
     def build(self, layout: Layout, classes: int) -> nn.Module:
-        """Build the network with new random weights.
-
-        Args:
-            layout: the points that it reads.
-            classes: how many signs it tells apart.
-        """
+        """Build the network with random weights, for the layout's points and so many signs."""

@@ -4,8 +4,8 @@ score(i, j) = [ Q_i . K_j  +  Q_i . Kr[i - j]  +  K_j . Qr[i - j] ] / sqrt(3 d)
 
 - Kr and Qr are the key and query projections of one table of relative positions (share_att_key).
 - Only the offsets that a clip of T frames has are projected, not the whole table.
-- `by_offset` turns scores per offset into scores per pair of frames. It has two forms with the same
-  values: a shifted view for training, a gather for export (tests/benchmarks compare their speed).
+- Scores per offset become scores per pair of frames in two ways with the same result: a shifted
+  view for training, a gather for export (tests/benchmarks compare their speed).
 
 Letters: **B** batch, **T** frames, **D** width, **H** heads, **d** = D / H.
 Source: He et al., DeBERTa, arXiv 2006.03654, equations 2 to 4; as in transformers' DeBERTa-v2.
@@ -16,9 +16,11 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from src.models import Mask
 
 
 def log_bucket(offset: Int[Tensor, "..."], max_len: int) -> Int[Tensor, "..."]:
@@ -32,12 +34,7 @@ def log_bucket(offset: Int[Tensor, "..."], max_len: int) -> Int[Tensor, "..."]:
 
 
 class RelativePositions(nn.Module):
-    """A table of relative positions, layer-normalised.
-
-    Args:
-        width: D.
-        max_len: frames of the longest clip; half the size of the table.
-    """
+    """A table of relative positions for clips of at most `max_len` frames, layer-normalised."""
 
     def __init__(self, width: int, max_len: int):
         super().__init__()
@@ -54,29 +51,19 @@ class RelativePositions(nn.Module):
         return self.norm(self.table(row))
 
 
-def by_offset(scores: Float[Tensor, "*batch T T2"]) -> Float[Tensor, "*batch T T"]:
-    """Turn scores per offset into scores per pair of frames.
-
-    Args:
-        scores: column c of row i belongs to offset T - 1 - c.
-
-    Returns:
-        out[i, j] = the score of row i at offset i - j.
-    """
-    if torch.compiler.is_exporting():  # in TFLite a gather is faster, and works at any length
-        return by_offset_gathered(scores)
-    return by_offset_shifted(scores)
-
-
 def by_offset_shifted(scores: Float[Tensor, "*batch T T2"]) -> Float[Tensor, "*batch T T"]:
-    """`by_offset` as a view: row i of the result starts at column T - 1 - i of row i."""
+    """Turn scores per offset into scores per pair of frames: out[i, j] is row i at offset i - j.
+
+    Column c of a row belongs to offset T - 1 - c, so row i of the result is a view of row i that
+    starts at column T - 1 - i.
+    """
     n = scores.shape[-2]
     flat = scores.flatten(-2)[..., n - 1 : n - 1 + n * (2 * n - 1)]
     return flat.unflatten(-1, (n, 2 * n - 1))[..., :n]
 
 
 def by_offset_gathered(scores: Float[Tensor, "*batch T T2"]) -> Float[Tensor, "*batch T T"]:
-    """`by_offset` as a gather."""
+    """`by_offset_shifted` as a gather."""
     n = scores.shape[-2]
     t = torch.arange(n, device=scores.device)
     column = n - 1 - t[:, None] + t
@@ -84,14 +71,9 @@ def by_offset_gathered(scores: Float[Tensor, "*batch T T2"]) -> Float[Tensor, "*
 
 
 class DisentangledAttention(nn.Module):
-    """Multi-head attention over frames with relative positions in both directions.
+    """Multi-head attention over the real frames, with relative positions in both directions.
 
-    Args:
-        width: D.
-        heads: H.
-        max_len: frames of the longest clip.
-        dropout: on the attention weights.
-        positions: a table that several layers share; None = a table of its own.
+    Layers may share a table of `positions`; None = a table of its own.
     """
 
     def __init__(
@@ -104,16 +86,11 @@ class DisentangledAttention(nn.Module):
     ):
         super().__init__()
         self.heads = heads
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
         self.positions = positions or RelativePositions(width, max_len)
         self.dropout = dropout
 
-    def forward(
-        self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None = None
-    ) -> Float[Tensor, "B T D"]:
-        """Attend to the real frames; padded ones are never attended to."""
+    def forward(self, x: Float[Tensor, "B T D"], mask: Mask = None) -> Float[Tensor, "B T D"]:
         n, n_frames, width = x.shape
         # Heads first, so that each head meets its rows of the table in one product: (H, B, T, d).
         q, k, v = (self._by_head(project(x)) for project in (self.query, self.key, self.value))
@@ -123,6 +100,9 @@ class DisentangledAttention(nn.Module):
         # The three terms, each (H, B, T, T): content to content, content to position, and position
         # to content. The last is K_j against offset i - j, so row and column change places: the
         # table is read with ascending offsets, and the result is transposed.
+        # In TFLite a gather is faster, and works at any length.
+        exporting = torch.compiler.is_exporting()
+        by_offset = by_offset_gathered if exporting else by_offset_shifted
         scores = q @ k.transpose(-1, -2)
         scores = scores + by_offset(self._against(q, kr[:, 1:]))
         scores = scores + by_offset(self._against(k, qr[:, :-1].flip(-2))).transpose(-1, -2)

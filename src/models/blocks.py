@@ -5,19 +5,18 @@ Letters: **B** batch, **T** frames, **D** width, **H** heads, **d** = D / H.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from src.models import Mask
 
-def masked_mean(
-    x: Float[Tensor, "B T *rest"], mask: Bool[Tensor, "B T"] | None
-) -> Float[Tensor, "B *rest"]:
+
+def masked_mean(x: Float[Tensor, "B T *rest"], mask: Mask) -> Float[Tensor, "B *rest"]:
     """Mean over the real frames."""
     if mask is None:
         return x.mean(1)
@@ -38,7 +37,7 @@ def heads_joined(x: Float[Tensor, "*batch H T d"]) -> Float[Tensor, "*batch T D"
     return x.transpose(-2, -3).flatten(-2)
 
 
-def key_mask(mask: Bool[Tensor, "B T"] | None) -> Bool[Tensor, "B 1 1 T"] | None:
+def key_mask(mask: Mask) -> Bool[Tensor, "B 1 1 T"] | None:
     """The attention mask by which every query sees all real frames, and no padded one."""
     return None if mask is None else mask[:, None, None]
 
@@ -67,8 +66,7 @@ def attend(
 class MaskedBatchNorm(nn.BatchNorm1d):
     """Batch norm over the real frames of a padded batch, so that padding changes no statistic.
 
-    Input (B, T, D) with the mask, or (N, D) without. With torch.distributed running, the statistics
-    are those of the batches of all processes.
+    With torch.distributed running, the statistics are those of the batches of all processes.
     """
 
     def forward(
@@ -119,7 +117,6 @@ class RmsNorm(nn.RMSNorm):
         super().__init__(width, eps=1e-12)
 
     def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
-        """Normalise."""
         return super().forward(x.float())
 
 
@@ -135,7 +132,6 @@ class SwiGlu(nn.Module):
         self.out = nn.Linear(hidden, width, bias=False)
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        """Transform every frame by itself."""
         a, b = self.gated(x).chunk(2, dim=-1)
         return self.out(F.silu(a) * b)
 
@@ -154,12 +150,7 @@ def drop_path(x: Float[Tensor, "B *rest"], p: float, training: bool) -> Float[Te
 
 
 class LateDropout(nn.Module):
-    """Dropout that begins after a share of the training.
-
-    Args:
-        p: probability of dropping a feature.
-        start: share of the training after which it begins; see `set_progress`.
-    """
+    """Dropout that begins after the share `start` of the training, see `set_progress`."""
 
     def __init__(self, p: float, start: float):
         super().__init__()
@@ -168,7 +159,6 @@ class LateDropout(nn.Module):
         self.begun = True
 
     def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
-        """Drop features, once it has begun."""
         return F.dropout(x, self.p, self.training and self.begun)
 
 
@@ -179,9 +169,35 @@ def set_progress(model: nn.Module, progress: float) -> None:
             module.begun = progress >= module.start
 
 
-@runtime_checkable
-class LearnsStatistics(Protocol):
-    """A model that normalises with statistics of the training clips, kept in its checkpoint."""
+# --- manifold mixup -----------------------------------------------------------------------------
 
-    def learn_statistics(self, frames: Iterable[Float[Tensor, "_ L 3"]]) -> None:
-        """Take the statistics of all real frames of the training clips; NaN = not detected."""
+
+@dataclass(frozen=True)
+class LayerMix:
+    """Mix every clip with a partner before one layer; transforms/mix.py draws pairs and shares.
+
+    Args:
+        partner: the clip that each clip is mixed with.
+        share: how much of itself a clip keeps; 1 = it stays as it is.
+        layer: the number of the layer; a tensor, so that a compiled step serves for all layers.
+
+    Source: Verma et al., Manifold Mixup, arXiv 1806.05236.
+    """
+
+    partner: Int[Tensor, " B"]
+    share: Float[Tensor, " B"]
+    layer: Int[Tensor, ""]
+
+    def __call__(
+        self, x: Float[Tensor, "B T D"], mask: Mask, layer: int
+    ) -> tuple[Float[Tensor, "B T D"], Mask]:
+        """Mix before the chosen layer; before others nothing changes.
+
+        Where two clips are mixed, a frame is real if it is real in one of them.
+        """
+        here = self.layer == layer
+        share = torch.where(here, self.share, 1.0).to(x.dtype)[:, None, None]
+        x = torch.lerp(x[self.partner], x, share)
+        if mask is not None:
+            mask = mask | (mask[self.partner] & here)
+        return x, mask

@@ -20,13 +20,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.landmarks import Layout
+from src.models import Mask
 from src.models.blocks import (
     LateDropout,
+    LayerMix,
     MaskedBatchNorm,
     by_head,
     drop_path,
@@ -34,7 +36,6 @@ from src.models.blocks import (
     key_mask,
     masked_mean,
 )
-from src.models.mixing import LayerMix
 
 PER_POINT = 6  # features of a point: x and y, and two motions of each
 GATE_KERNEL = 5  # channels that the gate of a channel is computed from
@@ -42,30 +43,17 @@ GATE_KERNEL = 5  # channels that the gate of a channel is computed from
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes of one network.
+    """Sizes of one network."""
 
-    Args:
-        dim: D.
-        groups: how many groups of blocks; each is `convs` convolution blocks, then a transformer
-            block.
-        convs: convolution blocks in a group.
-        kernel: frames that a convolution reads, the last of them its own.
-        heads: of a transformer block.
-        expand: width inside a block, as a multiple of D.
-        drop: probability of leaving out a block for a clip, and dropout on the attention weights.
-        late_drop: dropout before the classifier.
-        late_from: share of the training after which `late_drop` begins.
-    """
-
-    dim: int = 192
-    groups: int = 2
+    dim: int = 192  # D
+    groups: int = 2  # each is `convs` convolution blocks, then a transformer block
     convs: int = 3
-    kernel: int = 17
-    heads: int = 4
-    expand: int = 2
-    drop: float = 0.2
-    late_drop: float = 0.8
-    late_from: float = 15 / 300
+    kernel: int = 17  # frames that a convolution reads, the last of them its own
+    heads: int = 4  # of a transformer block
+    expand: int = 2  # width inside a block, as a multiple of D
+    drop: float = 0.2  # of a block for a clip, and of attention weights
+    late_drop: float = 0.8  # before the classifier
+    late_from: float = 15 / 300  # share of the training after which `late_drop` begins
 
     def build(self, layout: Layout, classes: int) -> ConvTransformer:
         """The network of these sizes, see `NetworkConfig`."""
@@ -81,17 +69,12 @@ class CausalConv(nn.Conv1d):
     """Convolve each channel by itself over N frames: its own and the N - 1 before it.
 
     out[t] = sum over n of weight[n] x[t - N + 1 + n], where x is 0 before the first frame.
-
-    Args:
-        width: D.
-        kernel: N.
     """
 
     def __init__(self, width: int, kernel: int):
         super().__init__(width, width, kernel, groups=width, bias=False)
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        """Convolve; every frame depends on itself and earlier ones."""
         channels_first = F.pad(x, (0, 0, self.kernel_size[0] - 1, 0)).transpose(1, 2)  # (B, D, T)
         if torch.compiler.is_exporting():  # the exporter knows this as a TFLite operation
             return F.conv1d(channels_first, self.weight, groups=self.groups).transpose(1, 2)
@@ -109,10 +92,7 @@ class ChannelGate(nn.Module):
         super().__init__()
         self.conv = nn.Conv1d(1, 1, GATE_KERNEL, padding=GATE_KERNEL // 2, bias=False)
 
-    def forward(
-        self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
-    ) -> Float[Tensor, "B T D"]:
-        """Scale every channel by its gate, the same in all frames."""
+    def forward(self, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "B T D"]:
         mean = masked_mean(x, mask)[:, None]  # (B, 1, D): the convolution runs over channels
         return x * self.conv(mean).sigmoid()
 
@@ -130,10 +110,7 @@ class ConvBlock(nn.Module):
         self.project = nn.Linear(inner, config.dim)
         self.drop = config.drop
 
-    def forward(
-        self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
-    ) -> Float[Tensor, "B T D"]:
-        """Mix the frames of each channel, then the channels of each frame."""
+    def forward(self, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "B T D"]:
         y = self.norm(self.conv(F.silu(self.expand(x))), mask)
         y = self.project(self.gate(y, mask))
         return x + drop_path(y, self.drop, self.training)
@@ -148,17 +125,10 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.dim, 3 * config.dim, bias=False)
         self.project = nn.Linear(config.dim, config.dim, bias=False)
 
-    def forward(
-        self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
-    ) -> Float[Tensor, "B T D"]:
-        """Attend to the real frames."""
+    def forward(self, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "B T D"]:
         q, k, v = by_head(self.qkv(x), self.heads).chunk(3, dim=-1)  # (B, H, T, d) each
-        out = F.scaled_dot_product_attention(
-            q, k, v,
-            attn_mask=key_mask(mask),
-            dropout_p=self.dropout if self.training else 0.0,
-            scale=x.shape[-1] ** -0.5,
-        )  # fmt: skip
+        dropout, scale = self.dropout if self.training else 0.0, x.shape[-1] ** -0.5
+        out = F.scaled_dot_product_attention(q, k, v, key_mask(mask), dropout, scale=scale)
         return self.project(heads_joined(out))
 
 
@@ -175,10 +145,7 @@ class TransformerBlock(nn.Module):
         self.project = nn.Linear(inner, config.dim, bias=False)
         self.drop = config.drop
 
-    def forward(
-        self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
-    ) -> Float[Tensor, "B T D"]:
-        """Let every frame attend to all, then transform each by itself."""
+    def forward(self, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "B T D"]:
         y = self.attention(self.attention_norm(x, mask), mask)
         x = x + drop_path(y, self.drop, self.training)
         y = self.project(F.silu(self.expand(self.dense_norm(x, mask))))
@@ -200,13 +167,10 @@ class ConvTransformer(nn.Module):
             LateDropout(config.late_drop, config.late_from),
             nn.Linear(config.expand * dim, classes),
         )
-        initialise(self)
+        self._init_weights()
 
     def forward(
-        self,
-        features: Float[Tensor, "B T F"],
-        mask: Bool[Tensor, "B T"] | None = None,
-        mix: LayerMix | None = None,
+        self, features: Float[Tensor, "B T F"], mask: Mask = None, mix: LayerMix | None = None
     ) -> dict[str, Tensor]:
         """Classify clips, see `src.models`; pooled is the mean over the real frames."""
         if mask is not None:
@@ -219,15 +183,14 @@ class ConvTransformer(nn.Module):
         pooled = masked_mean(x, mask)  # (B, D)
         return {"logits": self.classifier(pooled), "pooled": pooled}
 
+    def _init_weights(self) -> None:
+        """Draw every kernel as Keras does, from Glorot's uniform distribution, and set biases to 0.
 
-def initialise(model: nn.Module) -> None:
-    """Draw every kernel as Keras does, from Glorot's uniform distribution, and set biases to 0.
-
-    torch's own limit for the depthwise kernels is eight times as large. In front of a batch norm,
-    which takes the scale out again, that has the effect of a learning rate 64 times as small.
-    """
-    for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Conv1d):
-            nn.init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+        torch's own limit for the depthwise kernels is eight times as large. In front of a batch
+        norm, which takes out the scale, it would act as a learning rate 64 times as small.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Conv1d):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)

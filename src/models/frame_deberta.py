@@ -19,14 +19,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.landmarks import Layout
+from src.models import Mask
 from src.models.attention import DisentangledAttention
-from src.models.blocks import MaskedBatchNorm, masked_mean
-from src.models.mixing import LayerMix
+from src.models.blocks import LayerMix, MaskedBatchNorm, masked_mean
 
 # The type of each part's points. Row 0 is for padding, and as published the table has spare rows.
 TYPES = {
@@ -45,27 +45,16 @@ KERNEL = 5  # frames of each of the two convolutions
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes of one network.
+    """Sizes of one network."""
 
-    Args:
-        max_len: frames of the longest clip.
-        dim: D of the frame encoder's MLPs.
-        widths: of the transformer's input, then of the output of each of its layers.
-        dropouts: one per transformer layer.
-        heads: of each transformer layer.
-        features: E, of a point.
-        mlp_dropout: of the frame encoder's MLPs.
-        fusion_dropout: of the MLP that joins their outputs.
-    """
-
-    max_len: int
-    dim: int
-    widths: tuple[int, ...]
-    dropouts: tuple[float, ...]
-    heads: int = 16
-    features: int = 16
-    mlp_dropout: float = 0.25
-    fusion_dropout: float = 0.05
+    max_len: int  # frames of the longest clip
+    dim: int  # D of the frame encoder's MLPs
+    widths: tuple[int, ...]  # of the transformer's input, then of each of its layers' output
+    dropouts: tuple[float, ...]  # one per transformer layer
+    heads: int = 16  # of each transformer layer
+    features: int = 16  # E, of a point
+    mlp_dropout: float = 0.25  # of the frame encoder's MLPs
+    fusion_dropout: float = 0.05  # of the MLP that joins their outputs
 
     def build(self, layout: Layout, classes: int) -> FrameDeberta:
         """The network of these sizes, see `NetworkConfig`."""
@@ -73,12 +62,7 @@ class Config:
 
 
 class LandmarkEmbedding(nn.Module):
-    """Features of every point: its type, its identity, and its smoothed position.
-
-    Args:
-        layout: the points, in the named parts of `TYPES`.
-        features: E.
-    """
+    """Features of every point: its type, its identity, and its smoothed position."""
 
     def __init__(self, layout: Layout, features: int):
         super().__init__()
@@ -94,11 +78,9 @@ class LandmarkEmbedding(nn.Module):
         self.dense = nn.Linear(3 * features, features)
 
     def folded(self) -> tuple[Float[Tensor, "E 3 9"], Float[Tensor, "L E"]]:
-        """Multiply all layers out.
+        """Multiply all layers out: weights of (x, y, z) in nine frames, and each point's constant.
 
-        Returns:
-            The weights of (x, y, z) in nine frames; and each point's constant, the part that does
-            not depend on its coordinates.
+        The constant is the part that does not depend on the point's coordinates.
         """
         reach = KERNEL - 1  # frames to either side that two convolutions see
         # The second convolution applied to the kernel of the first one.
@@ -140,10 +122,7 @@ class Mlp(nn.Module):
         self.dropout = dropout
 
     def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        mask: Bool[Tensor, "B T"] | None,
-        centre: Float[Tensor, "B 1 E"] | None = None,
+        self, x: Float[Tensor, "B T D"], mask: Mask, centre: Float[Tensor, "B 1 E"] | None = None
     ) -> Float[Tensor, "B T D2"]:
         """Transform every frame; `centre` counts as subtracted from each group of E inputs."""
         y = self.dense(x)
@@ -159,12 +138,10 @@ class FrameEncoder(nn.Module):
 
     def __init__(self, config: Config, layout: Layout, width: int):
         super().__init__()
-        self.rows = {
-            "left_hand": layout.rows("left_hand"),
-            "right_hand": layout.rows("right_hand"),
-            "lips": layout.rows("lips"),
-            "face": layout.rows(*FACE),
-        }
+        self.rows = {name: layout.rows(name) for name in ("left_hand", "right_hand", "lips")}
+        self.rows["face"] = layout.rows(*FACE)
+        # On the device, so that a step copies nothing there.
+        self.register_buffer("face", torch.tensor(self.rows["face"]), persistent=False)
         e, dim, dropout = config.features, config.dim, config.mlp_dropout
         self.embedding = LandmarkEmbedding(layout, e)
         self.full = Mlp(e * len(layout), dim, dropout)
@@ -173,9 +150,7 @@ class FrameEncoder(nn.Module):
         )
         self.fusion = Mlp(4 * dim, width, config.fusion_dropout)
 
-    def forward(
-        self, xyz: Float[Tensor, "B T L 3"], mask: Bool[Tensor, "B T"] | None
-    ) -> Float[Tensor, "B T D"]:
+    def forward(self, xyz: Float[Tensor, "B T L 3"], mask: Mask) -> Float[Tensor, "B T D"]:
         """Encode; padded frames come out as 0."""
         points = self.embedding(xyz)  # (B, T, L, E)
         left_hand, right_hand, lips, face = (self._part(points, mask, name) for name in self.rows)
@@ -185,9 +160,11 @@ class FrameEncoder(nn.Module):
         return x if mask is None else x * mask[..., None]
 
     def _part(self, points: Tensor, mask: Tensor | None, name: str) -> Tensor:
-        rows = self.rows[name]
-        contiguous = rows[-1] - rows[0] + 1 == len(rows)
-        part = points[:, :, rows[0] : rows[-1] + 1] if contiguous else points[:, :, list(rows)]
+        first, last = (
+            self.rows[name][0],
+            self.rows[name][-1],
+        )  # of hands and lips nothing is between
+        part = points[:, :, self.face] if name == "face" else points[:, :, first : last + 1]
         centre = masked_mean(part.mean(2), mask)[:, None]  # (B, 1, E)
         return self.parts[name](part.flatten(-2), mask, centre)
 
@@ -208,10 +185,7 @@ class Layer(nn.Module):
         self.out_norm = nn.LayerNorm(width_out, eps=1e-7)
         self.dropout = dropout
 
-    def forward(
-        self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
-    ) -> Float[Tensor, "B T D2"]:
-        """Attend to the real frames, then change the width."""
+    def forward(self, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "B T D2"]:
         attended = self.attention_out(self.attention(x, mask))
         a = self.attention_norm(x + F.dropout(attended, self.dropout, self.training))
         y = self.out(a + F.mish(self.intermediate(a)))
@@ -219,10 +193,7 @@ class Layer(nn.Module):
 
 
 class FrameDeberta(nn.Module):
-    """The whole network: frame encoder, transformer, mean over frames, classifier.
-
-    The layout has the parts of `TYPES`.
-    """
+    """The whole network; the layout has the parts of `TYPES`."""
 
     def __init__(self, config: Config, layout: Layout, classes: int):
         super().__init__()
@@ -232,10 +203,7 @@ class FrameDeberta(nn.Module):
         self.classifier = nn.Linear(config.widths[-1], classes)
 
     def forward(
-        self,
-        xyz: Float[Tensor, "B T L 3"],
-        mask: Bool[Tensor, "B T"] | None = None,
-        mix: LayerMix | None = None,
+        self, xyz: Float[Tensor, "B T L 3"], mask: Mask = None, mix: LayerMix | None = None
     ) -> dict[str, Tensor]:
         """Classify clips, see `src.models`; pooled is the mean over the real frames."""
         if mask is not None:

@@ -7,8 +7,8 @@ Unusual here:
   count as 0 in it; in the authors' code they hold what the layers before made of them.
 - The classifier reads the class token alone, so behind its attention the last layer computes no
   other token.
-- In the DeBERTa that the authors ran, the defaults of its configuration switched disentangled
-  attention off. Here it is on; `disentangled=False` is their form.
+- In the authors' DeBERTa the defaults of its configuration switched disentangled attention off.
+  Here it is on; `disentangled=False` is their form.
 
 Letters: **B** batch, **T** frames, **F** features, **N** tokens (T + 1), **D** width, **H** heads,
 **d** = D / H, **K** signs. Source: recognition.md 1.4; Chu et al., CPVT, arXiv 2102.10882.
@@ -25,42 +25,31 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.landmarks import Layout
+from src.models import Mask
 from src.models.attention import DisentangledAttention, RelativePositions
-from src.models.blocks import by_head, heads_joined, key_mask
-from src.models.mixing import LayerMix
+from src.models.blocks import LayerMix, by_head, heads_joined, key_mask
 
 KERNEL = 3  # tokens, of the positional convolution
 INIT_STD = 0.02  # of BERT's weights
+TokenMask = Bool[Tensor, "B N"] | None  # True = the class token or a real frame; None = all
 EPS = {"bert": 1e-12, "deberta": 1e-7}  # of the layer norms
 
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes of one network.
+    """Sizes of one network."""
 
-    Args:
-        layers: of the transformer.
-        family: "deberta" has disentangled attention, no token type, and its own layer-norm eps.
-        disentangled: False leaves DeBERTa's relative positions out, as the authors' code did.
-        positional_conv: False leaves the CPE out.
-        features: F, of a frame.
-        max_len: frames of the longest clip that is not subsampled.
-        width: D.
-        inner: width inside the feed-forward part.
-        heads: H.
-        dropout: everywhere.
-    """
-
-    layers: int
+    layers: int  # of the transformer
+    # "deberta" has disentangled attention, no token type, and its own layer-norm eps.
     family: Literal["bert", "deberta"] = "bert"
-    disentangled: bool = True
-    positional_conv: bool = True
-    features: int = 972
-    max_len: int = 96
-    width: int = 256
-    inner: int = 512
-    heads: int = 4
-    dropout: float = 0.1
+    disentangled: bool = True  # False = DeBERTa without relative positions, as in the authors' code
+    positional_conv: bool = True  # the CPE
+    features: int = 972  # F, of a frame
+    max_len: int = 96  # frames of the longest clip that is not subsampled
+    width: int = 256  # D
+    inner: int = 512  # width inside the feed-forward part
+    heads: int = 4  # H
+    dropout: float = 0.1  # everywhere
 
     def build(self, layout: Layout, classes: int) -> HandBert:
         """The network of these sizes, see `NetworkConfig`; no layout, the features come made."""
@@ -68,7 +57,7 @@ class Config:
 
 
 def subsampled(
-    x: Float[Tensor, "B T F"], mask: Bool[Tensor, "B T"] | None, max_len: int
+    x: Float[Tensor, "B T F"], mask: Mask, max_len: int
 ) -> tuple[Float[Tensor, "B T2 F"], Bool[Tensor, "B T2"] | None]:
     """Keep the frames floor(i n / max_len), i = 0, 1, ..., of each clip of n > `max_len` frames."""
     n_frames = x.shape[1]
@@ -108,19 +97,15 @@ class Embedding(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """BERT's multi-head attention over tokens, without its output layer."""
+    """BERT's multi-head attention over the real tokens, without its output layer."""
 
     def __init__(self, config: Config):
         super().__init__()
-        self.query = nn.Linear(config.width, config.width)
-        self.key = nn.Linear(config.width, config.width)
-        self.value = nn.Linear(config.width, config.width)
+        width = config.width
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
         self.heads, self.dropout = config.heads, config.dropout
 
-    def forward(
-        self, x: Float[Tensor, "B N D"], mask: Bool[Tensor, "B N"] | None
-    ) -> Float[Tensor, "B N D"]:
-        """Attend to the real tokens; padded ones are never attended to."""
+    def forward(self, x: Float[Tensor, "B N D"], mask: TokenMask) -> Float[Tensor, "B N D"]:
         projections = (self.query, self.key, self.value)
         q, k, v = (by_head(project(x), self.heads) for project in projections)  # (B, H, N, d)
         dropout = self.dropout if self.training else 0.0
@@ -134,9 +119,7 @@ class PositionalConv(nn.Module):
         super().__init__()
         self.conv = nn.Conv1d(width, width, KERNEL, padding=KERNEL // 2, groups=width)
 
-    def forward(
-        self, x: Float[Tensor, "B N D"], mask: Bool[Tensor, "B N"] | None
-    ) -> Float[Tensor, "B N D"]:
+    def forward(self, x: Float[Tensor, "B N D"], mask: TokenMask) -> Float[Tensor, "B N D"]:
         """Add the convolution over the tokens; padded ones count as 0."""
         if mask is not None:
             x = x * mask[..., None]
@@ -146,27 +129,29 @@ class PositionalConv(nn.Module):
 class Layer(nn.Module):
     """One transformer layer; each norm follows its residual sum.
 
-    Args:
-        config: sizes.
-        attention: (x, mask) -> attended tokens.
-        positional_conv: applied first; None in the first layer.
+    In DeBERTa all layers share one table of relative `positions`.
     """
 
-    def __init__(
-        self, config: Config, attention: nn.Module, positional_conv: PositionalConv | None
-    ):
+    def __init__(self, config: Config, positions: RelativePositions | None, convolves: bool):
         super().__init__()
         width, eps = config.width, EPS[config.family]
-        self.positional_conv, self.attention = positional_conv, attention
+        if positions is None:
+            attention = SelfAttention(config)
+        else:
+            attention = DisentangledAttention(
+                width, config.heads, positions.max_len, config.dropout, positions
+            )
+        self.positional_conv = PositionalConv(width) if convolves else None
+        self.attention = attention
         self.attention_out = nn.Linear(width, width)
         self.attention_norm = nn.LayerNorm(width, eps=eps)
         self.intermediate = nn.Linear(width, config.inner)
         self.out = nn.Linear(config.inner, width)
         self.out_norm = nn.LayerNorm(width, eps=eps)
-        self.dropout = config.dropout
+        self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, x: Float[Tensor, "B N D"], mask: Bool[Tensor, "B N"] | None, first: int | None = None
+        self, x: Float[Tensor, "B N D"], mask: TokenMask, first: int | None = None
     ) -> Float[Tensor, "B N2 D"]:
         """Transform the tokens; with `first`, only so many of them, which still attend to all."""
         if self.positional_conv is not None:
@@ -174,12 +159,9 @@ class Layer(nn.Module):
         attended = self.attention(x, mask)
         if first is not None:
             x, attended = x[:, :first], attended[:, :first]
-        x = self.attention_norm(x + self._dropped(self.attention_out(attended)))
+        x = self.attention_norm(x + self.dropout(self.attention_out(attended)))
         y = self.out(F.silu(self.intermediate(x)))
-        return self.out_norm(x + self._dropped(y))
-
-    def _dropped(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training)
+        return self.out_norm(x + self.dropout(y))
 
 
 class HandBert(nn.Module):
@@ -189,15 +171,18 @@ class HandBert(nn.Module):
         super().__init__()
         self.max_len, self.dropout = config.max_len, config.dropout
         self.embedding = Embedding(config)
-        self.layers = nn.ModuleList(_layers(config))
+        positions = None
+        if config.family == "deberta" and config.disentangled:
+            positions = RelativePositions(config.width, config.max_len + 1)
+        self.layers = nn.ModuleList(
+            Layer(config, positions, convolves=config.positional_conv and number > 0)
+            for number in range(config.layers)
+        )
         self.classifier = nn.Linear(config.width, classes)
-        self._initialise()
+        self._init_weights()
 
     def forward(
-        self,
-        features: Float[Tensor, "B T F"],
-        mask: Bool[Tensor, "B T"] | None = None,
-        mix: LayerMix | None = None,
+        self, features: Float[Tensor, "B T F"], mask: Mask = None, mix: LayerMix | None = None
     ) -> dict[str, Tensor]:
         """Classify clips, see `src.models`; pooled is the class token."""
         features, mask = subsampled(features, mask, self.max_len)
@@ -212,7 +197,7 @@ class HandBert(nn.Module):
         logits = self.classifier(F.dropout(pooled, self.dropout, self.training))
         return {"logits": logits, "pooled": pooled}
 
-    def _initialise(self) -> None:
+    def _init_weights(self) -> None:
         """Draw weights as BERT does: N(0, 0.02) for dense layers and tables, 0 for biases.
 
         As in the published network, the projection of the features, the classifier and the
@@ -225,21 +210,3 @@ class HandBert(nn.Module):
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=INIT_STD)
                 nn.init.zeros_(module.bias)
-
-
-def _layers(config: Config) -> list[Layer]:
-    """The transformer's layers; in DeBERTa they share one table of relative positions."""
-    n_tokens, shared = config.max_len + 1, None
-    if config.family == "deberta" and config.disentangled:
-        shared = RelativePositions(config.width, n_tokens)
-    layers = []
-    for number in range(config.layers):
-        if shared is None:
-            attention = SelfAttention(config)
-        else:
-            attention = DisentangledAttention(
-                config.width, config.heads, n_tokens, config.dropout, positions=shared
-            )
-        first = number == 0 or not config.positional_conv
-        layers.append(Layer(config, attention, None if first else PositionalConv(config.width)))
-    return layers

@@ -22,7 +22,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.landmarks import Layout
+from src.models import Mask
 from src.models.blocks import (
+    LayerMix,
     RmsNorm,
     SwiGlu,
     attend,
@@ -31,59 +33,43 @@ from src.models.blocks import (
     heads_joined,
     masked_mean,
 )
-from src.models.mixing import LayerMix
 from src.models.parts import CrossAttention, PatchEmbedding, PointNorm
 from src.models.pooling import MultiScalePooling
 from src.models.rotary import Rotary
 
 PARTS = ("lips", "left_hand", "right_hand", "pose")  # other parts of a layout are not read
 KERNELS = (3, 5, 7)  # frames of the parallel convolutions
+# True where a frame sees another; None = all see all.
+AttentionMask = Bool[Tensor, "_ 1 T T"] | None
 
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes of one network.
+    """Sizes of one network."""
 
-    Args:
-        max_len: frames of the longest clip.
-        dim: D.
-        heads: H.
-        local_layers: blocks before the convolution.
-        global_layers: blocks after it.
-        dropout: everywhere.
-        patch: points of a patch.
-        patch_heads: heads of the attention between the patches of a frame.
-        positions: rows of the temporal embedding.
-        scales: into how many pieces a clip is cut for pooling; one number per scale.
-        widths: of the classifier's layers.
-        local_window: how many frames to either side a frame sees in a local block; None = it sees
-            all frames, as in the authors' code.
-        averaged_bins: True as in the authors' code, see `MultiScalePooling`.
-        random_query: True as in the authors' code, see `AttentionPooling`.
-        sparse_stride: in a global block a frame sees its neighbours up to this distance and the
-            frames at multiples of it (Child et al., arXiv 1904.10509); None = it sees all frames.
-        stochastic_depth: probability of leaving out a residual branch for a clip in the last block;
-            rises linearly from 0 in the first (Huang et al., arXiv 1603.09382).
-        layer_drop: probability of leaving out a block for a batch (Fan et al., arXiv 1909.11556).
-    """
-
-    max_len: int
-    dim: int = 512
-    heads: int = 8
-    local_layers: int = 4
-    global_layers: int = 4
-    dropout: float = 0.1
-    patch: int = 4
-    patch_heads: int = 4
-    positions: int = 1000
-    scales: tuple[int, ...] = (1, 2, 4, 8)
-    widths: tuple[int, ...] = (256, 128)
+    max_len: int  # frames of the longest clip
+    dim: int = 512  # D
+    heads: int = 8  # H
+    local_layers: int = 4  # blocks before the convolution
+    global_layers: int = 4  # blocks after it
+    dropout: float = 0.1  # everywhere
+    patch: int = 4  # points of a patch
+    patch_heads: int = 4  # of the attention between the patches of a frame
+    positions: int = 1000  # rows of the temporal embedding
+    scales: tuple[int, ...] = (1, 2, 4, 8)  # see `MultiScalePooling`
+    widths: tuple[int, ...] = (256, 128)  # of the classifier's layers
+    # How many frames to either side a frame sees in a local block; None = it sees all frames, as in
+    # the authors' code.
     local_window: int | None = 8
-    averaged_bins: bool = False
-    random_query: bool = False
+    averaged_bins: bool = False  # the authors' code: True, see `MultiScalePooling`
+    random_query: bool = False  # the authors' code: True, see `AttentionPooling`
+    # In a global block a frame sees its neighbours up to this distance and the frames at multiples
+    # of it (Child et al., arXiv 1904.10509); None = it sees all frames.
     sparse_stride: int | None = None
+    # Probability of leaving out a residual branch for a clip in the last block; rises linearly from
+    # 0 in the first (see `drop_path`).
     stochastic_depth: float = 0.0
-    layer_drop: float = 0.0
+    layer_drop: float = 0.0  # of a block for a batch (Fan et al., arXiv 1909.11556)
 
     def build(self, layout: Layout, classes: int) -> Hierarchical:
         """The network of these sizes, see `NetworkConfig`."""
@@ -98,31 +84,22 @@ class PartsEncoder(nn.Module):
 
     def __init__(self, config: Config, layout: Layout):
         super().__init__()
+        dim, heads, dropout = config.dim, config.heads, config.dropout
         self.rows = {part: layout.rows(part) for part in PARTS}
         self.normalise = PointNorm(len(layout))
         self.embeddings = nn.ModuleDict(
-            {
-                part: PatchEmbedding(
-                    len(rows), config.dim, config.patch, config.patch_heads, config.dropout
-                )
-                for part, rows in self.rows.items()
-            }
+            (part, PatchEmbedding(len(rows), dim, config.patch, config.patch_heads, dropout))
+            for part, rows in self.rows.items()
         )
-        self.hands, self.body = (
-            CrossAttention(config.dim, config.heads, config.dropout) for _ in range(2)
-        )
+        self.hands, self.body = (CrossAttention(dim, heads, dropout) for _ in range(2))
         self.share = nn.Parameter(torch.zeros(len(PARTS)))
-        self.join = nn.Linear(len(PARTS) * config.dim, config.dim)
-        self.positions = nn.Embedding(config.positions, config.dim)
+        self.join = nn.Linear(len(PARTS) * dim, dim)
+        self.positions = nn.Embedding(config.positions, dim)
 
     def forward(
-        self, xy: Float[Tensor, "B T L 2"], mask: Bool[Tensor, "B T"] | None
+        self, xy: Float[Tensor, "B T L 2"], mask: Mask
     ) -> tuple[Float[Tensor, "B T D"], list[Float[Tensor, "B T D"]]]:
-        """Encode.
-
-        Returns:
-            A vector per frame; and the parts' vectors that it is made of, in the order of `PARTS`.
-        """
+        """Encode: a vector per frame, and the parts' vectors it is made of, in order of `PARTS`."""
         xy = self.normalise(xy)
         # A vector per part and frame, (B, T, D) each.
         lips, left, right, pose = (
@@ -141,44 +118,27 @@ class PartsEncoder(nn.Module):
         return x + self.positions.weight[: x.shape[1]], parts
 
 
-@dataclass(frozen=True)
-class Spans:
-    """Attention masks, (B or 1, 1, T, T): True where a frame sees another; None = all see all."""
-
-    local: Bool[Tensor, "_ 1 T T"] | None
-    everywhere: Bool[Tensor, "_ 1 T T"] | None
-
-    @classmethod
-    def of(cls, config: Config, x: Float[Tensor, "B T D"], mask: Tensor | None) -> Spans:
-        """The masks of local and of global blocks for a batch of clips."""
-        t = torch.arange(x.shape[1], device=x.device)
-        offset = t - t[:, None]
-        band = strided = None
-        if config.local_window is not None:
-            band = offset.abs() <= config.local_window
-        if config.sparse_stride is not None:
-            stride = config.sparse_stride
-            strided = (offset.abs() <= stride) | (offset % stride == 0)
-        return cls(_attention_mask(band, mask, offset), _attention_mask(strided, mask, offset))
-
-
-def _attention_mask(
-    pattern: Tensor | None, mask: Tensor | None, offset: Tensor
-) -> Bool[Tensor, "_ 1 T T"] | None:
-    """Join a pattern of frames (T, T) with the real frames (B, T)."""
+def attention_masks(
+    config: Config, x: Float[Tensor, "B T D"], mask: Mask
+) -> tuple[AttentionMask, AttentionMask]:
+    """Which frames a frame sees in local blocks, and in global ones; itself it always sees."""
+    t = torch.arange(x.shape[1], device=x.device)
+    offset = t - t[:, None]
+    window, stride = config.local_window, config.sparse_stride
+    patterns = (
+        None if window is None else offset.abs() <= window,
+        None if stride is None else (offset.abs() <= stride) | (offset % stride == 0),
+    )
     if mask is None:
-        return None if pattern is None else pattern[None, None]
+        return tuple(None if pattern is None else pattern[None, None] for pattern in patterns)
     keys = mask[:, None, None] | (offset == 0)  # (B, 1, T, T)
-    return keys if pattern is None else keys & pattern
+    return tuple(keys if pattern is None else keys & pattern for pattern in patterns)
 
 
 class Block(nn.Module):
     """y = x + a attention(norm(x)), then y + b SwiGLU(norm(y)), with learned weights a and b.
 
-    Args:
-        config: sizes.
-        local: a frame sees only the frames near it.
-        branch_drop: probability of leaving out a branch for a clip.
+    `branch_drop` is the probability of leaving out a branch for a clip.
     """
 
     def __init__(self, config: Config, local: bool, branch_drop: float):
@@ -194,10 +154,11 @@ class Block(nn.Module):
         self.mlp_weight = nn.Parameter(torch.ones(()))
 
     def forward(
-        self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None, spans: Spans
+        self, x: Float[Tensor, "B T D"], mask: Mask, masks: tuple[AttentionMask, AttentionMask]
     ) -> Float[Tensor, "B T D"]:
         """Transform; in training the block may be left out, see `Config.layer_drop`."""
-        attended = self._attend(self.attention_norm(x), spans)
+        local, everywhere = masks
+        attended = self._attend(self.attention_norm(x), local if self.local else everywhere)
         y = x + self.attention_weight * self._dropped(attended)
         y = y + self.mlp_weight * self._dropped(self.mlp(self.mlp_norm(y)))
         if self.training and self.config.layer_drop:
@@ -205,12 +166,10 @@ class Block(nn.Module):
             y = torch.where(dropped, x, y)
         return y
 
-    def _attend(self, x: Tensor, spans: Spans) -> Tensor:
+    def _attend(self, x: Tensor, attention_mask: AttentionMask) -> Tensor:
         # (B, H, T, d) each
         q, k, v = (by_head(y, self.config.heads) for y in self.qkv(x).chunk(3, dim=-1))
-        attention_mask = spans.local if self.local else spans.everywhere
-        attended = attend(self.rotary(q), self.rotary(k), v, attention_mask)
-        return self.out(heads_joined(attended))
+        return self.out(heads_joined(attend(self.rotary(q), self.rotary(k), v, attention_mask)))
 
     def _dropped(self, x: Tensor) -> Tensor:
         x = F.dropout(x, self.config.dropout, self.training)
@@ -231,7 +190,7 @@ class TemporalConvolution(nn.Module):
         self.norm = RmsNorm(dim)
 
     def forward(
-        self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None, spans: Spans
+        self, x: Float[Tensor, "B T D"], mask: Mask, masks: tuple[AttentionMask, AttentionMask]
     ) -> Float[Tensor, "B T D"]:
         """Convolve over the frames; padded ones count as 0."""
         real = x if mask is None else x * mask[..., None]
@@ -248,26 +207,19 @@ class Classifier(nn.Module):
 
     def __init__(self, config: Config, classes: int):
         super().__init__()
-        self.norm = RmsNorm(config.dim)
-        self.pooling = MultiScalePooling(
-            config.dim,
-            config.heads,
-            config.scales,
-            config.dropout,
-            config.averaged_bins,
-            config.random_query,
-        )
-        widths = (config.dim, *config.widths)
+        dim, dropout = config.dim, config.dropout
+        options = config.averaged_bins, config.random_query
+        self.norm = RmsNorm(dim)
+        self.pooling = MultiScalePooling(dim, config.heads, config.scales, dropout, *options)
+        widths = (dim, *config.widths)
         self.stages = nn.ModuleList(
-            nn.Sequential(nn.Linear(a, b), RmsNorm(b), nn.GELU(), nn.Dropout(config.dropout))
+            nn.Sequential(nn.Linear(a, b), RmsNorm(b), nn.GELU(), nn.Dropout(dropout))
             for a, b in pairwise(widths)
         )
         self.logits = nn.Linear(widths[-1], classes)
         self.auxiliary = nn.ModuleList(nn.Linear(width, classes) for width in widths)
 
-    def forward(
-        self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
-    ) -> dict[str, Tensor]:
+    def forward(self, x: Float[Tensor, "B T D"], mask: Mask) -> dict[str, Tensor]:
         """Classify; see `Hierarchical.forward`."""
         features = [self.pooling(self.norm(x), mask)]
         for stage in self.stages:
@@ -293,9 +245,9 @@ class Hierarchical(nn.Module):
         blocks.insert(config.local_layers, TemporalConvolution(config))
         self.layers = nn.ModuleList(blocks)
         self.classifier = Classifier(config, classes)
-        self.init_weights()
+        self._init_weights()
 
-    def init_weights(self) -> None:
+    def _init_weights(self) -> None:
         """Draw dense layers, tables and learned vectors from N(0, 0.02), and set biases to 0.
 
         Convolutions keep torch's initialisation; norms and weights of branches start at 1, shares
@@ -318,10 +270,7 @@ class Hierarchical(nn.Module):
         self.encoder.normalise.learn(frames)
 
     def forward(
-        self,
-        xy: Float[Tensor, "B T L 2"],
-        mask: Bool[Tensor, "B T"] | None = None,
-        mix: LayerMix | None = None,
+        self, xy: Float[Tensor, "B T L 2"], mask: Mask = None, mix: LayerMix | None = None
     ) -> dict[str, Tensor]:
         """Classify clips, see `src.models`; xy is in the units of the training clips.
 
@@ -332,10 +281,10 @@ class Hierarchical(nn.Module):
             xy = torch.where(mask[..., None, None], xy, 0.0)
         x, parts = self.encoder(xy, mask)  # (B, T, D), and one per part
         means = torch.stack([masked_mean(part, mask) for part in parts], 1)  # (B, 4, D)
-        spans = Spans.of(self.config, x, mask)
+        masks = attention_masks(self.config, x, mask)
         for number, layer in enumerate(self.layers):
             if mix is not None:
                 x, mask = mix(x, mask, number)  # a mixed clip may have more real frames
-                spans = Spans.of(self.config, x, mask)
-            x = layer(x, mask, spans)
+                masks = attention_masks(self.config, x, mask)
+            x = layer(x, mask, masks)
         return self.classifier(x, mask) | {"parts": means}

@@ -25,42 +25,31 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.landmarks import Layout
-from src.models.blocks import MaskedBatchNorm, SwiGlu, heads_joined, key_mask
-from src.models.mixing import LayerMix
+from src.models import Mask
+from src.models.blocks import LayerMix, MaskedBatchNorm, SwiGlu, heads_joined, key_mask
 from src.models.rotary import Rotary
 
 EPS = 1e-5  # of RMSNorm
 INIT_STD = 0.02  # of positions and class token; all else keeps torch's initialisation
+AttentionMask = Bool[Tensor, "B 1 _ N"] | None  # True where a query sees a key; None = all see all
 
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes of one network.
+    """Sizes of one network."""
 
-    Args:
-        heads: H.
-        depth: layers.
-        hidden: width inside the feed-forward part. LLaMA's rule is 4 D times 2 / 3, rounded up to a
-            multiple of 8; the published size of the ensemble's members needs 4 D.
-        max_len: frames that are read of a clip at most.
-        head_dim: d.
-        axes: C, coordinates of a point.
-        dropout: in the layers.
-        classifier_dropout: before the classifier.
-        next_frame_share: share of the clips of each batch from which frames are predicted as well.
-        next_frame_ahead: how many frames later the predicted frame is.
-    """
-
-    heads: int
-    depth: int
+    heads: int  # H
+    depth: int  # layers
+    # Width inside the feed-forward part. LLaMA's rule is 4 D times 2 / 3, rounded up to a multiple
+    # of 8; the published size of the ensemble's members needs 4 D.
     hidden: int
-    max_len: int = 512
-    head_dim: int = 64
-    axes: int = 2
-    dropout: float = 0.1
-    classifier_dropout: float = 0.5
-    next_frame_share: float = 0.0
-    next_frame_ahead: int = 1
+    max_len: int = 512  # frames that are read of a clip at most
+    head_dim: int = 64  # d
+    axes: int = 2  # C, coordinates of a point
+    dropout: float = 0.1  # in the layers
+    classifier_dropout: float = 0.5  # before the classifier
+    next_frame_share: float = 0.0  # of each batch's clips, from which frames are predicted as well
+    next_frame_ahead: int = 1  # how many frames later the predicted frame is
 
     @property
     def width(self) -> int:
@@ -84,18 +73,9 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(
-        self,
-        x: Float[Tensor, "B N D"],
-        attention_mask: Bool[Tensor, "B 1 _ N"] | None,
-        first: int | None,
+        self, x: Float[Tensor, "B N D"], attention_mask: AttentionMask, first: int | None
     ) -> Float[Tensor, "B M D"]:
-        """Attend.
-
-        Args:
-            x: tokens.
-            attention_mask: True where a query sees a key; None = every query sees every key.
-            first: how many tokens, from the first on, are queries; None = all (M = N).
-        """
+        """Attend; the `first` tokens are queries, None = all (M = N)."""
         # (B, N, 3 D) -> (3, B, H, N, d)
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         q = q[:, :, :first]
@@ -119,10 +99,7 @@ class Layer(nn.Module):
         self.dropout = config.dropout
 
     def forward(
-        self,
-        x: Float[Tensor, "B N D"],
-        attention_mask: Bool[Tensor, "B 1 _ N"] | None,
-        first: int | None = None,
+        self, x: Float[Tensor, "B N D"], attention_mask: AttentionMask, first: int | None = None
     ) -> Float[Tensor, "B M D"]:
         """Transform the tokens; with `first`, only so many of them, which still attend to all."""
         attended = self.attention(self.attention_norm(x), attention_mask, first)
@@ -153,10 +130,7 @@ class Llama(nn.Module):
             nn.init.normal_(parameter, std=INIT_STD)
 
     def forward(
-        self,
-        features: Float[Tensor, "B T L C"],
-        mask: Bool[Tensor, "B T"] | None = None,
-        mix: LayerMix | None = None,
+        self, features: Float[Tensor, "B T L C"], mask: Mask = None, mix: LayerMix | None = None
     ) -> dict[str, Tensor]:
         """Classify clips, see `src.models`; pooled is the class token.
 

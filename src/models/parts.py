@@ -12,13 +12,13 @@ Source: Slovo, recognition.md 4.3.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from src.models import Mask
 from src.models.blocks import RmsNorm, by_head, heads_joined, key_mask
 from src.models.rotary import Rotary
 
@@ -29,9 +29,6 @@ class PointNorm(nn.Module):
     """Express (x, y) of every point in deviations from its mean over the training clips.
 
     A missing point comes in as 0 and stays 0.
-
-    Args:
-        n_points: L.
     """
 
     def __init__(self, n_points: int):
@@ -70,17 +67,12 @@ class PatchEmbedding(nn.Module):
     by the norm. So all of it is computed from these numbers, without vectors of width D. Let p be
     the numbers of a patch with a 1 behind them, and embed(patch) + position = E p. Then
 
-    - the norm divides by r = |E p| / sqrt(D), and r^2 = p' (E' E / D) p (`Maps.square`);
-    - the score of query i and key j is p_i' F_ij p_j / (r_i r_j) (`Maps.scores`);
+    - the norm divides by r = |E p| / sqrt(D), and r^2 = p' (E' E / D) p (`square`);
+    - the score of query i and key j is p_i' F_ij p_j / (r_i r_j) (`scores`);
     - the frame's vector, the mean over the queries, is the sum over the keys of V_j p_j / r_j times
-      the mean weight of key j (`Maps.values`).
+      the mean weight of key j (`values`).
 
-    Args:
-        n_points: of the part.
-        dim: D.
-        patch: points of a patch; the last patch is filled up with zeros.
-        heads: H.
-        dropout: on the attention weights.
+    A patch has `patch` points; the last one is filled up with zeros.
     """
 
     def __init__(self, n_points: int, dim: int, patch: int, heads: int, dropout: float):
@@ -108,23 +100,31 @@ class PatchEmbedding(nn.Module):
             return torch.where(seen, embedded, self.missing)
 
     def _attended(self, p: Float[Tensor, "N P n"]) -> Float[Tensor, "N D"]:
-        maps = self._maps()
+        square_of, scores_of, values_of = self._maps()
         # 1 / r of every patch.
         queries = p.transpose(0, 1)  # (P, N, n)
-        square = ((queries @ maps.square) * queries).sum(-1, keepdim=True)
+        square = ((queries @ square_of) * queries).sum(-1, keepdim=True)
         inverse = torch.rsqrt(square.clamp(min=0) + self.norm.eps)  # (P, N, 1)
         # Every head has the same keys: H P in a row, so that no tensor has more than 4 axes.
         keys = p.repeat(1, self.heads, 1)  # (N, H P, n)
         inverse_of_keys = inverse.squeeze(-1).T.repeat(1, self.heads)  # (N, H P)
 
-        halves = (queries @ maps.scores).unflatten(-1, (-1, p.shape[-1]))  # (P, N, H P, n)
+        halves = (queries @ scores_of).unflatten(-1, (-1, p.shape[-1]))  # (P, N, H P, n)
         scores = (halves * keys).sum(-1) * inverse * inverse_of_keys
         weights = scores.unflatten(-1, (self.heads, -1)).softmax(-1)  # (P, N, H, P)
         # Averaged over the queries before the values are summed: linear, so the order is free.
         weights = F.dropout(weights, self.dropout, self.training).mean(0).flatten(1)  # (N, H P)
-        return ((weights * inverse_of_keys)[..., None] * keys).flatten(1) @ maps.values
+        return ((weights * inverse_of_keys)[..., None] * keys).flatten(1) @ values_of
 
-    def _maps(self) -> Maps:
+    def _maps(
+        self,
+    ) -> tuple[Float[Tensor, "P n n"], Float[Tensor, "P n HPn"], Float[Tensor, "HPn D"]]:
+        """Multiply the weights out.
+
+        Returns:
+            `square`, of each patch; `scores`, from a query to every key in every head; `values`,
+            from weighted keys to the frame's vector.
+        """
         constant = self.embed.bias + self.position  # (P, D)
         weight = self.embed.weight.T.expand(self.n_patches, -1, -1)
         embed = torch.cat([weight, constant[:, None]], 1)  # (P, n, D)
@@ -134,36 +134,13 @@ class PatchEmbedding(nn.Module):
         )  # (n, H, P, d)
         scores = torch.einsum("ahid,bhjd->iahjb", self.rotary(q), self.rotary(k))
         out = self.out.weight.unflatten(1, (self.heads, -1))  # (D, H, d)
-        return Maps(
-            square=embed @ embed.transpose(1, 2) / embed.shape[-1],
-            scores=scores.flatten(2) * q.shape[-1] ** -0.5,
-            values=torch.einsum("bhjd,ohd->hjbo", v, out).flatten(0, 2),
-        )
-
-
-@dataclass(frozen=True)
-class Maps:
-    """The weights of a patch embedding, multiplied out for patches of n numbers.
-
-    Args:
-        square: quadratic form of each patch, whose value is the mean square of its embedding.
-        scores: from a query to the linear form of each key, in each head, whose value is the score.
-        values: from weighted keys to the frame's vector.
-    """
-
-    square: Float[Tensor, "P n n"]
-    scores: Float[Tensor, "P n HPn"]
-    values: Float[Tensor, "HPn D"]
+        square = embed @ embed.transpose(1, 2) / embed.shape[-1]
+        values = torch.einsum("bhjd,ohd->hjbo", v, out).flatten(0, 2)
+        return square, scores.flatten(2) * q.shape[-1] ** -0.5, values
 
 
 class CrossAttention(nn.Module):
-    """One part attends to another: RMSNorm(x + attention(x, other)).
-
-    Args:
-        dim: D.
-        heads: H.
-        dropout: on the attention weights.
-    """
+    """One part attends to the real frames of another: RMSNorm(x + attention(x, other))."""
 
     def __init__(self, dim: int, heads: int, dropout: float):
         super().__init__()
@@ -174,12 +151,8 @@ class CrossAttention(nn.Module):
         self.norm = RmsNorm(dim)
 
     def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        other: Float[Tensor, "B T D"],
-        mask: Bool[Tensor, "B T"] | None,
+        self, x: Float[Tensor, "B T D"], other: Float[Tensor, "B T D"], mask: Mask
     ) -> Float[Tensor, "B T D"]:
-        """Attend to the real frames of the other part."""
         projected = (self.query(x), self.key(other), self.value(other))
         q, k, v = (by_head(y, self.heads) for y in projected)  # (B, H, T, d)
         dropout = self.dropout if self.training else 0.0

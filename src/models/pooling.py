@@ -6,27 +6,20 @@ Letters: **B** batch, **T** frames, **S** pieces of a clip, **D** width, **H** h
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from src.models import Mask
 from src.models.blocks import RmsNorm, attend, by_head, key_mask, masked_mean
 
 
-def piece_means(
-    x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None, pieces: int
-) -> Float[Tensor, "B S D"]:
+def piece_means(x: Float[Tensor, "B T D"], mask: Mask, pieces: int) -> Float[Tensor, "B S D"]:
     """Cut every clip into `pieces` equal pieces and take the mean of each.
 
     Piece s of a clip of n frames has the frames from floor(s n / S) up to, not including,
     ceil((s + 1) n / S). So neighbouring pieces share a frame where S does not divide n, and a clip
     with fewer frames than pieces repeats them: torch's adaptive average pooling, with each clip's
-    own length.
-
-    Args:
-        x: a vector per frame.
-        mask: True = a real frame; None = all are real. A clip ends with its last real frame; a
-            piece without any real frame is 0.
-        pieces: S.
+    own length. A clip ends with its last real frame; a piece without any real frame is 0.
     """
     n_frames = x.shape[1]
     t = torch.arange(n_frames, device=x.device)
@@ -42,27 +35,20 @@ def piece_means(
 
 
 class AttentionPooling(nn.Module):
-    """One query attends to all frames: which moments matter is learned.
+    """One query attends to all real frames: which moments matter is learned.
 
-    Args:
-        dim: D.
-        heads: H.
-        random_query: draw a new query at every call, in evaluation too, as the authors' code does.
+    With `random_query` it is drawn anew at every call, in evaluation too, as in the authors' code.
     """
 
     def __init__(self, dim: int, heads: int, random_query: bool = False):
         super().__init__()
         self.heads = heads
         self.query = None if random_query else nn.Parameter(torch.empty(dim))
-        self.to_query = nn.Linear(dim, dim)
-        self.to_key = nn.Linear(dim, dim)
-        self.to_value = nn.Linear(dim, dim)
-        self.out = nn.Linear(dim, dim)
+        self.to_query, self.to_key, self.to_value, self.out = (
+            nn.Linear(dim, dim) for _ in range(4)
+        )
 
-    def forward(
-        self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
-    ) -> Float[Tensor, "B D"]:
-        """Attend to the real frames."""
+    def forward(self, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "B D"]:
         if self.query is None:
             query = torch.randn(len(x), x.shape[-1], device=x.device)
         else:
@@ -73,12 +59,12 @@ class AttentionPooling(nn.Module):
 
 
 class MultiScalePooling(nn.Module):
-    """Mean, maximum, means of 1, 2, 4 and 8 pieces, and attention, joined by an MLP.
+    """Mean, maximum, means of `scales` pieces, and attention, joined by an MLP.
 
     Args:
         dim: D.
         heads: of the attention.
-        scales: numbers of pieces.
+        scales: into how many pieces a clip is cut; one number per scale.
         dropout: in the MLP.
         averaged_bins: average the pieces of a scale, as the authors' code does, which makes every
             scale nearly the mean of the clip; False keeps a vector per piece, as in the document.
@@ -108,10 +94,7 @@ class MultiScalePooling(nn.Module):
             nn.Linear(2 * dim, dim),
         )
 
-    def forward(
-        self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"] | None
-    ) -> Float[Tensor, "B D"]:
-        """Pool over the real frames."""
+    def forward(self, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "B D"]:
         real = x if mask is None else x.masked_fill(~mask[..., None], -torch.inf)
         vectors = [masked_mean(x, mask), real.amax(1)]  # (B, D) each
         for number, scale in enumerate(self.scales):

@@ -20,10 +20,7 @@ BASE = 10_000.0  # of the geometric series of wavelengths
 class Rotary(nn.Module):
     """Turns queries or keys; the angles of all positions are computed once.
 
-    Args:
-        features: d, even.
-        positions: the largest number of them.
-        interleaved: a pair is two neighbours; False = one feature of each half.
+    With `interleaved` a pair is two neighbours, else one feature of each half.
     """
 
     def __init__(self, features: int, positions: int, interleaved: bool = False):

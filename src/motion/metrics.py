@@ -73,16 +73,22 @@ def frame_errors(
     """Compare forecast and true local rotations of the fifteen joints.
 
     Args:
-        predicted: (B, T, 15, 3, 3), any finite matrices.
+        predicted: (B, T, 15, 3, 3), any matrices.
         truth: (B, T, 15, 3, 3), rotations.
+
+    A NaN in either makes its frame's errors NaN, and all sums from that frame on.
     """
-    predicted, truth = nearest_rotation(predicted.double()), truth.double()
+    known = predicted.isfinite().all(-1).all(-1)[..., None, None]
+    eye = torch.eye(3, dtype=torch.float64, device=predicted.device)
+    nearest = nearest_rotation(torch.where(known, predicted.double(), eye))  # no SVD of NaN
+    predicted, truth = nearest.where(known, torch.nan), truth.double()
     euler = _euler_error(predicted, truth)
     world, world_true = (global_rotations(fill_joints(r)) for r in (predicted, truth))
     angle = angle_between(world, world_true)[..., list(PREDICTED)]
     distance = (positions(world) - positions(world_true))[..., list(PREDICTED), :].norm(dim=-1)
     thresholds = torch.tensor(PCK_THRESHOLDS, dtype=torch.float64, device=distance.device)
     within = (distance[None] <= thresholds[:, None, None, None]).double()
+    within = within.where(distance.isfinite(), torch.nan)
     means = (euler.mean(0), angle.mean((0, 2)), distance.mean((0, 2)), within.mean((1, 3)))
     return FrameErrors(*(mean.cpu() for mean in means))
 
@@ -91,5 +97,6 @@ def _euler_error(
     predicted: Float[Tensor, "B T 15 3 3"], truth: Float[Tensor, "B T 15 3 3"]
 ) -> Float[Tensor, "B T"]:
     angles, angles_true = euler_angles(predicted).flatten(2), euler_angles(truth).flatten(2)
-    moving = angles_true.flatten(0, 1).std(0, correction=0) > STILL
+    still = angles_true.flatten(0, 1).std(0, correction=0) <= STILL
+    moving = ~still  # a component with a NaN counts, so that the error is NaN too
     return (angles - angles_true)[..., moving].norm(dim=-1)

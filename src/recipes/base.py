@@ -33,64 +33,36 @@ from src.transforms.steps.frames import select
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One network and everything that makes it.
+    """One network and everything that makes it."""
 
-    Args:
-        name: of its folder in a run.
-        layout: the points that it reads.
-        clip: deterministic steps on one clip; they are exported.
-        augment: random operations on a batch.
-        features: (xyz, mask, layout) -> what the network reads; they are exported.
-        model: the student network's sizes.
-        max_len: frames of the longest clip that the network takes.
-        loss: (the network's outputs, soft targets, training progress) -> scalar.
-        mix: mixup, of whatever kind the recipe declares; None = clips are not mixed.
-        optimiser: with its peak learning rate.
-        schedule: the learning rate over the training.
-        epochs: how many.
-        steps: in an epoch, on clips drawn with replacement; 0 = an epoch takes each clip once.
-        batch_size: clips in a step, over all processes.
-        clip_norm: largest norm of each trained model's gradient; 0 = no clipping.
-        mean_teacher: a teacher that follows the student; None = no teacher.
-        distilled: sizes of a smaller network that learns from the teacher in the same loop.
-        ema: an average of the student's weights; None = no average.
-        distil: a finished training to learn from.
-        start: the recipe of the same run whose weights to start from, where names and shapes
-            agree; "" = start from random weights.
-        awp: adversarial weight perturbation; None = none.
-        stop: early stopping; None = train for all epochs.
-        soup_epochs: the soup is the mean over this many last epochs; 0 = no soup.
-        shipped: the role whose weights are exported.
-        ships: False for a stage that only teaches another, or gives it weights to start from.
-        seed: added to the run's seed; ensemble members may differ in nothing else.
-    """
-
-    name: str
-    layout: Layout
-    clip: ClipPipeline
-    augment: AugmentationPipeline
-    features: Callable[..., Tensor]
-    model: NetworkConfig
-    max_len: int
-    loss: Callable[..., Tensor]
-    mix: ManifoldMixup | None = None
-    optimiser: Optimiser
-    schedule: Schedule
+    name: str  # of its folder in a run
+    layout: Layout  # the points that it reads
+    clip: ClipPipeline  # deterministic steps on one clip; they are exported
+    augment: AugmentationPipeline  # random operations on a batch
+    features: Callable[..., Tensor]  # (xyz, mask, layout) -> what the network reads; exported
+    model: NetworkConfig  # the student network's sizes
+    max_len: int  # frames of the longest clip that the network takes
+    loss: Callable[..., Tensor]  # (network's outputs, soft targets, training progress) -> scalar
+    mix: ManifoldMixup | None = None  # mixup, of whatever kind the recipe declares
+    optimiser: Optimiser  # with its peak learning rate
+    schedule: Schedule  # the learning rate over the training
     epochs: int
-    steps: int = 0
-    batch_size: int
-    clip_norm: float = 0.0
-    mean_teacher: MeanTeacher | None = None
-    distilled: NetworkConfig | None = None
-    ema: Ema | None = None
-    distil: Distil = Distil()
+    steps: int = 0  # in an epoch, on clips drawn with replacement; 0 = it takes each clip once
+    batch_size: int  # clips in a step, over all processes
+    clip_norm: float = 0.0  # largest norm of each trained model's gradient; 0 = no clipping
+    mean_teacher: MeanTeacher | None = None  # a teacher that follows the student
+    distilled: NetworkConfig | None = None  # a smaller network, taught in the same loop
+    ema: Ema | None = None  # an average of the student's weights
+    distil: Distil = Distil()  # a finished training to learn from
+    # The recipe of the same run whose weights to start from, where names and shapes agree; "" =
+    # start from random weights.
     start: str = ""
     awp: Awp | None = None
-    stop: EarlyStopping | None = None
-    soup_epochs: int = 0
-    shipped: Role = "student"
-    ships: bool = True
-    seed: int = 0
+    stop: EarlyStopping | None = None  # None = train for all epochs
+    soup_epochs: int = 0  # the soup is the mean over this many last epochs; 0 = no soup
+    shipped: Role = "student"  # the role whose weights are exported
+    ships: bool = True  # False for a stage that only teaches another, or gives it weights
+    seed: int = 0  # added to the run's seed; ensemble members may differ in nothing else
 
     def read(
         self, rows: Float[Tensor, "T N 3"], landmarks: Sequence[int]
@@ -121,24 +93,16 @@ class Recipe:
 class Solution:
     """A published solution: what its authors report, and its recipes in three sizes.
 
-    The recipes of each size are in the order in which they are trained and blended.
-
-    Args:
-        source: place, people, code and its licence.
-        score: accuracy that the authors report, on the competition's test sets or by
-            cross-validation (CV); on other data than any result of a run here.
-        cost: of their training.
-        full: as published.
-        cpu: for some hundred clips and two CPU cores.
-        sample: for the synthetic sample.
+    The recipes of each size are in the order in which they are trained and blended. No score is on
+    the data of any run here.
     """
 
-    source: str
-    score: str
-    cost: str
-    full: tuple[Recipe, ...]
-    cpu: tuple[Recipe, ...]
-    sample: tuple[Recipe, ...]
+    source: str  # place, people, code and its licence
+    score: str  # accuracy on the competition's test sets or by cross-validation (CV)
+    cost: str  # of their training
+    full: tuple[Recipe, ...]  # as published
+    cpu: tuple[Recipe, ...]  # for some hundred clips and two CPU cores
+    sample: tuple[Recipe, ...]  # for the synthetic sample
 
     def recipes(self, profile: str) -> tuple[Recipe, ...]:
         """The recipes of a profile: full, cpu or sample."""

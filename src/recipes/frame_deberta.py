@@ -52,42 +52,33 @@ LAYOUT = Layout(  # 100 points; an average is one point
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClipSteps(ClipPipeline):
     """Remove frames without fingers, use one of every n, normalise the whole sequence.
 
     Hiding parts, counting from the shoulders and enlarging the hands are ours, for few clips.
     """
 
-    hide: Hide | None
-    hands: KeepFramesWith
+    hide: Hide | None = None
+    hands: KeepFramesWith = KeepFramesWith(("left_hand", "right_hand"))
     stride: Stride
-    normalise: Standardise | FromShoulders
-    enlarge: Enlarge | None
+    normalise: Standardise | FromShoulders = Standardise()
+    enlarge: Enlarge | None = None
 
 
 @dataclass(frozen=True)
 class Augment(AugmentationPipeline):
     """The document's augmentations, in the order of the authors' code."""
 
-    face_cutmix: FaceCutMix | None
-    missing_hand: FillMissingHand | None
-    interpolate: FillMissing | None
-    flip: Flip | None
-    rotate: Rotate | None
-    crop: Crop | None
-    resize: Scale | None
-
-
-AUGMENT = Augment(
-    face_cutmix=FaceCutMix(p=0.25, parts=(*FACE, "lips"), until=0.5),
-    missing_hand=FillMissingHand(p=0.25, until=0.5),  # code: overwrite_left=True
-    interpolate=FillMissing(p=0.5),
-    flip=Flip(p=0.5),
-    rotate=Rotate(p=0.5, degrees=60.0),  # code: 30
-    crop=Crop(p=0.5, share=0.2, min_frames=20),  # code: late_p=0.25
-    resize=Scale(p=0.5, low=0.7, high=1.3, distort_p=0.5),  # code: .25, .25, distort_by_sum=True
-)
+    face_cutmix: FaceCutMix | None = FaceCutMix(p=0.25, parts=(*FACE, "lips"), until=0.5)
+    # Code: overwrite_left=True.
+    missing_hand: FillMissingHand | None = FillMissingHand(p=0.25, until=0.5)
+    interpolate: FillMissing | None = FillMissing(p=0.5)
+    flip: Flip | None = Flip(p=0.5)
+    rotate: Rotate | None = Rotate(p=0.5, degrees=60.0)  # code: 30
+    crop: Crop | None = Crop(p=0.5, share=0.2, min_frames=20)  # code: late_p=0.25
+    # Code: p and distort_p 0.25, distort_by_sum=True.
+    resize: Scale | None = Scale(p=0.5, low=0.7, high=1.3, distort_p=0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +87,7 @@ class FrameDebertaRecipe(Recipe):
 
     layout: Layout = LAYOUT
     clip: ClipSteps
-    augment: Augment = AUGMENT
+    augment: Augment = Augment()
     features: Coordinates = Coordinates()
     model: Config
     distilled: Config | None
@@ -117,38 +108,27 @@ class FrameDebertaRecipe(Recipe):
     shipped: Role = "soup"
 
 
-def _clip(max_len: int) -> ClipSteps:
-    return ClipSteps(
-        hide=None,
-        hands=KeepFramesWith(("left_hand", "right_hand")),
-        stride=Stride(max_len),
-        normalise=Standardise(),
-        enlarge=None,
-    )
-
-
 # Code: mlp_dropout 0.05 in the students and 0.025 in the distilled models, where the document says
 # 0.25 for all; dropouts (0.05, 0.1, 0.2) in the students.
 _DROPOUTS = (0.05, 0.1, 0.1)
 A = FrameDebertaRecipe(
     name="frame_deberta_a",
     max_len=25,
-    clip=_clip(25),
+    clip=ClipSteps(stride=Stride(25)),
     model=Config(25, dim=512, widths=(1024, 1280, 1536, 1536), dropouts=_DROPOUTS),
     distilled=Config(25, dim=192, widths=(512, 768, 768, 512), dropouts=_DROPOUTS),
 )
 B = FrameDebertaRecipe(
     name="frame_deberta_b",
     max_len=80,
-    clip=_clip(80),
+    clip=ClipSteps(stride=Stride(80)),
     model=Config(80, dim=256, widths=(512, 768, 1024, 1024), dropouts=_DROPOUTS),
     distilled=Config(80, dim=192, widths=(512, 576, 576, 512), dropouts=_DROPOUTS),
 )
 
 # For two CPU cores: a quarter of the distilled models' products, nothing smaller to distil into,
 # and as many steps for a few hundred clips as for a thousand. The code's dropout in the encoder:
-# with the document's 0.25 such small networks learn less. No face: small collections of clips have
-# it from some sources only, and its presence would tell the source. See FromShoulders and Enlarge.
+# with the document's 0.25 such small networks learn less. What is for few clips: see profiles.py.
 _CPU = {"distilled": None, "batch_size": 16, "steps": 24, "epochs": 40}
 _CPU["optimiser"] = replace(B.optimiser, lr=5e-4)
 _FEW_CLIPS = {

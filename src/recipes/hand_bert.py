@@ -26,10 +26,9 @@ from src.losses import CrossEntropy
 from src.models.hand_bert import Config
 from src.recipes.base import Recipe, Solution
 from src.recipes.ingredients import Distil, FlatCosine, Ranger
-from src.transforms.augment.affine import ScaleShiftRotate
 from src.transforms.augment.fingers import BendFingers
 from src.transforms.augment.resample import Stretch
-from src.transforms.augment.space import Flip
+from src.transforms.augment.space import Flip, ScaleShiftRotate
 from src.transforms.features.hand_bert import HandBertFeatures
 from src.transforms.mix import ManifoldMixup
 from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
@@ -114,24 +113,19 @@ _NARROW = {"layers": 3, "width": 128, "inner": 256}
 BERT_SAMPLE = replace(BERT, model=replace(BERT.model, **_NARROW), **_SMALL)
 DEBERTA_SAMPLE = replace(DEBERTA, model=replace(DEBERTA.model, **_NARROW), **_SMALL)
 
-# No lips: small collections of clips have them from some sources only, and that tells the source.
+# For few clips, see profiles.py.
 BERT_CPU = replace(BERT_SAMPLE, clip=ClipSteps(hide=Hide(("lips",))))
 DEBERTA_CPU = replace(DEBERTA_SAMPLE, clip=BERT_CPU.clip)
 
 SOLUTION = Solution(
     source="2nd place's transformers, ffs333 and team (ffs333/2nd_place_GISLR, Apache-2.0)",
-    score=(
-        "public .81 together with a CNN that has .80 alone; of the transformers alone .717 on one "
-        "fold, a smaller one"
-    ),
+    score="public .81 together with a CNN that has .80 alone; of the transformers alone .717 on "
+    "one fold, a smaller one",
     cost="70 epochs; time unknown",
     full=stages(BERT),
     cpu=stages(BERT_CPU),
     sample=stages(BERT_SAMPLE),
 )
 DEBERTA_SOLUTION = replace(
-    SOLUTION,
-    full=stages(DEBERTA),
-    cpu=stages(DEBERTA_CPU),
-    sample=stages(DEBERTA_SAMPLE),
+    SOLUTION, full=stages(DEBERTA), cpu=stages(DEBERTA_CPU), sample=stages(DEBERTA_SAMPLE)
 )

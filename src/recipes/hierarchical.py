@@ -48,14 +48,15 @@ from src.recipes.ingredients import (
     WarmupCycles,
 )
 from src.transforms.augment.camera import CameraAngle, Turn
-from src.transforms.augment.noise import Bend, DetectorErrors, HidePoints, Jitter
+from src.transforms.augment.hide import HidePoints
+from src.transforms.augment.noise import Bend, DetectorErrors, Jitter
 from src.transforms.augment.pace import KeepFrames, Piece, TimeWarp, UnevenSpeed
 from src.transforms.augment.sometimes import Sometimes
 from src.transforms.augment.space import Flip, Scale
 from src.transforms.features.coordinates import Coordinates
 from src.transforms.mix import PointMixup
 from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
-from src.transforms.steps.frames import Hide, KeepFramesWith
+from src.transforms.steps.frames import FitLength, Hide, KeepFramesWith
 from src.transforms.steps.normalise import (
     Enlarge,
     FromShoulders,
@@ -63,7 +64,6 @@ from src.transforms.steps.normalise import (
     MirrorHands,
     Standardise,
 )
-from src.transforms.steps.resample import FitLength
 
 LAYOUT = Layout(  # 87 points are read; the other forearm is there to be mirrored
     {
@@ -76,94 +76,55 @@ LAYOUT = Layout(  # 87 points are read; the other forearm is there to be mirrore
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClipSteps(ClipPipeline):
     """Remove frames without hands, bring the clip to one length.
 
-    Args:
-        hide: parts that the network is not to see; ours.
-        shoulders: count from them instead of from the picture's corner; ours.
-        into_image: then, for the augmentations, put their middle into the picture's.
-        hands: what a frame needs to be kept.
-        mirror_hands: what the code does; None = the document.
-        standardise: per clip, which the document does not do; None = coordinates of the image.
-        enlarge: parts that the network is to see larger; ours.
-        length: of every clip.
+    `hide`, `shoulders`, `into_image` and `enlarge` are ours, for few clips.
     """
 
-    hide: Hide | None
-    shoulders: FromShoulders | None
-    into_image: IntoImage | None
-    hands: KeepFramesWith
-    mirror_hands: MirrorHands | None
-    standardise: Standardise | None
-    enlarge: Enlarge | None
-    length: FitLength
+    hide: Hide | None = None
+    shoulders: FromShoulders | None = None
+    into_image: IntoImage | None = None  # for the augmentations
+    hands: KeepFramesWith = KeepFramesWith(("left_hand", "right_hand"))
+    mirror_hands: MirrorHands | None = None  # code: MirrorHands()
+    standardise: Standardise | None = None  # per clip, which the document does not do
+    enlarge: Enlarge | None = None
+    length: FitLength  # code: keep_short=True
 
 
 @dataclass(frozen=True)
 class Published(AugmentationPipeline):
     """The document's three, with the code's values."""
 
-    time_warp: TimeWarp
-    noise: Jitter
-    scale: Scale
+    time_warp: TimeWarp = TimeWarp(p=0.3, low=0.8, high=1.2, min_frames=11, keep=5)
+    noise: Jitter = Jitter(p=0.2, sigma=0.01)
+    scale: Scale = Scale(p=0.3, low=0.9, high=1.1, centre=0.5)
 
 
 @dataclass(frozen=True)
 class Improvements(AugmentationPipeline):
     """The document's list of what could be better; all are off."""
 
-    hide_points: HidePoints
-    bend: Bend
-    mirror: Flip
-    piece: Piece
-    uneven_speed: UnevenSpeed
-    turn: Turn
-    camera: CameraAngle
-    detector: DetectorErrors
+    hide_points: HidePoints = HidePoints(p=0.0, share=0.1)
+    bend: Bend = Bend(p=0.0, pull=0.02, reach=0.1)
+    mirror: Flip = Flip(p=0.0, centre=0.5)
+    piece: Piece = Piece(p=0.0, share=0.7)
+    uneven_speed: UnevenSpeed = UnevenSpeed(p=0.0, amount=0.5)
+    turn: Turn = Turn(p=0.0, degrees=(10.0, 15.0, 10.0), centre=0.5)
+    camera: CameraAngle = CameraAngle(p=0.0, degrees=(10.0, 15.0), distance=2.0, centre=0.5)
+    detector: DetectorErrors = DetectorErrors(
+        p=0.0, jump=0.005, lose=0.02, lost_frames=3, swap=0.01
+    )
 
 
 @dataclass(frozen=True)
 class Augment(AugmentationPipeline):
     """Published augmentations for half of the clips, improvements, frames kept at random."""
 
-    published: Sometimes[Published]
-    improvements: Sometimes[Improvements]
-    keep_frames: KeepFrames
-
-
-def _augment(centre: float, unit: float) -> Augment:
-    """For coordinates around `centre`, of which `unit` is the picture's width."""
-    return Augment(
-        published=Sometimes(
-            0.5,
-            Published(
-                time_warp=TimeWarp(p=0.3, low=0.8, high=1.2, min_frames=11, keep=5),
-                noise=Jitter(p=0.2, sigma=0.01 * unit),
-                scale=Scale(p=0.3, low=0.9, high=1.1, centre=centre),
-            ),
-        ),
-        improvements=Sometimes(
-            1.0,
-            Improvements(
-                hide_points=HidePoints(p=0.0, share=0.1),
-                bend=Bend(p=0.0, pull=0.02 * unit, reach=0.1 * unit),
-                mirror=Flip(p=0.0, centre=centre),
-                piece=Piece(p=0.0, share=0.7),
-                uneven_speed=UnevenSpeed(p=0.0, amount=0.5),
-                turn=Turn(p=0.0, degrees=(10.0, 15.0, 10.0), centre=centre),
-                camera=CameraAngle(p=0.0, degrees=(10.0, 15.0), distance=2 * unit, centre=centre),
-                detector=DetectorErrors(
-                    p=0.0, jump=0.005 * unit, lose=0.02, lost_frames=3, swap=0.01
-                ),
-            ),
-        ),
-        keep_frames=KeepFrames(p=1.0, keep=0.8, least=0.2),
-    )
-
-
-IN_IMAGE = _augment(centre=0.5, unit=1.0)
+    published: Sometimes[Published] = Sometimes(0.5, Published())
+    improvements: Sometimes[Improvements] = Sometimes(1.0, Improvements())
+    keep_frames: KeepFrames = KeepFrames(p=1.0, keep=0.8, least=0.2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +133,7 @@ class HierarchicalRecipe(Recipe):
 
     layout: Layout = LAYOUT
     clip: ClipSteps
-    augment: Augment = IN_IMAGE
+    augment: Augment = Augment()
     features: Coordinates = Coordinates(axes=2)
     model: Config
     loss: FocalWithAuxiliary = FocalWithAuxiliary(
@@ -185,19 +146,6 @@ class HierarchicalRecipe(Recipe):
     clip_norm: float = 1.0
     stop: EarlyStopping | None
     shipped: Role = "best"
-
-
-def _clip(n_frames: int, standardise: Standardise | None = None) -> ClipSteps:
-    return ClipSteps(
-        hide=None,
-        shoulders=None,
-        into_image=None,
-        hands=KeepFramesWith(("left_hand", "right_hand")),
-        mirror_hands=None,  # code: MirrorHands()
-        standardise=standardise,
-        enlarge=None,
-        length=FitLength(n_frames),  # code: keep_short=True
-    )
 
 
 def _cycles(epochs: int) -> WarmupCycles:
@@ -221,7 +169,7 @@ def _stages(first: HierarchicalRecipe, *epochs: int) -> tuple[HierarchicalRecipe
 # Code: Config(local_window=None, averaged_bins=True, random_query=True).
 PUBLISHED = HierarchicalRecipe(
     name="hierarchical_published",
-    clip=_clip(128),
+    clip=ClipSteps(length=FitLength(128)),
     model=Config(128),
     max_len=128,
     epochs=0,
@@ -229,21 +177,23 @@ PUBLISHED = HierarchicalRecipe(
     stop=EarlyStopping(patience=40),
 )
 SHIPPED = replace(
-    PUBLISHED, name="hierarchical", clip=_clip(64), model=Config(64, dim=384), max_len=64
+    PUBLISHED,
+    name="hierarchical",
+    clip=ClipSteps(length=FitLength(64)),
+    model=Config(64, dim=384),
+    max_len=64,
 )
 _SMALL = replace(
     SHIPPED,
-    clip=_clip(32),
+    clip=ClipSteps(length=FitLength(32)),
     model=Config(32, dim=192, local_layers=2, global_layers=2),
     max_len=32,
     stop=EarlyStopping(patience=15),
 )
 SAMPLE = _stages(_SMALL, 40, 20, 20)
 
-# For some hundred clips: as many batches however many they are. No lips: small collections of clips
-# have them from some sources only, and that tells the source. Positions are counted from the
-# shoulders, which the network is not shown, and the hands enlarged, for few clips do not teach to
-# look closer. A width of 0.33 is usual in a picture.
+# For few clips, see profiles.py: as many batches however many clips there are; the network is not
+# shown the shoulders. A width of 0.33 is usual in a picture.
 _FEW_CLIPS = replace(
     _SMALL,
     layout=Layout(LAYOUT.parts | {"shoulders": (LEFT_SHOULDER, RIGHT_SHOULDER)}),

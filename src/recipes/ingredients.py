@@ -15,22 +15,15 @@ Role = Literal["student", "teacher", "distilled", "ema", "best", "soup"]
 
 @dataclass(frozen=True, kw_only=True)
 class Optimiser:
-    """Base of optimisers.
+    """Base of optimisers."""
 
-    Args:
-        lr: peak learning rate.
-        weight_decay: decoupled.
-        decay_with_rate: multiply weight_decay by the learning rate once more, so that it follows
-            the schedule: a step subtracts lr^2 weight_decay of a weight, not lr weight_decay.
-        no_decay: a parameter whose name contains one of these is not decayed.
-        layer_decay: each layer's rate is this times the rate of the layer above it; 1 = one rate.
-    """
-
-    lr: float
-    weight_decay: float = 0.0
+    lr: float  # peak learning rate
+    weight_decay: float = 0.0  # decoupled
+    # Multiply weight_decay by the learning rate once more, so that it follows the schedule: a step
+    # subtracts lr^2 weight_decay of a weight, not lr weight_decay.
     decay_with_rate: bool = False
-    no_decay: tuple[str, ...] = ()
-    layer_decay: float = 1.0
+    no_decay: tuple[str, ...] = ()  # a parameter whose name contains one of these is not decayed
+    layer_decay: float = 1.0  # each layer's rate, as a share of that of the layer above it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,20 +51,14 @@ class Ranger(Optimiser):
 
 @dataclass(frozen=True, kw_only=True)
 class RAdamLookahead(Optimiser):
-    """RAdam (Liu et al., arXiv 1908.03265) in Lookahead (Zhang et al., arXiv 1907.08610).
+    """RAdam (Liu et al., arXiv 1908.03265) in Lookahead (Zhang et al., arXiv 1907.08610)."""
 
-    Args:
-        betas: of the moving averages.
-        eps: added to the root of the second one.
-        sma_threshold: the second average is used once it covers this many steps; until then a step
-            follows the first average alone.
-        lookahead_steps: after so many steps the weights go back half of the way.
-    """
-
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-7
+    betas: tuple[float, float] = (0.9, 0.999)  # of the moving averages
+    eps: float = 1e-7  # added to the root of the second one
+    # The second average is used once it covers this many steps; until then a step follows the
+    # first average alone.
     sma_threshold: int = 4
-    lookahead_steps: int = 5
+    lookahead_steps: int = 5  # after so many steps the weights go back half of the way
 
 
 # --- schedules: the learning rate as a share of its peak, by training progress 0 to 1 ------------
@@ -104,32 +91,20 @@ class WarmupCycles:
 
     A cycle falls from `decay` times the peak of the cycle before it to `floor`. Source: Slovo,
     recognition.md 4.4.
-
-    Args:
-        warmup: share of the training.
-        cycle: share of the training that one cycle takes.
-        decay: of the peaks.
-        floor: share of the peak.
     """
 
-    warmup: float
-    cycle: float
-    decay: float
-    floor: float
+    warmup: float  # share of the training
+    cycle: float  # share of the training that one cycle takes
+    decay: float  # of the peaks
+    floor: float  # share of the peak
 
 
 @dataclass(frozen=True)
 class WarmRestarts:
-    """Half a cosine from the peak to `floor` of it, again and again.
+    """Half a cosine from the peak to `floor` of it, again and again."""
 
-    Args:
-        first: share of the training that the first cosine takes.
-        growth: each cosine lasts this many times as long as the one before.
-        floor: share of the peak.
-    """
-
-    first: float
-    growth: float = 1.0
+    first: float  # share of the training that the first cosine takes
+    growth: float = 1.0  # each cosine lasts this many times as long as the one before
     floor: float = 0.0
 
 
@@ -139,33 +114,21 @@ class OneCycle:
 
     With `Optimiser.layer_decay` each layer has its own peak. Source: Smith & Topin, arXiv
     1708.07120.
-
-    Args:
-        warmup: share of the training that the way up takes; torch has 0.3.
-        start: share of the peak; torch has 1 / 25.
-        end: share of the peak; torch has 1 / 250,000.
     """
 
-    warmup: float
-    start: float
-    end: float
+    warmup: float  # share of the training that the way up takes; torch has 0.3
+    start: float  # torch has 1 / 25
+    end: float  # torch has 1 / 250,000
 
 
 @dataclass(frozen=True)
 class OnPlateau:
-    """The peak, times `factor` whenever the held-out loss has stopped falling.
-
-    Args:
-        factor: of the learning rate.
-        patience: the rate falls after one more test in a row than this without a better loss.
-        threshold: a loss counts as better if it is below the best by more than this share.
-        floor: share of the peak.
-    """
+    """The peak, times `factor` whenever the held-out loss has stopped falling."""
 
     factor: float
-    patience: int
-    threshold: float = 1e-4
-    floor: float = 0.0
+    patience: int  # the rate falls after one more test in a row than this without a better loss
+    threshold: float = 1e-4  # a loss is better if it is below the best by more than this share
+    floor: float = 0.0  # share of the peak
 
 
 Schedule = WarmupLinear | Cosine | FlatCosine | WarmupCycles | WarmRestarts | OneCycle | OnPlateau
@@ -175,44 +138,30 @@ Schedule = WarmupLinear | Cosine | FlatCosine | WarmupCycles | WarmRestarts | On
 
 @dataclass(frozen=True)
 class MeanTeacher:
-    """A teacher whose parameters follow the student's; the student must agree with it.
+    """A teacher whose parameters follow the student's; the student must agree with it."""
 
-    Args:
-        decay: of the moving average; in the first steps min(1 - 1 / (step + 1), decay).
-        weight: of the consistency loss at the end of its ramp.
-        ramp: share of the training over which the weight rises, as exp(-5 (1 - t)^2).
-    """
-
-    decay: float = 0.97
-    weight: float = 5.0
-    ramp: float = 0.25
+    decay: float = 0.97  # of the moving average; in the first steps min(1 - 1 / (step + 1), decay)
+    weight: float = 5.0  # of the consistency loss at the end of its ramp
+    ramp: float = 0.25  # share of the training over which the weight rises, as exp(-5 (1 - t)^2)
 
 
 @dataclass(frozen=True)
 class Ema:
-    """A copy of the student whose weights and buffers follow it; never run in training.
+    """A copy of the student whose weights and buffers follow it; never run in training."""
 
-    Args:
-        decay: of the moving average; min((1 + n) / (10 + n), decay) after n updates.
-    """
-
-    decay: float
+    decay: float  # of the moving average; min((1 + n) / (10 + n), decay) after n updates
 
 
 @dataclass(frozen=True)
 class Distil:
     """Learn from the logits of a finished training as well.
 
-    Args:
-        teacher: a recipe of the same run, or a path logs/<run>/<recipe>; "" = no teacher. Its
-            training on the same fold is used, so that it has not seen the held-out signers either.
-        weight: of T^2 KL(teacher / T || student / T), which is added to the recipe's own loss.
-        temperature: T.
+    Its training on the same fold is used, so that it has not seen the held-out signers either.
     """
 
-    teacher: str = ""
-    weight: float = 1.0
-    temperature: float = 2.0
+    teacher: str = ""  # a recipe of the same run, or a path logs/<run>/<recipe>; "" = no teacher
+    weight: float = 1.0  # of T^2 KL(teacher / T || student / T), added to the recipe's own loss
+    temperature: float = 2.0  # T
 
 
 @dataclass(frozen=True)
@@ -224,12 +173,7 @@ class EarlyStopping:
 
 @dataclass(frozen=True)
 class Awp:
-    """Adversarial weight perturbation: the gradient is taken at weights moved against the model.
+    """Adversarial weight perturbation: the gradient is taken at weights moved against the model."""
 
-    Args:
-        delta: each weight tensor moves by delta g / ||g||.
-        start: share of the training after which it begins.
-    """
-
-    delta: float
-    start: float
+    delta: float  # each weight tensor moves by delta g / ||g||
+    start: float  # share of the training after which it begins

@@ -37,8 +37,8 @@ from src.losses import WithNextFrame
 from src.models.llama import Config
 from src.recipes.base import Recipe, Solution
 from src.recipes.ingredients import Cosine, Ema, Lion, Role
+from src.transforms.augment.noise import ShiftGroups, ShiftPoints
 from src.transforms.augment.resample import Resample
-from src.transforms.augment.shift import ShiftGroups, ShiftPoints
 from src.transforms.augment.space import Flip, Rotate, Scale
 from src.transforms.augment.time import Window
 from src.transforms.features.coordinates import Coordinates
@@ -68,47 +68,26 @@ MAX_LEN = 512
 
 @dataclass(frozen=True)
 class ClipSteps(ClipPipeline):
-    """Put the head at the origin; no scaling, and every frame stays.
+    """Put the head at the origin; no scaling, and every frame stays. The rest is for few clips."""
 
-    Args:
-        hide: parts that the network is not to see; ours.
-        centre: what to count from.
-        enlarge: parts that the network is to see larger; ours.
-        limit: frames at most.
-    """
-
-    hide: Hide | None
-    centre: CentreOn | FromShoulders
-    enlarge: Enlarge | None
-    limit: Subsample | None
-
-
-_CLIP = ClipSteps(hide=None, centre=CentreOn(("face", "pose_head")), enlarge=None, limit=None)
+    hide: Hide | None = None
+    centre: CentreOn | FromShoulders = CentreOn(("face", "pose_head"))
+    enlarge: Enlarge | None = None
+    limit: Subsample | None = None  # the authors' file: Subsample(512)
 
 
 @dataclass(frozen=True)
 class Augment(AugmentationPipeline):
     """Mirroring; the rejected ones in the order of the authors' code."""
 
-    speed: Resample
-    flip: Flip
-    shift_groups: ShiftGroups
-    shift_points: ShiftPoints
-    rotate: Rotate
-    scale: Scale
-    window: Window
-
-
-AUGMENT = Augment(
     # The code draws the speed from exp(N(0, ln(8) / 4)); cubic=1.0 is its spline.
-    speed=Resample(p=0.0, low=0.5, high=2.0, linear=1.0, cubic=0.0),
-    flip=Flip(p=0.5),  # code: pairs=landmarks.LIP_PAIRS_CROSSED
-    shift_groups=ShiftGroups(p=0.0, deviation=0.05 / 3, groups=MOVED_TOGETHER),
-    shift_points=ShiftPoints(p=0.0, deviation=0.005),  # "by small amounts"; the value is ours
-    rotate=Rotate(p=0.0, degrees=30.0),  # code: in space, N(0, 10 degrees)
-    scale=Scale(p=0.0, low=1 / 1.36, high=1.36),
-    window=Window(MAX_LEN),
-)
+    speed: Resample = Resample(p=0.0, low=0.5, high=2.0, linear=1.0, cubic=0.0)
+    flip: Flip = Flip(p=0.5)  # code: pairs=landmarks.LIP_PAIRS_CROSSED
+    shift_groups: ShiftGroups = ShiftGroups(p=0.0, deviation=0.05 / 3, groups=MOVED_TOGETHER)
+    shift_points: ShiftPoints = ShiftPoints(p=0.0, deviation=0.005)  # "small"; the value is ours
+    rotate: Rotate = Rotate(p=0.0, degrees=30.0)  # code: in space, N(0, 10 degrees)
+    scale: Scale = Scale(p=0.0, low=1 / 1.36, high=1.36)
+    window: Window = Window(MAX_LEN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,8 +95,8 @@ class LlamaRecipe(Recipe):
     """The 26th place's recipe; its members differ in sizes and seeds."""
 
     layout: Layout = LAYOUT
-    clip: ClipSteps = _CLIP
-    augment: Augment = AUGMENT
+    clip: ClipSteps = ClipSteps()
+    augment: Augment = Augment()
     features: Coordinates = Coordinates(axes=2)
     model: Config
     max_len: int = MAX_LEN
@@ -140,21 +119,19 @@ THREE = tuple(replace(_MEMBER, name=f"llama_{seed + 1}", seed=seed) for seed in 
 # Small data on two CPU cores: 600 small batches, at a rate that suits so few. The single network is
 # no larger than that leaves time for.
 _SMALL = {
-    "batch_size": 32,
     "epochs": 40,
     "steps": 15,
+    "batch_size": 32,
     "optimiser": Lion(lr=3e-4, weight_decay=1e-3),
 }
 SINGLE_SAMPLE = replace(SINGLE, model=Config(heads=4, depth=5, hidden=688), **_SMALL)
 THREE_SAMPLE = tuple(replace(recipe, **_SMALL) for recipe in THREE)
 
-# No face: small collections of clips have it from some sources only, and that tells the source. See
-# FromShoulders and Enlarge.
+# See profiles.py.
 _FEW_CLIPS = ClipSteps(
     hide=Hide(("face",)),
     centre=FromShoulders(width=1.5),
     enlarge=Enlarge(("left_hand", "right_hand"), factor=3.0),
-    limit=None,
 )
 SINGLE_CPU = replace(SINGLE_SAMPLE, clip=_FEW_CLIPS)
 THREE_CPU = tuple(replace(recipe, clip=_FEW_CLIPS) for recipe in THREE_SAMPLE)

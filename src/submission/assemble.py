@@ -2,8 +2,7 @@
 
 - The file that is scored is made of the first fold's members, because the signers that it is scored
   on were held out of their training.
-- Where the profile also fits everything, the file that is submitted is made of that fit, by the
-  same code.
+- Where the profile also fits everything, the submitted file is made of that fit, by the same code.
 """
 
 from __future__ import annotations
@@ -34,13 +33,7 @@ def scored_fold(run: Run) -> int:
 
 
 def members(run: Run, fold: Fold, weights: Mapping[str, float]) -> list[Member]:
-    """The run's shipped networks of one fold.
-
-    Args:
-        run: with the trained members.
-        fold: the fold that was held out of their training.
-        weights: member -> weight; a member of weight 0 is left out.
-    """
+    """The run's networks whose training held this fold out; a member of weight 0 is left out."""
     return [
         member_of(run.recipe(name), run.model(name, fold), weight)
         for name, weight in weights.items()
@@ -70,12 +63,8 @@ def parity_clips(run: Run, clips: pd.DataFrame, max_len: int) -> list[RawClip]:
 def write_submission(run: Run, scored: Exported, weights: Mapping[str, float]) -> list[Path]:
     """Write model.tflite and submission.zip.
 
-    The file is made of the fit on everything if the profile has one; else it is the scored file.
-
-    Args:
-        run: with the trained members.
-        scored: the file that was scored.
-        weights: member -> weight in the fit on everything, found on all out-of-fold clips.
+    The file is made of the fit on everything if the profile has one, with weights that were found
+    on all out-of-fold clips; else it is the scored file.
     """
     path = run.folder / "model.tflite"
     if EVERYTHING in run.about.folds:

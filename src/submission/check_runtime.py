@@ -26,8 +26,7 @@ def check(run: Run) -> Comparison:
     """Compare the runtimes on clips that the scored fold holds out, and on the edge cases.
 
     Raises:
-        Unavailable: the competition's runtime cannot be installed here.
-        InputError: the run has no file yet, or a runtime cannot run it.
+        InputError: the run has no file yet, or a runtime is `Unavailable` or cannot run it.
     """
     path = run.folder / "model.tflite"
     if not path.is_file():

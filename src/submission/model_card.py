@@ -1,8 +1,7 @@
 """The model card: what a run's model.tflite is, for whoever finds the file without the run.
 
 - Made of the values of report.json and nothing else, so that the two cannot say different things.
-- Accuracy is of the scored file on signers whom it has not seen, and says on how many clips; what
-  was measured on synthetic clips says so first.
+- Accuracy is of the scored file on signers whom it has not seen; synthetic clips are named first.
 """
 
 from __future__ import annotations
@@ -44,11 +43,8 @@ LIMITS = (
 
 
 def markdown(facts: Mapping[str, Any]) -> str:
-    """The card.
-
-    Args:
-        facts: the values of report.json, as `submission.facts` makes them.
-    """
+    """The card, from the values of report.json."""
+    licence = SYNTHETIC if facts["synthetic"] else LICENCE
     sections = {
         "What it is": _what(facts),
         "Data": _data(facts),
@@ -57,7 +53,7 @@ def markdown(facts: Mapping[str, Any]) -> str:
         "Size and latency": _costs(facts),
         "Intended use": USE,
         "Limits": _limits(facts),
-        "Licence": _licence(facts),
+        "Licence": f"{licence}\n\nThe code that made the file is under the MIT licence.",
     }
     title = f"# Model card: isolated signs, {facts['signs']} of them"
     return "\n\n".join([title, *(f"## {name}\n\n{text}" for name, text in sections.items()), ""])
@@ -140,8 +136,3 @@ def _costs(facts: Mapping[str, Any]) -> str:
 def _limits(facts: Mapping[str, Any]) -> str:
     landmarks = DRAWN_LANDMARKS if facts["synthetic"] else GENUINE_LANDMARKS
     return "\n".join(f"- {limit.format(landmarks=landmarks)}" for limit in LIMITS)
-
-
-def _licence(facts: Mapping[str, Any]) -> str:
-    data = SYNTHETIC if facts["synthetic"] else LICENCE
-    return f"{data}\n\nThe code that made the file is under the MIT licence."

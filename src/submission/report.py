@@ -1,7 +1,6 @@
 """What is reported about a scored file: report.md, report.json, and the model card beside them.
 
-- report.md and report.json are made of the same facts, and say which data all figures are about.
-- model_card.md goes with the file wherever it goes.
+All are made of the same facts, and say which data the figures are about.
 """
 
 from __future__ import annotations
@@ -15,12 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from src.clips import RawClip
 from src.common.files import write_json, write_text
 from src.dataset.folds import EVERYTHING
 from src.dataset.sample import is_synthetic
-from src.dataset.store import Store
 from src.evaluation.baselines import nearest_neighbour
+from src.evaluation.tables import accuracy
 from src.runs import Run
 from src.submission import model_card
 from src.submission.assemble import held_out_clips, scored_fold
@@ -34,14 +32,7 @@ AS_THEY_ARE = {"disable_numparse": True}  # of a table's texts: a number is form
 
 
 def facts(run: Run, exported: Exported, ladder: Ladder, score: Score) -> dict[str, Any]:
-    """What the report says, as plain values.
-
-    Args:
-        run: with the trained members.
-        exported: the file that was scored.
-        ladder: its parity with torch.
-        score: of the file on the held-out clips.
-    """
+    """What the report says of the scored file, as plain values."""
     fold = scored_fold(run)
     clips = run.clips[run.clips.fold == fold]
     return {
@@ -50,16 +41,13 @@ def facts(run: Run, exported: Exported, ladder: Ladder, score: Score) -> dict[st
         "accuracy_torch": torch_accuracies(run, fold, exported.members),
         "by_signer": by_signer(run, score),
         "size_mb": exported.size_mb,
-        "latency_ms": {"mean": score.mean_ms, "median": score.median_ms, "p95": score.p95_ms},
+        "latency_ms": score.latencies,
         "limits": {limit.name: limit.passed for limit in score.limits},
         "parity": {
-            rung.name: {
-                "difference": rung.difference,
-                "agreement": rung.agreement,
-                "passed": rung.passed,
-            }
+            rung.name: {key: getattr(rung, key) for key in ("difference", "agreement", "passed")}
             for rung in ladder.rungs
         },
+        "parity_missing": ladder.no_second_route,
         "profile": run.about.profile,
         "data": run.about.data,
         "synthetic": is_synthetic(run.data),
@@ -87,9 +75,8 @@ def torch_accuracies(run: Run, fold: int, members: Sequence[Member]) -> dict[str
     accuracies = {}
     for recipe in (run.recipe(member.name) for member in members):
         table = run.predictions(recipe.name)
-        table = table[(table.role == recipe.shipped) & (table.fold == fold)]
-        right = [np.argmax(row.logits) == row.label for row in table.itertuples()]
-        accuracies[recipe.name] = float(np.mean(right))
+        inside = (table.role == recipe.shipped) & (table.fold == fold)
+        accuracies[recipe.name] = accuracy(table[inside])
     return accuracies
 
 
@@ -114,11 +101,7 @@ def write_report(run: Run, values: dict[str, Any]) -> list[Path]:
 
 
 def markdown(facts: Mapping[str, Any]) -> str:
-    """The report in words: report.md.
-
-    Args:
-        facts: the values of report.json.
-    """
+    """The values of report.json in words: report.md."""
     latency = facts["latency_ms"]
     limits = (f"{name} {'pass' if met else 'FAIL'}" for name, met in facts["limits"].items())
     versions = (f"{name} {number}" for name, number in facts["versions"].items())
@@ -170,7 +153,9 @@ def _parity(facts: Mapping[str, Any]) -> str:
         "same sign": rungs.agreement.map("{:.1%}".format),
         "": rungs.passed.map({True: "pass", False: "FAIL"}),
     }
-    return pd.DataFrame(table).to_markdown(**AS_THEY_ARE)
+    missing = facts["parity_missing"]
+    reason = f"\n\nNo rungs by ONNX: {missing}." if missing else ""
+    return pd.DataFrame(table).to_markdown(**AS_THEY_ARE) + reason
 
 
 def _versions() -> dict[str, str]:
@@ -181,13 +166,10 @@ def _versions() -> dict[str, str]:
 
 def nearest_neighbour_accuracy(run: Run, fold: int) -> float:
     """Nearest neighbour on raw hand coordinates, on the clips that the fold holds out."""
-    store, held_out = run.store, (run.clips.fold == fold).to_numpy()
-    label = store.clips.label.to_numpy()
-    predicted = nearest_neighbour(
-        _whole(store, ~held_out), label[~held_out], _whole(store, held_out)
+    held_out, label = (run.clips.fold == fold).to_numpy(), run.store.clips.label.to_numpy()
+    train, test = (
+        [run.store.whole_frames(i) for i in np.flatnonzero(chosen)]
+        for chosen in (~held_out, held_out)
     )
+    predicted = nearest_neighbour(train, label[~held_out], test)
     return float((predicted == label[held_out]).mean())
-
-
-def _whole(store: Store, chosen: np.ndarray) -> list[RawClip]:
-    return [store.whole_frames(i) for i in np.flatnonzero(chosen)]

@@ -27,31 +27,18 @@ _BYTES = {"fp32": 4, "fp16": 2, "int8": 1}  # per weight
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """How the file is made.
+    """How the file is made."""
 
-    Args:
-        precision: of the stored weights.
-        route: from torch to TensorFlow.
-    """
-
-    precision: Precision = "fp16"
-    route: Route = "table"
+    precision: Precision = "fp16"  # of the stored weights
+    route: Route = "table"  # from torch to TensorFlow
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A written file and what it was made of.
-
-    Args:
-        path: the file.
-        size_mb: its size, in 10^6 bytes.
-        members: the ensemble.
-        options: how it was made.
-        graph: the ensemble in TensorFlow.
-    """
+    """A written file and what it was made of."""
 
     path: Path
-    size_mb: float
+    size_mb: float  # in 10^6 bytes
     members: tuple[Member, ...]
     options: ExportOptions
     graph: Graph
@@ -63,15 +50,20 @@ def write_tflite(
     """Write an ensemble as the competition's one file.
 
     Raises:
-        InputError: the file would be over the limit (the message says what each member costs), or
-            a member cannot be exported.
+        InputError: the file would be over the limit, or a member cannot be exported.
     """
     check_members(members)
     graph = build_graph(members, options)
     content = convert(graph, options.precision)
     size_mb = len(content) / 1e6
     if size_mb >= LIMIT_MB:
-        raise InputError(_too_large(members, options, size_mb, path))
+        weights = {m.name: m.parameters * _BYTES[options.precision] / 1e6 for m in members}
+        raise InputError(
+            f"{path}: not written: {size_mb:.1f} MB, the competition takes less than "
+            f"{LIMIT_MB:g} MB. The weights of each member in {options.precision}: "
+            f"{', '.join(f'{name} {mb:.1f} MB' for name, mb in weights.items())}. Leave one out, "
+            "make one smaller, or store weights in fewer bits (fp16, int8)."
+        )
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
     return Exported(path, size_mb, tuple(members), options, graph)
 
@@ -86,34 +78,10 @@ def build_graph(members: Sequence[Member], options: ExportOptions) -> Graph:
 
 
 def write_zip(tflite_path: Path, zip_path: Path) -> None:
-    """Pack the file as the competition wants it: `model.tflite` at the top of a zip.
-
-    Raises:
-        InputError: there is no such file, or it is over the limit.
-    """
-    if not tflite_path.is_file():
-        raise InputError(f"{tflite_path}: no such file; export the model first")
-    size_mb = tflite_path.stat().st_size / 1e6
-    if size_mb >= LIMIT_MB:
-        raise InputError(
-            f"{tflite_path}: {size_mb:.1f} MB; the competition takes less than {LIMIT_MB:g} MB"
-        )
+    """Pack a file of `write_tflite` for the competition: `model.tflite` at the top of a zip."""
 
     def pack(temporary: Path) -> None:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.write(tflite_path, "model.tflite")
 
     write_atomically(zip_path, pack)
-
-
-def _too_large(
-    members: Sequence[Member], options: ExportOptions, size_mb: float, path: Path
-) -> str:
-    costs = ", ".join(
-        f"{m.name} {m.parameters * _BYTES[options.precision] / 1e6:.1f} MB" for m in members
-    )
-    return (
-        f"{path}: not written: {size_mb:.1f} MB, the competition takes less than {LIMIT_MB:g} MB. "
-        f"The weights of each member in {options.precision}: {costs}. Leave one out, make one "
-        "smaller, or store weights in fewer bits (fp16, int8)."
-    )

@@ -38,23 +38,16 @@ class ChoosePoints:
     sources: tuple[tuple[int, ...], ...]
 
     def __call__(self, frames: RawClip) -> Float[Tensor, "T L 3"]:
-        """Apply the step."""
         return choose(frames, self.sources)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A translated step at its place in the graph.
+    """A translated step at its place in the graph."""
 
-    Args:
-        prefix: the steps up to and including this one; members share a stage if this is equal.
-        program: the last of these steps in TensorFlow.
-        before: the position of the stage whose result it takes; None for the raw clip.
-    """
-
-    prefix: tuple[Step, ...]
-    program: Program
-    before: int | None
+    prefix: tuple[Step, ...]  # the steps to this one; members with equal ones share the stage
+    program: Program  # the last of these steps in TensorFlow
+    before: int | None  # the position of the stage whose result it takes; None for the raw clip
 
 
 class Graph(tf.Module):
@@ -63,10 +56,6 @@ class Graph(tf.Module):
     Args:
         members: the ensemble.
         cores: each member's network in TensorFlow; default: translated from torch.
-
-    Attributes:
-        stages: every step that is in the graph, each after the one it continues.
-        cores: the networks.
 
     Raises:
         InputError: a step or a network cannot be translated; the message names the member.
@@ -77,8 +66,8 @@ class Graph(tf.Module):
         self._shares = tuple(shares(members))
         stages: list[Stage] = []
         self._ends = tuple(_add_stages(stages, member) for member in members)
-        self.stages = tuple(stages)
-        self.cores = tuple(cores if cores is not None else (translated_core(m) for m in members))
+        self.stages = tuple(stages)  # each after the one that it continues
+        self.cores = tuple(cores if cores is not None else map(_translated_core, members))
 
     @tf.function(
         autograph=False,
@@ -93,7 +82,7 @@ class Graph(tf.Module):
         return {OUTPUT: tf.add_n(weighted) if len(weighted) > 1 else answers[0]}
 
     def prepared(self, frames: tf.Tensor) -> list[tf.Tensor]:
-        """What each member's network gets to see of a raw clip: (T', L, 3)."""
+        """The input of each member's network, (T', L, 3)."""
         # A clip without frames becomes one frame in which nothing was detected.
         count = tf.maximum(tf.shape(frames)[0], 1)
         frames = tf.concat([frames, tf.constant(undetected(1))], 0)[:count]
@@ -112,8 +101,10 @@ def _add_stages(stages: list[Stage], member: Member) -> int:
         # A stage with the same steps up to here computes the same: continue from it.
         known = next((n for n, stage in enumerate(stages) if stage.prefix == prefix), None)
         if known is None:
+            lengths = (1, 2, member.max_len + 1, 3 * member.max_len)
             with _naming(member):
-                program = _translated_step(step, example, member)
+                program = translate(step, example, 0)
+                check(program, step, (_probe(frames, example.shape[1]) for frames in lengths))
             stages.append(Stage(prefix, program, before=position))
             known = len(stages) - 1
         position = known
@@ -122,14 +113,7 @@ def _add_stages(stages: list[Stage], member: Member) -> int:
     return position
 
 
-def _translated_step(step: Step, example: Tensor, member: Member) -> Program:
-    program = translate(step, example, 0)
-    lengths = (1, 2, member.max_len + 1, 3 * member.max_len)
-    check(program, step, (_probe(frames, example.shape[1]) for frames in lengths))
-    return program
-
-
-def translated_core(member: Member) -> Program:
+def _translated_core(member: Member) -> Program:
     """The member's network in TensorFlow, at any length."""
     points = len(member.sources)
     with _naming(member):

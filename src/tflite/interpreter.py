@@ -1,7 +1,6 @@
 """The TFLite interpreter, from whichever package the environment has, and one call to a file.
 
-Runs on Python 3.9 with numpy alone, and imports nothing else of this project: this environment, the
-competition's and Kaggle's each have another package.
+Runs on Python 3.9 with numpy alone: this environment, the competition's and Kaggle's differ.
 """
 
 from __future__ import annotations
@@ -39,9 +38,6 @@ def load(path: str | Path) -> Callable[[np.ndarray], np.ndarray]:
     """A function from one raw clip to the file's outputs, (K,), on one thread.
 
     A raw clip is all landmarks of every frame, float32, NaN = not detected.
-
-    Args:
-        path: a `.tflite` file with the competition's signature.
 
     Raises:
         RuntimeError, ValueError: the runtime cannot read the file, or lacks one of its operations.

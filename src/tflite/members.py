@@ -1,7 +1,4 @@
-"""What is exported: members of an ensemble, each a clip pipeline and a network.
-
-The torch side of the parity ladder is here too: what a member, and the ensemble, answer to one raw
-clip by torch alone.
+"""What is exported, members of an ensemble, and what they answer to a raw clip by torch alone.
 
 Letters: **T** frames, **L** points, **K** signs.
 """
@@ -27,16 +24,14 @@ Step = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Member:
-    """One network of the ensemble and what it wants to see.
+    """One network of the ensemble and the steps that a clip goes through before it.
 
     Args:
-        name: for messages and reports.
         sources: for each point the landmarks that are averaged, as in `Layout.points`.
         steps: (T, L, 3) -> (T', L, 3) float32, NaN = not detected; comparable with ==, so that
             members that begin alike share the beginning.
         core: (1, T', L, 3) -> (1, K) logits, 1 <= T' <= max_len, in eval mode. For the onnx2tf
             route it also takes the real frames of a padded clip, `core(xyz, mask)`, mask (1, T').
-        max_len: the most frames that the steps let through.
         weight: share in the ensemble, relative to the others.
     """
 
@@ -54,36 +49,24 @@ class Member:
 
 
 class RecipeCore(nn.Module):
-    """A recipe's features and network as one module: normalised landmarks in, logits out.
-
-    Args:
-        recipe: with the features.
-        network: in eval mode.
-    """
+    """A recipe's features and network as one module: normalised landmarks in, logits out."""
 
     def __init__(self, recipe: Recipe, network: nn.Module) -> None:
         super().__init__()
-        self.recipe = recipe
-        self.network = network
+        self.recipe, self.network = recipe, network
 
     def forward(
         self, xyz: Float[Tensor, "1 T L 3"], mask: Bool[Tensor, "1 T"] | None = None
     ) -> Float[Tensor, "1 K"]:
-        """Classify one clip; mask: True = a real frame, by default all."""
+        """Classify one clip; mask: True = a real frame, default all."""
         features = self.recipe.features(xyz, mask, self.recipe.layout)
         return self.network(features, mask)["logits"]
 
 
 def member_of(recipe: Recipe, network: nn.Module, weight: float = 1.0) -> Member:
     """A trained recipe as a member of an ensemble."""
-    return Member(
-        name=recipe.name,
-        sources=recipe.layout.points,
-        steps=recipe.clip.bound(recipe.layout),
-        core=RecipeCore(recipe, network).eval(),
-        max_len=recipe.max_len,
-        weight=weight,
-    )
+    steps, core = recipe.clip.bound(recipe.layout), RecipeCore(recipe, network).eval()
+    return Member(recipe.name, recipe.layout.points, steps, core, recipe.max_len, weight)
 
 
 def check_members(members: Sequence[Member]) -> None:
@@ -122,7 +105,7 @@ def choose(frames: RawClip, sources: Sequence[tuple[int, ...]]) -> Float[Tensor,
 
 
 def prepare(member: Member, frames: RawClip) -> Float[Tensor, "T L 3"]:
-    """What a member's network gets to see of a raw clip, by torch: its points, its steps.
+    """The input of a member's network: the clip's points after its steps.
 
     A clip without frames counts as one frame in which nothing was detected.
     """

@@ -1,8 +1,7 @@
 """Does the competition's own runtime answer as today's interpreter does?
 
-Submissions were run by tflite-runtime 2.9.1, which is much older than the converter used here: a
-file may hold an operation, or a version of one, that it lacks. So both runtimes answer the same
-clips, and every output is compared.
+Submissions were run by tflite-runtime 2.9.1, much older than the converter used here: it may lack
+an operation of a file. So both runtimes answer the same clips, and every output is compared.
 
 Letters: **N** clips, **K** signs.
 """
@@ -38,36 +37,22 @@ LARGEST_DIFFERENCE = {"float": 1e-4, "8 bits": 0.03}
 
 @dataclass(frozen=True)
 class Answers:
-    """What one runtime answered.
+    """What one runtime answered."""
 
-    Args:
-        runtime: its package and version.
-        outputs: the file's answer to each clip.
-        milliseconds: the latency of each clip, one thread.
-    """
-
-    runtime: str
+    runtime: str  # its package and version
     outputs: Float[np.ndarray, "N K"]
-    milliseconds: Float[np.ndarray, "N"]
+    milliseconds: Float[np.ndarray, "N"]  # latency of each clip, one thread
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One file, two runtimes, the same clips.
+    """One file, two runtimes, the same clips."""
 
-    Args:
-        clips: the names of the clips.
-        scored: those whose latency counts; the others are edge cases.
-        today: the answers of the main environment's interpreter.
-        competition: the answers of the competition's.
-        allowed: the largest difference that passes.
-    """
-
-    clips: tuple[str, ...]
-    scored: tuple[str, ...]
-    today: Answers
+    clips: tuple[str, ...]  # their names
+    scored: tuple[str, ...]  # those whose latency counts; the others are edge cases
+    today: Answers  # of the main environment's interpreter
     competition: Answers
-    allowed: float
+    allowed: float  # the largest difference that passes
 
     @property
     def difference(self) -> Float[np.ndarray, "N"]:
@@ -77,7 +62,7 @@ class Comparison:
 
     @property
     def same_sign(self) -> Bool[np.ndarray, "N"]:
-        """(N,) bool: whether the most likely sign is the same, by clip."""
+        """Whether the most likely sign is the same, by clip."""
         return self.today.outputs.argmax(1) == self.competition.outputs.argmax(1)
 
     def mean_ms(self, answers: Answers) -> float:
@@ -136,18 +121,9 @@ def environment() -> Path:
 
 
 def compare(
-    path: Path,
-    clips: Mapping[str, RawClip],
-    scored: tuple[str, ...],
-    competition: Path,
+    path: Path, clips: Mapping[str, RawClip], scored: tuple[str, ...], competition: Path
 ) -> Comparison:
-    """Ask both runtimes for the answers to the same clips.
-
-    Args:
-        path: the `.tflite` file.
-        clips: raw clips (arrays) by name.
-        scored: names of the clips whose latency counts.
-        competition: what `environment` returned.
+    """Ask both runtimes, today's and what `environment` returned, for the answers to these clips.
 
     Raises:
         InputError: a runtime cannot run the file; the message names the operation it lacks.
@@ -155,23 +131,14 @@ def compare(
     with tempfile.TemporaryDirectory() as folder:
         packed = Path(folder) / "clips.npz"
         np.savez(packed, **clips)
-        answers = (ask(Path(python), path, packed) for python in (sys.executable, competition))
-        return Comparison(tuple(clips), scored, *answers, LARGEST_DIFFERENCE[_weights(path)])
-
-
-def _weights(path: Path) -> str:
-    """Whether a file computes in floats, or with weights of 8 bits."""
+        answers = [ask(Path(python), path, packed) for python in (sys.executable, competition)]
     kinds = {tensor["dtype"] for tensor in Interpreter(str(path)).get_tensor_details()}
-    return "8 bits" if np.int8 in kinds else "float"
+    allowed = LARGEST_DIFFERENCE["8 bits" if np.int8 in kinds else "float"]
+    return Comparison(tuple(clips), scored, *answers, allowed)
 
 
 def ask(python: Path, path: Path, clips: Path) -> Answers:
-    """Run answers.py in another environment.
-
-    Args:
-        python: the environment's interpreter.
-        path: the `.tflite` file.
-        clips: a file as answers.py reads it; its answers are written beside it.
+    """Run answers.py by another environment's Python; `clips` is a file as it reads them.
 
     Raises:
         InputError: the environment's runtime cannot run the file.

@@ -5,8 +5,7 @@
 - A clip is fed to the model exactly as the competition does it: columns x, y, z of the parquet file
   by pandas, as float32 with NaN kept; signature `serving_default`, `inputs` -> `outputs`; the
   answer is the sign whose number is the argmax.
-- Any file with that signature can be scored. Neither TensorFlow nor torch is imported: a few clips
-  are scored in half a second.
+- Any file with that signature can be scored, without importing TensorFlow or torch.
 - The first call, in which the runtime allocates its memory, is timed apart: it would be a tenth of
   the mean of a few hundred clips, and is nothing in that of the competition's 40,000.
 
@@ -34,27 +33,14 @@ from src.tflite.interpreter import INPUT, OUTPUT, SIGNATURE, Interpreter
 LIMIT_MB = 40.0  # of the file, in 10^6 bytes
 LIMIT_MS = 100.0  # mean per clip
 # What pandas and pyarrow raise, depending on what is wrong with a clip's file.
-_READING_ERRORS = (
-    OSError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    NotImplementedError,
-)
+_ERRORS = (OSError, ValueError, TypeError, LookupError, ArithmeticError, NotImplementedError)
 
 Frames = Float[np.ndarray, f"T {N_LANDMARKS} 3"]  # clips.RawClip, without the import of torch
 
 
 @dataclass(frozen=True)
 class Limit:
-    """One of the competition's conditions.
-
-    Args:
-        name: what is limited.
-        passed: whether the file meets it.
-        found: what was found, in words.
-    """
+    """One of the competition's conditions: what is limited, and what was found, in words."""
 
     name: str
     passed: bool
@@ -63,24 +49,14 @@ class Limit:
 
 @dataclass(frozen=True)
 class Score:
-    """What the scorer found.
+    """What the scorer found."""
 
-    Args:
-        clips: number of clips scored.
-        correct: number of clips answered with the right sign.
-        latency_ms: of each clip, without the first call.
-        first_call_ms: of the first call.
-        size_mb: of the file, in 10^6 bytes.
-        predictions: the label answered to each clip, in the order of the table.
-        limits: the competition's conditions.
-    """
-
-    clips: int
-    correct: int
-    latency_ms: Float[np.ndarray, "N"]
+    clips: int  # how many were scored
+    correct: int  # how many of them were answered with the right sign
+    latency_ms: Float[np.ndarray, "N"]  # without the first call
     first_call_ms: float
-    size_mb: float
-    predictions: Int[np.ndarray, "N"]
+    size_mb: float  # of the file, in 10^6 bytes
+    predictions: Int[np.ndarray, "N"]  # the label answered to each clip, in the table's order
     limits: tuple[Limit, ...]
 
     @property
@@ -89,56 +65,45 @@ class Score:
         return self.correct / self.clips
 
     @property
-    def mean_ms(self) -> float:
-        """Mean latency."""
-        return float(self.latency_ms.mean())
-
-    @property
-    def median_ms(self) -> float:
-        """Median latency."""
-        return float(np.median(self.latency_ms))
-
-    @property
-    def p95_ms(self) -> float:
-        """The 95th percentile of the latency."""
-        return float(np.percentile(self.latency_ms, 95))
+    def latencies(self) -> dict[str, float]:
+        """Mean, median and 95th percentile, in milliseconds."""
+        ms = self.latency_ms
+        return {
+            "mean": float(ms.mean()),
+            "median": float(np.median(ms)),
+            "p95": float(np.percentile(ms, 95)),
+        }
 
     @property
     def passed(self) -> bool:
-        """True if every limit is met."""
+        """Every limit is met."""
         return all(limit.passed for limit in self.limits)
 
     def __str__(self) -> str:
-        rows = [
-            ("accuracy", f"{self.accuracy:.2%}, {self.correct} of {self.clips} clips"),
-            (
-                "latency",
-                f"mean {self.mean_ms:.2f} ms, median {self.median_ms:.2f}, p95 {self.p95_ms:.2f} "
-                f"(first call {self.first_call_ms:.0f}), one thread",
-            ),
-            *((x.name, f"{'pass' if x.passed else 'FAIL'}: {x.found}") for x in self.limits),
+        ms = self.latencies
+        lines = [
+            f"accuracy  {self.accuracy:.2%}, {self.correct} of {self.clips} clips",
+            f"latency   mean {ms['mean']:.2f} ms, median {ms['median']:.2f}, p95 {ms['p95']:.2f} "
+            f"(first call {self.first_call_ms:.0f}), one thread",
+            *(f"{x.name:<10}{'pass' if x.passed else 'FAIL'}: {x.found}" for x in self.limits),
         ]
-        return "\n".join(f"{name:<10}{value}" for name, value in rows)
+        return "\n".join(lines)
 
 
 class Model:
     """A `.tflite` file as the competition calls it.
-
-    Args:
-        path: the file.
 
     Raises:
         InputError: no such file, not a TFLite file, or not the competition's signature.
     """
 
     def __init__(self, path: Path) -> None:
-        interpreter = _interpreter(path)
-        self.runner = _runner(path, interpreter)
+        self._runner = _runner(path, _interpreter(path))
         self.size_mb = path.stat().st_size / 1e6
 
     def __call__(self, frames: Frames) -> Float[np.ndarray, "..."]:
         """The file's answer to one raw clip: (K,) from a file that meets the limits."""
-        return self.runner(inputs=frames)[OUTPUT]
+        return self._runner(inputs=frames)[OUTPUT]
 
 
 def score(
@@ -149,8 +114,8 @@ def score(
     Args:
         path: the `.tflite` file.
         data: a competition folder.
-        clips: the rows of `read_index` to score; by default all.
-        limit: score only this many clips, from the first on.
+        clips: the rows of `read_index` to score; default all.
+        limit: score only so many of them, from the first on.
 
     Raises:
         InputError: the file or the folder is not what the competition has, or there is no clip.
@@ -163,11 +128,9 @@ def score(
             f"{data}: expected at least one clip to score, found none; check limit and participants"
         )
     first_call_ms = timed(model, load_frames(Path(clips.path.iloc[0])))[1]
-    answers, latency = [], []
-    for clip_path in clips.path:
-        answer, milliseconds = timed(model, load_frames(Path(clip_path)))
-        answers.append(answer.ravel())
-        latency.append(milliseconds)
+    answers, latency = zip(
+        *(timed(model, load_frames(Path(clip_path))) for clip_path in clips.path), strict=True
+    )
     predictions = np.array([int(np.argmax(answer)) for answer in answers])
     return Score(
         clips=len(clips),
@@ -193,7 +156,7 @@ def load_frames(path: Path) -> Frames:
         rows = rows_of_file(int(table.landmark_index.max()))
         with np.errstate(over="ignore"):  # beyond float32 is infinity, which models must bear
             xyz = table[["x", "y", "z"]].to_numpy().astype(np.float32)
-    except _READING_ERRORS as error:
+    except _ERRORS as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(
             f"{path}: expected a clip with numbers as columns x, y, z, landmark_index; {reason}"
@@ -215,7 +178,7 @@ def timed(model: Model, frames: Frames) -> tuple[Float[np.ndarray, "..."], float
 def _limits(
     model: Model, answers: Sequence[np.ndarray], mean_ms: float, signs: int
 ) -> tuple[Limit, ...]:
-    lengths = sorted({len(answer) for answer in answers})
+    lengths = sorted({answer.size for answer in answers})
     broken = sum(not np.isfinite(answer).all() for answer in answers)
     return (
         Limit("size", model.size_mb < LIMIT_MB, f"{model.size_mb:.2f} of {LIMIT_MB:g} MB"),

@@ -9,14 +9,10 @@ from torch.optim.swa_utils import AveragedModel
 
 @torch.no_grad()
 def follow(average: nn.Module, model: nn.Module, decay: float, buffers: bool) -> None:
-    """Move an average towards the model: a = decay a + (1 - decay) m.
+    """Move an average towards the model, in place: a = decay a + (1 - decay) m.
 
-    Args:
-        average: changed in place.
-        model: what it follows.
-        decay: 1 = stay, 0 = become the model.
-        buffers: take batch-norm statistics along. A mean teacher runs in training mode and keeps
-            its own.
+    `buffers` takes batch-norm statistics along; a mean teacher runs in training mode and keeps its
+    own.
     """
     pairs = [list(average.parameters()), list(model.parameters())]
     if buffers:

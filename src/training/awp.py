@@ -11,12 +11,7 @@ from torch import nn
 
 @contextmanager
 def perturbed(models: Iterable[nn.Module], delta: float) -> Iterator[None]:
-    """Move every weight tensor by delta g / ||g|| along its gradient, and back at the end.
-
-    Args:
-        models: with gradients of the loss; a parameter without one stays.
-        delta: the length of each tensor's move.
-    """
+    """Move every weight tensor that has a gradient by delta g / ||g||, and back at the end."""
     moved = [p for model in models for p in model.parameters() if p.grad is not None]
     with torch.no_grad():
         norms = torch._foreach_norm([p.grad for p in moved])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,17 +23,11 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among all.
+    """This process among all."""
 
-    Args:
-        rank: its number; process 0 writes the files.
-        world: how many processes there are.
-        device: where this one computes.
-    """
-
-    rank: int
-    world: int
-    device: torch.device
+    rank: int  # process 0 writes the files
+    world: int  # how many processes there are
+    device: torch.device  # where this one computes
 
     @classmethod
     def start(cls, device: str = "auto") -> Processes:
@@ -75,6 +70,10 @@ class Processes:
         if self.world == 1:
             return model
         return nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
+
+    def exchanging(self, wrapped: nn.Module, last: bool) -> AbstractContextManager:
+        """Gradients are averaged over the processes in the last backward pass of a step alone."""
+        return nullcontext() if last or self.world == 1 else wrapped.no_sync()
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean of a tensor over the processes."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,24 +17,22 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from src.common import checkpoint
 from src.common.errors import InputError
 from src.common.marks import DIGEST
+from src.common.news import minutes, say
 from src.dataset.batches import ClipSet
 from src.evaluation.predict import examine
-from src.models.blocks import LearnsStatistics
 from src.recipes import config
 from src.recipes.base import Recipe
 from src.recipes.ingredients import OnPlateau, Role
 from src.training import resume
-from src.training.best import Best
 from src.training.distributed import Processes
-from src.training.guide import Guide
-from src.training.history import History
+from src.training.history import Best, History
 from src.training.loop import Loop, Settings
 from src.training.roles import Trainee
+from src.training.teachers import Guide
 
 SEEDS_APART = 10_000  # recipes that differ by seed alone never meet in the seeds of two runs
 PROBED = 2_000  # training clips, at most, that are tested beside the held-out ones
@@ -47,7 +46,7 @@ class Task:
         recipe: what to train.
         train: clips to learn from, on the device.
         valid: clips to test on; None or empty for a fit on everything.
-        classes: K.
+        classes: number of signs, K.
         folder: gets last.pt and history.csv on the way, one file of weights per role at the end;
             last.pt stays until the caller has kept all that it wants of the training.
         guide: a finished training to learn from.
@@ -80,16 +79,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training leaves.
+    """What a training leaves."""
 
-    Args:
-        networks: of all roles, as their files hold them: what was trained, the soup, the best
-            weights.
-        logits: (held-out clips, K), of the roles that were tested after the last epoch.
-    """
-
-    networks: dict[Role, nn.Module]
-    logits: dict[Role, Float[np.ndarray, "N K"]]
+    networks: dict[Role, nn.Module]  # as their files hold them; soup and best weights, too
+    logits: dict[Role, Float[np.ndarray, "N K"]]  # of held-out clips, by what was tested at the end
 
 
 def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
@@ -108,21 +101,22 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
     trainee = Trainee(recipe, task.classes).to(processes.device)
     _initialise(trainee, task)
     loop = Loop(recipe, trainee, settings, processes, task.guide)
-    state = resume.State(
-        folder / "last.pt", task.made_from, loop, Best(recipe), History(folder / "history.csv")
-    )
+    history, best = History(folder / "history.csv"), Best(recipe.stop)
+    if loop.micro_batch < recipe.batch_size // processes.world and processes.writes:
+        say(f"{recipe.name}: {loop.micro_batch} clips at a time, for more do not fit into memory")
+    state = resume.State(folder / "last.pt", task.made_from, loop, best, history)
 
     # A stopped training goes on after its last whole epoch. A stage that starts from another's
     # weights is tested before its first step: it may never find better ones.
     start = state.load()
     if start == 0 and recipe.stop and task.start is not None and task.has_tests:
         record, _ = processes.from_rank_zero(partial(_test, trainee, task, 0.0))
-        state.best.consider(record, trainee)
+        best.consider(record, trainee)
 
     logits = {}
-    epochs = tqdm(range(start, recipe.epochs), initial=start, total=recipe.epochs, desc=recipe.name)
-    for epoch in epochs:
-        if state.best.exhausted:
+    started = time.monotonic()
+    for epoch in range(start, recipe.epochs):
+        if best.exhausted:
             break
         record = loop.epoch(task.train, epoch)
 
@@ -135,18 +129,20 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
             test = partial(_test, trainee, task, (epoch + 1) / recipe.epochs)
             found, logits = processes.from_rank_zero(test)
             record |= found
-            state.best.consider(record, trainee)
+            best.consider(record, trainee)
             loop.plateau.consider(record[f"{trainee.leading}_test_loss"])
 
         # One process writes, and all wait for it: a kill after this line costs nothing.
         if processes.writes:
-            state.history.add(record)
-            epochs.set_postfix(state.history.brief(), refresh=False)
+            history.add(record)
             state.save(epoch)
+            left = (time.monotonic() - started) / (epoch + 1 - start) * (recipe.epochs - epoch - 1)
+            so_far = f"epoch {epoch + 1} of {recipe.epochs}, {history.brief()}"
+            say(f"{recipe.name}, {folder.name}: {so_far}, {minutes(left)}")
         processes.wait()
 
     # A training that stopped early was tested after its last epoch, too.
-    networks = _networks(loop, state.best)
+    networks = _networks(loop, best)
     if processes.writes:
         for role, network in networks.items():
             checkpoint.save(folder / f"{role}.pt", network.state_dict())
@@ -156,7 +152,7 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
 def _initialise(trainee: Trainee, task: Task) -> None:
     """What the models know before the first step: train-set statistics, another's weights."""
     for model in trainee.models.values():
-        if isinstance(model, LearnsStatistics):
+        if hasattr(model, "learn_statistics"):
             model.learn_statistics(task.train.real_frames())
         if task.start is not None:
             own = model.state_dict()
@@ -177,10 +173,8 @@ def _test(
 ) -> tuple[dict[str, float], dict[Role, Float[np.ndarray, "N K"]]]:
     """Test every model on the held-out clips, and on as many training clips, up to `PROBED`.
 
-    Both kinds as they are, without augmentation or dropout, so that they can be compared.
-
-    Returns:
-        Accuracies and losses for the history; the logits of the held-out clips.
+    Both kinds as they are, without augmentation or dropout, so that they can be compared. Returns
+    accuracies and losses for the history, and the logits of the held-out clips.
     """
     n, n_probed = len(task.train), min(len(task.train), len(task.valid), PROBED)
     probe = task.train.subset(np.linspace(0, n - 1, n_probed).round().astype(np.int64))

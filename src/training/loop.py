@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -18,10 +18,10 @@ from src.clips import Clips
 from src.dataset.batches import ClipSet, donors, plan
 from src.models.blocks import set_progress
 from src.recipes.base import Recipe
-from src.training import averaging, awp, optim, schedules
+from src.training import averaging, awp, memory, optim, schedules
 from src.training.distributed import Processes
-from src.training.guide import Guide
 from src.training.roles import Trainee
+from src.training.teachers import Guide
 from src.transforms.pipeline import Draw
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -29,19 +29,13 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train, apart from what the recipe says.
+    """How to train, apart from what the recipe says."""
 
-    Args:
-        seed: of everything random.
-        precision: of the matrix products; auto = bf16 where the processor has units for it.
-        compile: pass the models' forward and backward through torch.compile.
-        validations: how many tests there are, evenly spaced; the last one after the last epoch.
-    """
-
-    seed: int = 0
-    precision: Precision = "auto"
-    compile: bool = False
-    validations: int = 10
+    seed: int = 0  # of everything random
+    precision: Precision = "auto"  # of matrix products; auto = what has units
+    compile: bool = False  # pass the models' forward and backward through torch.compile
+    micro_batch: int = 0  # clips whose gradients are computed at once; 0 = as many as fit
+    validations: int = 10  # tests, evenly spaced; the last one after the last epoch
 
 
 @dataclass(frozen=True)
@@ -52,17 +46,16 @@ class Batch:
     index: Tensor
     draw: Draw
 
+    def parts(self, size: int) -> Iterator[Batch]:
+        """The batch in micro-batches of `size` clips, the last one of what is left."""
+        for start in range(0, len(self.index), size):
+            part, donor = slice(start, start + size), self.draw.donor
+            draw = replace(self.draw, donor=donor and donor.part(part))
+            yield Batch(self.clips.part(part), self.index[part], draw)
+
 
 class Loop:
-    """The models of a training, their optimiser and averages.
-
-    Args:
-        recipe: what is trained.
-        trainee: its models, on the device.
-        settings: seed, precision, ...
-        processes: this process among all.
-        guide: a finished training to learn from.
-    """
+    """The models of a training, their optimiser and averages."""
 
     def __init__(
         self,
@@ -82,6 +75,10 @@ class Loop:
             processes.device.type, dtype, enabled=dtype is not torch.float32
         )
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=dtype is torch.float16)
+        share = recipe.batch_size // processes.world
+        self.micro_batch = settings.micro_batch or memory.fitting(
+            trainee, share, processes.device, self.autocast
+        )
         wrapped = processes.wrap(trainee)
         self.losses_of = torch.compile(wrapped) if settings.compile else wrapped
 
@@ -94,7 +91,7 @@ class Loop:
         totals: dict[str, Tensor] = {}
         for number, batch in enumerate(self.batches(train, planned, epoch)):
             for role, loss in self.step(batch, epoch * len(planned) + number).items():
-                totals[role] = totals.get(role, 0.0) + loss.detach()
+                totals[role] = totals.get(role, 0.0) + loss
 
         record = {"epoch": epoch + 1, "rate": self.optimiser.param_groups[0]["lr"]}
         for role, total in totals.items():
@@ -111,30 +108,41 @@ class Loop:
         for model in self.trainee.trained.values():
             set_progress(model, progress)
 
-        # Every model sees its own augmented view of the batch; a guide answers for the student's.
-        views, target, pairs = self.trainee.views(batch.clips, batch.draw)
-        guidance = self.guide(views["student"], pairs, batch.index) if self.guide else None
-
         # With adversarial weight perturbation the gradient is taken a second time, at weights that
         # the first gradient has moved against the model.
-        done = torch.full((), progress, device=self.processes.device)
-        losses = self._backward(views, target, done, guidance)
+        seen = [self._seen(part) for part in batch.parts(self.micro_batch or len(batch.index))]
+        losses = self._backward(seen)
         if recipe.awp and progress >= recipe.awp.start:
             with awp.perturbed(self.trainee.trained.values(), recipe.awp.delta):
-                losses = self._backward(views, target, done, guidance)
+                losses = self._backward(seen)
 
         # The averages follow the weights of this very step.
         self._update()
         self._average(step)
         return losses
 
-    def _backward(self, *arguments) -> dict[str, Tensor]:
-        with self.autocast:
-            losses = self.losses_of(*arguments)
+    def _seen(self, batch: Batch) -> tuple:
+        """What the models see of a micro-batch: each its own view; a guide, the student's."""
+        views, target, pairs = self.trainee.views(batch.clips, batch.draw)
+        guidance = self.guide(views["student"], pairs, batch.index) if self.guide else None
+        progress = torch.full((), batch.draw.progress, device=self.processes.device)
+        return views, target, progress, guidance
+
+    def _backward(self, seen: list[tuple]) -> dict[str, Tensor]:
+        """Losses and gradients of a batch, the mean over its clips."""
         self.optimiser.zero_grad(set_to_none=True)
-        # The models share no weights, so one backward pass of the sum gives each its own gradient.
-        self.scaler.scale(sum(losses.values())).backward()
-        return losses
+        n_clips = sum(len(target) for _, target, *_ in seen)
+        total: dict[str, Tensor] = {}
+        for number, arguments in enumerate(seen):
+            share = len(arguments[1]) / n_clips
+            with self.processes.exchanging(self.losses_of, number == len(seen) - 1):
+                with self.autocast:
+                    losses = self.losses_of(*arguments)
+                # The models share no weights: one backward pass of the sum gives each its gradient.
+                self.scaler.scale(sum(losses.values()) * share).backward()
+            for role, loss in losses.items():
+                total[role] = total.get(role, 0.0) + loss.detach() * share
+        return total
 
     def _update(self) -> None:
         self.scaler.unscale_(self.optimiser)  # before clipping, which is about true gradients
@@ -152,8 +160,6 @@ class Loop:
         if recipe.ema:
             decay = averaging.warm_decay(recipe.ema.decay, step)
             averaging.follow(models["ema"], models["student"], decay, buffers=True)
-
-    # --- batches ---
 
     def _rng(self, epoch: int) -> np.random.Generator:
         return np.random.default_rng((self.settings.seed, epoch))
@@ -181,8 +187,7 @@ class Loop:
         # The clips' numbers go to the device once, for the whole epoch.
         shares = [self.processes.share(batch) for batch in planned]
         index = self._uploaded(shares)
-        donated = None
-        if self.recipe.augment.needs_donor:
+        if needs_donor := self.recipe.augment.needs_donor:
             donated = [donors(train.label, share, rng) for share in shares]
             donor_index = self._uploaded(donated)
 
@@ -191,9 +196,9 @@ class Loop:
         for number in range(len(shares)):
             clips = train.gather(index[number], int(train.length[planned[number]].max()))
             donor = None
-            if donated is not None:
+            if needs_donor:
                 longest = int(train.length[donated[number]].max())
-                donor = train.gather(donor_index[number], longest).repeat(len(self.trainee.seeing))
+                donor = train.gather(donor_index[number], longest)
             progress = (epoch * len(planned) + number) / n_steps
             yield Batch(clips, index[number], Draw(generator, host, progress, donor))
 
@@ -202,35 +207,28 @@ class Loop:
         flat = torch.from_numpy(np.concatenate(batches)).to(self.processes.device)
         return flat.split([len(batch) for batch in batches])
 
-    # --- state ---
-
     def state_dict(self) -> dict:
         """Everything that the next epoch depends on."""
-        return {
-            "models": self.trainee.models.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "plateau": self.plateau.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "soup": self.soup.state_dict(),
-        }
+        return {name: part.state_dict() for name, part in self._parts().items()}
 
     def load_state_dict(self, state: dict) -> None:
         """Go on where `state_dict` was taken."""
-        self.trainee.models.load_state_dict(state["models"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.plateau.load_state_dict(state["plateau"])
-        self.scaler.load_state_dict(state["scaler"])
-        self.soup.load_state_dict(state["soup"])
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict:
+        own = {name: getattr(self, name) for name in ("optimiser", "plateau", "scaler", "soup")}
+        return {"models": self.trainee.models} | own
 
 
 def precision_of(precision: Precision, device: torch.device) -> torch.dtype:
     """The type that matrix products are computed in."""
-    match precision:
-        case "fp32":
-            return torch.float32
-        case "bf16":
-            return torch.bfloat16
-        case "fp16":
-            return torch.float16
+    named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    if precision in named:
+        return named[precision]
+    if device.type == "cuda":
+        # A T4 or P100 emulates bfloat16, slowly; they have units for half precision.
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native else torch.float16
     of_cpu = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return torch.bfloat16 if device.type == "cuda" or of_cpu else torch.float32
+    return torch.bfloat16 if of_cpu else torch.float32

@@ -8,13 +8,7 @@ import pytorch_optimizer
 import torch
 from torch import nn
 
-from src.recipes.ingredients import (
-    AdamW,
-    Lion,
-    Optimiser,
-    RAdamLookahead,
-    Ranger,
-)
+from src.recipes.ingredients import AdamW, Lion, Optimiser, RAdamLookahead, Ranger
 
 
 def build(config: Optimiser, models: Iterable[nn.Module]) -> torch.optim.Optimizer:

@@ -28,19 +28,11 @@ _LONGEST = 200  # characters of an inner error
 
 @dataclass(frozen=True)
 class State:
-    """All that the next epoch depends on, and the file that keeps it.
+    """All that the next epoch depends on, and the file that keeps it."""
 
-    Args:
-        path: last.pt.
-        made_from: the recipe and the clips, as values that JSON can hold.
-        loop: models, optimiser, averages.
-        best: the best weights.
-        history: the records of the epochs so far.
-    """
-
-    path: Path
-    made_from: dict
-    loop: Loop
+    path: Path  # last.pt
+    made_from: dict  # the recipe and the clips, as values that JSON can hold
+    loop: Loop  # models, optimiser, averages
     best: Best
     history: History
 

@@ -12,7 +12,7 @@ Every model that is run in training sees its own augmented view of the same clip
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from src import losses
 from src.clips import Clips
-from src.models.mixing import LayerMix
+from src.models.blocks import LayerMix
 from src.recipes.base import Recipe
 from src.recipes.ingredients import MeanTeacher, Role
 from src.transforms.mix import ManifoldMixup, Pairs
@@ -50,12 +50,7 @@ def consistency_weight(config: MeanTeacher, progress: Float[Tensor, ""]) -> Floa
 
 
 class Trainee(nn.Module):
-    """All models of a training; calling it gives the losses of one step.
-
-    Args:
-        recipe: says which roles there are.
-        classes: number of signs.
-    """
+    """All models of a training; calling it gives the losses of one step."""
 
     def __init__(self, recipe: Recipe, classes: int):
         super().__init__()
@@ -94,13 +89,16 @@ class Trainee(nn.Module):
     ) -> tuple[dict[Role, View], Float[Tensor, "B K"], Pairs | None]:
         """An independently augmented view of the batch for each model.
 
-        Returns:
-            The views; the targets, mixed like the clips; who is mixed with whom.
+        Returns the views; the targets, mixed like the clips; who is mixed with whom.
         """
         n, recipe, roles = len(clips.label), self.recipe, self.seeing
-        seen = recipe.augment(clips.repeat(len(roles)), recipe.layout, draw)
+        donor = draw.donor and draw.donor.repeat(len(roles))
+        seen = recipe.augment(clips.repeat(len(roles)), recipe.layout, replace(draw, donor=donor))
         features = recipe.features(seen.xyz, seen.mask, recipe.layout)
-        target = nn.functional.one_hot(clips.label, self.classes).float()
+        # Not torch's one_hot, which reads the labels on the host to check them.
+        target = (
+            clips.label[:, None] == torch.arange(self.classes, device=clips.label.device)
+        ).float()
         pairs = recipe.mix.pairs(n, draw) if recipe.mix else None
         if pairs is not None:
             target = pairs.target(target)

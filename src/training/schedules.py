@@ -17,12 +17,7 @@ from src.recipes.ingredients import (
 
 
 def factor(schedule: Schedule, progress: float) -> float:
-    """The learning rate as a share of its peak.
-
-    Args:
-        schedule: the recipe's.
-        progress: share of all steps that are done, 0 to 1.
-    """
+    """The learning rate as a share of its peak, when a share `progress` of all steps is done."""
     match schedule:
         case WarmupLinear(warmup):
             if progress < warmup:
@@ -58,7 +53,7 @@ class Plateau:
     progress, so only the factor is kept.
 
     Args:
-        schedule: the recipe's; of another kind than `OnPlateau` the factor stays 1.
+        schedule: of another kind than `OnPlateau` the factor stays 1.
     """
 
     def __init__(self, schedule: Schedule):
@@ -78,7 +73,7 @@ class Plateau:
 
     def state_dict(self) -> dict:
         """What `load_state_dict` needs to go on."""
-        return {"level": self.level, "best": self.best, "tests_since": self.tests_since}
+        return {name: getattr(self, name) for name in ("level", "best", "tests_since")}
 
     def load_state_dict(self, state: dict) -> None:
         """Go on where `state_dict` was taken."""

@@ -31,18 +31,11 @@ def torchrun(
     settings: Settings,
     device: str,
     processes: int,
-    retrain: bool = False,
+    retrain: bool,
 ) -> None:
-    """Train one recipe on one fold with several processes.
+    """Train one recipe of the run in `folder` on one fold, with several processes on this host.
 
-    Args:
-        folder: of the run.
-        name: of the recipe.
-        fold: that is held out.
-        settings: precision and compilation; the seed is the run's.
-        device: cpu, cuda, or auto.
-        processes: how many, all on this host.
-        retrain: delete a finished training of other values first.
+    Of `settings` precision and compilation are passed on; the seed is the run's.
 
     Raises:
         InputError: a process failed; the message ends with what it said.
@@ -50,6 +43,7 @@ def torchrun(
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", str(processes), "-m", "src.training.train", str(folder), name]
     command += ["--fold", str(fold), "--precision", settings.precision, "--device", device]
+    command += ["--micro-batch", str(settings.micro_batch)]
     command += ["--compile" if settings.compile else "--no-compile"]
     command += ["--retrain" if retrain else "--no-retrain"]
     said: deque[str] = deque(maxlen=LAST_LINES)

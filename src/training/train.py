@@ -11,6 +11,7 @@ finished one is not trained again, a stopped one goes on.
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,9 @@ import tyro
 from src.common.errors import InputError
 from src.common.files import locked, write_atomically
 from src.common.paths import anchored
-from src.dataset.batches import ClipSet, prepare
+from src.dataset.batches import prepare
 from src.dataset.folds import Fold
 from src.evaluation.predict import predict
-from src.recipes.base import Recipe
 from src.runs import Run
 from src.training import teachers
 from src.training.distributed import Processes
@@ -51,7 +51,7 @@ def train(
         retrain: delete a finished training of other values, and train again.
 
     Returns:
-        The folder of the trained member: weights per role, history.csv, predictions.parquet.
+        The training's folder: weights per role, history.csv, predictions.parquet.
 
     Raises:
         InputError: the recipe learns from, or starts from, a training that is not there; or the
@@ -76,11 +76,11 @@ def train(
 
     clips = prepare(run.store, recipe.read, recipe.key, processes.device)
     held_out = (run.clips.fold == fold).to_numpy()  # nowhere true for a fit on everything
-    train_index, valid_set = np.flatnonzero(~held_out), clips.subset(np.flatnonzero(held_out))
+    train_index = np.flatnonzero(~held_out)
     task = Task(
         recipe=recipe,
         train=clips.subset(train_index),
-        valid=valid_set,
+        valid=clips.subset(np.flatnonzero(held_out)),
         classes=len(run.store.signs),
         folder=folder,
         guide=teachers.find(run, recipe, fold, train_index, processes.device),
@@ -91,12 +91,12 @@ def train(
 
     # The mark comes last, and only then the checkpoint goes: a kill before costs no training.
     if processes.writes:
-        table = _predictions(trained, recipe, valid_set, run.clips[held_out])
+        table = _predictions(trained, task, run.clips[held_out])
         write_atomically(
             folder / "predictions.parquet", lambda path: table.to_parquet(path, index=False)
         )
         mark.write()
-        _clear(folder)
+        (folder / "last.pt").unlink(missing_ok=True)
     processes.wait()
     return folder
 
@@ -104,7 +104,7 @@ def train(
 def train_all(
     run: Run, settings: Settings, device: str, processes: int = 0, retrain: bool = False
 ) -> list[Path]:
-    """Train every recipe of a run on every fold of it, one after the other.
+    """Train every recipe of a run on every fold of it, one after the other; returns their folders.
 
     Args:
         run: the run.
@@ -112,40 +112,29 @@ def train_all(
         device: cpu, cuda, or auto.
         processes: of each training, by torchrun if several; 0 = one per GPU.
         retrain: delete finished trainings of other values, and train again.
-
-    Returns:
-        The folders of the trained members.
     """
     processes = processes or processes_for(device)
-    wanted = [(name, fold) for name in run.about.recipes for fold in run.about.folds]
-    for name, fold in wanted:
+    folders = []
+    for name, fold in ((name, fold) for name in run.about.recipes for fold in run.about.folds):
+        folders.append(run.training_folder(name, fold))
         if run.training_mark(name, fold).is_finished:
-            _clear(run.training_folder(name, fold))
-            continue
-        if processes > 1:
+            (folders[-1] / "last.pt").unlink(missing_ok=True)  # a kill came before this line
+        elif processes > 1:
             torchrun(run.folder, name, fold, settings, device, processes, retrain)
         else:
-            with locked(run.training_folder(name, fold), f"trains {name}"):
+            with locked(folders[-1], f"trains {name}"):
                 train(run, name, fold, settings, Processes.start(device), retrain)
-    return [run.training_folder(name, fold) for name, fold in wanted]
+    return folders
 
 
-def _clear(folder: Path) -> None:
-    """Delete the checkpoint of a finished training; not before, or a kill would cost it all."""
-    if (last := folder / "last.pt").is_file():
-        last.unlink()
-
-
-def _predictions(
-    trained: Trained, recipe: Recipe, valid: ClipSet, clips: pd.DataFrame
-) -> pd.DataFrame:
+def _predictions(trained: Trained, task: Task, clips: pd.DataFrame) -> pd.DataFrame:
     """The logits of every role for every held-out clip."""
     clips = clips[["sequence", "participant", "sign", "label", "fold"]].reset_index(drop=True)
     tables = []
     for role, network in sorted(trained.networks.items()):
         logits = trained.logits.get(role)
         if logits is None:  # the soup and the best weights are made at the very end
-            logits = predict(network, recipe, valid) if len(valid) else []
+            logits = predict(network, task.recipe, task.valid) if task.has_tests else []
         tables.append(clips.assign(role=role, logits=list(logits)))
     return pd.concat(tables, ignore_index=True)
 
@@ -156,6 +145,7 @@ def main(
     fold: Fold = 0,
     precision: Precision = "auto",
     compile: bool = False,
+    micro_batch: int = 0,
     device: str = "auto",
     retrain: bool = False,
 ) -> None:
@@ -167,17 +157,18 @@ def main(
         fold: the fold that is held out; `everything` holds out none.
         precision: of the matrix products.
         compile: use torch.compile.
+        micro_batch: clips whose gradients are computed at once; 0 = as many as fit into memory.
         device: cpu, cuda, or auto.
         retrain: delete a finished training of other values, and train again.
     """
     opened = Run.open(anchored(run))
-    settings = Settings(opened.about.seed, precision, compile)
+    settings = Settings(opened.about.seed, precision, compile, micro_batch=micro_batch)
     processes = Processes.start(device)
-    if processes.writes:
-        with locked(opened.training_folder(recipe, fold), f"trains {recipe}"):
-            print(train(opened, recipe, fold, settings, processes, retrain))
-    else:
+    folder = opened.training_folder(recipe, fold)
+    with locked(folder, f"trains {recipe}") if processes.writes else nullcontext():
         train(opened, recipe, fold, settings, processes, retrain)
+    if processes.writes:
+        print(folder)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from src.transforms.pipeline import Draw
+from src.transforms.pipeline import Draw, within
 
 
 @dataclass(frozen=True)
@@ -75,23 +75,6 @@ class ManifoldMixup:
         if not draw.coin(self.probability(draw.progress)):
             return None
         return Pairs(draw.permutation(n), draw.beta(self.alpha, n))
-
-
-@runtime_checkable
-class InputMixup(Protocol):
-    """Mixup of the features, before the network."""
-
-    def pairs(self, n: int, draw: Draw) -> Pairs | None:
-        """Draw the pairs of one batch of n clips; None if this batch is not mixed."""
-
-    def inputs(
-        self,
-        features: Float[Tensor, "B T *rest"],
-        mask: Bool[Tensor, "B T"],
-        pairs: Pairs,
-        draw: Draw,
-    ) -> tuple[Float[Tensor, "B T *rest"], Bool[Tensor, "B T"]]:
-        """Mix the features; returns them and which of their frames are real."""
 
 
 @dataclass(frozen=True)
@@ -174,58 +157,36 @@ class WindowMixup:
         pairs: Pairs,
         draw: Draw,
     ) -> tuple[Float[Tensor, "B T *rest"], Bool[Tensor, "B T"]]:
-        """Mix the features; returns them and which of their frames are real.
+        """Mix the features, 0 = missing; returns them and which of their frames are real.
 
-        Args:
-            features: 0 = missing; for `align` the last two dimensions are L and C, x and y first.
-            mask: each clip's real frames come first.
-            pairs: what `pairs` drew.
-            draw: chooses the windows.
+        In `mask` each clip's real frames come first. For `align` the last two dimensions of the
+        features are L and C, x and y first. `draw` chooses the windows.
         """
-        length = mask.sum(1)
-        mixed, window = features, (torch.zeros_like(length), length)  # a window: (start, length)
-        for each in pairs:
-            mixed, window = self._mixed(mixed, window, features, length, each, draw)
-        return mixed, _inside(*window, mask.shape[1])
-
-    def _mixed(
-        self,
-        own: Tensor,
-        window: tuple[Tensor, Tensor],
-        features: Tensor,
-        length: Tensor,
-        pairs: Pairs,
-        draw: Draw,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Mix each clip, real in its window, with one partner."""
-        # The shorter of the two is mixed whole, at a random place of the longer one.
-        (start, own_length), partner_length = window, length[pairs.partner]
-        common = torch.minimum(own_length, partner_length)
-        start = start + draw.integers(own_length - common + 1)
-        partner_start = draw.integers(partner_length - common + 1)
-
-        # The partner's frames, brought to the times of the clip's window.
-        n_frames = features.shape[1]
-        frame = torch.arange(n_frames, device=length.device) + (partner_start - start)[:, None]
-        partner = features[pairs.partner[:, None], frame.clamp(0, n_frames - 1)]
-        inside = _inside(start, common, n_frames)
-        if self.align != "no":
-            partner = _aligned(partner, own, inside, self.align == "similarity")
-
-        # Clips with a share of 1 keep all their frames, the others those of the window.
-        whole = pairs.share >= 1
+        length, n_frames = mask.sum(1), mask.shape[1]
         by_clip = (-1, *[1] * (features.dim() - 1))
-        mixed = torch.lerp(partner, own, pairs.share.to(own.dtype).view(by_clip))
-        taken = (inside & ~whole[:, None]).view(*inside.shape, *by_clip[2:])
-        kept_window = torch.where(whole, window[0], start), torch.where(whole, own_length, common)
-        return torch.where(taken, mixed, own), kept_window
+        # Of each mixed clip the window of `kept` frames from `first` on is real.
+        mixed, first, kept = features, torch.zeros_like(length), length
+        for each in pairs:
+            # The shorter of the two is mixed whole, at a random place of the longer one.
+            partner_length = length[each.partner]
+            common = torch.minimum(kept, partner_length)
+            start = first + draw.integers(kept - common + 1)
+            partner_start = draw.integers(partner_length - common + 1)
 
+            # The partner's frames, brought to the times of the clip's window.
+            frame = torch.arange(n_frames, device=length.device) + (partner_start - start)[:, None]
+            partner = features[each.partner[:, None], frame.clamp(0, n_frames - 1)]
+            inside = within(start, common, n_frames)
+            if self.align != "no":
+                partner = _aligned(partner, mixed, inside, self.align == "similarity")
 
-def _inside(
-    start: Int[Tensor, " B"], length: Int[Tensor, " B"], n_frames: int
-) -> Bool[Tensor, "B T"]:
-    t = torch.arange(n_frames, device=start.device)
-    return (t >= start[:, None]) & (t < (start + length)[:, None])
+            # Clips with a share of 1 keep all their frames, the others those of the window.
+            whole = each.share >= 1
+            both = torch.lerp(partner, mixed, each.share.to(mixed.dtype).view(by_clip))
+            taken = (inside & ~whole[:, None]).view(*inside.shape, *by_clip[2:])
+            mixed = torch.where(taken, both, mixed)
+            first, kept = torch.where(whole, first, start), torch.where(whole, kept, common)
+        return mixed, within(first, kept, n_frames)
 
 
 def _aligned(

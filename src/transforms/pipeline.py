@@ -11,10 +11,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -36,18 +35,12 @@ def _cached_index(rows: tuple[int, ...], device: torch.device) -> Int[Tensor, " 
     return torch.tensor(rows, device=device)
 
 
-@runtime_checkable
-class Step(Protocol):
-    """A deterministic operation on one clip."""
-
-    def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T2 L 3"]: ...
-
-
-@runtime_checkable
-class Augmentation(Protocol):
-    """A random operation on a padded batch."""
-
-    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips: ...
+def within(
+    start: Int[Tensor, " B"], length: Int[Tensor, " B"], n_frames: int
+) -> Bool[Tensor, "B T"]:
+    """True in each clip's window of `length` frames from `start` on."""
+    t = torch.arange(n_frames, device=start.device)
+    return (t >= start[:, None]) & (t < (start + length)[:, None])
 
 
 class NeedsDonor:
@@ -122,7 +115,7 @@ class Pipeline:
 class BoundStep:
     """A step together with its layout; two are equal if both are."""
 
-    step: Step
+    step: Callable[[Tensor, Layout], Tensor]
     layout: Layout
 
     def __call__(self, xyz: Float[Tensor, "T L 3"]) -> Float[Tensor, "T2 L 3"]:
@@ -134,7 +127,6 @@ class ClipPipeline(Pipeline):
     """Steps applied to one clip, in order."""
 
     def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T2 L 3"]:
-        """Apply every step."""
         for step in self:
             xyz = step(xyz, layout)
         return xyz
@@ -149,7 +141,6 @@ class AugmentationPipeline(Pipeline):
     """Augmentations applied to a batch, in order."""
 
     def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        """Apply every augmentation."""
         for augmentation in self:
             clips = augmentation(clips, layout, draw)
         return clips

@@ -1,7 +1,7 @@
 """Benchmarks: `python -m tests.benchmarks` runs the quick ones, names after it choose.
 
-Each prints one table and keeps it as logs/benchmarks/<name>.json; each is a process of its own.
-Things are compared within one run, and nothing depends on absolute times.
+Each is a process of its own, prints one table and keeps it as logs/benchmarks/<name>.json. Things
+are compared within one run, and nothing depends on absolute times.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main(names: list[str]) -> None:
     quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}  # TensorFlow's notes on missing GPUs
     for name in names or QUICK:
         started = time.perf_counter()
-        command = [sys.executable, "-m", f"tests.benchmarks.bench_{name}"]
+        command = [sys.executable, "-c", f"from tests.benchmarks.bench_{name} import run; run()"]
         status = subprocess.run(command, env=quiet, check=False).returncode
         if status:
             sys.exit(f"error: the benchmark {name} ended with status {status}")

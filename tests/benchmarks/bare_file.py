@@ -7,8 +7,10 @@ left out, as the exporter leaves it out.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 import torch
 
@@ -29,9 +31,10 @@ class Products(tf.Module):
     def __init__(self, products: list[tuple[tuple[Size, ...], tuple[Size, ...]]]):
         super().__init__()
         self.products = products
+        rng = np.random.default_rng(0)
         self.weights = [
-            None if any(per for _, per in b) else tf.constant(_random([n for n, _ in b], number))
-            for number, (_, b) in enumerate(products)
+            None if any(per for _, per in b) else rng.standard_normal([n for n, _ in b], np.float32)
+            for _, b in products
         ]
 
     @tf.function(
@@ -56,14 +59,10 @@ class Products(tf.Module):
 
 def _shaped(inputs: tf.Tensor, sizes: tuple[Size, ...], first: int) -> tf.Tensor:
     """Some of the numbers of every frame, from the `first` on, in this shape."""
-    numbers = torch.Size([n for n, _ in sizes]).numel()
+    numbers = math.prod(n for n, _ in sizes)
     per_frame = any(per for _, per in sizes)
     chosen = tf.slice(inputs, [0, first], [-1 if per_frame else 1, numbers])
     return tf.reshape(chosen, [-1 if per else n for n, per in sizes])
-
-
-def _random(shape: list[int], seed: int):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).numpy()
 
 
 def write(member: Member, path: Path) -> Path:
@@ -74,20 +73,18 @@ def write(member: Member, path: Path) -> Path:
 
 def products_of(member: Member) -> list[tuple[tuple[Size, ...], tuple[Size, ...]]]:
     """The products that depend on the clip; the classifier's, of one row, among them."""
-    short, long = (_recorded(member, n_frames) for n_frames in LENGTHS)
+    recorded = []
+    for n_frames in LENGTHS:
+        with Recorder() as recorder, torch.no_grad():
+            member.core(torch.zeros(1, n_frames, len(member.sources), 3))
+        recorded.append(recorder.in_order)
     kept = []
-    for one, other in zip(short, long, strict=True):
+    for one, other in zip(*recorded, strict=True):
         shapes = [_sizes(*pair) for pair in zip(one, other, strict=True)]
         grows = any(per for shape in shapes if shape for _, per in shape)
         if None not in shapes and (grows or (len(one[0]) == 2 and one[0][0] == 1)):
             kept.append(tuple(shapes))
     return kept
-
-
-def _recorded(member: Member, n_frames: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    with Recorder() as recorder, torch.no_grad():
-        member.core(torch.zeros(1, n_frames, len(member.sources), 3))
-    return recorder.in_order
 
 
 def _sizes(short: tuple[int, ...], long: tuple[int, ...]) -> tuple[Size, ...] | None:

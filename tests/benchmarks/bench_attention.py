@@ -11,9 +11,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from torch.nn import functional as F
 from src.models.attention import DisentangledAttention, by_offset_gathered, by_offset_shifted
 from tests.benchmarks.products import Recorder, bare
 from tests.benchmarks.table import Table
-from tests.benchmarks.timing import in_turn
+from tests.benchmarks.timing import DEVICE, in_turn
 
 BATCH, HEADS, WIDTH, MAX_LEN = 32, 16, 768, 80
 FRAMES = (25, 80)
@@ -31,8 +32,7 @@ TOLERANCE = 1e-5
 against = DisentangledAttention._against
 
 
-@dataclass(frozen=True)
-class Inputs:
+class Inputs(NamedTuple):
     """q, k, v (H, B, T, d); kr, qr (H, 2 max_len + 1, d), offsets falling; mask (B, T)."""
 
     q: Tensor
@@ -42,37 +42,28 @@ class Inputs:
     qr: Tensor
     mask: Tensor
 
-    @property
-    def learned(self) -> tuple[Tensor, ...]:
-        """What has gradients."""
-        return tuple(getattr(self, field.name) for field in fields(self) if field.name != "mask")
 
-
-def inputs(n_frames: int, device: str, dtype: torch.dtype) -> Inputs:
+def inputs(n_frames: int, dtype: torch.dtype) -> Inputs:
     """Random numbers; half of the clips are shorter than the batch."""
     generator = torch.Generator().manual_seed(n_frames)
 
     def random(*shape: int) -> Tensor:
         x = torch.randn(*shape, WIDTH // HEADS, generator=generator)
-        return x.to(device, dtype).requires_grad_()
+        return x.to(DEVICE, dtype).requires_grad_()
 
     length = torch.linspace(n_frames // 2, n_frames, BATCH).long()
     return Inputs(
         *(random(HEADS, BATCH, n_frames) for _ in range(3)),
         *(random(HEADS, 2 * MAX_LEN + 1) for _ in range(2)),
-        mask=(torch.arange(n_frames) < length[:, None]).to(device),
+        mask=(torch.arange(n_frames) < length[:, None]).to(DEVICE),
     )
-
-
-def rows_of(table: Tensor, n_frames: int) -> Tensor:
-    """The rows for the offsets that clips of T frames have: T to -T."""
-    return table[:, MAX_LEN - n_frames : MAX_LEN + n_frames + 1]
 
 
 def terms(x: Inputs, by_offset: Callable[[Tensor], Tensor]) -> Tensor:
     """Both position terms, (H, B, T, T)."""
     n_frames = x.q.shape[-2]
-    kr, qr = rows_of(x.kr, n_frames), rows_of(x.qr, n_frames)
+    own = slice(MAX_LEN - n_frames, MAX_LEN + n_frames + 1)  # the offsets T to -T
+    kr, qr = x.kr[:, own], x.qr[:, own]
     to_position = by_offset(against(x.q, kr[:, 1:]))
     return to_position + by_offset(against(x.k, qr[:, :-1].flip(-2))).transpose(-1, -2)
 
@@ -82,16 +73,6 @@ def attended(x: Inputs, position: Tensor) -> Tensor:
     scores = (x.q @ x.k.transpose(-1, -2) + position).float() / math.sqrt(3 * x.q.shape[-1])
     scores = scores.masked_fill(~x.mask[:, None], torch.finfo(scores.dtype).min)
     return scores.softmax(-1).to(x.v.dtype) @ x.v
-
-
-def gather(x: Inputs) -> Tensor:
-    """Gather."""
-    return attended(x, terms(x, by_offset_gathered))
-
-
-def shifted(x: Inputs) -> Tensor:
-    """Shifted view."""
-    return attended(x, terms(x, by_offset_shifted))
 
 
 def fused_bias(x: Inputs) -> Tensor:
@@ -115,29 +96,29 @@ def whole_table(x: Inputs) -> Tensor:
 
 
 FORMS = {
-    "gather": gather,
-    "shifted": shifted,
+    "gather": lambda x: attended(x, terms(x, by_offset_gathered)),
+    "shifted": lambda x: attended(x, terms(x, by_offset_shifted)),
     "fused bias": fused_bias,
     "whole table": whole_table,
 }
 
 
-def compared(n_frames: int, device: str, dtype: torch.dtype, repeats: int) -> list[dict]:
+def compared(n_frames: int, dtype: torch.dtype) -> list[dict]:
     """The lines of one length and type."""
-    x = inputs(n_frames, device, dtype)
+    x = inputs(n_frames, dtype)
     weight = torch.ones_like(x.v)
 
     def both(form: Callable[[Inputs], Tensor]) -> tuple[Tensor, ...]:
         out = form(x)
-        return out.detach(), *torch.autograd.grad(out, x.learned, weight)
+        return out.detach(), *torch.autograd.grad(out, x[:-1], weight)
 
     with Recorder() as recorder:
-        reference = both(gather)
-    steps = {"bare products": bare(recorder.products, device)}
+        reference = both(FORMS["gather"])
+    steps = {"bare products": bare(recorder.products, DEVICE)}
     for name, form in FORMS.items():
         steps[name, "forward"] = lambda form=form: form(x)
         steps[name, "both"] = lambda form=form: both(form)
-    seconds = {name: min(times) for name, times in in_turn(steps, repeats).items()}
+    seconds = {name: min(times) for name, times in in_turn(steps, repeats=4).items()}
     lines = []
     for name, form in FORMS.items():
         pairs = zip(both(form), reference, strict=True)
@@ -156,20 +137,15 @@ def compared(n_frames: int, device: str, dtype: torch.dtype, repeats: int) -> li
     return lines
 
 
-def run(repeats: int = 4) -> None:
+def run() -> None:
     """Measure and print."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(1)
-    rows = [
-        row
-        for n_frames in FRAMES
-        for dtype in (torch.float32, torch.bfloat16)
-        for row in compared(n_frames, device, dtype, repeats)
-    ]
+    cases = itertools.product(FRAMES, (torch.float32, torch.bfloat16))
+    rows = [row for case in cases for row in compared(*case)]
     best = max(row["of products' rate"] for row in rows)
     Table(
         name="attention",
-        title=f"disentangled attention, batch {BATCH}, {HEADS} heads, width {WIDTH}, on {device}",
+        title=f"disentangled attention, batch {BATCH}, {HEADS} heads, width {WIDTH}, on {DEVICE}",
         rows=rows,
         limit=f"the products of gather alone, forward and backward; at best {best:.0%} of their "
         "rate is reached: the rest is memory traffic of (H, B, T, T) scores",
@@ -177,10 +153,5 @@ def run(repeats: int = 4) -> None:
             f"float32 forms must agree with gather to {TOLERANCE:g} of the largest value, "
             "gradients too",
             "src/models/attention.py trains with the shifted form and exports the gather",
-            *([] if device == "cuda" else ["GPU: not measured, there is none"]),
         ],
     ).publish()
-
-
-if __name__ == "__main__":
-    run()

@@ -30,26 +30,19 @@ from src.training.loop import Loop, Settings
 from src.training.roles import Trainee
 from tests.benchmarks import data
 from tests.benchmarks.table import Table, folder
-from tests.benchmarks.timing import now
+from tests.benchmarks.timing import DEVICE, now
 
 WIDTHS, DIM = (256, 288, 288, 256), 96  # half of the distilled models'
 
 
 @dataclass(frozen=True)
 class Point:
-    """One training.
+    """One training."""
 
-    Args:
-        clips: of an epoch.
-        frames: of every clip; 0 = genuine lengths.
-        signs: K.
-        width: how many times as wide as `WIDTHS`.
-    """
-
-    clips: int = 256
-    frames: int = 0
+    clips: int = 256  # of an epoch
+    frames: int = 0  # of every clip; 0 = genuine lengths
     signs: int = 250
-    width: float = 1.0
+    width: float = 1.0  # how many times as wide as `WIDTHS`
 
     @property
     def recipe(self) -> Recipe:
@@ -86,16 +79,15 @@ def random_clips(point: Point) -> ClipSet:
 def train(point: Point) -> dict[str, float | None]:
     """One epoch; its seconds and the peak memory of this process."""
     torch.set_num_threads(1)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     clips = random_clips(point)
-    clips = replace(clips, frames=clips.frames.to(device))
-    trainee = Trainee(point.recipe, point.signs).to(device)
-    loop = Loop(point.recipe, trainee, Settings(precision="fp32"), Processes.start(device))
+    clips = replace(clips, frames=clips.frames.to(DEVICE))
+    trainee = Trainee(point.recipe, point.signs).to(DEVICE)
+    loop = Loop(point.recipe, trainee, Settings(precision="fp32"), Processes.start(DEVICE))
     loop.epoch(clips.subset(np.arange(32)), 40)  # the optimiser makes its state
     started = now()
     loop.epoch(clips, 40)
     seconds = now() - started
-    on_gpu = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else None
+    on_gpu = torch.cuda.max_memory_allocated() / 2**20 if DEVICE == "cuda" else None
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     return {"s/epoch": seconds, "resident MiB": resident, "GPU MiB": on_gpu}
 
@@ -120,12 +112,6 @@ def figure(size: str, rows: Sequence[dict]) -> Figure:
     return figure
 
 
-def exponent(size: str, rows: Sequence[dict]) -> float:
-    """p of seconds ~ size^p, from the two largest sizes."""
-    (a, b), (s, t) = ([row[key] for row in rows[-2:]] for key in (size, "s/epoch"))
-    return float(np.log(t / s) / np.log(b / a))
-
-
 def run() -> None:
     """Measure, print, plot."""
     table, notes = [], []
@@ -133,7 +119,10 @@ def run() -> None:
         points = [replace(Point(), **{size: value}) for value in values]
         rows = [{"": f"against {size}", **asdict(p), **measured(p)} for p in points]
         figure(size, rows).savefig(folder() / f"growth_{size}.png", dpi=120)
-        notes.append(f"{size}: time grows as its power {exponent(size, rows):.2f} at the end")
+        # p of seconds ~ size^p, from the two largest sizes
+        (a, b), (s, t) = ([row[key] for row in rows[-2:]] for key in (size, "s/epoch"))
+        power = np.log(t / s) / np.log(b / a)
+        notes.append(f"{size}: time grows as its power {power:.2f} at the end")
         table += rows
     Table(
         name="growth",
@@ -145,8 +134,5 @@ def run() -> None:
     ).publish()
 
 
-if __name__ == "__main__":
-    if len(sys.argv) == 1:
-        run()
-    else:
-        print(json.dumps(train(Point(**json.loads(sys.argv[1])))))
+if __name__ == "__main__":  # in the process of a point
+    print(json.dumps(train(Point(**json.loads(sys.argv[1])))))

@@ -12,8 +12,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +35,6 @@ from tests.benchmarks.table import Table, folder
 CLASSES = 250
 FRAMES = (5, 10, 20, 40, 80, 160, 320)
 
-Call = Callable[[np.ndarray], np.ndarray]
-
 
 def untrained(recipe: Recipe) -> Member:
     """A recipe's distilled model with random weights."""
@@ -47,10 +47,8 @@ class Bare:
 
     def __init__(self, members: Sequence[Member], target: Path):
         self.members = members
-        self.files = [
-            load(bare_file.write(member, target / f"bare_{member.name}.tflite"))
-            for member in members
-        ]
+        paths = [bare_file.write(m, target / f"bare_{m.name}.tflite") for m in members]
+        self.files = [load(path) for path in paths]
 
     def inputs(self, frames: np.ndarray) -> list[np.ndarray]:
         """What each member's file takes for this clip."""
@@ -71,17 +69,14 @@ def milliseconds(work: Callable[[], object]) -> float:
 
 
 def measured(
-    files: dict[str, Call], bare: Bare, clips: list[np.ndarray], repeats: int
+    files: dict[str, Callable], bare: Bare, clips: list[np.ndarray], repeats: int
 ) -> dict[str, np.ndarray]:
     """Milliseconds of each file on each clip, (clips,): the fastest of the repetitions."""
-    shape = (repeats, len(clips))
-    times = {name: np.empty(shape) for name in (*files, "bare")}
-    for k in range(repeats):
-        for i, frames in enumerate(clips):
-            for name, file in files.items():
-                times[name][k, i] = milliseconds(lambda file=file, frames=frames: file(frames))
-            inputs = bare.inputs(frames)
-            times["bare"][k, i] = milliseconds(lambda inputs=inputs: bare(inputs))
+    times = {name: np.empty((repeats, len(clips))) for name in (*files, "bare")}
+    for k, (i, frames) in itertools.product(range(repeats), enumerate(clips)):
+        calls = {name: partial(file, frames) for name, file in files.items()}
+        for name, call in (calls | {"bare": partial(bare, bare.inputs(frames))}).items():
+            times[name][k, i] = milliseconds(call)
     return {name: values.min(0) for name, values in times.items()}
 
 
@@ -96,12 +91,6 @@ def row(name: str, own: np.ndarray, bare: np.ndarray, size: float) -> dict:
         "x products": own.mean() / bare.mean(),
         "MB": size,
     }
-
-
-def of_length(n_frames: int) -> np.ndarray:
-    """A clip of random points, all detected."""
-    draw = np.random.default_rng(n_frames)
-    return draw.random((n_frames, N_LANDMARKS, 3), np.float32)
 
 
 def run(repeats: int = 3) -> None:
@@ -122,7 +111,8 @@ def run(repeats: int = 3) -> None:
         for name in files
     ]
     for n_frames in FRAMES:
-        one = measured(files, bare, [of_length(n_frames)], 3 * repeats)
+        points = np.random.default_rng(n_frames).random((n_frames, N_LANDMARKS, 3), np.float32)
+        one = measured(files, bare, [points], 3 * repeats)
         rows.append(row(f"fp16, {n_frames} frames", one["fp16"], one["bare"], sizes["fp16"]))
     mean, products = rows[0]["mean ms"], rows[0]["products ms"]
     Table(
@@ -137,7 +127,3 @@ def run(repeats: int = 3) -> None:
             "int8 is the option with 8-bit weights; what it costs in accuracy needs trained ones",
         ],
     ).publish()
-
-
-if __name__ == "__main__":
-    run()

@@ -22,11 +22,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import torch
 
 from src.dataset import store
-from src.dataset.batches import prepare
+from src.dataset.batches import ClipSet, prepare
 from src.recipes import landmark_union
 from src.recipes.frame_deberta import B
 from src.training.distributed import Processes
@@ -34,7 +33,7 @@ from src.training.loop import Loop, Settings
 from src.training.roles import Trainee
 from tests.benchmarks import data
 from tests.benchmarks.table import Table, folder
-from tests.benchmarks.timing import processors, resident
+from tests.benchmarks.timing import PeakMemory, processors
 
 CLIPS = 94_477
 LONGEST = 16  # frames
@@ -42,19 +41,19 @@ STEPS = 5
 BARS = {"store": 2, "clip steps": 2, "training": 6}  # GiB
 
 
-def build(source: Path, stores: Path) -> None:
+def build(source: Path, stores: Path) -> store.Store:
     """Stage 1."""
-    store.build(source, stores, landmark_union())
+    return store.build(source, stores, landmark_union())
 
 
-def clip_steps(source: Path, stores: Path) -> None:
+def clip_steps(source: Path, stores: Path) -> ClipSet:
     """Stage 2."""
-    prepare(store.build(source, stores, landmark_union()), B.read, B.key)
+    return prepare(build(source, stores), B.read, B.key)
 
 
 def train(source: Path, stores: Path) -> None:
     """Stage 3."""
-    clips = prepare(store.build(source, stores, landmark_union()), B.read, B.key)
+    clips = clip_steps(source, stores)
     for piece in clips.frames.split(1 << 16):
         piece.amax()
     recipe, processes = replace(B, batch_size=32), Processes.start("cpu")
@@ -72,32 +71,24 @@ def watched(stage: str, source: Path, stores: Path) -> dict:
     """Run one stage in a process of its own; its line of the table."""
     started, busy = time.perf_counter(), processors()
     command = [sys.executable, "-m", "tests.benchmarks.bench_memory", stage, source, stores]
-    peak, child = 0, subprocess.Popen(command)
-    process = psutil.Process(child.pid)
-    while child.poll() is None:
-        try:
-            peak = max(peak, resident(process))
-        except psutil.NoSuchProcess:  # it ended between the two looks
-            break
-        time.sleep(0.2)
-    if child.wait():
-        sys.exit(f"error: the stage {stage!r} failed")
+    with PeakMemory(every=0.2) as peak:
+        subprocess.run(command, check=True)
     return {
         "": stage,
-        "peak GiB": peak / 2**30,
+        "peak GiB": peak.resident / 2**30,
         "bar GiB": BARS[stage],
         "s by the clock": time.perf_counter() - started,
         "s of processors": processors() - busy,
     }
 
 
-def run(clips: int = CLIPS) -> None:
+def run() -> None:
     """Measure and print."""
     index = data.short_clips(data.genuine(), LONGEST)
     with tempfile.TemporaryDirectory(dir=folder()) as name:
-        copies = math.ceil(clips / len(index))
+        copies = math.ceil(CLIPS / len(index))
         many, _ = data.under_many_names(index, Path(name), copies)
-        index = pd.read_csv(many / "train.csv")[:clips]
+        index = pd.read_csv(many / "train.csv")[:CLIPS]
         index.to_csv(many / "train.csv", index=False)
         rows = [watched(stage, many, Path(name) / "stores") for stage in STAGES]
         sizes = {p.name: p.stat().st_size / 2**30 for p in Path(name).rglob("*") if p.is_file()}
@@ -117,8 +108,5 @@ def run(clips: int = CLIPS) -> None:
     ).publish()
 
 
-if __name__ == "__main__":
-    if len(sys.argv) == 1:
-        run()
-    else:
-        STAGES[sys.argv[1]](*map(Path, sys.argv[2:]))
+if __name__ == "__main__":  # in the process of a stage
+    STAGES[sys.argv[1]](*map(Path, sys.argv[2:]))

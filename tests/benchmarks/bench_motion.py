@@ -14,10 +14,8 @@
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import multiprocessing
-import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -32,7 +30,8 @@ from tests.benchmarks.products import Recorder, bare
 from tests.benchmarks.table import Table
 from tests.motion.models.loop_model import LoopModel
 
-JOINTS, CHANNELS, BATCH = 15, 9, 8
+JOINTS, CHANNELS, BATCH, LAYERS = 15, 9, 8, 8
+REPEATS, THREADS = 5, (1, 2)
 LOOP, BATCHED = "loop over joints", "batched"
 CASES = tuple(itertools.product((LOOP, BATCHED), ("float32", "bfloat16")))
 
@@ -40,10 +39,10 @@ Case = tuple[str, str]
 Times = dict[Case, list[tuple[float, float]]]  # seconds of the clock and of the processors
 
 
-def training_step(name: str, precision: str, layers: int) -> Callable[[], None]:
+def training_step(name: str, precision: str) -> Callable[[], None]:
     """One step of Adam on random motion."""
     torch.manual_seed(0)
-    config = Config(layers=layers)
+    config = Config(layers=LAYERS)
     if name == LOOP:
         pattern = sinusoids(config.window, config.width)
         model: nn.Module = LoopModel(JOINTS, CHANNELS, config, pattern)
@@ -65,10 +64,10 @@ def training_step(name: str, precision: str, layers: int) -> Callable[[], None]:
     return step
 
 
-def serve(pipe: Connection, case: Case, layers: int, threads: int) -> None:
+def serve(pipe: Connection, case: Case, threads: int) -> None:
     """A model's process: answers "step" and "products" with the seconds that they took."""
     torch.set_num_threads(threads)
-    step = training_step(*case, layers)
+    step = training_step(*case)
     with Recorder() as recorder:
         step()
     actions = {"step": step, "products": bare(recorder.products, "cpu")}
@@ -81,74 +80,63 @@ def serve(pipe: Connection, case: Case, layers: int, threads: int) -> None:
         pipe.send((time.perf_counter() - clock, time.process_time() - used))
 
 
-def measure(layers: int, repeats: int, threads: int) -> tuple[Times, Times, dict[Case, float]]:
+def measure(threads: int) -> tuple[Times, Times, dict[Case, float]]:
     """The times of all steps and of all products, and the operations of a step's products."""
     context = multiprocessing.get_context("spawn")
     pipes, processes, flops = {}, [], {}
     for case in CASES:
         pipes[case], theirs = context.Pipe()
-        processes.append(context.Process(target=serve, args=(theirs, case, layers, threads)))
+        processes.append(context.Process(target=serve, args=(theirs, case, threads)))
         processes[-1].start()
         flops[case] = pipes[case].recv()
-    steps: Times = {case: [] for case in CASES}
-    products: Times = {case: [] for case in CASES}
-    for _, (wanted, times), case in itertools.product(
-        range(repeats), (("step", steps), ("products", products)), CASES
-    ):
+    times = {wanted: {case: [] for case in CASES} for wanted in ("step", "products")}
+    for _, wanted, case in itertools.product(range(REPEATS), times, CASES):
         pipes[case].send(wanted)
-        times[case].append(pipes[case].recv())
+        times[wanted][case].append(pipes[case].recv())
     for pipe, process in zip(pipes.values(), processes, strict=True):
         pipe.send("end")
         process.join()
-    return steps, products, flops
+    return times["step"], times["products"], flops
 
 
-def rows_of(
-    steps: Times, products: Times, flops: dict[Case, float], threads: int
-) -> list[dict[str, str | float | int]]:
+def rows_of(threads: int) -> list[dict[str, str | float | int]]:
     """The lines of the table."""
+    steps, products, flops = measure(threads)
     clock, used, bare_used = (
         {case: median(seconds[which] for seconds in times[case]) for case in CASES}
         for times, which in ((steps, 0), (steps, 1), (products, 1))
     )
-    rows = []
-    for name, precision in CASES:
-        case = name, precision
-        rows.append(
-            {
-                "": f"{name}, {precision}",
-                "threads": threads,
-                "ms/step": 1000 * clock[case],
-                "CPU ms": 1000 * used[case],
-                "products ms": 1000 * bare_used[case],
-                "GFLOP/s": flops[case] / bare_used[case] / 1e9,
-                "x loop, clock": clock[LOOP, precision] / clock[case],
-                "x loop, CPU": used[LOOP, precision] / used[case],
-                "x float32 loop, CPU": used[LOOP, "float32"] / used[case],
-                "products alone": used[LOOP, precision] / bare_used[case],
-            }
-        )
-    return rows
+    return [
+        {
+            "": f"{name}, {precision}",
+            "threads": threads,
+            "ms/step": 1000 * clock[name, precision],
+            "CPU ms": 1000 * used[name, precision],
+            "products ms": 1000 * bare_used[name, precision],
+            "GFLOP/s": flops[name, precision] / bare_used[name, precision] / 1e9,
+            "x loop, clock": clock[LOOP, precision] / clock[name, precision],
+            "x loop, CPU": used[LOOP, precision] / used[name, precision],
+            "x float32 loop, CPU": used[LOOP, "float32"] / used[name, precision],
+            "products alone": used[LOOP, precision] / bare_used[name, precision],
+        }
+        for name, precision in CASES
+    ]
 
 
-def run(layers: int = 8, repeats: int = 5, threads: tuple[int, ...] = (1, 2)) -> None:
+def run() -> None:
     """Measure and print; a repetition takes half a minute for each number of threads."""
-    rows = []
-    for count in threads:
-        print(f"motion: {count} threads ...", file=sys.stderr, flush=True)
-        rows += rows_of(*measure(layers, repeats, count), count)
-    ours = [row for row in rows if row[""].startswith(BATCHED)]
-    reached = ", ".join(
-        f"{row['x loop, clock']:.2f} x ({row[''].split(', ')[1]}, {row['threads']} threads)"
-        for row in ours
-    )
-    shares = ", ".join(
-        f"{row['products alone']:.1f} x ({row[''].split(', ')[1]}, {row['threads']} threads)"
-        for row in ours
+    rows = [row for threads in THREADS for row in rows_of(threads)]
+    reached, shares = (
+        ", ".join(
+            f"{row[column]:.2f} x ({row[''].split(', ')[1]}, {row['threads']} threads)"
+            for row in rows
+            if row[""].startswith(BATCHED)
+        )
+        for column in ("x loop, clock", "products alone")
     )
     Table(
         name="motion",
-        title=f"spatio-temporal transformer, {layers} layers, width 128, {JOINTS} joints: one step "
+        title=f"spatio-temporal transformer, {LAYERS} layers, width 128, {JOINTS} joints: one step "
         f"of training, batch {BATCH}, window 120",
         rows=rows,
         limit=f"if a step were nothing but its matrix products it would be {shares} as fast as "
@@ -162,9 +150,4 @@ def run(layers: int = 8, repeats: int = 5, threads: tuple[int, ...] = (1, 2)) ->
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--layers", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    arguments = parser.parse_args()
-    run(arguments.layers, arguments.repeats, tuple(arguments.threads))
+    run()

@@ -63,7 +63,3 @@ def run() -> None:
             "so the order stays random",
         ],
     ).publish()
-
-
-if __name__ == "__main__":
-    run()

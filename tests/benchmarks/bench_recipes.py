@@ -18,9 +18,8 @@ from src.recipes.base import Recipe
 from src.training.loop import Settings
 from tests.benchmarks import data
 from tests.benchmarks.bench_training_step import ours
-from tests.benchmarks.products import bare
 from tests.benchmarks.table import Table
-from tests.benchmarks.timing import PeakMemory, in_turn
+from tests.benchmarks.timing import DEVICE, PeakMemory, in_turn
 
 COMPETITION = 94_477  # clips
 RECIPES = (
@@ -33,55 +32,37 @@ RECIPES = (
 )
 
 
-def row(recipe: Recipe, device: str, repeats: int) -> dict:
+def row(recipe: Recipe) -> dict:
     """One line of the table."""
-    batch = recipe.batch_size if device == "cuda" else 32
+    batch, precision = (recipe.batch_size, "bf16") if DEVICE == "cuda" else (32, "fp32")
     per_epoch = recipe.steps * recipe.batch_size or COMPETITION
     recipe = replace(recipe, batch_size=batch)
-    clips = data.drawn(data.clips_of(recipe, device), 20 * batch)
-    precision = "bf16" if device == "cuda" else "fp32"
+    clips = data.drawn(data.clips_of(recipe, DEVICE), 20 * batch)
     with PeakMemory() as memory:
-        contender = ours(recipe, clips, Settings(precision=precision), device)
-    steps = {
-        "step": contender.step,
-        "models": contender.models,
-        "products": bare(contender.products, device),
-    }
-    step, models, products = (min(t) for t in in_turn(steps, repeats, warm_up=0).values())
+        contender = ours(recipe, clips, Settings(precision=precision))
+    step, *inside = (min(times) for times in in_turn(contender.parts, 1, warm_up=0).values())
     return {
         "": f"{recipe.name}, {precision}, batch {batch}",
-        "samples/s": contender.clips / step,
-        "ms/step": 1000 * step / contender.batches,
-        "padded": contender.padded,
-        "outside models": 1 - models / step,
-        "GFLOP/clip": contender.flops / contender.clips / 1e9,
-        "of products' rate": products / step,
-        "peak MiB": memory.resident / 2**20,
-        "peak GPU MiB": memory.device / 2**20 if memory.device else None,
+        **contender.columns(step, *inside),
+        **memory.columns,
         "epochs": recipe.epochs,
         "hours in all": recipe.epochs * per_epoch / (contender.clips / step) / 3600,
     }
 
 
-def run(repeats: int = 1) -> None:
+def run() -> None:
     """Measure and print."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(1)
-    rows = [row(recipe, device, repeats) for recipe in RECIPES]
+    rows = [row(recipe) for recipe in RECIPES]
     share, furthest = min((row["of products' rate"], row[""]) for row in rows)
     Table(
         name="recipes",
-        title=f"one training step of each solution at its published size, on {device}",
+        title=f"one training step of each solution at its published size, on {DEVICE}",
         rows=rows,
         limit=f"the matrix products alone; furthest off is {furthest}: {share:.0%} of their rate",
         notes=[
             "bar on one H200-class GPU: frame_deberta B, 100 epochs, in 0.1 hours",
             "bar there: conv_transformer with AWP, 200 epochs, 6 x faster than 3.5 hours",
             "a later stage of a solution, and its frozen teacher, are not in its line",
-            *([] if device == "cuda" else ["GPU: not measured, there is none"]),
         ],
     ).publish()
-
-
-if __name__ == "__main__":
-    run()

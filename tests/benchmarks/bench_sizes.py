@@ -18,7 +18,6 @@ from src.common.paths import anchored
 from src.dataset import store as stores
 from src.dataset.sample import write_sample
 from src.recipes import hierarchical, landmark_union
-from src.recipes.base import Recipe
 from src.runs import About, Run
 from src.training.distributed import Processes
 from src.training.loop import Settings
@@ -29,19 +28,17 @@ SAMPLE, FOLD = "input/sample", 0
 EPOCHS, STEPS, BATCH = 20, 20, 8
 
 
-def few_batches(recipe: Recipe) -> Recipe:
-    """The recipe's network and features, trained as briefly as both sizes can be here."""
-    schedule = replace(recipe.schedule, warmup=0.25, cycle=1.0)
-    return replace(
-        recipe, epochs=EPOCHS, steps=STEPS, batch_size=BATCH, schedule=schedule,
-        stop=None, shipped="student",
-    )  # fmt: skip
-
-
 def run() -> None:
     """Train both, print."""
     torch.set_num_threads(1)
-    recipes = [few_batches(r) for r in (hierarchical.PUBLISHED, hierarchical.SHIPPED)]
+    brief = {"epochs": EPOCHS, "steps": STEPS, "batch_size": BATCH, "stop": None}
+    recipes = [
+        replace(
+            recipe, **brief, shipped="student",
+            schedule=replace(recipe.schedule, warmup=0.25, cycle=1.0),
+        )
+        for recipe in (hierarchical.PUBLISHED, hierarchical.SHIPPED)
+    ]  # fmt: skip
     data = anchored(SAMPLE)
     if not data.is_dir():
         write_sample(data)
@@ -71,7 +68,3 @@ def run() -> None:
         limit="1",
         notes=["one seed, one thread"],
     ).publish()
-
-
-if __name__ == "__main__":
-    run()

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -79,17 +78,13 @@ def of_one_process(source: Path, room: Path, repeats: int) -> list[dict]:
         "store, then clip steps": lambda: prepare(build(many, room), B.read, B.key),
         PANDAS: lambda: replaced(paths, room),
     }
-    times = in_turn(contenders, repeats)
-
-    def ratio(one: list[float], other: list[float]) -> float:
-        return statistics.median(a / b for a, b in zip(one, other, strict=True))
-
+    times = {name: np.array(rounds) for name, rounds in in_turn(contenders, repeats).items()}
     return [
         {
             "": f"{name}, {n_clips} clips",
-            "ms/clip": 1000 * statistics.median(own) / n_clips,
-            "x reading": ratio(own, times[READING]),
-            "faster than pandas": ratio(times[PANDAS], own),
+            "ms/clip": 1000 * float(np.median(own)) / n_clips,
+            "x reading": float(np.median(own / times[READING])),
+            "faster than pandas": float(np.median(times[PANDAS] / own)),
         }
         for name, own in times.items()
     ]
@@ -102,13 +97,9 @@ def of_workers(source: Path, room: Path) -> list[dict]:
     for workers in (1, 2):
         command = [sys.executable, "-c", ONE_BUILD, many, room / f"{workers}", str(workers)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-        clock, busy = map(float, done.stdout.splitlines()[-1].split())
-        row = {
-            "": f"store, {workers} worker{'s' * (workers > 1)}, {n_clips} clips",
-            "ms/clip": 1000 * busy / n_clips,
-            "ms/clip by the clock": 1000 * clock / n_clips,
-        }
-        rows.append(row)
+        clock, busy = (1000 * float(s) / n_clips for s in done.stdout.splitlines()[-1].split())
+        name = f"store, {workers} worker{'s' * (workers > 1)}, {n_clips} clips"
+        rows.append({"": name, "ms/clip": busy, "ms/clip by the clock": clock})
     return rows
 
 
@@ -134,7 +125,3 @@ def run(repeats: int = 5) -> None:
             "medians of the rounds, seconds of one processor",
         ],
     ).publish()
-
-
-if __name__ == "__main__":
-    run()

@@ -11,15 +11,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pandas as pd
 
 from src.common.paths import anchored
 from src.dataset.sample import write_sample
 from src.recipes import solution_of
 from src.runs import Run
-from tests.benchmarks.real_clips import FOLD, SPLITS, Split, prepared, trained
+from tests.benchmarks.real_clips import FOLD, SPLITS, Split, all_trained
 from tests.benchmarks.table import Table
 
 RECIPES = "frame_deberta,hand_bert,conv_transformer,llama,hierarchical"
@@ -48,31 +46,24 @@ def progress(run: Run) -> dict[str, list[tuple[float, float]]]:
     return solutions
 
 
-def seconds_to(tests: list[tuple[float, float]], bar: float) -> float | None:
-    """When a test first reached the bar; None if none did."""
-    return min((seconds for seconds, accuracy in tests if accuracy >= bar), default=None)
-
-
 def row(split: Split, solution: str, tests: list[tuple[float, float]]) -> dict:
-    """One solution's row."""
-    reached = {f"{bar:.0%}": seconds_to(tests, bar) for bar in BARS}
+    """One solution's row: when a test first reached each bar, None if none did."""
+    reached = {
+        f"{bar:.0%}": min((s for s, accuracy in tests if accuracy >= bar), default=None)
+        for bar in BARS
+    }
+    named = {"held out of": split.name, "solution": solution}
     best = max(accuracy for _, accuracy in tests)
-    return {
-        "held out of": split.name, "solution": solution, **reached,
-        "best": best, "whole training": tests[-1][0],
-    }  # fmt: skip
+    return named | reached | {"best": best, "whole training": tests[-1][0]}
 
 
-def run(jobs: int = 2) -> None:
+def run() -> None:
     """Train what is not trained yet, read the histories, print."""
     if not anchored(SAMPLE).is_dir():
         write_sample(anchored(SAMPLE))
-    runs = {split: prepared(split, 0, RECIPES) for split in HELD_OUT}
-    with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(trained, runs.values()))
     rows = [
         row(split, solution, tests)
-        for split, of in runs.items()
+        for (split, _), (of, _) in all_trained(HELD_OUT, 1, RECIPES).items()
         for solution, tests in progress(of).items()
     ]
     Table(
@@ -82,7 +73,3 @@ def run(jobs: int = 2) -> None:
         limit="the first test, a tenth of a training",
         notes=["empty: no test reached it"],
     ).publish()
-
-
-if __name__ == "__main__":
-    run()

@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,7 +32,7 @@ from src.training.roles import Trainee, consistency_weight
 from tests.benchmarks import data, hugging_face
 from tests.benchmarks.products import Recorder, bare
 from tests.benchmarks.table import Table, folder
-from tests.benchmarks.timing import PeakMemory, in_turn
+from tests.benchmarks.timing import DEVICE, PeakMemory, in_turn
 
 CLASSES = 250
 PROGRESS = 0.4  # of the training: every augmentation is on, and so is mixup
@@ -42,42 +41,50 @@ BATCHES = 4  # of ours that are timed, short to long
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to train.
+    """One way to train."""
 
-    Args:
-        step: one or some whole steps.
-        models: the same without what surrounds forward and backward.
-        clips: how many clips `step` learns from.
-        padded: the share of the frames that are padding.
-        products: the matrix products of `models`.
-        flops: of all of them.
-        batches: steps in `step`.
-    """
+    step: Callable[[], None]  # one or some whole steps
+    models: Callable[[], None]  # the same without what surrounds forward and backward
+    clips: int  # how many `step` learns from
+    padded: float  # the share of the frames that are padding
+    recorder: Recorder  # of the matrix products of `models`
+    batches: int = 1  # steps in `step`
 
-    step: Callable[[], None]
-    models: Callable[[], None]
-    clips: int
-    padded: float
-    products: Counter
-    flops: int
-    batches: int
+    @property
+    def parts(self) -> dict[str, Callable[[], None]]:
+        """What is timed."""
+        products = bare(self.recorder.products, DEVICE)
+        return {"step": self.step, "models": self.models, "products": products}
+
+    def columns(self, step: float, models: float, products: float) -> dict[str, float]:
+        """For a table, from the seconds of the parts."""
+        return {
+            "samples/s": self.clips / step,
+            "ms/step": 1000 * step / self.batches,
+            "padded": self.padded,
+            "GFLOP/clip": self.recorder.flops / self.clips / 1e9,
+            "GFLOP/s": self.recorder.flops / step / 1e9,
+            "outside models": 1 - models / step,
+            "of products' rate": products / step,
+        }
 
 
-def ours(recipe: Recipe, clips: ClipSet, settings: Settings, device: str) -> Contender:
+def ours(recipe: Recipe, clips: ClipSet, settings: Settings) -> Contender:
     """Our loop on batches of similar lengths."""
     torch.manual_seed(0)
-    processes, epoch = Processes.start(device), int(PROGRESS * recipe.epochs)
-    loop = Loop(recipe, Trainee(recipe, CLASSES).to(device), settings, processes)
+    processes, epoch = Processes.start(DEVICE), int(PROGRESS * recipe.epochs)
+    loop = Loop(recipe, Trainee(recipe, CLASSES).to(DEVICE), settings, processes)
     loop.trainee.train()
-    planned = _some(loop._plan(clips, epoch), clips.length)
+    ordered = sorted(loop._plan(clips, epoch), key=lambda batch: clips.length[batch].max())
+    at = (np.arange(BATCHES) + 0.5) / BATCHES * len(ordered)
+    planned = [ordered[int(i)] for i in at]  # they stand for all, from short to long
 
     def step() -> None:
         for batch in loop.batches(clips, planned, epoch):
             loop.step(batch, 1000)
 
-    done = torch.full((), PROGRESS, device=device)
+    done = torch.full((), PROGRESS, device=DEVICE)
     seen = [loop.trainee.views(b.clips, b.draw) for b in loop.batches(clips, planned, epoch)]
-
     passes = 2 if recipe.awp else 1
 
     def models(loop: Loop = loop) -> None:
@@ -89,26 +96,18 @@ def ours(recipe: Recipe, clips: ClipSet, settings: Settings, device: str) -> Con
     step()  # not timed: the optimiser makes its state, compilers compile
     frames = sum(len(batch) * clips.length[batch].max() for batch in planned)
     padded = float(1 - sum(clips.length[batch].sum() for batch in planned) / frames)
-    n = sum(map(len, planned))
-    return Contender(step, models, n, padded, recorder.products, recorder.flops, len(planned))
-
-
-def _some(planned: list[np.ndarray], length: np.ndarray) -> list[np.ndarray]:
-    """A few batches that stand for all: one of every so many, sorted by length."""
-    ordered = sorted(planned, key=lambda batch: length[batch].max())
-    at = (np.arange(BATCHES) + 0.5) / BATCHES * len(ordered)
-    return [ordered[int(i)] for i in at]
+    return Contender(step, models, sum(map(len, planned)), padded, recorder, len(planned))
 
 
 class TheirLoop:
     """The plain loop: three networks, two optimisers, one batch padded to the longest clip."""
 
-    def __init__(self, recipe: Recipe, clips: ClipSet, settings: Settings, device: str):
+    def __init__(self, recipe: Recipe, clips: ClipSet, settings: Settings):
         torch.manual_seed(0)
-        self.recipe, self.device = recipe, device
+        self.recipe = recipe
 
         def build(config: object) -> nn.Module:
-            return hugging_face.FrameDeberta(config, recipe.layout, CLASSES).to(device).train()
+            return hugging_face.FrameDeberta(config, recipe.layout, CLASSES).to(DEVICE).train()
 
         self.student, self.teacher = build(recipe.model), build(recipe.model)
         self.distilled = build(recipe.distilled)
@@ -118,14 +117,14 @@ class TheirLoop:
             torch.optim.AdamW(model.parameters(), rate, weight_decay=decay)
             for model in self.trained
         ]
-        index = torch.arange(recipe.batch_size, device=device)
+        index = torch.arange(recipe.batch_size, device=DEVICE)
         batch = clips.gather(index, recipe.max_len)
         self.mask = batch.mask
         self.features = recipe.features(batch.xyz, batch.mask, recipe.layout)
         self.target = nn.functional.one_hot(batch.label, CLASSES).float()
-        self.progress = torch.full((), PROGRESS, device=device)
-        dtype = precision_of(settings.precision, torch.device(device))
-        self.autocast = torch.autocast(device, dtype, enabled=dtype is not torch.float32)
+        self.progress = torch.full((), PROGRESS, device=DEVICE)
+        dtype = precision_of(settings.precision, torch.device(DEVICE))
+        self.autocast = torch.autocast(DEVICE, dtype, enabled=dtype is not torch.float32)
 
     def models(self) -> None:
         """Forward and backward."""
@@ -155,30 +154,27 @@ class TheirLoop:
                 average.mul_(0.97).add_(own, alpha=0.03)
 
 
-def theirs(recipe: Recipe, clips: ClipSet, settings: Settings, device: str) -> Contender:
+def theirs(recipe: Recipe, clips: ClipSet, settings: Settings) -> Contender:
     """The plain loop on Hugging Face's encoder."""
-    loop = TheirLoop(recipe, clips, settings, device)
+    loop = TheirLoop(recipe, clips, settings)
     with Recorder() as recorder:
         loop.step()
     padded = 1 - float(loop.mask.float().mean())
-    n = recipe.batch_size
-    return Contender(
-        loop.step, loop.models, n, padded, recorder.products, recorder.flops, batches=1
-    )
+    return Contender(loop.step, loop.models, recipe.batch_size, padded, recorder)
 
 
-def contenders(clips: ClipSet, device: str) -> dict[str, tuple[Contender, PeakMemory]]:
+def contenders(clips: ClipSet) -> dict[str, tuple[Contender, PeakMemory]]:
     """Everything that is compared on this machine, each with the memory of its first step."""
     planned = {}
     for precision in ("fp32", "bf16"):
-        for batch in (32, 256) if device == "cuda" else (32,):
+        for batch in (32, 256) if DEVICE == "cuda" else (32,):
             recipe, settings = replace(B, batch_size=batch), Settings(precision=precision)
             case = f"{precision}, batch {batch}"
-            planned[f"ours, {case}"] = partial(ours, recipe, clips, settings, device)
-            if device == "cuda" and precision == "bf16":
+            planned[f"ours, {case}"] = partial(ours, recipe, clips, settings)
+            if DEVICE == "cuda" and precision == "bf16":
                 settings = replace(settings, compile=True)
-                planned[f"ours, compiled, {case}"] = partial(ours, recipe, clips, settings, device)
-            planned[f"Hugging Face, {case}"] = partial(theirs, recipe, clips, settings, device)
+                planned[f"ours, compiled, {case}"] = partial(ours, recipe, clips, settings)
+            planned[f"Hugging Face, {case}"] = partial(theirs, recipe, clips, settings)
     made = {}
     for name, make in planned.items():
         print(f"training_step: {name} ...", file=sys.stderr, flush=True)
@@ -188,38 +184,18 @@ def contenders(clips: ClipSet, device: str) -> dict[str, tuple[Contender, PeakMe
     return made
 
 
-def measured(
-    made: dict[str, tuple[Contender, PeakMemory]], device: str, repeats: int
-) -> list[dict]:
+def measured(made: dict[str, tuple[Contender, PeakMemory]], repeats: int) -> list[dict]:
     """The lines of the table; everything of everybody is timed in turn."""
-    steps = {}
-    for name, (contender, _) in made.items():
-        steps[name, "step"] = contender.step
-        if name.startswith("ours"):
-            steps[name, "models"] = contender.models
-            steps[name, "products"] = bare(contender.products, device)
+    steps = {(name, part): do for name in made for part, do in made[name][0].parts.items()}
     seconds = {key: min(times) for key, times in in_turn(steps, repeats, warm_up=0).items()}
-    rows = []
+    rows = {}
     for name, (contender, memory) in made.items():
-        step = seconds[name, "step"]
+        spent = {part: seconds[name, part] for part in contender.parts}
+        rows[name] = {"": name, **contender.columns(**spent), **memory.columns}
+    for name, row in rows.items():
         against = name.replace("ours", "Hugging Face").replace(", compiled", "")
-        baseline = made[against][0].clips / seconds[against, "step"]
-        row = {
-            "": name,
-            "samples/s": contender.clips / step,
-            "x Hugging Face": contender.clips / step / baseline,
-            "ms/step": 1000 * step / contender.batches,
-            "padded": contender.padded,
-            "GFLOP/clip": contender.flops / contender.clips / 1e9,
-            "GFLOP/s": contender.flops / step / 1e9,
-            "peak MiB": memory.resident / 2**20,
-            "peak GPU MiB": memory.device / 2**20 if memory.device else None,
-        }
-        if name.startswith("ours"):
-            row["outside models"] = 1 - seconds[name, "models"] / step
-            row["of products' rate"] = seconds[name, "products"] / step
-        rows.append(row)
-    return rows
+        row["x Hugging Face"] = row["samples/s"] / rows[against]["samples/s"]
+    return list(rows.values())
 
 
 def profile(contender: Contender) -> Path:
@@ -227,22 +203,21 @@ def profile(contender: Contender) -> Path:
     with torch.profiler.profile() as profiler:
         contender.step()
     profiler.export_chrome_trace(str(folder() / "training_step_trace.json"))
-    by_time = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
+    by_time = f"self_{DEVICE}_time_total"
     path = folder() / "training_step_profile.txt"
     path.write_text(profiler.key_averages().table(sort_by=by_time, row_limit=40))
     return path
 
 
-def run(repeats: int = 0) -> None:
+def run() -> None:
     """Measure and print; a repetition takes a minute and a half of one core, seconds of a GPU."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    repeats = repeats or (10 if device == "cuda" else 1)
+    repeats, batch = (10, 256) if DEVICE == "cuda" else (1, 32)
     torch.set_num_threads(1)
-    clips = data.drawn(data.clips_of(B, device), 50 * (256 if device == "cuda" else 32))
-    made = contenders(clips, device)
-    rows = measured(made, device, repeats)
+    clips = data.drawn(data.clips_of(B, DEVICE), 50 * batch)
+    made = contenders(clips)
+    rows = measured(made, repeats)
     profiled = profile(made["ours, bf16, batch 32"][0])
-    best = max(row.get("of products' rate", 0) for row in rows)
+    best = max(row["of products' rate"] for row in rows if row[""].startswith("ours"))
     Table(
         name="training_step",
         title="frame_deberta B: student, teacher and distilled student, one step of training; "
@@ -255,10 +230,5 @@ def run(repeats: int = 0) -> None:
             "the fastest of the repetitions; without a GPU seconds of one processor; peaks are "
             "above what the process held before",
             f"where the time goes: {profiled.name} beside the table's file, and a trace",
-            *([] if device == "cuda" else ["GPU: not measured, there is none"]),
         ],
     ).publish()
-
-
-if __name__ == "__main__":
-    run()

@@ -53,11 +53,7 @@ def short_clips(source: Path, longest: int) -> pd.DataFrame:
 
 
 def under_many_names(index: pd.DataFrame, target: Path, copies: int) -> tuple[Path, int]:
-    """A competition folder of these clips, each under `copies` names.
-
-    Returns:
-        The folder, in `target`; its number of clips.
-    """
+    """A competition folder, in `target`, of these clips under `copies` names; how many they are."""
     rows, target = [], target / "asl-signs"
     for row in index.itertuples(index=False):
         first = target / f"{row.participant}-{row.sequence}"

@@ -5,6 +5,7 @@ What is left when everything else costs nothing: the physical limit of a network
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 
@@ -50,12 +51,8 @@ class Recorder(TorchDispatchMode):
     @property
     def flops(self) -> int:
         """Floating-point operations of all products and convolutions."""
-        products = sum(2 * n * _size(a) * b[-1] for (a, b, *_), n in self.products.items())
+        products = sum(2 * n * math.prod(a) * b[-1] for (a, b, *_), n in self.products.items())
         return products + 2 * self.convolved
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    return torch.Size(shape).numel()
 
 
 def bare(products: Counter[Product], device: torch.device | str) -> Callable[[], None]:
@@ -63,7 +60,7 @@ def bare(products: Counter[Product], device: torch.device | str) -> Callable[[],
     pools: dict[tuple[torch.dtype, int], Tensor] = {}
     for *shapes, dtype, _ in products:
         for side, shape in enumerate(shapes):  # one pool for all left factors, one for all right
-            size = max(_size(shape), len(pools.get((dtype, side), ())))
+            size = max(math.prod(shape), len(pools.get((dtype, side), ())))
             pools[dtype, side] = torch.empty(size, device="meta")
     generator = torch.Generator().manual_seed(0)
     for (dtype, side), pool in pools.items():
@@ -83,7 +80,7 @@ def bare(products: Counter[Product], device: torch.device | str) -> Callable[[],
 
 
 def _factor(pool: Tensor, shape: tuple[int, ...], turned: bool) -> Tensor:
-    flat = pool[: _size(shape)]
+    flat = pool[: math.prod(shape)]
     if not turned:
         return flat.view(shape)
     *rest, rows, columns = shape

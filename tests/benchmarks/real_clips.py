@@ -10,11 +10,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,11 +26,9 @@ import tyro
 
 from src.common.paths import anchored
 from src.dataset import store as stores
-from src.dataset.store import Store
 from src.evaluation import baselines
-from src.evaluation.tables import accuracy, blend, stacked
+from src.evaluation.tables import accuracy, blend
 from src.recipes import choose, landmark_union, solution_of
-from src.recipes.base import Recipe
 from src.runs import About, Run
 from tests.benchmarks.table import Table
 
@@ -64,18 +64,15 @@ def prepared(split: Split, seed: int, recipes: str) -> Run:
     """The run of a split and a seed, as 01_preparation makes it."""
     data = anchored(str(DATA / split.data))
     store = stores.build(data, anchored("input/stores"), landmark_union())
-    chosen = [to_the_last_epoch(recipe) for recipe in choose(recipes, PROFILE)]
+    # A choice of epochs would be made on the clips that are scored.
+    chosen = [
+        replace(recipe, stop=None, shipped="student") if recipe.shipped == "best" else recipe
+        for recipe in choose(recipes, PROFILE)
+    ]
     names = tuple(recipe.name for recipe in chosen)
     about = About(PROFILE, str(data), str(store.folder), seed, split.hold_out, names, folds=(FOLD,))
     folder = anchored("logs/real_clips") / split.name.replace(" ", "_") / f"seed{seed}"
     return Run.create(folder, about, chosen)
-
-
-def to_the_last_epoch(recipe: Recipe) -> Recipe:
-    """The recipe without a choice of epochs, which would be made on the clips that are scored."""
-    if recipe.shipped != "best":
-        return recipe
-    return replace(recipe, stop=None, shipped="student")
 
 
 def trained(run: Run) -> dict[str, float]:
@@ -91,6 +88,16 @@ def trained(run: Run) -> dict[str, float]:
             taken.write_text(json.dumps((time.perf_counter() - started) / 60))
         minutes[name] = json.loads(taken.read_text())
     return minutes
+
+
+def all_trained(
+    splits: Iterable[Split], seeds: int, recipes: str, jobs: int = 2
+) -> dict[tuple[Split, int], tuple[Run, dict[str, float]]]:
+    """The runs of every split and seed, with the minutes of their trainings, `jobs` at a time."""
+    cases = list(itertools.product(splits, range(seeds)))
+    runs = [prepared(split, seed, recipes) for split, seed in cases]
+    with ThreadPoolExecutor(jobs) as pool:
+        return dict(zip(cases, zip(runs, pool.map(trained, runs), strict=True), strict=True))
 
 
 def costs(minutes: dict[str, float]) -> dict[str, float]:
@@ -114,31 +121,18 @@ def accuracies(run: Run) -> dict[str, float]:
     blends = {name: blend(of) for name, of in solutions.items()}
     if len(solutions) > 1:
         blends[TOGETHER] = blend(blends)
-    shown = {
-        name: table for name, table in members.items() if len(solutions[solution_of(name)]) > 1
-    }
-    return {
-        name: accuracy(stacked(table), table.label.to_numpy())
-        for name, table in (shown | blends).items()
-    }
+    shown = {n: table for n, table in members.items() if len(solutions[solution_of(n)]) > 1}
+    return {name: accuracy(table) for name, table in (shown | blends).items()}
 
 
 def nearest_neighbour(run: Run) -> float:
     """Of the same clips, on hands normalised by the shoulders."""
     store, clips = run.store, run.clips
     known = clips.label.isin(clips.label[clips.fold != FOLD])
-    train, test = (clips[(clips.fold != FOLD)].index, clips[(clips.fold == FOLD) & known].index)
-    found = baselines.nearest_neighbour(
-        _frames(store, train),
-        clips.label[train].to_numpy(),
-        _frames(store, test),
-        shoulder_normalised=True,
-    )
-    return float((found == clips.label[test].to_numpy()).mean())
-
-
-def _frames(store: Store, index: pd.Index) -> list:
-    return [store.whole_frames(i) for i in index]
+    train, test = clips[clips.fold != FOLD], clips[(clips.fold == FOLD) & known]
+    frames = [[store.whole_frames(i) for i in part.index] for part in (train, test)]
+    found = baselines.nearest_neighbour(frames[0], train.label.to_numpy(), frames[1], True)
+    return float((found == test.label.to_numpy()).mean())
 
 
 def main(recipes: str = "frame_deberta", seeds: int = 3, jobs: int = 2) -> None:
@@ -149,15 +143,10 @@ def main(recipes: str = "frame_deberta", seeds: int = 3, jobs: int = 2) -> None:
         seeds: how many.
         jobs: trainings at a time, a core each.
     """
-    runs = {
-        (split, seed): prepared(split, seed, recipes) for split in SPLITS for seed in range(seeds)
-    }
-    with ThreadPoolExecutor(jobs) as pool:
-        minutes = dict(zip(runs, pool.map(trained, runs.values()), strict=True))
     found = pd.DataFrame(
         [
-            (name, split.name, accuracy, costs(minutes[split, seed]).get(name))
-            for (split, seed), run in runs.items()
+            (name, split.name, accuracy, costs(minutes).get(name))
+            for (split, _), (run, minutes) in all_trained(SPLITS, seeds, recipes, jobs).items()
             for name, accuracy in (accuracies(run) | {NEAREST: nearest_neighbour(run)}).items()
         ],
         columns=["network", "split", "accuracy", "minutes"],

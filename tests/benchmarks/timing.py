@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 import psutil
 import torch
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
 
 def in_turn(
     steps: Mapping[str, Callable[[], object]], repeats: int, warm_up: int = 1
@@ -34,7 +36,7 @@ def in_turn(
 
 def now() -> float:
     """The time to take differences of, see `in_turn`; a GPU has finished before it is taken."""
-    if torch.cuda.is_available():
+    if DEVICE == "cuda":
         torch.cuda.synchronize()
         return time.perf_counter()
     return time.process_time() / torch.get_num_threads()
@@ -69,6 +71,12 @@ class PeakMemory:
         self._thread.join()
         if torch.cuda.is_available():
             self.device = torch.cuda.max_memory_allocated() - self._device_before
+
+    @property
+    def columns(self) -> dict[str, float | None]:
+        """For a table."""
+        gpu = None if self.device is None else self.device / 2**20
+        return {"peak MiB": self.resident / 2**20, "peak GPU MiB": gpu}
 
     def _watch(self) -> None:
         while True:

@@ -18,12 +18,8 @@ from src.common.paths import root
 
 def start(program: str, *args: object) -> subprocess.Popen:
     """A second Python process that says "ready" once it is where the test wants it."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, args)],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=root(),
-    )
+    words = [sys.executable, "-c", program, *map(str, args)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=root())
     assert process.stdout.readline() == "ready\n"
     return process
 
@@ -34,18 +30,11 @@ def kill(process: subprocess.Popen) -> None:
     process.stdout.close()
 
 
-# --- write_atomically ---------------------------------------------------------------------------
-
-
-def test_writes_into_folders_that_are_not_there_yet(tmp_path):
-    path = write_text(tmp_path / "a/b/note.txt", "Größe\n")
-    assert path.read_bytes() == "Größe\n".encode()
-    assert os.listdir(path.parent) == ["note.txt"]
-
-
-def test_json_round_trip(tmp_path):
+def test_json_round_trip_in_a_folder_that_is_not_there_yet(tmp_path):
     value = {"signs": {"schön": 1}, "list": [1, 2.5, None]}
-    assert json.loads(write_json(tmp_path / "x.json", value).read_text("utf-8")) == value
+    path = write_json(tmp_path / "a/b/x.json", value)
+    assert json.loads(path.read_text("utf-8")) == value and "schön" in path.read_text("utf-8")
+    assert os.listdir(path.parent) == ["x.json"]
 
 
 def test_temporary_file_is_a_neighbour_with_the_same_suffix(tmp_path):
@@ -53,24 +42,30 @@ def test_temporary_file_is_a_neighbour_with_the_same_suffix(tmp_path):
     seen = []
     write_atomically(tmp_path / "x.npy", lambda path: (seen.append(path), path.write_bytes(b"1")))
     (temporary,) = seen
-    assert temporary.parent == tmp_path and temporary.suffix == ".npy"
-    assert temporary.name != "x.npy"
+    assert temporary.parent == tmp_path and temporary.suffix == ".npy" and temporary.stem != "x"
 
 
-@pytest.mark.parametrize("old", [None, "old"])
+@pytest.fixture(params=[None, "old"])
+def old(request, tmp_path) -> str | None:
+    """What is in x.txt before; None = there is no such file."""
+    if request.param is not None:
+        (tmp_path / "x.txt").write_text(request.param)
+    return request.param
+
+
+def content(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None
+
+
 def test_a_writer_that_raises_leaves_what_was_there(tmp_path, old):
-    path = tmp_path / "x.txt"
-    if old is not None:
-        path.write_text(old)
-
     def half(temporary: Path) -> None:
         temporary.write_text("half")
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, half)
-    assert [p.name for p in tmp_path.iterdir()] == ([] if old is None else ["x.txt"])
-    assert old is None or path.read_text() == old
+        write_atomically(tmp_path / "x.txt", half)
+    assert len([*tmp_path.iterdir()]) == (old is not None)
+    assert content(tmp_path / "x.txt") == old
 
 
 WRITE_FOREVER = """
@@ -89,19 +84,13 @@ write_atomically(Path(sys.argv[1]), write)
 """
 
 
-@pytest.mark.parametrize("old", [None, "old"])
 def test_a_killed_writer_leaves_what_was_there(tmp_path, old):
     path = tmp_path / "x.txt"
-    if old is not None:
-        path.write_text(old)
     kill(start(WRITE_FOREVER, path))
-    assert path.exists() == (old is not None)
-    assert old is None or path.read_text() == old
+    assert content(path) == old
     write_text(path, "new")  # what the kill left behind is in nobody's way
     assert path.read_text() == "new"
 
-
-# --- locked -------------------------------------------------------------------------------------
 
 HOLD = """
 import sys, time
@@ -114,38 +103,28 @@ with locked(Path(sys.argv[1]), "trains fold 3"):
 """
 
 
-def test_a_held_folder_is_refused_with_the_holders_name(tmp_path):
+def test_a_held_folder_is_refused_with_the_holders_name_until_the_holder_is_killed(tmp_path):
     holder = start(HOLD, tmp_path)
     try:
         with pytest.raises(InputError) as refused, locked(tmp_path, "tests"):
             pass
-        message = str(refused.value)
-        assert str(tmp_path) in message
-        assert f"process {holder.pid} on {os.uname().nodename} trains fold 3 since" in message
-        assert "wait" in message
     finally:
         kill(holder)
-
-
-def test_the_lock_goes_with_a_killed_holder(tmp_path):
-    kill(start(HOLD, tmp_path))
+    message = str(refused.value)
+    assert message.startswith(str(tmp_path)) and "wait" in message
+    assert f"process {holder.pid} on {os.uname().nodename} trains fold 3 since" in message
     with locked(tmp_path, "tests"):
         assert f"process {os.getpid()}" in (tmp_path / ".lock").read_text()
 
 
-def test_the_lock_goes_at_the_end_and_after_an_error(tmp_path):
+def test_the_lock_goes_at_the_end_and_after_an_error_and_not_before(tmp_path):
+    """Two runs started by one notebook kernel are two holders."""
     with pytest.raises(ZeroDivisionError), locked(tmp_path / "new", "tests"):
         _ = 1 / 0
     for _ in range(2):
-        with locked(tmp_path / "new", "tests"):
+        with (
+            locked(tmp_path / "new", "first"),
+            pytest.raises(InputError, match="first since"),
+            locked(tmp_path / "new", "second"),
+        ):
             pass
-
-
-def test_a_holder_cannot_take_the_folder_twice(tmp_path):
-    """Two runs started by one notebook kernel are two holders."""
-    with (
-        locked(tmp_path, "first"),
-        pytest.raises(InputError, match="first since"),
-        locked(tmp_path, "second"),
-    ):
-        pass

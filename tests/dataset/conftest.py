@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +13,6 @@ from src.common.files import write_json
 from src.common.paths import SIGN_MAP
 from src.dataset.sample.writer import write_clip
 from src.landmarks import LEFT_HAND, N_LANDMARKS, PARTS, RIGHT_HAND
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One clip to write: xyz (T, N_LANDMARKS, 3), NaN = not detected."""
-
-    participant: str
-    sequence: str
-    sign: str
-    xyz: np.ndarray
 
 
 def random_clip(n_frames: int, seed: int) -> np.ndarray:
@@ -37,12 +26,15 @@ def random_clip(n_frames: int, seed: int) -> np.ndarray:
     return xyz
 
 
+Recording = tuple[str, str, str, np.ndarray]  # participant, sequence, sign, (T, N_LANDMARKS, 3)
+
+
 def recordings(
     lengths: Sequence[int], participants: Sequence[str], signs: Sequence[str]
 ) -> list[Recording]:
     """Clips of these lengths, going round the participants and the signs."""
     return [
-        Recording(
+        (
             participants[k % len(participants)],
             str(1000 + 7 * k % 101),  # in no order
             signs[k // len(participants) % len(signs)],
@@ -55,11 +47,11 @@ def recordings(
 def write_folder(folder: Path, clips: Sequence[Recording], signs: Sequence[str]) -> Path:
     """train.csv, the sign map, and a parquet file per clip."""
     rows = []
-    for clip in clips:
-        path = f"train_landmark_files/{clip.participant}/{clip.sequence}.parquet"
+    for participant, sequence, sign, xyz in clips:
+        path = f"train_landmark_files/{sequence}/{sequence}.parquet"  # any name is a participant's
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        write_clip(folder / path, clip.xyz, first_frame=20)
-        rows.append((path, clip.participant, clip.sequence, clip.sign))
+        write_clip(folder / path, xyz, first_frame=20)
+        rows.append((path, participant, sequence, sign))
     columns = ["path", "participant_id", "sequence_id", "sign"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "train.csv", index=False)
     write_json(folder / SIGN_MAP, {sign: k for k, sign in enumerate(signs)})

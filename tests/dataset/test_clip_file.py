@@ -205,7 +205,6 @@ BROKEN = {
         f"found frame 17 after 17 at row {N_LANDMARKS}",
     ),
     "text for numbers": (lambda t: t.assign(y=t.y.astype(str)), "'y' to be float or double"),
-    "whole numbers for numbers": (lambda t: t.assign(y=1), "'y' to be float or double"),
     "frames not whole": (lambda t: t.assign(frame=t.frame * 0.5), "'frame' to be int16"),
     "index too small a type": (
         lambda t: t.assign(landmark_index=t.landmark_index.astype(np.int8)),
@@ -219,8 +218,8 @@ BROKEN = {
     "no type given": (setting(9, "type", None), "no null in 'type'"),
     "infinite": (setting(11, "x", np.inf), "found x = inf in row 11"),
     "beyond float16": (setting(11, "y", -65_600.0), "found y = -65600.0 in row 11"),
-    "far beyond": (setting(2000, "z", 1e30), "found z = 1e+30 in row 2000"),
     "x without y": (setting(12, "y", np.nan), "all of x, y, z or none, found only some in row 12"),
+    "no z alone": (setting(12, "z", np.nan), "found only some in row 12"),
     "y without x": (setting(LEFT.start + N_LANDMARKS, "y", 0.5), "found only some in row 1011"),
 }
 
@@ -233,11 +232,6 @@ def test_refuses(clip, edit, message):
     assert message in str(error.value)
     assert str(path) in str(error.value)
     assert "; " in str(error.value), "it must say what to do"
-
-
-def test_largest_float16_is_still_fine(clip):
-    path = write_edited(clip, setting(11, "y", 65_504.0))
-    assert read_clip(path)[0, 11, 1] == 65_504
 
 
 def test_refuses_a_column_that_comes_twice(clip):
@@ -256,42 +250,33 @@ def test_refuses_what_is_no_parquet_file(tmp_path, content):
         read_clip(path)
 
 
-fuzzing = settings(
-    max_examples=150,
+PLACE = st.floats(0, 1, exclude_max=True)
+
+
+@settings(
+    max_examples=250,
     deadline=None,  # a first read takes longer than the others
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-
-
-@fuzzing
-@given(share=st.floats(0, 1, exclude_max=True))
-def test_refuses_a_truncated_file(clip, share):
-    data = clip.read_bytes()
-    path = clip.with_name("cut.parquet")
-    path.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(InputError, match=r"cut\.parquet"):
-        read_clip(path)
-
-
-@fuzzing
 @given(
-    places=st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=8),
-    values=st.lists(st.integers(0, 255), min_size=8, max_size=8),
+    hits=st.lists(st.tuples(PLACE, st.integers(0, 255)), max_size=8),
     tail=st.booleans(),
+    cut=st.none() | PLACE,
 )
-def test_damaged_bytes_give_an_error_or_a_finite_clip(clip, places, values, tail):
+def test_damaged_bytes_give_an_error_or_a_finite_clip(clip, hits, tail, cut):
     """Coordinates carry no checksum, so damage there can go unseen; but never as infinity."""
     data = bytearray(clip.read_bytes())
     start = len(data) - 3000 if tail else 0  # the file's own description is at its end
-    for place, value in zip(places, values, strict=False):
+    for place, value in hits:
         data[start + int(place * (len(data) - start))] = value
     path = clip.with_name("damaged.parquet")
-    path.write_bytes(data)
+    path.write_bytes(data if cut is None else data[: int(cut * len(data))])
     try:
         xyz = read_clip(path)
     except InputError as error:
         assert "damaged.parquet" in str(error)
     else:
+        assert cut is None
         assert xyz.shape[1:] == (N_LANDMARKS, 3) and len(xyz) > 0
         missing = np.isnan(xyz)
         assert not np.isinf(xyz).any() and (missing.all(2) == missing.any(2)).all()

@@ -25,9 +25,6 @@ def clips(participant: list[str], label: list[int], training_only: object = Fals
     return table.assign(sign=[f"sign {k}" for k in label], training_only=training_only)
 
 
-# --- assign -------------------------------------------------------------------------------------
-
-
 @pytest.mark.reference
 def test_the_whole_competition_has_the_published_counts(reference):
     """recognition.md 3.5: clips each fold is tested on."""
@@ -51,16 +48,13 @@ def test_some_of_the_published_participants_keep_their_folds():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.data(), st.integers(2, 6))
-def test_groups_are_never_split(data, n_folds):
-    n_participants = data.draw(st.integers(1, 12))
-    rows = st.lists(st.tuples(st.integers(0, n_participants - 1), st.integers(0, 4)), min_size=1)
-    drawn = data.draw(rows)
+@given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 4)), min_size=1))
+def test_groups_are_never_split(drawn):
     table = clips([f"p{p}" for p, _ in drawn], [label for _, label in drawn])
-    fold = assign(table, n_folds=n_folds)
+    fold = assign(table)
+    assert fold.equals(assign(table))
     assert fold.groupby(table.participant).nunique().eq(1).all()
-    n_used = max(1, min(n_folds, table.participant.nunique()))
-    assert set(fold) <= set(range(n_used))
+    assert set(fold) <= set(range(min(4, table.participant.nunique())))
 
 
 def test_every_fold_gets_its_share_of_clips_and_of_each_sign():
@@ -86,26 +80,10 @@ def test_only_folds_that_have_clips_are_present_and_the_fit_on_everything():
     assert present(table, (TRAIN_ONLY, 1, 3)) == ()
 
 
-def test_same_seed_same_folds_other_seed_other_folds():
-    table = clips([f"p{p % 12}" for p in range(60)], [k % 5 for k in range(60)])
-    assert assign(table).equals(assign(table))
-    assert not assign(table, seed=1).equals(assign(table, seed=2))
-
-
-def test_more_folds_than_participants_leave_one_each():
-    fold = assign(clips(["a", "b", "a", "b"], [0, 0, 1, 1]), n_folds=4)
-    assert fold[0] == fold[2] and fold[1] == fold[3] and {*fold} == {0, 1}
-
-
 def test_few_clips_of_each_sign_are_still_cut():
     """Few-shot data: one clip of every sign, so no sign can be in every fold."""
     fold = assign(clips([f"p{k % 5}" for k in range(10)], list(range(10))))
     assert {*fold} == {0, 1, 2, 3}
-
-
-def test_training_only_clips_are_in_no_fold():
-    table = clips(["2044", "new", "18796"], [0, 0, 1], training_only=[False, True, False])
-    assert assign(table).tolist() == [0, TRAIN_ONLY, 3]
 
 
 def test_no_clips_no_folds():
@@ -117,9 +95,6 @@ def test_the_index_of_the_table_is_kept():
     assert assign(table).index.tolist() == [7, 3, 9, 5]
 
 
-# --- hold_out -----------------------------------------------------------------------------------
-
-
 def test_hold_out_tests_on_the_named_alone():
     table = clips(["a", "b", "c", "a", "b"], [0] * 5, training_only=[False] * 4 + [True])
     assert hold_out(table, ["a", "b"]).tolist() == [0, 0, TRAIN_ONLY, 0, TRAIN_ONLY]
@@ -129,9 +104,6 @@ def test_hold_out_of_nobody_there_names_who_is():
     table = clips(["a", "b", "extra/a"], [0, 0, 0], training_only=[False, False, True])
     with pytest.raises(InputError, match="no clip of participant extra/a, z; there are a, b"):
         hold_out(table, ["z", "a", "extra/a"])
-
-
-# --- uncovered ----------------------------------------------------------------------------------
 
 
 def test_uncovered_counts_signs_without_a_training_clip():

@@ -4,37 +4,69 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from src.common.errors import InputError
+from src.common.files import write_text
 from src.common.paths import SIGN_MAP, SLOVO_INDEX, competition_folder
 from src.dataset import folds, slovo
 from src.dataset import store as stores
 from src.dataset.clip_file import read_clip
 from src.dataset.competition import read_index, read_signs
+from src.dataset.sample.lexicon import draw_lexicon
+from src.dataset.sample.signers import draw_signers
+from src.dataset.sample.writer import record
 from src.dataset.slovo_keypoints import to_landmarks
-from src.landmarks import FACE, HANDS, LEFT_HAND, N_LANDMARKS, POSE, RIGHT_HAND
-from tests.dataset.slovo_sample import frame_of, write_slovo_sample
+from src.landmarks import HANDS, LEFT_HAND, N_LANDMARKS, PARTS, POSE, RIGHT_HAND, rows_of
 
-CLIPS = 3 * 2 * 1
+CLIPS = 3 * 2
+DIGITS = 5  # behind the point: far less than a pixel
 
 
 @pytest.fixture(scope="session")
 def slovo_sample(tmp_path_factory) -> Path:
-    """3 signs x 2 signers x 1 clip; nobody may write there."""
-    return write_slovo_sample(tmp_path_factory.mktemp("slovo") / "data", 3, 2, 1, seed=5)
+    """3 synthetic signs by 2 signers, of whom the second is tested on; nobody may write there."""
+    folder = tmp_path_factory.mktemp("slovo") / "data"
+    rows = []
+    for label, sign in enumerate(draw_lexicon(3, seed=5)):
+        for number, signer in enumerate(draw_signers(2, seed=5)):
+            xyz = record(sign, signer, np.random.default_rng([label, number]))
+            name = uuid.UUID(int=10 * label + number).hex  # it says nothing, as Slovo's names do
+            frames = json.dumps([frame_of(frame) for frame in xyz])
+            write_text(folder / "keypoints" / f"{name}.json", frames)
+            user = uuid.UUID(int=number).hex
+            rows.append((name, user, 1440, 1920, len(xyz), sign.name, number == 0, 0, len(xyz)))
+    columns = ["attachment_id", "user_id", "width", "height", "length", "text", "train"]
+    table = pd.DataFrame(rows, columns=[*columns, "begin", "end"])
+    table.to_csv(folder / SLOVO_INDEX, sep="\t", index=False)
+    return folder
+
+
+def frame_of(xyz: np.ndarray) -> dict[str, Any]:
+    """A frame as an object of its parts; a part that was not detected is left out."""
+    points = {part: xyz[rows_of(part)].astype(np.float64).round(DIGITS) for part in PARTS}
+    return {
+        part: [dict(zip("xyz", point, strict=True)) for point in rows.tolist()]
+        for part, rows in points.items()
+        if not np.isnan(rows).any()
+    }
 
 
 @pytest.fixture(scope="session")
-def one_file(tmp_path_factory) -> Path:
-    """The same clips in one file of keypoints."""
-    folder = tmp_path_factory.mktemp("slovo") / "data"
-    return write_slovo_sample(folder, 3, 2, 1, seed=5, one_file=True)
+def one_file(slovo_sample, tmp_path_factory) -> Path:
+    """The same clips in one file of keypoints, as Slovo ships them."""
+    folder = shutil.copytree(slovo_sample, tmp_path_factory.mktemp("slovo") / "data")
+    clips = {path.stem: json.loads(path.read_text()) for path in folder.glob("keypoints/*")}
+    (folder / "slovo_mediapipe.json").write_text(json.dumps(clips))
+    shutil.rmtree(folder / "keypoints")
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -137,8 +169,8 @@ def test_a_named_folder_in_slovos_format_is_found(slovo_sample):
 
 
 def test_parts_are_where_a_frame_has_them():
-    parts = {"face": FACE, "left_hand": LEFT_HAND, "pose": POSE, "right_hand": RIGHT_HAND}
-    for part, rows in parts.items():
+    for part in PARTS:
+        rows = range(N_LANDMARKS)[rows_of(part)]
         for name in (part, f"{part}_landmarks"):
             xyz = to_landmarks([{}, {name: points(len(rows))}], "here")
             assert xyz.shape == (2, N_LANDMARKS, 3) and xyz.dtype == np.float32
@@ -286,9 +318,6 @@ def test_a_truncated_file_of_all_clips_is_refused(one_file, tmp_path, cut):
     path.write_text(path.read_text()[:cut])
     with pytest.raises(InputError, match=r"slovo_mediapipe\.json: expected a JSON object"):
         slovo.as_competition(own, tmp_path / "converted")
-
-
-# --- a conversion that was stopped --------------------------------------------------------------
 
 
 def test_a_stopped_conversion_goes_on(own, tmp_path, monkeypatch):

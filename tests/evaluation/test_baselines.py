@@ -19,7 +19,7 @@ def clip(frames: int, seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def clips() -> list[np.ndarray]:
-    return [clip(1 + seed % 40, seed) for seed in range(300)]
+    return [clip(1 + seed % 40, seed) for seed in range(40)]
 
 
 @pytest.mark.parametrize("normalised", [False, True])
@@ -31,18 +31,10 @@ def test_the_nearest_by_all_distances_written_out(clips, normalised):
     np.testing.assert_array_equal(nearest_neighbour(train, label, test, normalised), expected)
 
 
-def test_finds_a_clip_that_it_knows(clips):
-    label = np.arange(300)
-    np.testing.assert_array_equal(nearest_neighbour(clips, label, clips[::-1]), label[::-1])
-
-
-def test_every_frame_twice_changes_nothing():
+def test_the_nearest_frame_is_taken():
     xyz = clip(FRAMES, 0)
     # Instants of 32 frames, 31/15 apart: the k-th is nearest to frame 2k or 2k + 1.
     np.testing.assert_array_equal(hand_vector(xyz.repeat(2, axis=0)), hand_vector(xyz))
-
-
-def test_the_nearest_frame_is_taken():
     xyz = clip(2, 0)
     found = hand_vector(xyz).reshape(FRAMES, -1)
     first, second = (np.nan_to_num(frame[list(HANDS)]).ravel() for frame in xyz)
@@ -51,9 +43,7 @@ def test_the_nearest_frame_is_taken():
 
 def test_raw_coordinates_are_raw_and_normalised_ones_are_not():
     xyz = clip(20, 0)
-    moved = xyz * 1.5
-    moved[..., 0] += 0.3
-    moved[..., 1] -= 0.2
+    moved = xyz * 1.5 + np.float32([0.3, -0.2, 0.0])
     assert np.abs(hand_vector(moved) - hand_vector(xyz)).max() > 0.1
     # float32 coordinates divided by a shoulder width of some tenths
     np.testing.assert_allclose(hand_vector(moved, True), hand_vector(xyz, True), atol=1e-4)
@@ -79,9 +69,7 @@ def test_frames_without_shoulders_or_with_both_in_one_place_count_as_nothing():
 
 def test_only_hands_count(clips):
     """Everything else may be missing, unless the shoulders are the measure."""
-    bare = [c.copy() for c in clips[:5]]
-    for c in bare:
-        others = np.setdiff1d(np.arange(N_LANDMARKS), HANDS)
-        c[:, others] = np.nan
-    for c, full in zip(bare, clips, strict=False):
-        np.testing.assert_array_equal(hand_vector(c), hand_vector(full))
+    for full in clips[:5]:
+        bare = full.copy()
+        bare[:, np.setdiff1d(np.arange(N_LANDMARKS), HANDS)] = np.nan
+        np.testing.assert_array_equal(hand_vector(bare), hand_vector(full))

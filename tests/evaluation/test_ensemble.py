@@ -17,16 +17,12 @@ def member(seed: int, skill: float, signers: int = 6, fold: int = 0) -> pd.DataF
     rng = np.random.default_rng(seed)
     label = np.arange(60) % SIGNS
     logits = rng.normal(size=(60, SIGNS)) + skill * np.eye(SIGNS)[label]
-    return pd.DataFrame(
-        {
-            "sequence": [str(i) for i in range(60)],
-            "participant": [f"p{i % signers}" for i in range(60)],
-            "sign": label.astype(str),
-            "label": label,
-            "fold": fold,
-            "role": "student",
-            "logits": list(logits.astype(np.float32)),
-        }
+    table = pd.DataFrame({"label": label, "sign": label.astype(str), "role": "student"})
+    return table.assign(
+        sequence=table.index.astype(str),
+        participant=[f"p{i % signers}" for i in range(60)],
+        fold=fold,
+        logits=list(logits.astype(np.float32)),
     )
 
 
@@ -38,9 +34,8 @@ def test_the_mixture_is_as_likely_as_a_general_optimiser_finds():
         return -np.log(weights @ likelihood).mean()
 
     simplex = {"type": "eq", "fun": lambda w: w.sum() - 1}
-    best = scipy.optimize.minimize(
-        unlikely, np.full(3, 1 / 3), bounds=[(0, 1)] * 3, constraints=simplex
-    )
+    start, bounds = np.full(3, 1 / 3), [(0, 1)] * 3
+    best = scipy.optimize.minimize(unlikely, start, bounds=bounds, constraints=simplex)
     assert found.sum() == pytest.approx(1)
     assert unlikely(found) <= best.fun + 1e-6
     np.testing.assert_allclose(found, best.x, atol=5e-3)
@@ -81,10 +76,8 @@ def test_labels_of_a_group_do_not_change_its_own_predictions():
 
 def test_one_signer_alone_is_blended_equally():
     a, b = member(0, 2.0, signers=1), member(1, 1.0, signers=1)
-    found = ensemble.cross_fitted({"a": a, "b": b})
-    np.testing.assert_array_equal(
-        np.stack(found.logits), np.stack(ensemble.blend({"a": a, "b": b}).logits)
-    )
+    found, equally = ensemble.cross_fitted({"a": a, "b": b}), ensemble.blend({"a": a, "b": b})
+    np.testing.assert_array_equal(np.stack(found.logits), np.stack(equally.logits))
 
 
 def test_weights_for_a_fold_come_from_the_others():

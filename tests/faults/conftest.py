@@ -13,43 +13,20 @@ from pathlib import Path
 import pytest
 
 from src.common.paths import root
+from tests.faults.stages import STAGES
 
 
 @dataclass(frozen=True)
 class Driver:
-    """The process of tests/faults/driver.py.
-
-    Args:
-        process: it.
-        sources: what each stage reads.
-    """
+    """The process of tests/faults/driver.py."""
 
     process: subprocess.Popen
-    sources: dict[str, Path]
+    sources: dict[str, Path]  # what each stage reads
 
-    def attempt(
-        self,
-        stage: str,
-        folder: Path,
-        by: str | None = None,
-        at: int = 0,
-        signal: str = "SIGKILL",
-        source: Path | None = None,
-        largest_file: int | None = None,
-        powerless: bool = False,
-    ) -> dict:
-        """Run a stage in a folder; how it ended, what it said, how much it did."""
-        asked = {
-            "stage": stage,
-            "folder": str(folder),
-            "source": str(source or self.sources[stage]),
-            "by": by,
-            "at": at,
-            "signal": signal,
-            "largest_file": largest_file,
-            "powerless": powerless,
-        }
-        self.process.stdin.write(json.dumps(asked) + "\n")
+    def attempt(self, stage: str, folder: Path, source: Path | None = None, **options) -> dict:
+        """Run a stage with options of `driver.attempt`: how it ended, what it said and did."""
+        places = {"folder": str(folder), "source": str(source or self.sources[stage])}
+        self.process.stdin.write(json.dumps({"stage": stage, **places, **options}) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
@@ -62,17 +39,11 @@ class Driver:
 
 @pytest.fixture(scope="session")
 def driver(sample, tmp_path_factory) -> Iterator[Driver]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.driver"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        cwd=root(),
-        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-    )
-    nothing = Path(os.devnull)
-    sources = {"store": sample, "training": nothing, "export": nothing, "notebooks": nothing}
+    pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE) | {"stderr": subprocess.DEVNULL}
+    alone = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.faults.driver"]
+    process = subprocess.Popen(command, text=True, cwd=root(), env=alone, **pipes)
+    sources = dict.fromkeys(STAGES, Path(os.devnull)) | {"store": sample}
     started = Driver(process, sources)
     stores = tmp_path_factory.mktemp("unbroken") / "store"
     started.finish("store", stores)

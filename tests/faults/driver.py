@@ -31,11 +31,8 @@ class Moment:
     def __init__(self, folder: str, by: str | None, at: int, send: str):
         self.folder, self.by, self.at, self.signal = folder, by, at, getattr(signal, send)
         self.counts = {"file": 0, "call": 0}
-
-    def start(self) -> None:
-        """Count from now on; calls only where they matter, because that takes time."""
         sys.addaudithook(self._audited)
-        if self.by != "file":
+        if by != "file":  # calls only where they matter: counting them takes time
             sys.setprofile(self._called)
 
     def _audited(self, event: str, arguments: tuple) -> None:
@@ -55,34 +52,33 @@ class Moment:
         self.counts[kind] += 1
 
 
-def attempt(asked: dict) -> None:
-    """In the child: run the stage; never returns."""
-    answer, error = asked.pop("answer"), None
+def attempt(  # noqa: PLR0913 - what a line of JSON may say
+    answer: int, stage: str, folder: str, source: str, by: str | None = None, at: int = 0,
+    send: str = "SIGKILL", largest_file: int | None = None, powerless: bool = False,
+) -> None:  # fmt: skip
+    """In the child: run the stage, under a limit of bytes a file or without root's rights if asked.
+
+    Before change or call (`by`) number `at` it sends itself a signal; it never returns.
+    """
+    error = None
     signal.alarm(LONGEST)
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
-    os.environ[FOLDER] = asked["folder"]
-    if asked["largest_file"] is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (asked["largest_file"],) * 2)
-    if asked["powerless"]:
-        _give_up_capabilities()
-    moment = Moment(asked["folder"], asked["by"], asked["at"], asked["signal"])
-    moment.start()
+    os.environ[FOLDER] = folder
+    if largest_file is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    if powerless:  # even root then stays out of what permissions close
+        header, none = (ctypes.c_uint32 * 2)(_CAPABILITIES, 0), (ctypes.c_uint32 * 6)()
+        assert ctypes.CDLL(None, use_errno=True).capset(header, none) == 0
+    moment = Moment(folder, by, at, send)
     try:
-        STAGES[asked["stage"]](Path(asked["folder"]), Path(asked["source"]))
+        STAGES[stage](Path(folder), Path(source))
     except Exception as raised:
         error = f"{type(raised).__name__}: {raised}"
     sys.setprofile(None)
     os.write(answer, json.dumps({"error": error, **moment.counts}).encode())
     os._exit(0)
-
-
-def _give_up_capabilities() -> None:
-    """Even root then stays out of what permissions close."""
-    header = (ctypes.c_uint32 * 2)(_CAPABILITIES, 0)
-    none = (ctypes.c_uint32 * 6)()
-    assert ctypes.CDLL(None, use_errno=True).capset(header, none) == 0
 
 
 def main() -> None:
@@ -94,18 +90,18 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             os.close(reader)
-            attempt({**asked, "answer": writer})
+            attempt(writer, **asked)
         os.close(writer)
         _, status = os.waitpid(child, os.WUNTRACED)
         stopped = os.WIFSTOPPED(status)
         said = b"" if stopped else os.read(reader, 1 << 16)
         os.close(reader)
-        found = json.loads(said) if said else {"error": None}
-        ended = {"pid": child, "stopped": stopped, "killed": False}
-        if os.WIFSIGNALED(status):
-            ended["killed"] = os.WTERMSIG(status) == signal.SIGKILL
-            found["error"] = None if ended["killed"] else f"signal {os.WTERMSIG(status)}"
-        print(json.dumps(found | ended), flush=True)
+        by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        killed = by == signal.SIGKILL
+        found = {"error": f"signal {by}" if by and not killed else None}
+        found |= json.loads(said) if said else {}
+        found |= {"pid": child, "stopped": stopped, "killed": killed}
+        print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

@@ -45,14 +45,12 @@ def trained(run: Run, name: str) -> Path:
 
 def forget_until(run: Run, name: str, kill_at: int) -> bool:
     """Forget, killed before the n-th change of a file; True if it was."""
-    done = 0
+    moments = iter(range(kill_at))
 
     def counted(change):
         def changed(*arguments, **options):
-            nonlocal done
-            if done == kill_at:
+            if next(moments, None) is None:
                 raise _Killed
-            done += 1
             return change(*arguments, **options)
 
         return changed
@@ -89,20 +87,13 @@ def test_a_kill_leaves_no_mark_without_its_files_and_no_files_without_a_mark(tmp
     assert kills > len(FILES)
 
 
-def test_what_is_still_right_is_not_forgotten(tmp_path):
-    run = run_of(tmp_path, OLD, PUPIL)
-    teacher, pupil = trained(run, OLD.name), trained(run, PUPIL.name)
-    run.discard_stale(OLD.name, FOLD)
-    assert left(teacher) == left(pupil) == FILES | {TRAINED}
-    assert all(run.training_mark(name, FOLD).is_finished for name in (OLD.name, PUPIL.name))
-
-
-def test_what_learnt_from_a_training_of_other_values_is_not_finished(tmp_path):
-    """And what only lies beside it still is."""
+def test_only_what_learnt_from_a_training_of_other_values_is_forgotten(tmp_path):
     beside = replace(RECIPE, name="beside")
     run = run_of(tmp_path, OLD, PUPIL, beside)
-    for recipe in (OLD, PUPIL, beside):
-        trained(run, recipe.name)
+    for name in (OLD.name, PUPIL.name, beside.name):
+        folder = trained(run, name)
+        run.discard_stale(name, FOLD)
+        assert left(folder) == FILES | {TRAINED} and run.training_mark(name, FOLD).is_finished
     run = run_of(tmp_path, NEW, PUPIL, beside)
     (changed,) = run.training_mark(PUPIL.name, FOLD).changes
     assert changed == f"teacher.recipe.epochs {OLD.epochs} -> {NEW.epochs}"

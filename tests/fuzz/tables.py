@@ -124,3 +124,28 @@ def expected(table: pd.DataFrame) -> np.ndarray | None:
     if (missing.any(1) != missing.all(1)).any() or (np.abs(xyz[~missing]) > LARGEST).any():
         return None
     return xyz.astype(np.float32).reshape(frames, N_LANDMARKS, 3)
+
+
+# --- numbers ------------------------------------------------------------------------------------
+
+PLACES = {  # of (frames, landmarks, 3)
+    "one number": lambda x, k: np.s_[k % len(x), k % x.shape[1], k % 3],
+    "a frame": lambda x, k: np.s_[k % len(x)],
+    "the first frames": lambda x, k: np.s_[: 1 + k % 40],
+    "a coordinate": lambda x, k: np.s_[..., k % 3],
+    "a landmark": lambda x, k: np.s_[:, k % x.shape[1]],
+    "the first landmarks": lambda x, k: np.s_[:, : k % x.shape[1]],
+    "everything": lambda x, k: np.s_[...],
+}
+
+
+def hits_of(values: tuple[float, ...]) -> st.SearchStrategy:
+    """Up to three places of an array and the values that they get."""
+    places, numbers = st.sampled_from([*PLACES]), st.integers(0, 10_000)
+    return st.lists(st.tuples(places, numbers, st.sampled_from(values)), max_size=3)
+
+
+def spoil(x: np.ndarray, hits: list[tuple[str, int, float]]) -> np.ndarray:
+    for place, k, value in hits if len(x) else ():
+        x[PLACES[place](x, k)] = value
+    return x

@@ -19,48 +19,35 @@ from tests.fuzz.cases import case, fuzzing
 
 
 @cache
-def whole_checkpoint() -> bytes:
+def whole(protocol: int | None) -> bytes:
+    """A motion pickle, or without a protocol a checkpoint."""
+    if protocol is not None:
+        poses = np.tile(np.eye(3, dtype=np.float32).ravel(), (4, 15))
+        return pickle.dumps({"poses": poses}, protocol)
     state = {"weights": {"a": torch.arange(6.0)}, "epoch": 4, "history": [{"loss": 0.5}]}
     torch.save(state, file := io.BytesIO())
     return file.getvalue()
 
 
-@cache
-def whole_pickle(protocol: int) -> bytes:
-    poses = np.tile(np.eye(3, dtype=np.float32).ravel(), (4, 15))
-    return pickle.dumps({"poses": poses}, protocol)
+PLACE = st.floats(0, 1, exclude_max=True)
 
 
-places = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6)
-
-
-def damaged(data: bytes, hits: list[tuple[float, int]], cut: float | None) -> bytes:
-    spoilt = bytearray(data)
+@fuzzing(250)
+@given(
+    protocol=st.sampled_from((None, 0, 2, 4, 5)),
+    hits=st.lists(st.tuples(PLACE, st.integers(0, 255)), max_size=6),
+    cut=st.none() | PLACE,
+)
+def test_a_damaged_checkpoint_or_motion_pickle(tmp_path, protocol, hits, cut):
+    spoilt, path = bytearray(whole(protocol)), tmp_path / "a.pkl"
     for place, value in hits:
         spoilt[int(place * len(spoilt))] = value
-    return bytes(spoilt if cut is None else spoilt[: int(cut * len(spoilt))])
-
-
-@fuzzing(100)
-@given(hits=places, cut=st.none() | st.floats(0, 1, exclude_max=True))
-def test_a_damaged_checkpoint(tmp_path, hits, cut):
-    path = tmp_path / "a.pt"
-    path.write_bytes(damaged(whole_checkpoint(), hits, cut))
-    with case("checkpoint", str(path)):
-        assert isinstance(checkpoint.load(path), dict)
-
-
-@fuzzing(150)
-@given(
-    kind=st.sampled_from((0, 2, 4, 5)),
-    hits=places,
-    cut=st.none() | st.floats(0, 1, exclude_max=True),
-)
-def test_a_damaged_motion_pickle(tmp_path, kind, hits, cut):
-    path = tmp_path / "a.pkl"
-    path.write_bytes(damaged(whole_pickle(kind), hits, cut))
-    with case("motion pickle: damaged", str(path)):
-        assert np.isfinite(read_dip(path).rotations).all()
+    path.write_bytes(spoilt if cut is None else spoilt[: int(cut * len(spoilt))])
+    with case(path):
+        if protocol is None:
+            assert isinstance(checkpoint.load(path), dict)
+        else:
+            assert np.isfinite(read_dip(path).rotations).all()
 
 
 class _Calls:
@@ -88,15 +75,14 @@ PLAIN = st.none() | st.integers() | st.floats() | st.text(max_size=4) | st.binar
     values=st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3), max_leaves=5),
     call=CALLS,
     protocol=st.integers(0, 5),
-    kind=st.sampled_from(("motion pickle: call", "checkpoint: call")),
+    read=st.sampled_from((checkpoint.load, read_arrays)),
 )
-def test_a_call_is_never_made(tmp_path, values, call, protocol, kind):
+def test_a_call_is_never_made(tmp_path, values, call, protocol, read):
     path = tmp_path / "evil.pkl"
-    if kind.startswith("checkpoint"):
+    if read is checkpoint.load:
         torch.save({"values": values, "call": call}, path)
     else:
         path.write_bytes(pickle.dumps({"poses": values, "call": call}, protocol))
-    read = checkpoint.load if kind.startswith("checkpoint") else read_arrays
-    with case(kind, str(path)):
+    with case(path):
         read(path)
         raise AssertionError("a pickle that calls was let in")

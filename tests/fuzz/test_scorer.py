@@ -1,58 +1,78 @@
-"""Scorer and exported model: whatever a clip holds, a finite answer or one clear error."""
+"""Reader, scorer and exported model: whatever a clip holds, a finite answer or one clear error."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from src.common.errors import InputError
 from src.common.paths import SIGN_MAP
 from src.dataset.clip_file import read_clip
 from src.dataset.competition import read_index
-from src.landmarks import LEFT_HAND, N_LANDMARKS, RIGHT_HAND
+from src.landmarks import N_LANDMARKS
 from src.tflite.converter.convert import convert
 from src.tflite.export import write_tflite
 from src.tflite.scorer import Model, load_frames, score
 from tests.fuzz.cases import case, fuzzing
-from tests.fuzz.tables import EDITS, NUMBERS
-from tests.fuzz.test_competition import write_edited
+from tests.fuzz.tables import EDITS, NUMBERS, expected, hits_of, make_table, spoil
 from tests.fuzz.test_store import write_competition
 from tests.tflite import toys
 from tests.tflite.lengths import module_of
 
 
 def accepted(read: Callable, path: Path) -> Any:
-    """What the reader of training returns, or None where it refuses."""
-    try:
+    """What the reader returns, or None where it refuses by one clear error."""
+    with suppress(InputError), case(path):
         return read(path)
-    except InputError:
-        return None
 
 
-@fuzzing(60)
+def write_edited(folder: Path, frames: int, edits: list) -> Path:
+    """The spoilt table as a file; what no writer can write is no case."""
+    table = make_table(frames)
+    try:
+        for edit in edits:
+            table = edit(table)
+        table.to_parquet(folder / "clip.parquet")
+    except (pa.ArrowException, ValueError, TypeError, KeyError, pd.errors.IndexingError):
+        assume(False)
+    return folder / "clip.parquet"
+
+
+@fuzzing(80)
 @given(frames=st.integers(0, 3), edits=EDITS)
-def test_a_spoilt_clip_is_what_the_reader_reads_or_refused(tmp_path, frames, edits):
+def test_a_spoilt_clip_is_read_and_scored_as_it_is_or_refused(tmp_path, frames, edits):
     path = write_edited(tmp_path, frames, edits)
-    expected = accepted(read_clip, path)
-    with case("scorer: clip", str(path)):
-        try:
-            xyz = load_frames(path)
-        except InputError:
-            assert expected is None
-            raise
-        assert xyz.dtype == np.float32 and xyz.shape[1:] == (N_LANDMARKS, 3)
-        if expected is not None:  # the reader refuses more: a wrong order, numbers beyond float16
-            np.testing.assert_array_equal(xyz, expected)
+    right = expected(pq.read_table(path).to_pandas(ignore_metadata=True))
+    read, scored = accepted(read_clip, path), accepted(load_frames, path)
+    assert (read is None) == (right is None)
+    if right is not None:  # the reader refuses more: a wrong order, numbers beyond float16
+        np.testing.assert_array_equal(read, right)
+        np.testing.assert_array_equal(scored, right)
+    assert scored is None or (scored.dtype, *scored.shape[1:]) == (np.float32, N_LANDMARKS, 3)
+
+
+def test_five_thousand_frames_are_read_and_one_wrong_row_among_them_is_found(tmp_path):
+    table = make_table(5_000).drop(columns="row_id")  # never read
+    path = tmp_path / "clip.parquet"
+    table.to_parquet(path)
+    assert read_clip(path, range(4)).shape == (5_000, 4, 3)
+    table.loc[2_000_000, "y"] = np.inf
+    table.to_parquet(path)
+    with pytest.raises(InputError, match="found y = inf in row 2000000"):
+        read_clip(path)
 
 
 # --- the folder -----------------------------------------------------------------------------------
@@ -98,14 +118,9 @@ def test_a_spoilt_folder_is_scored_right_where_the_reader_takes_it(
     spoilt.to_csv(own / "train.csv", index=False, errors="replace")
     if signs is not None:
         (own / SIGN_MAP).write_text(json.dumps(signs))
-    takes = accepted(read_index, own) is not None
-    with case("scorer: folder", str(own)):
-        try:
-            result = score(folder / "model.tflite", own)
-        except InputError:
-            assert not takes
-            raise
-        assert takes
+    result = accepted(lambda own: score(folder / "model.tflite", own), own)
+    assert (accepted(read_index, own) is None) == (result is None)
+    if result is not None:
         number = json.loads((own / SIGN_MAP).read_text())
         answered = [1, 0]  # clips of one and two frames
         right = [number[sign] == answer for sign, answer in zip(spoilt.sign, answered, strict=True)]
@@ -122,35 +137,19 @@ def model(tmp_path_factory) -> Model:
     return Model(write_tflite(members, tmp_path_factory.mktemp("model") / "model.tflite").path)
 
 
-WHERE = {
-    "one number": lambda t, k: np.s_[k % t, k % N_LANDMARKS, k % 3],
-    "a frame": lambda t, k: np.s_[k % t],
-    "a coordinate": lambda t, k: np.s_[..., k % 3],
-    "a landmark": lambda t, k: np.s_[:, k % N_LANDMARKS],
-    "the hands": lambda t, k: np.s_[:, [*LEFT_HAND, *RIGHT_HAND]],
-    "everything": lambda t, k: np.s_[...],
-}
-
-
 @fuzzing(60)
 @given(
     frames=st.sampled_from((0, 1, 2, 8, 9, 10, 60, 400)),
     seed=st.integers(0, 3),
-    hits=st.lists(
-        st.tuples(st.sampled_from([*WHERE]), st.integers(0, 10_000), st.sampled_from(NUMBERS[:-1])),
-        max_size=3,
-    ),
+    hits=hits_of(NUMBERS[:-1]),
 )
 def test_any_numbers_get_a_finite_answer(model, frames, seed, hits):
-    xyz = toys.raw_clip(frames, seed)
-    for where, k, value in hits if frames else ():
-        xyz[WHERE[where](frames, k)] = value
-    with case("model: numbers"):
+    xyz = spoil(toys.raw_clip(frames, seed), hits)
+    with case():
         answer = model(xyz).ravel()
         assert np.isfinite(answer).all() and len(answer) == toys.SIGNS
         assert abs(answer.sum() - 1) < 1e-3
 
 
 def test_five_thousand_frames_get_a_finite_answer(model):
-    with case("model: 5,000 frames"):
-        assert np.isfinite(model(toys.raw_clip(5_000))).all()
+    assert np.isfinite(model(toys.raw_clip(5_000))).all()

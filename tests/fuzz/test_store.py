@@ -12,11 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.common.paths import SIGN_MAP
 from src.dataset import shards
-from src.dataset.sample.writer import write_clip
 from src.dataset.store import Store, build, skipped
 from src.landmarks import N_LANDMARKS
+from tests.dataset.conftest import random_clip, write_folder
 from tests.fuzz.cases import case, fuzzing
 
 KEPT = (0, 13, 500)
@@ -25,17 +24,11 @@ SIGNS = ("no", "yes")
 
 def write_competition(folder: Path, participants: tuple[str, ...], signs=SIGNS) -> Path:
     """A clip a participant, of 1, 2, 3 ... frames."""
-    rows = []
-    for k, participant in enumerate(participants):
-        path = f"train_landmark_files/{k}/{k}.parquet"
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        xyz = np.random.default_rng(k).uniform(size=(k + 1, N_LANDMARKS, 3)).astype(np.float32)
-        write_clip(folder / path, xyz, first_frame=0)
-        rows.append((path, participant, str(k), signs[k % len(signs)]))
-    columns = ["path", "participant_id", "sequence_id", "sign"]
-    pd.DataFrame(rows, columns=columns).to_csv(folder / "train.csv", index=False)
-    (folder / SIGN_MAP).write_text(json.dumps({sign: k for k, sign in enumerate(signs)}))
-    return folder
+    clips = [
+        (participant, str(k), signs[k % len(signs)], random_clip(k + 1, seed=k))
+        for k, participant in enumerate(participants)
+    ]
+    return write_folder(folder, clips, signs)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +73,7 @@ def test_a_manifest_that_disagrees(whole, tmp_path, key, value, how):
     else:
         manifest[part][key] = value
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with case("store: manifest", str(folder)):
+    with case(folder):
         opened = Store.open(folder)
         assert opened.landmarks == KEPT or key == "landmarks"
         assert {**opened.signs} == {**whole.signs} or key == "signs"
@@ -111,7 +104,7 @@ def test_a_table_that_disagrees(whole, tmp_path, column, row, value, how):
         "cut": lambda: clips.iloc[:row],
     }[how]()
     spoilt.to_parquet(folder / "clips.parquet", index=False)
-    with case("store: table", str(folder)):
+    with case(folder):
         opened = Store.open(folder)
         check(opened, whole)
         assert opened.clips.fold.dtype == np.int64
@@ -136,7 +129,7 @@ def test_an_array_that_disagrees(whole, tmp_path, shape, kind, order):
     other = np.zeros(shape, kind, order=order)
     fits = frames.astype(kind, order=order) if shape[0] > 8 else other  # often the right shape
     np.save(folder / "landmarks.npy", fits)
-    with case("store: array", str(folder)):
+    with case(folder):
         check(Store.open(folder), whole)
 
 
@@ -154,7 +147,7 @@ def test_odd_names_are_names_and_nothing_is_written_elsewhere(tmp_path, names, s
     shutil.rmtree(tmp_path / "stores", ignore_errors=True)
     folder = write_competition(tmp_path / "asl", tuple(names), tuple(signs))
     before = sorted(tmp_path.rglob("*"))
-    with case("store: names", str(folder)):
+    with case(folder):
         opened = build(folder, tmp_path / "stores", KEPT, workers=1)
         assert opened.clips.participant.tolist() == names
         assert opened.clips.sign.tolist() == [signs[k % len(signs)] for k in range(len(names))]
@@ -188,5 +181,4 @@ def test_a_shard_that_does_not_fit_its_mark_is_made_again(whole, tmp_path, monke
             build(folder, tmp_path / "stores", KEPT, workers=1)
     (shard,) = tmp_path.glob("stores/*/shards/*.npy")
     spoil(shard)
-    with case("store: shard"):
-        check(build(folder, tmp_path / "stores", KEPT, workers=1), whole)
+    check(build(folder, tmp_path / "stores", KEPT, workers=1), whole)

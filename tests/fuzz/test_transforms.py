@@ -21,18 +21,12 @@ from src.recipes import SOLUTIONS, landmark_union
 from src.recipes.base import Recipe
 from src.transforms.pipeline import Draw
 from tests.fuzz.cases import case, fuzzing
+from tests.fuzz.tables import hits_of, spoil
 
 RECIPES = {r.name: r for solution in SOLUTIONS.values() for r in solution.sample}
 LANDMARKS = landmark_union()
 VALUES = (np.nan, 65_504.0, -65_504.0, 0.0, 0.5, 6e-8)
 N = len(LANDMARKS)
-WHERE = {
-    "one number": lambda k: np.s_[k % 2 :: 7, k % N],
-    "a clip": lambda k: np.s_[: 1 + k % 40],
-    "a landmark": lambda k: np.s_[:, k % N],
-    "a half": lambda k: np.s_[:, : k % N],
-    "everything": lambda k: np.s_[...],
-}
 
 
 @cache
@@ -58,24 +52,20 @@ def step(recipe: Recipe, clips: Clips, seed: int) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 @fuzzing(4)
 @example(  # centred, the second landmark is at -131,008: more than float16 holds
-    lengths=(1, 1), hits=[("a clip", 0, 65_504.0), ("one number", 20, -65_504.0)], seed=0
+    lengths=(1, 1), hits=[("a frame", 0, 65_504.0), ("a landmark", 20, -65_504.0)], seed=0
 )
 @given(
     lengths=st.tuples(st.sampled_from((1, 2, 3, 30, 300)), st.sampled_from((1, 5, 64))),
-    hits=st.lists(
-        st.tuples(st.sampled_from([*WHERE]), st.integers(0, 1_000), st.sampled_from(VALUES)),
-        max_size=3,
-    ),
+    hits=hits_of(VALUES),
     seed=st.integers(0, 9),
 )
 def test_a_recipe_stays_finite(tmp_path, name, lengths, hits, seed):
     recipe = RECIPES[name]
     frames = np.random.default_rng(seed).uniform(size=(sum(lengths), N, 3)).astype(np.float16)
-    for where, k, value in hits:
-        frames[WHERE[where](k)] = value
+    spoil(frames, hits)
     clips = pd.DataFrame({"offset": [0, lengths[0]], "length": lengths, "label": [0, 0]})
     shutil.rmtree(tmp_path / "prepared", ignore_errors=True)
-    with case(f"recipe: {name}"):
+    with case():
         store = Store(tmp_path, clips, LANDMARKS, {"a": 0}, frames)
         prepared = prepare(store, recipe.read, recipe.key)
         assert ((prepared.length >= 1) & (prepared.length <= recipe.max_len)).all()

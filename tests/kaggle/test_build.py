@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from src.common.errors import InputError
 from src.kaggle import __main__ as command
-from src.kaggle.build import Upload, build, slug
+from src.kaggle.build import FILES, Upload, build, slug
 from src.kaggle.wheels import BROUGHT
 from src.notebooks import Notebook
 
@@ -32,36 +31,27 @@ def test_the_dataset_is_flat_and_whole(run, upload):
     assert all(path.is_file() for path in upload.dataset.iterdir())
     wheels = {name for name in found if name.endswith(".whl")}
     assert found - wheels == {"model.tflite", "model_card.md", "dataset-metadata.json"}
-    assert "asl_signs-0.1.0-py3-none-any.whl" in wheels
-    assert len(wheels) == 1 + len(BROUGHT)
-    for name in ("model.tflite", "model_card.md"):
+    assert "asl_signs-0.1.0-py3-none-any.whl" in wheels and len(wheels) == 1 + len(BROUGHT)
+    for name in FILES:
         assert (upload.dataset / name).read_bytes() == (run.folder / name).read_bytes()
-
-
-def test_the_datasets_metadata_follow_kaggles_rules(upload):
-    found = metadata(upload.dataset)
-    assert found["id"] == "somebody/asl-signs-tiny"
-    assert 6 <= len(found["title"]) <= 50
-    assert len(found["licenses"]) == 1
+    about = metadata(upload.dataset)
+    assert about["id"] == "somebody/asl-signs-tiny" and len(about["licenses"]) == 1
+    assert 6 <= len(about["title"]) <= 50
 
 
 @pytest.mark.parametrize("kind", ["submit", "train"])
-def test_a_kernels_metadata_follow_kaggles_rules(upload, kind):
+def test_a_kernel_is_a_notebook_without_outputs_by_kaggles_rules(upload, kind):
     folder = getattr(upload, kind)
     found = metadata(folder)
     # "A kernel slug is always the title lowercased with dashes replacing spaces."
     assert found["id"] == f"somebody/{found['title'].lower().replace(' ', '-')}"
     assert len(found["title"]) <= 50
-    assert (folder / found["code_file"]).is_file()
     assert found["enable_internet"] is False and found["enable_gpu"] is (kind == "train")
     # No prefixes such as datasets/ or code/, which `kernels pull` writes and `push` refuses.
     assert found["dataset_sources"] == [metadata(upload.dataset)["id"]]
     assert found["competition_sources"] == ["asl-signs"]
 
-
-@pytest.mark.parametrize("kind", ["submit", "train"])
-def test_a_kernel_is_a_notebook_without_outputs(upload, kind):
-    path = getattr(upload, kind) / f"{kind}.ipynb"
+    path = folder / found["code_file"]
     notebook = nbformat.read(path, 4)
     nbformat.validate(notebook)
     assert all(not cell.outputs for cell in notebook.cells if cell.cell_type == "code")
@@ -69,31 +59,27 @@ def test_a_kernel_is_a_notebook_without_outputs(upload, kind):
     assert defaults["INPUT"] == "/kaggle/input" and defaults["WORKING"] == "/kaggle/working"
 
 
-def test_the_training_kernel_has_the_runs_recipes_and_the_given_values(run, upload):
+def test_the_training_kernel_has_the_values_given_last_and_nothing_of_an_earlier_build(run, upload):
     found = Notebook(upload.train / "train.ipynb").defaults
     assert (found["PROFILE"], found["RECIPES"]) == ("cpu", "llama")
     assert found["OVERRIDES"] == "--epochs 3"
+    (upload.dataset / "stale.txt").touch()
     other = build(run, "somebody", recipes="a\"\n'b")  # any text stays text
     assert Notebook(other.train / "train.ipynb").defaults["RECIPES"] == "a\"\n'b"
-
-
-def test_a_second_build_leaves_nothing_of_the_first(run, upload):
-    (upload.dataset / "stale.txt").touch()
-    build(run, "somebody")
     assert not (upload.dataset / "stale.txt").exists()
 
 
-@pytest.mark.parametrize("name", ["model.tflite", "model_card.md"])
+@pytest.mark.parametrize("name", FILES)
 def test_an_unfinished_run_is_refused(run, name):
     (run.folder / name).unlink()
-    with pytest.raises(InputError, match=f"{re.escape(name)}: expected what 04 writes; run 04"):
+    with pytest.raises(InputError, match=f"{name}: expected what 04 writes; run 04"):
         build(run, "somebody")
 
 
-@pytest.mark.parametrize("user", ["", "Some Body", "../up", "https://kaggle.com/x"])
-def test_a_wrong_user_name_is_refused(run, user):
-    with pytest.raises(InputError, match="--user: expected the name"):
-        build(run, user)
+def test_a_wrong_user_name_is_refused(run):
+    for user in ("", "Some Body", "../up", "https://kaggle.com/x"):
+        with pytest.raises(InputError, match="--user: expected the name"):
+            build(run, user)
     assert not (run.folder / "kaggle").exists()
 
 
@@ -109,12 +95,10 @@ def test_the_command_builds_the_folders_and_prints_how_to_upload_them(run, capsy
     (run.folder / "run.json").write_text(json.dumps(asdict(run.about)))
     command.build(run=str(run.folder), user="somebody")
     said = capsys.readouterr().out
-    steps = (
-        "accept the rules",
-        f"kaggle datasets create -p {run.folder / 'kaggle/dataset'}",
-        f"kaggle kernels push -p {run.folder / 'kaggle/submit'}",
-        "kaggle competitions submit asl-signs -k somebody/asl-signs-tiny-submit",
-    )
-    assert sorted(steps, key=said.index) == list(steps)
+    folder = run.folder / "kaggle"
+    dataset, submit = (f"{kind} -p {folder}" for kind in ("datasets create", "kernels push"))
+    last = "kaggle competitions submit asl-signs -k somebody/asl-signs-tiny-submit"
+    steps = ["accept the rules", f"kaggle {dataset}/dataset", f"kaggle {submit}/submit", last]
+    assert sorted(steps, key=said.index) == steps
     with pytest.raises(InputError, match="01_preparation"):
         command.build(run=str(run.folder / "nowhere"), user="somebody")

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
-import nbformat
 import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
 from src.kaggle.build import Upload, build
+from src.notebooks import QUIET
 from src.tflite.scorer import score
 
 HERE = Path(__file__).parent
@@ -30,25 +32,27 @@ def kaggle(tmp_path, monkeypatch) -> Path:
     site = tmp_path / "site"
     site.mkdir()
     shutil.copyfile(HERE / "image.py", site / "sitecustomize.py")
-    for name, value in {
-        "KAGGLE_KERNEL_RUN_TYPE": "Batch",
-        "KAGGLE_ROOT": str(tree),
-        "PYTHONPATH": str(site),
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-    }.items():
+    kernels = {"KAGGLE_KERNEL_RUN_TYPE": "Batch", "KAGGLE_ROOT": str(tree), "PYTHONPATH": str(site)}
+    for name, value in (kernels | QUIET).items():
         monkeypatch.setenv(name, value)
     for name in ("ASL_SIGNS_DIR", "JUPYTER_PATH"):
         monkeypatch.delenv(name, raising=False)
     return tree
 
 
-def mount(kaggle: Path, upload: Upload, sample: Path, place: str) -> None:
-    """Attach the dataset, and the competition at `place`."""
-    shutil.copytree(upload.dataset, kaggle / "input" / upload.name)
-    competition = kaggle / "input" / place
-    competition.parent.mkdir(parents=True, exist_ok=True)
-    competition.symlink_to(sample)
+@pytest.fixture
+def mounted(kaggle, run, sample) -> Callable[..., Upload]:
+    """Builds the run's upload, and attaches its dataset and the competition, that at `place`."""
+
+    def mount(*parameters: str, place: str = "asl-signs") -> Upload:
+        upload = build(run, "somebody", *parameters)
+        shutil.copytree(upload.dataset, kaggle / "input" / upload.name)
+        competition = kaggle / "input" / place
+        competition.parent.mkdir(parents=True, exist_ok=True)
+        competition.symlink_to(sample)
+        return upload
+
+    return mount
 
 
 def execute(path: Path, kaggle: Path, kernel: str = "python3", **parameters) -> str:
@@ -67,37 +71,31 @@ def execute(path: Path, kaggle: Path, kernel: str = "python3", **parameters) -> 
     return "".join(output.get("text", "") for output in outputs)
 
 
-def look(kaggle: Path, *cells: str) -> str:
-    """What cells print in a kernel there."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    notebook.metadata = {"kernelspec": {"name": "python3", "language": "python"}}
-    notebook.cells[0].metadata["tags"] = ["parameters"]
-    path = kaggle.parent / "look.ipynb"
-    nbformat.write(notebook, path)
-    return execute(path, kaggle)
+LOOK = """
+import importlib.util as u
+import urllib.request
+from importlib.metadata import packages_distributions as p
+
+print([u.find_spec(n) for n in ("onnx2tf", "ai_edge_litert", "src", "tyro")])
+print("onnx2tf" in p(), u.find_spec("numpy") is not None)
+try:
+    urllib.request.urlopen("http://203.0.113.1", timeout=5)
+except OSError as error:
+    print(error)
+"""
 
 
 def test_the_image_lacks_the_checkout_and_the_network(kaggle):
     """Otherwise a kernel that uses the checkout or the network would pass the other tests."""
-    said = look(
-        kaggle,
-        "INPUT, WORKING = '', ''",
-        "import importlib.util as u\nfrom importlib.metadata import packages_distributions as p\n"
-        "print([u.find_spec(n) for n in ('onnx2tf', 'ai_edge_litert', 'src', 'tyro')])\n"
-        "print('onnx2tf' in p(), u.find_spec('numpy') is not None)",
-        "import urllib.request\ntry:\n    urllib.request.urlopen('http://203.0.113.1', timeout=5)\n"
-        "except OSError as error:\n    print(error)",
-    )
+    said = subprocess.check_output([sys.executable, "-c", LOOK], text=True, cwd=kaggle / "working")
     assert "[None, None, None, None]\nFalse True\n" in said
     assert "no network here" in said
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["asl-signs", "competitions/asl-signs"])
-def test_the_submit_kernel_scores_and_packs(kaggle, run, sample, place):
-    upload = build(run, "somebody")
-    mount(kaggle, upload, sample, place)
-    said = execute(upload.submit / "submit.ipynb", kaggle, CLIPS=10_000)
+def test_the_submit_kernel_scores_and_packs(kaggle, run, sample, mounted, place):
+    said = execute(mounted(place=place).submit / "submit.ipynb", kaggle, CLIPS=10_000)
     with zipfile.ZipFile(kaggle / "working/submission.zip") as archive:
         assert archive.namelist() == ["model.tflite"]
         assert archive.read("model.tflite") == (run.folder / "model.tflite").read_bytes()
@@ -108,9 +106,8 @@ def test_the_submit_kernel_scores_and_packs(kaggle, run, sample, place):
 
 
 @pytest.mark.slow
-def test_the_submit_kernel_refuses_what_the_competition_would(kaggle, run, sample):
-    upload = build(run, "somebody")
-    mount(kaggle, upload, sample, "asl-signs")
+def test_the_submit_kernel_refuses_what_the_competition_would(kaggle, mounted):
+    upload = mounted()
     kernel = upload.submit / "submit.ipynb"
     model = kaggle / "input" / upload.name / "model.tflite"
     with model.open("ab") as file:
@@ -124,11 +121,10 @@ def test_the_submit_kernel_refuses_what_the_competition_would(kaggle, run, sampl
 
 
 @pytest.mark.slow
-def test_the_training_kernel_runs_the_numbered_notebooks(kaggle, run, sample):
+def test_the_training_kernel_runs_the_numbered_notebooks(kaggle, mounted):
     """From the mounted clips to submission.zip, without onnx2tf."""
     small = "--epochs 1 --steps 2 --model.depth 1 --model.hidden 32 --model.heads 2"
-    upload = build(run, "somebody", "cpu", "llama", small)
-    mount(kaggle, upload, sample, "competitions/asl-signs")
+    upload = mounted("cpu", "llama", small, place="competitions/asl-signs")
     said = execute(upload.train / "train.ipynb", kaggle)
     working = kaggle / "working"
     folder = working / "logs/kaggle"
@@ -147,21 +143,16 @@ def test_the_training_kernel_runs_the_numbered_notebooks(kaggle, run, sample):
 
 
 @pytest.mark.slow
-def test_the_submit_kernel_runs_by_kaggles_python(kaggle, run, sample, monkeypatch, tmp_path):
+def test_the_submit_kernel_runs_by_kaggles_python(kaggle, mounted, monkeypatch, tmp_path):
     """By Python 3.12 with packages of the image's age, if `make kaggle-env` has been run."""
     python = ROOT / ".venv-kaggle/bin/python"
     if not (ROOT / ".venv-kaggle/.installed").is_file():
         pytest.skip("needs .venv-kaggle, some 2 GB: make kaggle-env")
-    spec = {
-        "argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-        "display_name": "Kaggle",
-        "language": "python",
-    }
+    words = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {"argv": words, "display_name": "Kaggle", "language": "python"}
     folder = tmp_path / "jupyter/kernels/kaggle"
     folder.mkdir(parents=True)
     (folder / "kernel.json").write_text(json.dumps(spec))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
-    upload = build(run, "somebody")
-    mount(kaggle, upload, sample, "asl-signs")
-    execute(upload.submit / "submit.ipynb", kaggle, kernel="kaggle")
+    execute(mounted().submit / "submit.ipynb", kaggle, kernel="kaggle")
     assert (kaggle / "working/submission.zip").is_file()

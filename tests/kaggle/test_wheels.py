@@ -22,26 +22,28 @@ def install(python: Path | str, wheels: list[Path], target: Path) -> None:
     subprocess.run([*pip, "--target", str(target), *map(str, wheels)], check=True)
 
 
-def names(wheel: Path) -> set[str]:
-    with zipfile.ZipFile(wheel) as opened:
-        return set(opened.namelist())
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory) -> list[Path]:
+    """Of the project, and of what it brings."""
+    folder = tmp_path_factory.mktemp("wheels")
+    return [project_wheel(CHECKOUT, folder), *(installed_wheel(name, folder) for name in BROUGHT)]
 
 
-def test_the_project_installs_as_a_checkout(tmp_path):
-    wheel = project_wheel(CHECKOUT, tmp_path)
-    assert wheel.name == "asl_signs-0.1.0-py3-none-any.whl"
-    install(sys.executable, [wheel], tmp_path / "there")
-    for kind in ("src", "notebooks"):
-        files = [p for p in (CHECKOUT / kind).rglob("*") if p.suffix in (".py", ".txt", ".ipynb")]
-        assert files
-        for path in files:
-            there = tmp_path / "there" / path.relative_to(CHECKOUT)
-            if ".ipynb_checkpoints" not in path.parts:
-                assert there.read_bytes() == path.read_bytes()
+def test_the_project_installs_as_a_checkout_beside_what_is_installed_here(wheels, tmp_path):
+    there = tmp_path / "there"
+    install(sys.executable, wheels, there)
+    paths = [*(CHECKOUT / "src").rglob("*"), *(CHECKOUT / "notebooks").glob("*.ipynb")]
+    files = {p.relative_to(CHECKOUT): p for p in paths if p.suffix in (".py", ".txt", ".ipynb")}
+    for name in BROUGHT:
+        modules = [p for p in distribution(name).files if p.suffix == ".py" and ".." not in p.parts]
+        assert modules
+        files |= {p: p.locate() for p in modules}
+    assert Path("src/landmarks.py") in files and Path("notebooks/01_preparation.ipynb") in files
+    for name, path in files.items():
+        assert (there / name).read_bytes() == Path(path).read_bytes(), name
     code = "import sys; sys.path.insert(0, '.'); import src.landmarks as l; print(l.__file__)"
-    words = [sys.executable, "-P", "-c", code]
-    said = subprocess.run(words, cwd=tmp_path / "there", stdout=subprocess.PIPE, check=True).stdout
-    assert said.decode().strip() == str(tmp_path / "there/src/landmarks.py")
+    said = subprocess.check_output([sys.executable, "-P", "-c", code], cwd=there, text=True)
+    assert said.strip() == str(there / "src/landmarks.py")
 
 
 def test_nothing_but_source_is_packed_and_the_same_files_give_the_same_bytes(tmp_path):
@@ -55,30 +57,19 @@ def test_nothing_but_source_is_packed_and_the_same_files_give_the_same_bytes(tmp
     first = project_wheel(checkout, tmp_path / "one")
     assert first.name == "a_b-2.0-py3-none-any.whl"
     info = {f"a_b-2.0.dist-info/{name}" for name in ("METADATA", "WHEEL", "RECORD")}
-    assert names(first) == {"src/a.py", "notebooks/01_a.ipynb", "pyproject.toml"} | info
+    with zipfile.ZipFile(first) as opened:
+        names = set(opened.namelist())
+    assert names == {"src/a.py", "notebooks/01_a.ipynb", "pyproject.toml"} | info
     (checkout / "src/a.py").touch()
     assert project_wheel(checkout, tmp_path / "two").read_bytes() == first.read_bytes()
 
 
-def test_brought_packages_are_those_installed_here(tmp_path):
-    wheels = [installed_wheel(name, tmp_path / "wheels") for name in BROUGHT]
-    install(sys.executable, wheels, tmp_path / "there")
-    for name in BROUGHT:
-        found = distribution(name)
-        modules = [p for p in found.files if p.suffix == ".py" and ".." not in p.parts]
-        assert modules
-        for path in modules:
-            assert (tmp_path / "there" / path).read_bytes() == path.locate().read_bytes()
-
-
-def test_another_python_loads_what_is_brought(tmp_path):
+def test_another_python_loads_what_is_brought(wheels, tmp_path):
     """Kaggle has Python 3.12; nothing brought may be compiled for this one."""
     try:
         python = find_python("3.12")
     except Unavailable as reason:
         pytest.skip(str(reason))
-    wheels = [installed_wheel(name, tmp_path / "wheels") for name in BROUGHT]
-    wheels.append(project_wheel(CHECKOUT, tmp_path / "wheels"))
     install(python, wheels, tmp_path / "there")
     here = {"PYTHONPATH": str(tmp_path / "there")}
     # What needs no torch is imported; every file of src is compiled.

@@ -1,4 +1,4 @@
-"""Padded batches, and weights of which every one matters."""
+"""Padded batches, small networks, and weights of which every one matters."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from src.landmarks import (
     SILHOUETTE_18,
     Layout,
 )
+from src.models import conv_transformer, frame_deberta, hand_bert, hierarchical, llama
 
 SIGNS = 7
 LENGTHS = (12, 1, 7, 2, 9)
@@ -36,6 +37,31 @@ LAYOUT = Layout(
         "means": (LEFT_EYE_MEAN, RIGHT_EYE_MEAN, NOSE_MEAN),
     }
 )
+# A small network of every family, without dropout; widths differ wherever they may.
+CONV_TRANSFORMER = conv_transformer.Config(
+    dim=16, kernel=5, convs=2, heads=2, drop=0.0, late_drop=0.0
+)
+FRAME_DEBERTA = frame_deberta.Config(
+    12, dim=10, widths=(16, 24, 32, 8), dropouts=(0.0,) * 3, heads=4, features=6,
+    mlp_dropout=0.0, fusion_dropout=0.0,
+)  # fmt: skip
+HAND_BERT = hand_bert.Config(
+    3, features=30, max_len=12, width=16, inner=24, heads=2, dropout=0.0
+)  # fmt: skip
+LLAMA = llama.Config(
+    heads=2, depth=3, hidden=24, max_len=12, head_dim=8, dropout=0.0, classifier_dropout=0.0
+)
+HIERARCHICAL = hierarchical.Config(
+    48, dim=24, heads=2, local_layers=2, global_layers=1, dropout=0.0, patch_heads=2,
+    positions=50, widths=(16, 12), local_window=3,
+)  # fmt: skip
+# transformers' options for DeBERTa-v2's attention as recognition.md 3.4 has it.
+DISENTANGLED = {
+    "relative_attention": True,
+    "pos_att_type": ["c2p", "p2c"],
+    "share_att_key": True,
+    "norm_rel_ebd": "layer_norm",
+}
 
 
 def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
@@ -51,11 +77,6 @@ def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
             drawn = 0.5 + drawn.abs()
         value.copy_(drawn)
     return module
-
-
-@pytest.fixture(scope="session")
-def layout() -> Layout:
-    return LAYOUT
 
 
 @pytest.fixture

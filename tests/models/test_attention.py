@@ -10,12 +10,11 @@ from transformers.models.deberta_v2 import modeling_deberta_v2 as hf
 
 from src.models.attention import (
     DisentangledAttention,
-    by_offset,
     by_offset_gathered,
     by_offset_shifted,
     log_bucket,
 )
-from tests.models.conftest import randomised
+from tests.models.conftest import DISENTANGLED, randomised
 
 WIDTH, HEADS = 32, 4
 # Two float32 evaluations of sums of some 100 products, in another order.
@@ -23,7 +22,7 @@ CLOSE = {"rtol": 1e-4, "atol": 2e-6}
 
 
 def encoder_of(max_len: int) -> hf.DebertaV2Encoder:
-    """One of transformers' layers, set up as recognition.md 3.4 says."""
+    """One of transformers' layers."""
     config = DebertaV2Config(
         hidden_size=WIDTH,
         num_hidden_layers=1,
@@ -32,13 +31,10 @@ def encoder_of(max_len: int) -> hf.DebertaV2Encoder:
         hidden_act="mish",
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
-        relative_attention=True,
-        pos_att_type=["c2p", "p2c"],
-        share_att_key=True,
-        norm_rel_ebd="layer_norm",
         position_buckets=max_len,
         max_relative_positions=max_len,
         layer_norm_eps=1e-7,
+        **DISENTANGLED,
     )
     return hf.DebertaV2Encoder(config)
 
@@ -112,16 +108,13 @@ def test_log_bucket_is_transformers_at_every_offset(max_len):
 # --- scores per offset to scores per pair -------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", [by_offset, by_offset_shifted, by_offset_gathered])
+@pytest.mark.parametrize("form", [by_offset_shifted, by_offset_gathered])
 @pytest.mark.parametrize("n_frames", [1, 2, 3, 17])
 def test_by_offset_reads_column_of_offset(form, n_frames):
     """Column c belongs to offset T - 1 - c: out[i, j] = scores[i, T - 1 - (i - j)]."""
     scores = torch.arange(2.0 * n_frames * 2 * n_frames).reshape(2, n_frames, 2 * n_frames)
-    out = form(scores)
-    for b in range(2):
-        for i in range(n_frames):
-            for j in range(n_frames):
-                assert out[b, i, j] == scores[b, i, n_frames - 1 - (i - j)]
+    i, j = torch.meshgrid(torch.arange(n_frames), torch.arange(n_frames), indexing="ij")
+    assert torch.equal(form(scores), scores[:, i, n_frames - 1 - (i - j)])
 
 
 # --- dropout ------------------------------------------------------------------------------------

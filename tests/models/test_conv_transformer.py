@@ -19,28 +19,14 @@ from src.models.conv_transformer import (
     TransformerBlock,
 )
 from src.recipes import conv_transformer as recipe
+from tests.models.conftest import CONV_TRANSFORMER as TINY
 from tests.models.conftest import LAYOUT, LENGTHS, MASK, SIGNS, features, randomised
-
-TINY = Config(dim=16, kernel=5, convs=2, heads=2, drop=0.0, late_drop=0.0)
-
 
 # --- Keras --------------------------------------------------------------------------------------
 
 
 def array(x: Tensor) -> np.ndarray:
     return x.detach().numpy()
-
-
-def set_dense(layer, linear: nn.Linear) -> None:
-    bias = [] if linear.bias is None else [array(linear.bias)]
-    layer.set_weights([array(linear.weight).T, *bias])
-
-
-def set_norm(layer, norm: MaskedBatchNorm) -> None:
-    layer.set_weights([array(getattr(norm, name)) for name in NORM])
-
-
-NORM = ("weight", "bias", "running_mean", "running_var")
 
 
 class Keras:
@@ -66,13 +52,15 @@ class Keras:
             linear.out_features, use_bias=linear.bias is not None, activation=activation
         )
         layer.build(x.shape)
-        set_dense(layer, linear)
+        bias = [] if linear.bias is None else [array(linear.bias)]
+        layer.set_weights([array(linear.weight).T, *bias])
         return layer(x)
 
     def norm(self, x, norm: MaskedBatchNorm, training: bool = False, mask=None):
         layer = self.layers.BatchNormalization(momentum=0.95)
         layer.build(x.shape)
-        set_norm(layer, norm)
+        values = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+        layer.set_weights([array(value) for value in values])
         self.last_norm = layer
         return layer(x, training=training, mask=mask)
 

@@ -14,22 +14,28 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.landmarks import LEFT_FOREARM, LEFT_HAND, LIPS_40, RIGHT_HAND, Layout
-from src.models import (
-    NetworkConfig,
-    conv_transformer,
-    frame_deberta,
-    hand_bert,
-    hierarchical,
-    llama,
-)
-from src.models.mixing import LayerMix
+from src.models import NetworkConfig, hand_bert, hierarchical
+from src.models.blocks import LayerMix
 from src.recipes import conv_transformer as first_place
 from src.recipes import frame_deberta as sixth_place
 from src.recipes import hand_bert as second_place
 from src.recipes import hierarchical as slovo
 from src.recipes import llama as place_26
 from tests.exports import exported
-from tests.models.conftest import CLOSE, LAYOUT, LENGTHS, MASK, SIGNS, features, randomised
+from tests.models.conftest import (
+    CLOSE,
+    CONV_TRANSFORMER,
+    FRAME_DEBERTA,
+    HAND_BERT,
+    HIERARCHICAL,
+    LAYOUT,
+    LENGTHS,
+    LLAMA,
+    MASK,
+    SIGNS,
+    features,
+    randomised,
+)
 
 
 @dataclass(frozen=True)
@@ -45,48 +51,23 @@ class Case:
         return randomised(self.config.build(self.layout, SIGNS)).eval()
 
 
-HAND_BERT = hand_bert.Config(
-    3, features=30, max_len=12, width=16, inner=24, heads=2, dropout=0.0
-)  # fmt: skip
 PARTS = {"lips": LIPS_40[:6], "left_hand": LEFT_HAND[:5], "right_hand": RIGHT_HAND[:5]}
-SLOVO = Case(
-    hierarchical.Config(
-        48, dim=24, heads=2, local_layers=2, global_layers=1, dropout=0.0, patch_heads=2,
-        positions=50, widths=(16, 12), local_window=3,
-    ),
-    (21, 2),
-    Layout(PARTS | {"pose": LEFT_FOREARM}),
-)  # fmt: skip
+BERT = Case(HAND_BERT, (30,), takes_any_padding=False)
+SLOVO = Case(HIERARCHICAL, (21, 2), Layout(PARTS | {"pose": LEFT_FOREARM}))
 CASES = {
-    "conv_transformer": Case(
-        conv_transformer.Config(dim=16, kernel=5, convs=2, heads=2, drop=0.0, late_drop=0.0),
-        (6 * len(LAYOUT),),
+    "conv_transformer": Case(CONV_TRANSFORMER, (6 * len(LAYOUT),)),
+    "frame_deberta": Case(FRAME_DEBERTA, (len(LAYOUT), 3)),
+    "hand_bert": BERT,
+    "hand_deberta": replace(BERT, config=replace(HAND_BERT, family="deberta")),
+    "hand_deberta of the code": replace(
+        BERT, config=replace(HAND_BERT, family="deberta", disentangled=False)
     ),
-    "frame_deberta": Case(
-        frame_deberta.Config(
-            12, dim=10, widths=(16, 24, 32, 8), dropouts=(0.0,) * 3, heads=4, features=6,
-            mlp_dropout=0.0, fusion_dropout=0.0,
-        ),
-        (len(LAYOUT), 3),
-    ),
-    "hand_bert": Case(HAND_BERT, (30,), takes_any_padding=False),
-    "hand_deberta": Case(
-        replace(HAND_BERT, family="deberta"), (30,), takes_any_padding=False
-    ),
-    "hand_deberta of the code": Case(
-        replace(HAND_BERT, family="deberta", disentangled=False), (30,), takes_any_padding=False
-    ),
-    "llama": Case(
-        llama.Config(
-            heads=2, depth=3, hidden=24, max_len=12, head_dim=8, dropout=0.0, classifier_dropout=0.0
-        ),
-        (len(LAYOUT), 2),
-    ),
+    "llama": Case(LLAMA, (len(LAYOUT), 2)),
     "hierarchical": SLOVO,
     "hierarchical, sparse": replace(
-        SLOVO, config=replace(SLOVO.config, local_window=None, sparse_stride=4)
+        SLOVO, config=replace(HIERARCHICAL, local_window=None, sparse_stride=4)
     ),
-}  # fmt: skip
+}
 EVERY = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 MODES = pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
 

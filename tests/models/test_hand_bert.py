@@ -11,12 +11,10 @@ from torch.nn import functional as F
 from transformers import BertConfig, BertModel, DebertaV2Config, DebertaV2Model
 
 from src.models.hand_bert import Config, HandBert, PositionalConv, subsampled
-from tests.models.conftest import CLOSE, SIGNS, features, randomised
+from tests.models.conftest import CLOSE, DISENTANGLED, SIGNS, features, randomised
+from tests.models.conftest import HAND_BERT as SMALL
 
-FEATURES = 30
-SMALL = Config(
-    3, features=FEATURES, max_len=12, width=16, inner=24, heads=2, dropout=0.0
-)  # fmt: skip
+FEATURES = SMALL.features
 
 
 def build(config: Config = SMALL) -> HandBert:
@@ -55,15 +53,8 @@ def theirs(config: Config) -> nn.Module:
     }
     if config.family == "bert":
         return BertModel(BertConfig(**sizes), add_pooling_layer=False).eval()
-    relative = {
-        "relative_attention": True,
-        "pos_att_type": ["c2p", "p2c"],
-        "share_att_key": True,
-        "norm_rel_ebd": "layer_norm",
-        "position_buckets": config.max_len + 1,
-        "max_relative_positions": config.max_len + 1,
-    }
-    more = relative if config.disentangled else {}
+    table = dict.fromkeys(("position_buckets", "max_relative_positions"), config.max_len + 1)
+    more = DISENTANGLED | table if config.disentangled else {}
     return DebertaV2Model(DebertaV2Config(**sizes, type_vocab_size=0, **more)).eval()
 
 
@@ -148,21 +139,14 @@ def frames_kept(n: int, max_len: int) -> list[int]:
 
 
 @pytest.mark.parametrize("max_len", [5, 96])
-def test_long_clips_are_subsampled_as_the_document_says(max_len):
-    for n in (1, 4, 5, 6, 11, 95, 96, 97, 200, 537):
-        numbers = torch.arange(float(n))[None, :, None]
-        kept, mask = subsampled(numbers, None, max_len)
-        assert kept.flatten().tolist() == frames_kept(n, max_len), n
-        assert mask is None
-
-
-def test_each_clip_is_subsampled_by_its_own_length():
-    lengths = (12, 1, 5, 6, 30)
-    numbers = torch.arange(30.0).expand(5, 30)[..., None]
-    mask = torch.arange(30) < torch.tensor(lengths)[:, None]
-    kept, still = subsampled(numbers, mask, 5)
+def test_long_clips_are_subsampled_by_their_own_length_as_the_document_says(max_len):
+    lengths = (1, 4, 5, 6, 11, 95, 96, 97, 200, 537)
+    numbers = torch.arange(537.0).expand(len(lengths), -1)[..., None]
+    kept, mask = subsampled(numbers, torch.arange(537) < torch.tensor(lengths)[:, None], max_len)
     for k, n in enumerate(lengths):
-        assert kept[k, still[k], 0].tolist() == frames_kept(n, 5)
+        alone, no_mask = subsampled(numbers[:1, :n], None, max_len)
+        assert no_mask is None
+        assert alone.flatten().tolist() == kept[k, mask[k], 0].tolist() == frames_kept(n, max_len)
 
 
 def test_a_long_clip_is_its_subsample():

@@ -10,35 +10,33 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.landmarks import LIPS_40, RIGHT_FOREARM, Layout
-from src.models.blocks import LearnsStatistics
-from src.models.hierarchical import Block, Config, Hierarchical, Spans, TemporalConvolution
-from src.models.mixing import LayerMix
+from src.models.blocks import LayerMix
+from src.models.hierarchical import (
+    Block,
+    Config,
+    Hierarchical,
+    TemporalConvolution,
+    attention_masks,
+)
 from src.recipes.hierarchical import LAYOUT
+from tests.models.conftest import HIERARCHICAL as SMALL
+from tests.models.conftest import randomised
 
-K, MAX_LEN = 7, 24
-SMALL = Config(
-    MAX_LEN, dim=24, heads=2, local_layers=2, global_layers=1, dropout=0.0, patch_heads=2,
-    positions=30, widths=(16, 12), local_window=3,
-)  # fmt: skip
-LENGTHS = (24, 1, 9, 17)
+K, FRAMES = 7, 24
+LENGTHS = (FRAMES, 1, 9, 17)
+ALL_SEE_ALL = (None, None)
 
 
 @pytest.fixture
 def net() -> Hierarchical:
-    torch.manual_seed(0)
-    net = Hierarchical(SMALL, LAYOUT, K).eval()
-    for parameter in net.parameters():  # larger than at the start, so that everything matters
-        if parameter.dim():
-            nn.init.normal_(parameter, std=0.2)
-    return net
+    return randomised(Hierarchical(SMALL, LAYOUT, K)).eval()
 
 
 @pytest.fixture
 def xy() -> Tensor:
-    """Four clips with missing parts, NaN already 0, for the fresh statistics 0 and 1."""
-    xy = torch.randn(
-        len(LENGTHS), MAX_LEN, len(LAYOUT), 2, generator=torch.Generator().manual_seed(1)
-    )
+    """Four clips with missing parts, NaN already 0."""
+    generator = torch.Generator().manual_seed(1)
+    xy = torch.randn(len(LENGTHS), FRAMES, len(LAYOUT), 2, generator=generator)
     xy[2, :, : len(LIPS_40)] = 0
     xy[3, 5:8] = 0
     return xy
@@ -46,7 +44,7 @@ def xy() -> Tensor:
 
 @pytest.fixture
 def mask() -> Tensor:
-    return torch.arange(MAX_LEN) < torch.tensor(LENGTHS)[:, None]
+    return torch.arange(FRAMES) < torch.tensor(LENGTHS)[:, None]
 
 
 # --- what is read -------------------------------------------------------------------------------
@@ -61,7 +59,7 @@ def test_every_point_matters_but_those_of_other_parts(net, xy):
 
 
 def test_hidden_frames_get_no_gradient_and_leave_no_nan(net, xy):
-    mask = torch.ones(len(LENGTHS), MAX_LEN, dtype=torch.bool)
+    mask = torch.ones(len(LENGTHS), FRAMES, dtype=torch.bool)
     mask[:, 4:16] = False  # more in a row than a local block can see
     x = xy.clone().requires_grad_()
     net(x, mask)["logits"].square().sum().backward()
@@ -75,6 +73,8 @@ def test_layouts_are_read_by_the_names_of_their_parts(net, xy):
     other = Hierarchical(SMALL, shuffled, K).eval()
     other.load_state_dict(net.state_dict())
     rows = list(LAYOUT.rows(*order))
+    for statistic in other.encoder.normalise.buffers():
+        statistic.copy_(statistic[rows])
     expected = net(xy)["logits"]
     torch.testing.assert_close(other(xy[:, :, rows])["logits"], expected, rtol=1e-4, atol=1e-5)
 
@@ -82,8 +82,8 @@ def test_layouts_are_read_by_the_names_of_their_parts(net, xy):
 # --- layers -------------------------------------------------------------------------------------
 
 
-def band(n: int, reach: int) -> Tensor:
-    t = torch.arange(n)
+def band(reach: int) -> Tensor:
+    t = torch.arange(FRAMES)
     return (t - t[:, None]).abs() <= reach
 
 
@@ -110,40 +110,33 @@ def by_hand(block: Block, x: Tensor, sees: Tensor) -> Tensor:
 @pytest.mark.parametrize("local", [True, False])
 def test_a_block_is_what_the_document_writes(net, local):
     torch.manual_seed(2)
-    block, x = net.layers[0 if local else -1], torch.randn(2, MAX_LEN, SMALL.dim)
+    block, x = net.layers[0 if local else -1], torch.randn(2, FRAMES, SMALL.dim)
     nn.init.constant_(block.attention_weight, 0.7)
     nn.init.constant_(block.mlp_weight, 1.3)
     assert block.local == local
-    sees = band(MAX_LEN, 3 if local else MAX_LEN)
-    out = block(x, None, Spans.of(SMALL, x, None))
+    sees = band(3) if local else torch.ones(FRAMES, FRAMES, dtype=torch.bool)
+    out = block(x, None, attention_masks(SMALL, x, None))
     torch.testing.assert_close(out, by_hand(block, x, sees), rtol=1e-4, atol=1e-4)
 
 
-def test_sparse_attention_sees_neighbours_and_every_stride_th_frame():
-    config = replace(SMALL, sparse_stride=4)
-    spans = Spans.of(config, torch.zeros(1, MAX_LEN, 1), None)
-    offset = torch.arange(MAX_LEN) - torch.arange(MAX_LEN)[:, None]
-    expected = (offset.abs() <= 4) | (offset % 4 == 0)
-    assert torch.equal(spans.everywhere[0, 0], expected) and not expected.all()
-    assert torch.equal(spans.local[0, 0], band(MAX_LEN, 3))
-
-
-def test_spans_join_pattern_and_mask_but_every_frame_sees_itself(mask):
-    x = torch.zeros(len(LENGTHS), MAX_LEN, 1)
-    spans = Spans.of(SMALL, x, mask)
-    eye = torch.eye(MAX_LEN, dtype=torch.bool)
-    for k in range(len(LENGTHS)):
-        keys = mask[k].expand(MAX_LEN, -1) | eye
-        assert torch.equal(spans.everywhere[k, 0], keys)
-        assert torch.equal(spans.local[k, 0], keys & band(MAX_LEN, 3))
-    assert Spans.of(replace(SMALL, local_window=None), x, None) == Spans(None, None)
+def test_frames_see_real_ones_that_are_near_or_a_stride_away_and_always_themselves(mask):
+    x, t = torch.zeros(len(LENGTHS), FRAMES, 1), torch.arange(FRAMES)
+    strided = band(4) | ((t - t[:, None]) % 4 == 0)
+    real = mask[:, None] | torch.eye(FRAMES, dtype=torch.bool)  # (B, T, T)
+    plain, sparse = replace(SMALL, local_window=None), replace(SMALL, sparse_stride=4)
+    assert attention_masks(plain, x, None) == ALL_SEE_ALL
+    assert all(torch.equal(found[:, 0], real) for found in attention_masks(plain, x, mask))
+    for clips, keys in ((None, torch.ones_like(real[:1])), (mask, real)):
+        local, everywhere = attention_masks(sparse, x, clips)
+        assert torch.equal(local[:, 0], keys & band(3))
+        assert torch.equal(everywhere[:, 0], keys & strided)
 
 
 def test_the_convolution_is_three_side_by_side(net, mask):
     layer = net.layers[SMALL.local_layers]
     assert isinstance(layer, TemporalConvolution)
-    x = torch.randn(len(LENGTHS), MAX_LEN, SMALL.dim)
-    out = layer(x, mask, Spans(None, None))
+    x = torch.randn(len(LENGTHS), FRAMES, SMALL.dim)
+    out = layer(x, mask, ALL_SEE_ALL)
     for k, length in enumerate(LENGTHS):
         clip = x[k, :length].T[None]
         channels = [F.conv1d(clip, c.weight, c.bias, padding="same") for c in layer.convolutions]
@@ -188,10 +181,9 @@ def test_stochastic_depth_rises_from_block_to_block(xy):
     drops = [layer.branch_drop for layer in net.layers if isinstance(layer, Block)]
     assert drops == pytest.approx([0.0, 0.2, 0.4])
     block, x = net.layers[-1].train(), torch.randn(400, 2, SMALL.dim)
-    spans = Spans(None, None)
     torch.manual_seed(0)
-    alone = block.eval()(x, None, spans)
-    out = block.train()(x, None, spans)
+    alone = block.eval()(x, None, ALL_SEE_ALL)
+    out = block.train()(x, None, ALL_SEE_ALL)
     untouched = (out == x).all(-1).all(-1)
     # Both branches are left out with probability 0.16: 64 of 400, deviation 7.3; four of them.
     assert abs(untouched.sum().item() - 64) < 30
@@ -201,13 +193,13 @@ def test_stochastic_depth_rises_from_block_to_block(xy):
 def test_layer_drop_leaves_out_a_block_for_the_whole_batch(net, xy):
     block = net.layers[0]
     block.config = replace(SMALL, layer_drop=0.3)
-    x, spans = torch.randn(3, MAX_LEN, SMALL.dim), Spans(None, None)
-    whole = block.eval()(x, None, spans)
+    x = torch.randn(3, FRAMES, SMALL.dim)
+    whole = block.eval()(x, None, ALL_SEE_ALL)
     block.train()
     torch.manual_seed(0)
     dropped = 0
     for _ in range(500):
-        out = block(x, None, spans)
+        out = block(x, None, ALL_SEE_ALL)
         is_dropped = torch.equal(out, x)
         assert is_dropped or torch.equal(out, whole)
         dropped += is_dropped
@@ -216,7 +208,7 @@ def test_layer_drop_leaves_out_a_block_for_the_whole_batch(net, xy):
 
 
 def test_from_the_mixed_layer_on_a_clip_is_as_long_as_the_longer_of_the_two(net, xy, mask):
-    """Here every clip keeps its whole share, so only the spans differ."""
+    """Here every clip keeps its whole share, so only the masks differ."""
     swap = torch.tensor([3, 2, 1, 0])
     joined = net(xy, mask, LayerMix(swap, torch.ones(4), torch.tensor(1)))["logits"]
     longest = torch.tensor(LENGTHS) >= torch.tensor(LENGTHS)[swap]
@@ -226,12 +218,11 @@ def test_from_the_mixed_layer_on_a_clip_is_as_long_as_the_longer_of_the_two(net,
 
 
 def test_statistics_of_the_training_clips_are_in_the_checkpoint(net):
-    assert isinstance(net, LearnsStatistics)
     frames = torch.randn(50, len(LAYOUT), 3) * 3 + 1
     net.learn_statistics([frames])
     other = Hierarchical(SMALL, LAYOUT, K).eval()
     other.load_state_dict(net.state_dict())
-    xy = frames[None, :MAX_LEN, :, :2]
+    xy = frames[None, :FRAMES, :, :2]
     torch.testing.assert_close(other(xy)["logits"], net(xy)["logits"])
     mean = frames[..., :2].mean(0)
     torch.testing.assert_close(other.encoder.normalise.mean, mean)

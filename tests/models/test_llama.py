@@ -10,30 +10,27 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaModel
 
-from src.models.llama import Attention, Config, Llama
-from tests.models.conftest import CLOSE, MASK, SIGNS, features, randomised
+from src.models.llama import Attention, Llama
+from tests.models.conftest import CLOSE, LAYOUT, MASK, SIGNS, features, randomised
+from tests.models.conftest import LLAMA as CONFIG
 
-CONFIG = Config(
-    heads=2, depth=3, hidden=24, max_len=12, head_dim=8, dropout=0.0, classifier_dropout=0.0
-)
 FORESEEING = replace(CONFIG, next_frame_share=0.4, next_frame_ahead=2)
 
 
-@pytest.fixture
-def build(layout):
-    """A function that makes a network in evaluation mode; all of it is random."""
-    return lambda config=CONFIG: randomised(Llama(config, layout, SIGNS)).eval()
+def build(config=CONFIG) -> Llama:
+    """A network in evaluation mode; all of it is random."""
+    return randomised(Llama(config, LAYOUT, SIGNS)).eval()
 
 
 @pytest.fixture
-def net(build) -> Llama:
+def net() -> Llama:
     return build()
 
 
 @pytest.fixture
-def frames(layout) -> Tensor:
+def frames() -> Tensor:
     """(5, 12, L, 2), 0 = missing or padded."""
-    return features(len(layout), 2)
+    return features(len(LAYOUT), 2)
 
 
 # --- against Hugging Face -----------------------------------------------------------------------
@@ -144,7 +141,7 @@ def test_of_a_longer_clip_the_first_frames_are_read(net, frames):
 # --- frames to come -----------------------------------------------------------------------------
 
 
-def test_predicting_frames_changes_nothing_about_the_signs(build, frames, mask):
+def test_predicting_frames_changes_nothing_about_the_signs(frames, mask):
     plain, foreseeing = build().train(), build(FORESEEING).train()
     foreseeing.load_state_dict(plain.state_dict(), strict=False)
     expected, ours = plain(frames, mask), foreseeing(frames, mask)
@@ -155,7 +152,7 @@ def test_predicting_frames_changes_nothing_about_the_signs(build, frames, mask):
     assert foreseeing.eval()(frames, mask).keys() == {"logits", "pooled"}
 
 
-def test_a_share_of_the_clips_predicts_and_the_truth_is_later_frames(build, frames, mask):
+def test_a_share_of_the_clips_predicts_and_the_truth_is_later_frames(frames, mask):
     out = build(FORESEEING).train()(frames, mask)
     assert len(out["next_frame"]) == 2  # 0.4 of 5
     assert torch.equal(out["next_frame_true"], frames[:2, 2:])
@@ -165,7 +162,7 @@ def test_a_share_of_the_clips_predicts_and_the_truth_is_later_frames(build, fram
     assert known[0].any() and not known[1].any()  # the second clip has one frame
 
 
-def test_a_prediction_depends_on_the_past_alone(build, frames, mask):
+def test_a_prediction_depends_on_the_past_alone(frames, mask):
     net = build(FORESEEING)
     frames.requires_grad_()
     embedded = net.frame_norm(net.frames(frames.flatten(-2)), mask) + net.positions
@@ -178,7 +175,7 @@ def test_a_prediction_depends_on_the_past_alone(build, frames, mask):
         assert reached.tolist() == [s <= t for s in range(12)]
 
 
-def test_padding_takes_no_part_in_a_prediction(build, frames, mask):
+def test_padding_takes_no_part_in_a_prediction(frames, mask):
     config = replace(FORESEEING, next_frame_share=1.0)
     out = build(config).train()(frames, mask)
     assert all(value.isfinite().all() for value in out.values())

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.models.pooling import AttentionPooling, MultiScalePooling, piece_means
+from tests.models.conftest import randomised
 
 D, H = 12, 3
-LENGTHS = (20, 1, 7, 8, 13)
+LENGTHS = (20, 1, 7, 8, 3)
 SCALES = (1, 2, 4, 8)
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}  # float32 sums over 20 frames
 
@@ -31,17 +32,12 @@ def pooled(x: Tensor, pieces: int) -> Tensor:
 
 
 @pytest.mark.parametrize("pieces", [*SCALES, 3])
-@pytest.mark.parametrize("n_frames", [1, 3, 8, 17, 20])
-def test_pieces_are_torchs_adaptive_pooling(x, pieces, n_frames):
-    out = piece_means(x[:, :n_frames], None, pieces)
-    torch.testing.assert_close(out, pooled(x[:, :n_frames], pieces), **CLOSE)
-
-
-@pytest.mark.parametrize("pieces", SCALES)
-def test_each_clip_is_cut_at_its_own_length(x, mask, pieces):
+def test_pieces_are_torchs_adaptive_pooling_of_each_clip_at_its_own_length(x, mask, pieces):
     out = piece_means(torch.where(mask[..., None], x, 1e9), mask, pieces)
     for k, length in enumerate(LENGTHS):
-        torch.testing.assert_close(out[k : k + 1], pooled(x[k : k + 1, :length], pieces), **CLOSE)
+        alone = x[k : k + 1, :length]
+        torch.testing.assert_close(out[k : k + 1], pooled(alone, pieces), **CLOSE)
+        torch.testing.assert_close(piece_means(alone, None, pieces), pooled(alone, pieces), **CLOSE)
 
 
 def test_frames_hidden_in_between_are_left_out_of_their_piece(x):
@@ -54,15 +50,8 @@ def test_frames_hidden_in_between_are_left_out_of_their_piece(x):
     torch.testing.assert_close(out[:, 2], x[:, [10, 11, 13, 14]].mean(1), **CLOSE)
 
 
-@pytest.fixture
-def attention() -> AttentionPooling:
-    torch.manual_seed(0)
-    attention = AttentionPooling(D, H)
-    nn.init.normal_(attention.query)
-    return attention
-
-
-def test_attention_is_torchs_with_one_query(attention, x, mask):
+def test_attention_is_torchs_with_one_query(x, mask):
+    attention = randomised(AttentionPooling(D, H))
     theirs = nn.MultiheadAttention(D, H, batch_first=True).eval()
     linears = (attention.to_query, attention.to_key, attention.to_value)
     theirs.in_proj_weight.data = torch.cat([linear.weight for linear in linears]).detach()
@@ -86,20 +75,16 @@ def test_the_codes_query_is_another_one_at_every_call(x):
 @pytest.mark.parametrize("averaged_bins", [False, True])
 def test_what_is_joined(x, mask, averaged_bins):
     """Mean, maximum, a vector per scale, attention: recognition.md 4.3.4."""
-    torch.manual_seed(0)
-    pooling = MultiScalePooling(D, H, SCALES, 0.1, averaged_bins).eval()
-    nn.init.normal_(pooling.attention.query)
+    pooling = randomised(MultiScalePooling(D, H, SCALES, 0.1, averaged_bins)).eval()
     joined = []
     pooling.join.register_forward_pre_hook(lambda _, inputs: joined.append(inputs[0]))
     pooling(x, mask)
     for k, length in enumerate(LENGTHS):
         clip = x[k : k + 1, :length]
-        by_scale = []
-        for number, scale in enumerate(SCALES):
-            pieces = pooled(clip, scale)
-            if averaged_bins:
-                by_scale.append(pieces.mean(1))
-            else:
-                by_scale.append(pooling.pieces[number](pieces.flatten(1)))
+        by_scale = [pooled(clip, scale) for scale in SCALES]
+        if averaged_bins:
+            by_scale = [pieces.mean(1) for pieces in by_scale]
+        else:
+            by_scale = [f(y.flatten(1)) for f, y in zip(pooling.pieces, by_scale, strict=True)]
         vectors = [clip.mean(1), clip.amax(1), *by_scale, pooling.attention(clip, None)]
         torch.testing.assert_close(joined[0][k : k + 1], torch.cat(vectors, -1), **CLOSE)

@@ -147,3 +147,21 @@ def test_zero_velocity_pck_until_24_is_the_published_one(mocap, dip_corpus):
     errors = frame_errors(bars.zero_velocity(windows[:, :120], 24), windows[:, 120:])
     published = [0.346, 0.533, 0.724, 0.830, 0.878, 0.926]
     assert np.allclose(errors.pck_until(24)[3:], published, atol=0.02)
+
+
+@pytest.mark.parametrize("where", ["truth", "forecast"])
+def test_nan_is_never_a_finite_error(where):
+    """Once, a NaN in the truth left its Euler components out: a finite, too small number."""
+    truth, made = motion(), motion(seed=1)
+    whole = frame_errors(made, truth)
+    spoilt = truth if where == "truth" else made
+    spoilt[0, 5, PREDICTED_NAMES.index("spine1")] = np.nan
+    errors = frame_errors(made, truth)
+    for name in ("euler", "joint_angle", "positional"):
+        of_frames = getattr(errors, name)
+        assert of_frames[5].isnan()
+        others = torch.arange(24) != 5
+        if name != "euler" or where == "forecast":  # which components move is of all frames
+            assert torch.allclose(of_frames[others], getattr(whole, name)[others])
+    assert errors.pck[:, 5].isnan().all()
+    assert errors.table().loc[:, [100, 400]].isna().all(axis=None)

@@ -3,7 +3,6 @@
 import pytest
 
 from src.common.errors import InputError
-from src.dataset.folds import EVERYTHING
 from src.recipes import SOLUTIONS, choose, landmark_union
 from src.recipes.profiles import PROFILES, profile
 
@@ -47,11 +46,6 @@ def test_every_solution_has_every_profile_and_no_name_comes_twice():
         assert choose(",".join(SOLUTIONS), size) == tuple(
             r for solution in SOLUTIONS.values() for r in solution.recipes(size)
         )
-
-
-def test_profiles_say_how_much_is_run():
-    assert profile("sample").synthetic and not profile("full").synthetic
-    assert profile("full").folds == (0, 1, 2, 3, EVERYTHING)  # four folds, then all data
 
 
 def test_an_unknown_profile_lists_the_known():

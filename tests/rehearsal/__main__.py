@@ -38,7 +38,7 @@ def rehearse(
     recipes: str = "frame_deberta",
     overrides: str = CUT,
     limit: int = 2_000,
-    second_route: bool = False,
+    second_route: str = "none",
 ) -> None:
     """Run 01 to 04 on a synthetic competition, kill them twice, and say what they took.
 
@@ -50,7 +50,7 @@ def rehearse(
         recipes: what is trained.
         overrides: values of the recipes that are changed.
         limit: clips that 04 scores; 0 = all.
-        second_route: whether 04 also climbs the ladder through ONNX.
+        second_route: which members climb the ladder by ONNX in 04: none, one, all.
     """
     data, run, stores = anchored(folder), anchored(run_dir), anchored("input/stores")
     for old in (run, *stores.glob(f"{data.name}-*")):

@@ -38,6 +38,10 @@ def folder(made, tmp_path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "run"))
 
 
+def report_of(folder: Path) -> dict:
+    return json.loads((folder / "runtime.json").read_text())
+
+
 def test_no_runtime_is_a_reason_to_skip_and_no_failure(folder, monkeypatch, capsys):
     def nowhere():
         raise Unavailable("expected a Python 3.9, found none")
@@ -45,8 +49,7 @@ def test_no_runtime_is_a_reason_to_skip_and_no_failure(folder, monkeypatch, caps
     monkeypatch.setattr(check_runtime, "environment", nowhere)
     assert check_runtime.main(str(folder)) == 0
     assert capsys.readouterr().out == "skipped: expected a Python 3.9, found none\n"
-    report = json.loads((folder / "runtime.json").read_text())
-    assert report == {"passed": None, "skipped": "expected a Python 3.9, found none"}
+    assert report_of(folder) == {"passed": None, "skipped": "expected a Python 3.9, found none"}
 
 
 def test_held_out_clips_and_edges_are_asked_and_the_report_written(folder, monkeypatch, capsys):
@@ -55,11 +58,9 @@ def test_held_out_clips_and_edges_are_asked_and_the_report_written(folder, monke
     said = capsys.readouterr().out
     assert "held-out clip 1 " in said and "nothing detected" in said
     assert str(folder / "runtime.json") in said
-    report = json.loads((folder / "runtime.json").read_text())
-    run = Run.open(folder)
+    report, run = report_of(folder), Run.open(folder)
     held_out = int((run.clips.fold == 0).sum())
-    assert report["passed"] is True
-    assert report["difference"] == 0
+    assert report["passed"] is True and report["difference"] == 0
     assert report["clips"] == min(held_out, 20) + len(edge_clips(1))
 
 
@@ -75,7 +76,7 @@ def test_answers_that_differ_fail_the_command(folder, monkeypatch, capsys):
     monkeypatch.setattr(check_runtime, "compare", shifted)
     assert check_runtime.main(str(folder)) == 1
     assert "FAIL" in capsys.readouterr().out
-    assert json.loads((folder / "runtime.json").read_text())["same_sign"] == 0
+    assert report_of(folder)["same_sign"] == 0
 
 
 def test_a_run_without_a_file_is_refused(folder):
@@ -87,8 +88,7 @@ def test_a_run_without_a_file_is_refused(folder):
 def test_the_competitions_own_runtime_agrees(folder, capsys):
     """What `make check-runtime` does, where Python 3.9 and the packages can be had."""
     assert check_runtime.main(str(folder)) == 0
-    report = json.loads((folder / "runtime.json").read_text())
+    report = report_of(folder)
     if report["passed"] is None:
         pytest.skip(report["skipped"])
-    assert report["runtimes"][0] == "tflite-runtime 2.9.1"
-    assert report["same_sign"] == 1
+    assert report["runtimes"][0] == "tflite-runtime 2.9.1" and report["same_sign"] == 1

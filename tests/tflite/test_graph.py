@@ -11,8 +11,12 @@ from torch import Tensor, nn
 
 from src.common.errors import InputError
 from src.landmarks import FACE, LEFT_HAND, undetected
+from src.models.llama import Config
+from src.recipes.llama import SINGLE, THREE
 from src.tflite.graph import Graph
 from src.tflite.members import Member, answer, check_members, prepare
+from src.tflite.parity import edge_clips
+from src.transforms.steps.frames import Subsample
 from tests.tflite import toys
 
 POINTS = ((LEFT_HAND[0],), LEFT_HAND[1:3], (FACE[0],))
@@ -38,38 +42,30 @@ def member(sources, *factors: float, name: str = "sum", weight: float = 1.0) -> 
     return Member(name, sources, steps, Sum().eval(), 20, weight)
 
 
-def stages(*members: Member) -> int:
-    return len(Graph(members, cores=()).stages)
+@pytest.mark.parametrize(
+    ("other", "stages"),
+    [
+        (member(POINTS, 2.0, 3.0), 3),
+        (member(POINTS, 2.0), 3),
+        (member(POINTS, 2.0, 5.0), 4),
+        (member(POINTS, 5.0, 3.0), 5),  # an equal step after another one is not shared
+        (member(POINTS[:2], 2.0, 3.0), 6),
+    ],
+)
+def test_equal_beginnings_are_in_the_graph_once(other, stages):
+    assert len(Graph([member(POINTS, 2.0, 3.0), other], cores=()).stages) == stages
 
 
-def test_equal_beginnings_are_in_the_graph_once():
-    two_factors = member(POINTS, 2.0, 3.0)
-    assert stages(two_factors) == 3
-    assert stages(two_factors, member(POINTS, 2.0, 3.0)) == 3
-    assert stages(two_factors, member(POINTS, 2.0, 5.0)) == 4
-    assert stages(two_factors, member(POINTS, 2.0)) == 3
-
-
-def test_equal_steps_after_another_beginning_are_not_shared():
-    assert stages(member(POINTS, 2.0, 3.0), member(POINTS, 5.0, 3.0)) == 5
-    assert stages(member(POINTS, 2.0), member(POINTS[:2], 2.0)) == 4
-
-
-def test_shared_or_not_every_member_sees_what_torch_shows_it():
+def test_a_point_of_several_landmarks_is_their_mean_and_order_is_kept_shared_or_not():
     members = [member(POINTS, 2.0, 3.0), member(POINTS, 2.0, 5.0), member(POINTS[:2], 2.0)]
     frames = toys.raw_clip(6)
-    seen = Graph(members).prepared(tf.constant(frames))
-    for one, xyz in zip(members, seen, strict=True):
-        np.testing.assert_allclose(xyz, prepare(one, frames), 1e-6)
-    assert not np.allclose(seen[0], seen[1])
-
-
-def test_a_point_of_several_landmarks_is_their_mean_and_order_is_kept():
-    frames = toys.raw_clip(3)
-    (seen,) = Graph([member(POINTS)]).prepared(tf.constant(frames))
     (wrist,), pair, (face,) = POINTS
     by_hand = np.stack([frames[:, wrist], frames[:, pair].mean(1), frames[:, face]], 1)
-    np.testing.assert_allclose(seen, by_hand, 1e-6)
+    expected = (6 * by_hand, 10 * by_hand, 2 * by_hand[:, :2])
+    seen = Graph(members).prepared(tf.constant(frames))
+    for one, xyz, points in zip(members, seen, expected, strict=True):
+        np.testing.assert_allclose(xyz, points, 1e-6)
+        np.testing.assert_allclose(prepare(one, frames), points, 1e-6)
 
 
 def test_probabilities_are_averaged_by_weight():
@@ -94,14 +90,15 @@ def test_a_clip_without_frames_is_one_frame_without_detections():
 
 
 def test_an_ensemble_that_cannot_be_one_is_refused():
-    with pytest.raises(InputError, match="at least one member"):
-        check_members([])
-    with pytest.raises(InputError, match=r"sum.*weight above 0, got 0"):
-        check_members([member(POINTS, weight=0.0)])
     in_training = member(POINTS)
     in_training.core.train()
-    with pytest.raises(InputError, match=r"sum.*training mode"):
-        check_members([in_training])
+    for members, found in (
+        ([], "at least one member"),
+        ([member(POINTS, weight=0.0)], r"sum.*weight above 0, got 0"),
+        ([in_training], r"sum.*training mode"),
+    ):
+        with pytest.raises(InputError, match=found):
+            check_members(members)
 
 
 def test_a_step_that_cannot_be_translated_is_named_with_its_member():
@@ -113,3 +110,32 @@ def test_a_step_that_cannot_be_translated_is_named_with_its_member():
     halving = replace(member(POINTS, name="second"), steps=(Halve(),))
     with pytest.raises(InputError, match=r"ensemble member second: .*Halve"):
         Graph([member(POINTS), halving])
+
+
+TINY = Config(heads=2, depth=1, hidden=24, max_len=12, head_dim=8)
+
+
+def llama(recipe) -> Member:
+    """A small member with weights of its own."""
+    return toys.trained(replace(recipe, model=TINY, max_len=TINY.max_len), seed=recipe.seed)
+
+
+def test_the_26th_places_members_share_points_and_centring_and_answer_as_torch_does():
+    """Also to clips longer than the table of positions, which the network itself cuts."""
+    members, clips = [llama(recipe) for recipe in THREE], edge_clips(TINY.max_len)
+    graph = Graph(members)
+    first, second, third = graph.prepared(tf.constant(clips["one hand"]))
+    assert first is second is third
+    for name, frames in clips.items():
+        ours = graph(tf.constant(frames))["outputs"]
+        np.testing.assert_allclose(ours, answer(members, frames), 0, 1e-5, err_msg=name)
+
+
+def test_the_file_of_the_26th_place_resizes_long_clips_and_says_what_torch_says():
+    limit, frames = Subsample(TINY.max_len), edge_clips(TINY.max_len)["longest"]
+    resizing = llama(replace(SINGLE, clip=replace(SINGLE.clip, limit=limit)))
+    graph = Graph([resizing])
+    assert graph.prepared(tf.constant(frames))[0].shape[0] == TINY.max_len
+    ours = graph(tf.constant(frames))["outputs"]
+    np.testing.assert_allclose(ours, answer([resizing], frames), 0, 1e-5)
+    assert np.abs(ours - answer([llama(SINGLE)], frames).numpy()).max() > 1e-4

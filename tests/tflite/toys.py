@@ -30,26 +30,18 @@ def deberta(max_len: int, seed: int = 0, base: Recipe = frame_deberta_recipe.A) 
 
 
 def families(profile: str = "sample") -> dict[str, Member]:
-    """One small member of each family, with that profile's points and clip steps.
-
-    The sample's are the published ones.
-    """
+    """One small member of each family, with the points and clip steps of "sample" or "cpu"."""
 
     def small(solution: str, model: object) -> Member:
         return trained(replace(SOLUTIONS[solution].recipes(profile)[-1], model=model))
 
+    convolutional = conv_transformer.Config(dim=24, groups=1, convs=2, kernel=5, heads=4)
     return {
         "deberta": deberta(13, base=SOLUTIONS["frame_deberta"].recipes(profile)[0]),
-        "conv_transformer": small(
-            "conv_transformer",
-            conv_transformer.Config(dim=24, groups=1, convs=2, kernel=5, heads=4),
-        ),
+        "conv_transformer": small("conv_transformer", convolutional),
         "hand_bert": small("hand_bert", hand_bert.Config(layers=2, width=32, inner=48, heads=4)),
         "llama": small("llama", llama.Config(heads=2, depth=2, hidden=48, head_dim=8)),
-        # The published one is 19 M parameters.
-        "hierarchical": trained(
-            SOLUTIONS["hierarchical"].recipes("cpu" if profile == "cpu" else "sample")[-1]
-        ),
+        "hierarchical": trained(SOLUTIONS["hierarchical"].recipes(profile)[-1]),
     }
 
 

@@ -10,8 +10,6 @@ from src.dataset.batches import ClipSet
 from src.models.frame_deberta import Config
 from src.recipes import frame_deberta
 
-SIGNS = 3
-
 
 @pytest.fixture(scope="session")
 def tiny_recipe():
@@ -32,7 +30,7 @@ def tiny_clips(tiny_recipe) -> ClipSet:
     """26 clips of 3 signs; a sign is where the right hand is."""
     rng = np.random.default_rng(0)
     length = rng.integers(2, 9, 26)
-    label = np.arange(26) % SIGNS
+    label = np.arange(26) % 3
     n_points = len(tiny_recipe.layout)
     frames = rng.normal(size=(length.sum(), n_points, 3), scale=0.3).astype(np.float16)
     right_hand = list(tiny_recipe.layout.rows("right_hand"))

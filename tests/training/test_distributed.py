@@ -15,17 +15,7 @@ from src.common.errors import InputError
 from src.evaluation.predict import predict
 from src.recipes.frame_deberta import Augment
 from src.training.distributed import Processes
-from src.training.loop import Settings
-
-TRAIN = """
-import sys, torch
-from pathlib import Path
-torch.set_num_threads(1)
-from src.training.fit import Task, fit
-from src.training.distributed import Processes
-recipe, clips, settings = torch.load(sys.argv[1], weights_only=False)
-fit(Task(recipe, clips, clips, 3, Path(sys.argv[2])), settings, Processes.start("cpu"))
-"""
+from tests.training.trained import FP32, SCRIPT, history
 
 
 def without_chance(recipe):
@@ -48,15 +38,14 @@ def launch(folder: Path, processes: int) -> pd.DataFrame:
     out = folder / f"of{processes}"
     environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
     subprocess.run([*command, str(out)], check=True, env=environment, capture_output=True)
-    return pd.read_csv(out / "history.csv").drop(columns="seconds")
+    return history(out)
 
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(tiny_recipe, tiny_clips, tmp_path):
     recipe = without_chance(tiny_recipe)
-    settings = Settings(precision="fp32", validations=2)
-    torch.save((recipe, tiny_clips, settings), tmp_path / "task.pt")
-    (tmp_path / "train.py").write_text(TRAIN)
+    torch.save((recipe, tiny_clips, FP32), tmp_path / "task.pt")
+    (tmp_path / "train.py").write_text(SCRIPT)
     one, two = launch(tmp_path, 1), launch(tmp_path, 2)
     # Sums are taken in another order; float32 over some fifty updates keeps four digits.
     pd.testing.assert_frame_equal(one, two, rtol=1e-3, atol=1e-4)
@@ -69,12 +58,9 @@ def test_two_processes_train_as_one(tiny_recipe, tiny_clips, tmp_path):
     np.testing.assert_allclose(*logits, rtol=1e-2, atol=2e-3)
 
 
-def test_shares_cover_the_batch():
-    batch = torch.arange(12).numpy()
-    parts = [Processes(rank, 3, torch.device("cpu")).share(batch) for rank in range(3)]
-    assert [list(part) for part in parts] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
-
-
-def test_a_batch_that_cannot_be_shared_is_an_error():
-    with pytest.raises(InputError, match="cannot be shared by 2 processes"):
-        Processes(0, 2, torch.device("cpu")).share(torch.arange(5).numpy())
+def test_shares_cover_the_batch_evenly():
+    processes = [Processes(rank, 3, torch.device("cpu")) for rank in range(3)]
+    parts = [list(process.share(np.arange(12))) for process in processes]
+    assert parts == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    with pytest.raises(InputError, match="cannot be shared by 3 processes"):
+        processes[0].share(np.arange(5))

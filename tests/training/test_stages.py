@@ -6,23 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from torch.nn import functional as F
 
-from src.common import checkpoint
 from src.dataset.batches import ClipSet
 from src.evaluation.predict import examine
 from src.models.hierarchical import Config
 from src.recipes.hierarchical import LAYOUT, PUBLISHED
 from src.recipes.ingredients import EarlyStopping, MeanTeacher, OnPlateau
-from src.training.distributed import Processes
 from src.training.fit import Task, fit
-from src.training.loop import Loop, Settings
+from tests.training.trained import FP32, ONE, assert_same_training, history, stopped, weights
 
-ONE = Processes(0, 1, torch.device("cpu"))
-FP32 = Settings(seed=0, precision="fp32", validations=2)
 SIGNS, FRAMES = 3, 6
 TINY = replace(
     PUBLISHED,
@@ -53,12 +48,11 @@ def clips(n: int, seed: int) -> ClipSet:
 TRAIN, VALID = clips(24, 0), clips(12, 1)
 
 
+STILL = replace(TINY, optimiser=replace(TINY.optimiser, lr=0.0))
+
+
 def task(recipe, folder: Path, start: dict | None = None) -> Task:
     return Task(recipe, TRAIN, VALID, SIGNS, folder, start=start)
-
-
-def history(folder: Path) -> pd.DataFrame:
-    return pd.read_csv(folder / "history.csv")
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +61,12 @@ def first(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("first")
     fit(task(TINY, folder), FP32, ONE)
     return folder
+
+
+@pytest.fixture(scope="module")
+def start(first) -> dict[str, torch.Tensor]:
+    """What the first stage hands on."""
+    return weights(first, "best")
 
 
 def test_it_learns(first):
@@ -81,7 +81,7 @@ def test_it_learns(first):
 def test_curves_are_of_the_clips_as_they_are(first):
     """Accuracy and loss of the last epoch again, clip by clip, without padding."""
     model = TINY.model.build(TINY.layout, SIGNS)
-    model.load_state_dict(checkpoint.load(first / "student.pt"))
+    model.load_state_dict(weights(first))
     last = history(first).iloc[-1]
     probe = TRAIN.subset(np.linspace(0, len(TRAIN) - 1, len(VALID)).round().astype(int))
     for kind, clip_set in (("test", VALID), ("train", probe)):
@@ -98,18 +98,13 @@ def test_curves_are_of_the_clips_as_they_are(first):
         assert last[f"student_{kind}_loss"] == pytest.approx(np.mean(losses), rel=1e-4)
 
 
-def test_examining_leaves_the_mode_and_no_gradient(first):
+def test_an_examination_knows_the_progress_and_leaves_the_mode_and_no_gradient():
     model = TINY.model.build(TINY.layout, SIGNS).train()
-    examine(model, TINY, VALID, 0.5)
-    assert model.training and all(p.grad is None for p in model.parameters())
-
-
-def test_the_curriculum_is_told_how_far_the_training_is(first):
-    model = TINY.model.build(TINY.layout, SIGNS)
     recipe = replace(TINY, loss=replace(TINY.loss, gamma_at_start=0.0))
     losses = [examine(model, recipe, VALID, progress).loss for progress in (0.0, 1.0)]
     plain = examine(model, TINY, VALID, 0.3).loss
     assert losses[1] == pytest.approx(plain) and losses[0] > plain
+    assert model.training and all(p.grad is None for p in model.parameters())
 
 
 def test_every_epoch_is_tested_where_it_decides_something(first, tmp_path):
@@ -122,81 +117,51 @@ def test_every_epoch_is_tested_where_it_decides_something(first, tmp_path):
 # --- stages -------------------------------------------------------------------------------------
 
 
-def test_the_best_weights_are_those_of_the_best_epoch(first):
+def test_the_best_weights_are_those_of_the_best_epoch(first, start):
     best = TINY.model.build(TINY.layout, SIGNS)
-    best.load_state_dict(checkpoint.load(first / "best.pt"))
+    best.load_state_dict(start)
     accuracy = examine(best, TINY, VALID, 1.0).accuracy
     assert accuracy == pytest.approx(history(first).student_accuracy.max())
 
 
-def test_a_stage_that_only_loses_ends_with_what_it_started_from(first, tmp_path):
+def test_a_stage_that_only_loses_ends_with_what_it_started_from(first, start, tmp_path):
     """The best weights so far, over all stages."""
-    start = checkpoint.load(first / "best.pt")
     harmful = replace(TINY, name="worse", optimiser=replace(TINY.optimiser, lr=3.0), epochs=3)
     fit(task(harmful, tmp_path, start), FP32, ONE)
     assert history(tmp_path).student_accuracy.max() < history(first).student_accuracy.max()
-    best = checkpoint.load(tmp_path / "best.pt")
+    best, worst = (weights(tmp_path, role) for role in ("best", "student"))
     for name, value in start.items():
         assert torch.equal(best[name], value), name
-    assert not torch.equal(checkpoint.load(tmp_path / "student.pt")["layers.0.qkv.weight"],
-                           start["layers.0.qkv.weight"])  # fmt: skip
+    assert not torch.equal(worst["layers.0.qkv.weight"], start["layers.0.qkv.weight"])
 
 
-def test_a_stage_starts_from_the_weights_of_the_one_before(first, tmp_path):
-    start = checkpoint.load(first / "best.pt")
-    still = replace(TINY, optimiser=replace(TINY.optimiser, lr=0.0), epochs=1)
+def test_it_starts_from_the_weights_of_the_one_before_and_stops_after_its_patience(
+    first, start, tmp_path
+):
+    """With a rate of 0 nothing gets better than the start, which was tested before."""
+    still = replace(STILL, stop=EarlyStopping(3))
     fit(task(still, tmp_path, start), FP32, ONE)
-    end = checkpoint.load(tmp_path / "student.pt")
+    end = weights(tmp_path)
     assert all(torch.equal(end[name], value) for name, value in start.items())
     assert history(tmp_path).student_accuracy[0] == history(first).student_accuracy.max()
-
-
-def test_it_stops_after_its_patience(first, tmp_path):
-    """With a rate of 0 nothing gets better than the start, which was tested before."""
-    start = checkpoint.load(first / "best.pt")
-    still = replace(TINY, optimiser=replace(TINY.optimiser, lr=0.0), stop=EarlyStopping(3))
-    fit(task(still, tmp_path, start), FP32, ONE)
     assert len(history(tmp_path)) == 3
     fit(task(still, tmp_path / "scratch"), FP32, ONE)
     assert len(history(tmp_path / "scratch")) == 4  # the first test was a better one
 
 
-class _Stopped(Exception):
-    pass
-
-
 @pytest.mark.parametrize("stop_after", [1, 3])
-def test_a_stage_goes_on_to_the_same_end(first, tmp_path, monkeypatch, stop_after):
+def test_a_stage_goes_on_to_the_same_end(start, tmp_path, stop_after):
     """Weights, plateau and patience; the start is not tested for a second time."""
-    start = checkpoint.load(first / "best.pt")
     recipe = replace(
         TINY, epochs=6, stop=EarlyStopping(4), schedule=OnPlateau(factor=0.5, patience=0)
     )
     fit(task(recipe, tmp_path / "unbroken", start), FP32, ONE)
-    whole_epoch = Loop.epoch
-
-    def stopping(self, train, epoch):
-        if epoch == stop_after:
-            raise _Stopped
-        return whole_epoch(self, train, epoch)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Loop, "epoch", stopping)
-        with pytest.raises(_Stopped):
-            fit(task(recipe, tmp_path / "broken", start), FP32, ONE)
+    stopped(stop_after, lambda: fit(task(recipe, tmp_path / "broken", start), FP32, ONE))
     fit(task(recipe, tmp_path / "broken", start), FP32, ONE)
-    one, other = (
-        history(tmp_path / name).drop(columns="seconds") for name in ("unbroken", "broken")
-    )
-    pd.testing.assert_frame_equal(one, other, check_exact=True)
-    for role in ("best", "student"):
-        states = [
-            checkpoint.load(tmp_path / name / f"{role}.pt") for name in ("unbroken", "broken")
-        ]
-        assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert_same_training(tmp_path / "unbroken", tmp_path / "broken")
 
 
-def test_the_plateau_lowers_the_rate(first, tmp_path):
+def test_the_plateau_lowers_the_rate(tmp_path):
     still = replace(
         TINY,
         optimiser=replace(TINY.optimiser, lr=1e-9),  # too small to change the loss by a share
@@ -209,13 +174,12 @@ def test_the_plateau_lowers_the_rate(first, tmp_path):
     np.testing.assert_allclose(history(tmp_path).rate / 1e-9, expected, rtol=1e-6)
 
 
-def test_without_held_out_clips_it_trains_to_the_end(first, tmp_path):
-    start = checkpoint.load(first / "best.pt")
+def test_without_held_out_clips_it_trains_to_the_end(start, tmp_path):
     recipe = replace(TINY, epochs=2, stop=EarlyStopping(1))
     fit(Task(recipe, TRAIN, None, SIGNS, tmp_path, start=start), FP32, ONE)
     table = history(tmp_path)
     assert len(table) == 2 and "student_accuracy" not in table
-    best, student = (checkpoint.load(tmp_path / f"{role}.pt") for role in ("best", "student"))
+    best, student = (weights(tmp_path, role) for role in ("best", "student"))
     assert all(torch.equal(best[name], student[name]) for name in best)
 
 

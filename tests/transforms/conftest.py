@@ -55,16 +55,10 @@ LACKS = {
 FRAMES = {"one frame": 1, "two frames": 2, "longest": 40}
 
 
-def edge_clips(seed: int = 0, n_frames: int = 40, padding: float = float("nan")) -> Clips:
-    """One clip of each kind in `LACKS`, in that order.
-
-    Args:
-        seed: of the coordinates, about N(0, 1) as after normalising.
-        n_frames: padded to so many.
-        padding: the value of every coordinate in padded frames.
-    """
+def edge_clips(seed: int = 0, n_frames: int = 40) -> Clips:
+    """One clip of each kind in `LACKS`, in that order: of N(0, 1), padded with NaN."""
     rng = np.random.default_rng(seed)
-    xyz = np.full((len(LACKS), n_frames, len(LAYOUT), 3), padding, np.float32)
+    xyz = np.full((len(LACKS), n_frames, len(LAYOUT), 3), np.nan, np.float32)
     mask = np.zeros((len(LACKS), n_frames), bool)
     for k, (kind, parts) in enumerate(LACKS.items()):
         length = min(FRAMES.get(kind, 20 + k), n_frames)

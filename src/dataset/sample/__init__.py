@@ -3,6 +3,8 @@
 - lexicon.py draws the signs, signers.py the people who sign.
 - performance.py moves a body in metres, built by skeleton.py and face.py.
 - camera.py turns the body into landmarks; writer.py writes them to files.
+
+Letters in all of them: **T** frames.
 """
 
 from src.dataset.sample.writer import is_synthetic, write_sample

@@ -6,8 +6,6 @@
   hand's to its wrist, the pose's to the hips.
 - A hand is lost when it leaves the picture, when it moves fast, and sometimes for a short while
   without a visible reason. The face is rarely lost, the pose never.
-
-Letters: **T** frames.
 """
 
 from __future__ import annotations
@@ -24,21 +22,13 @@ from src.landmarks import FACE, LEFT_HAND, LEFT_HIP, POSE, RIGHT_HAND, RIGHT_HIP
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera.
+    """A camera and what is in its picture."""
 
-    Args:
-        width: of its picture where the signer stands, metres.
-        aspect: the picture's width over its height.
-        centre: where in the picture the middle of the shoulders is, in its widths and heights.
-        turn: rotation vector, radians.
-        distance: metres to the signer.
-    """
-
-    width: float
-    aspect: float
-    centre: tuple[float, float]
-    turn: Float[np.ndarray, "3"]
-    distance: float
+    width: float  # of its picture where the signer stands, metres
+    aspect: float  # the picture's width over its height
+    centre: tuple[float, float]  # the middle of the shoulders, in the picture's widths and heights
+    turn: Float[np.ndarray, "3"]  # rotation vector, radians
+    distance: float  # metres to the signer
 
 
 def draw_camera(rng: np.random.Generator) -> Camera:
@@ -83,23 +73,20 @@ def picture(body: RawClip, camera: Camera) -> RawClip:
 
 # --- what the detector makes of it --------------------------------------------------------------
 
-_JITTER = {"face": (0.0006, 0.001), "hand": (0.003, 0.008), "pose": (0.002, 0.02)}  # xy, z
+_JITTER = {  # part -> xy, z
+    FACE: (0.0006, 0.001),
+    POSE: (0.002, 0.02),
+    LEFT_HAND: (0.003, 0.008),
+    RIGHT_HAND: (0.003, 0.008),
+}
 _DRIFT = 0.0035  # how far a whole hand slowly drifts, picture widths
 _FACE_LOST = 0.025  # share of the clips that lose the face for a while
 
 
 def detected(xyz: RawClip, steadiness: float, rng: np.random.Generator) -> RawClip:
-    """Add jitter, and NaN where a part is lost.
-
-    Args:
-        xyz: with no part missing.
-        steadiness: the higher, the less often a hand is lost.
-        rng: of the clip.
-    """
+    """Add jitter, and NaN where a part is lost: the steadier, the less often a hand."""
     xyz = xyz.copy()
-    parts = ((FACE, "face"), (POSE, "pose"), (LEFT_HAND, "hand"), (RIGHT_HAND, "hand"))
-    for rows, kind in parts:
-        flat, deep = _JITTER[kind]
+    for rows, (flat, deep) in _JITTER.items():
         shape = (len(xyz), len(rows), 3)
         noise = rng.standard_normal(shape, dtype=np.float32) * np.float32((flat, flat, deep))
         xyz[:, rows] += noise
@@ -110,7 +97,10 @@ def detected(xyz: RawClip, steadiness: float, rng: np.random.Generator) -> RawCl
         hand[:, WRIST, 2] *= 1e-5  # the wrist is the origin of a hand's depth, up to rounding
         hand[~seen] = np.nan
         xyz[:, rows] = hand
-    xyz[np.ix_(~_face_seen(len(xyz), rng), FACE)] = np.nan
+    if rng.random() < _FACE_LOST:
+        length = rng.integers(1, len(xyz) + 1)
+        start = rng.integers(0, len(xyz) - length + 1)
+        xyz[start : start + length, FACE] = np.nan
     return xyz
 
 
@@ -126,15 +116,6 @@ def _hand_seen(
     odds = 2.7 + steadiness - 5 * (1 - inside) - 9 * step
     luck = 1.3 * _wander(frames, 1, rng)[:, 0] + 0.7 * rng.standard_normal(frames)
     return (odds + luck > 0) & (inside > 1 / 4)
-
-
-def _face_seen(frames: int, rng: np.random.Generator) -> Bool[np.ndarray, "T"]:
-    seen = np.ones(frames, bool)
-    if rng.random() < _FACE_LOST:
-        length = rng.integers(1, frames + 1)
-        start = rng.integers(0, frames - length + 1)
-        seen[start : start + length] = False
-    return seen
 
 
 def _wander(frames: int, channels: int, rng: np.random.Generator) -> Float[np.ndarray, "T C"]:

@@ -5,8 +5,6 @@
 - Landmarks that have a name (contour, eyes, brows, nose, lips, midline) are where a real face has
   them. The others are spread evenly, because nothing looks at a single one of them.
 - The right half is made; the left half is its mirror image.
-
-Letters: **T** frames.
 """
 
 from __future__ import annotations
@@ -47,19 +45,12 @@ _BROW = ((-0.42, -0.30), (-0.36, -0.40), (-0.22, -0.44), (-0.10, -0.37))  # oute
 
 @dataclass(frozen=True)
 class Expression:
-    """What the face does, frame by frame.
+    """What the face does, frame by frame."""
 
-    Args:
-        opening: the gap between the lips, in widths of the neutral mouth.
-        width: the mouth's width, in widths of the neutral mouth.
-        protrusion: how far the lips are pushed forward, in face widths.
-        brows: how far the brows are raised, in face widths.
-    """
-
-    opening: Float[np.ndarray, "T"]
-    width: Float[np.ndarray, "T"]
-    protrusion: Float[np.ndarray, "T"]
-    brows: Float[np.ndarray, "T"]
+    opening: Float[np.ndarray, "T"]  # the gap between the lips, in widths of the neutral mouth
+    width: Float[np.ndarray, "T"]  # of the mouth, in widths of the neutral mouth
+    protrusion: Float[np.ndarray, "T"]  # how far the lips are pushed forward, in face widths
+    brows: Float[np.ndarray, "T"]  # how far they are raised, in face widths
 
 
 def face_points(expression: Expression) -> Face:
@@ -131,7 +122,10 @@ def _depth(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _lips(expression: Expression) -> Float[np.ndarray, "T 40 3"]:
-    """The lips' four contours in LIPS_40's order, from the right corner to the left."""
+    """The lips' four contours in LIPS_40's order, from the right corner to the left.
+
+    Each is half an ellipse, with points at some of ten even steps from corner to corner.
+    """
     gap = 2 * _MOUTH_HALF_WIDTH * expression.opening[:, None]
     # The opening goes up by a quarter and down by three: only the jaw moves.
     upper, lower = 0.25 * gap, 0.75 * gap
@@ -142,17 +136,12 @@ def _lips(expression: Expression) -> Float[np.ndarray, "T 40 3"]:
         (steps[:-1], 0.88, -0.015 - upper),
         (steps[1:], 0.88, 0.015 + lower),
     )
-    points = [_arc(expression, *contour) for contour in contours]
+    points = []
+    for step, width, height in contours:
+        angle = np.pi * step / 10
+        bulge = np.sin(angle)
+        x = -width * _MOUTH_HALF_WIDTH * expression.width[:, None] * np.cos(angle)
+        y = _MOUTH_Y + height * bulge
+        z = -0.03 - 0.11 * bulge - expression.protrusion[:, None] * (0.4 + 0.6 * bulge)
+        points.append(np.stack([x, y, z], axis=2))
     return np.concatenate(points, axis=1)
-
-
-def _arc(
-    expression: Expression, steps: np.ndarray, width: float, height: np.ndarray | float
-) -> Float[np.ndarray, "T N 3"]:
-    """One contour of the mouth: half an ellipse, `steps` of 0 to 10 from corner to corner."""
-    angle = np.pi * steps / 10
-    bulge = np.sin(angle)
-    x = -width * _MOUTH_HALF_WIDTH * expression.width[:, None] * np.cos(angle)
-    y = _MOUTH_Y + height * bulge
-    z = -0.03 - 0.11 * bulge - expression.protrusion[:, None] * (0.4 + 0.6 * bulge)
-    return np.stack([x, y, z], axis=2)

@@ -9,14 +9,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
-from typing import TypeVar
+from typing import Any, Literal
 
 import numpy as np
-
-T = TypeVar("T")
 
 # --- handshapes ---------------------------------------------------------------------------------
 
@@ -31,26 +27,16 @@ _OPPOSED, _TOUCHING = (30, 58, 18, 18), (26, 50, 34, 30)
 
 @dataclass(frozen=True)
 class Handshape:
-    """Joint angles of one hand, in degrees.
+    """Joint angles of one hand, in degrees."""
 
-    Args:
-        name: its letter or number in American Sign Language.
-        fingers: the three joints of index, middle, ring and little finger.
-        thumb: sideways, forward, and its two outer joints.
-        spread: between neighbouring fingers.
-    """
-
-    name: str
-    fingers: tuple[tuple[int, int, int], ...]
-    thumb: tuple[int, int, int, int]
-    spread: int = 3
+    name: str  # its letter or number in American Sign Language
+    fingers: tuple[tuple[int, int, int], ...]  # three joints of index, middle, ring, little finger
+    thumb: tuple[int, int, int, int]  # sideways, forward, and its two outer joints
+    spread: int = 3  # between neighbouring fingers
 
     @property
     def angles(self) -> np.ndarray:
-        """(5, 4) radians, thumb to little finger.
-
-        Of a finger: sideways, three joints. Of the thumb: sideways, forward, two joints.
-        """
+        """(5, 4) radians, thumb to little finger: sideways, then three joints or as in `thumb`."""
         fan = self.spread * np.array([1.5, 0.5, -0.5, -1.5])  # index to little finger
         rows = [self.thumb, *((side, *flex) for side, flex in zip(fan, self.fingers, strict=True))]
         return np.radians(np.array(rows, dtype=np.float64))
@@ -91,13 +77,10 @@ _ACROSS_BODY, _OUTWARD = (1.0, 0.0, 0.0), (-1.0, 0.0, 0.0)
 
 @dataclass(frozen=True)
 class Location:
-    """Where the centre of the palm is.
+    """Where the centre of the palm is, in body axes.
 
-    Args:
-        name: the place.
-        on_head: True if `at` is measured from the middle of the face, in face widths; False if from
-            the middle of the shoulders, in shoulder widths.
-        at: x, y, z in body axes.
+    It is measured from the middle of the face, in face widths, if it is `on_head`, or else from the
+    middle of the shoulders, in shoulder widths.
     """
 
     name: str
@@ -143,57 +126,33 @@ ORIENTATIONS = (
 )
 
 
-class Path(Enum):
-    """The path that the hand takes."""
-
-    HOLD = "stays"
-    LINE = "goes there"
-    TAP = "goes there and back"
-    ARC = "goes there in an arc"
-    CIRCLE = "goes round"
-    ZIGZAG = "goes there in a zigzag"
-
-
-class Local(Enum):
-    """What the hand does on its own, while it moves or stays."""
-
-    NONE = "nothing"
-    TWIST = "turns about the forearm"
-    NOD = "bends at the wrist"
-    WIGGLE = "moves its fingers"
-
-
 @dataclass(frozen=True)
 class Movement:
     """The hand's movement.
 
-    Args:
-        path: the form of the path.
-        along: its direction; for an arc, a circle and a zigzag, one of the two that span its plane.
-        local: what the hand does on its own meanwhile.
-        repeats: how often the movement is made.
-        size: length of the path, shoulder widths.
+    On its own, while it moves or stays, the hand may twist about the forearm, nod at the wrist or
+    wiggle its fingers. A tap goes there and back.
     """
 
-    path: Path
-    along: Vector
-    local: Local = Local.NONE
+    path: Literal["hold", "line", "tap", "arc", "circle", "zigzag"]
+    along: Vector  # for an arc, a circle and a zigzag, one of the two that span its plane
+    local: Literal["none", "twist", "nod", "wiggle"] = "none"
     repeats: int = 1
-    size: float = 0.45
+    size: float = 0.45  # length of the path, shoulder widths
 
 
 MOVEMENTS = (
-    Movement(Path.HOLD, _UP),
-    Movement(Path.HOLD, _UP, Local.TWIST, 2),
-    Movement(Path.HOLD, _UP, Local.NOD, 2),
-    Movement(Path.HOLD, _UP, Local.WIGGLE, 3),
-    *(Movement(Path.LINE, along) for along in (_UP, _DOWN, _FORWARD, _ACROSS_BODY, _OUTWARD)),
-    *(Movement(Path.TAP, along, repeats=2, size=0.25) for along in (_IN, _DOWN, _OUTWARD)),
-    *(Movement(Path.ARC, along) for along in (_FORWARD, _ACROSS_BODY, _OUTWARD)),
-    Movement(Path.CIRCLE, _ACROSS_BODY, repeats=2, size=0.3),
-    Movement(Path.CIRCLE, _FORWARD, repeats=2, size=0.3),
-    Movement(Path.ZIGZAG, _DOWN),
-    Movement(Path.ZIGZAG, _OUTWARD),
+    Movement("hold", _UP),
+    Movement("hold", _UP, "twist", 2),
+    Movement("hold", _UP, "nod", 2),
+    Movement("hold", _UP, "wiggle", 3),
+    *(Movement("line", along) for along in (_UP, _DOWN, _FORWARD, _ACROSS_BODY, _OUTWARD)),
+    *(Movement("tap", along, repeats=2, size=0.25) for along in (_IN, _DOWN, _OUTWARD)),
+    *(Movement("arc", along) for along in (_FORWARD, _ACROSS_BODY, _OUTWARD)),
+    Movement("circle", _ACROSS_BODY, repeats=2, size=0.3),
+    Movement("circle", _FORWARD, repeats=2, size=0.3),
+    Movement("zigzag", _DOWN),
+    Movement("zigzag", _OUTWARD),
 )
 
 
@@ -216,18 +175,13 @@ MOUTHS = (
 )
 
 
-class Hands(Enum):
-    """What the other hand does."""
-
-    ONE = "rests"
-    MIRRORED = "does the same, mirrored"
-    ALTERNATING = "does the same, mirrored, half a turn later"
-    BASE = "is held still beneath"
-
-
 @dataclass(frozen=True)
 class Sign:
-    """One entry of the lexicon."""
+    """One entry of the lexicon.
+
+    The other hand rests ("one"), does the same, mirrored, at the same time or half a turn later
+    ("alternating"), or is held still beneath in the handshape `base`.
+    """
 
     name: str
     start: Handshape
@@ -236,13 +190,13 @@ class Sign:
     orientation: Orientation
     movement: Movement
     mouth: Mouth
-    hands: Hands = Hands.ONE
+    hands: Literal["one", "mirrored", "alternating", "base"] = "one"
     base: Handshape = _FLAT
 
 
 # --- the draw -----------------------------------------------------------------------------------
 
-_HANDS_SHARE = {Hands.ONE: 0.72, Hands.MIRRORED: 0.12, Hands.ALTERNATING: 0.05, Hands.BASE: 0.11}
+HANDS_SHARE = {"one": 0.72, "mirrored": 0.12, "alternating": 0.05, "base": 0.11}
 _CHANGING_SHARE = 0.2  # of the signs change their handshape
 _MINIMAL_PAIR_SHARE = 0.45
 _VARIED = {  # what a minimal pair may differ in
@@ -255,14 +209,9 @@ _VARIED = {  # what a minimal pair may differ in
 
 
 def draw_lexicon(size: int, seed: int) -> tuple[Sign, ...]:
-    """Draw a lexicon; the same seed gives the same signs.
+    """Draw different signs, named sign_000 and so on in the order of their labels.
 
-    Args:
-        size: number of signs, named sign_000 and so on in the order of their labels.
-        seed: of the draw.
-
-    Returns:
-        Different signs, nine of twenty made by changing one parameter of another one.
+    Nine of twenty are made by changing one parameter of another one.
     """
     rng = np.random.default_rng([seed, 0])
     n_pairs = int(_MINIMAL_PAIR_SHARE * size)
@@ -283,9 +232,9 @@ def draw_lexicon(size: int, seed: int) -> tuple[Sign, ...]:
 def _draw_sign(rng: np.random.Generator) -> Sign:
     start = _pick(HANDSHAPES, rng)
     end = _pick(HANDSHAPES, rng) if rng.random() < _CHANGING_SHARE else start
-    hands = tuple(_HANDS_SHARE)[rng.choice(len(_HANDS_SHARE), p=list(_HANDS_SHARE.values()))]
+    hands = tuple(HANDS_SHARE)[rng.choice(len(HANDS_SHARE), p=list(HANDS_SHARE.values()))]
     # Signs with both hands are made in front of the body, never at the head.
-    places = LOCATIONS if hands is Hands.ONE else tuple(p for p in LOCATIONS if not p.on_head)
+    places = LOCATIONS if hands == "one" else tuple(p for p in LOCATIONS if not p.on_head)
     return Sign(
         name="",
         start=start,
@@ -295,7 +244,7 @@ def _draw_sign(rng: np.random.Generator) -> Sign:
         movement=_pick(MOVEMENTS, rng),
         mouth=_pick(MOUTHS, rng),
         hands=hands,
-        base=_pick(BASE_HANDSHAPES, rng) if hands is Hands.BASE else _FLAT,
+        base=_pick(BASE_HANDSHAPES, rng) if hands == "base" else _FLAT,
     )
 
 
@@ -311,5 +260,5 @@ def _vary(sign: Sign, parameter: str, rng: np.random.Generator) -> Sign:
     return replace(sign, **{parameter: new})
 
 
-def _pick(choices: Sequence[T], rng: np.random.Generator) -> T:
+def _pick(choices: tuple | list, rng: np.random.Generator) -> Any:
     return choices[rng.integers(len(choices))]

@@ -3,8 +3,6 @@
 - In a clip the hands rest, come up, perform the sign, go down and rest again. Short clips are
   nearly all sign and long ones have more rest, as in the competition.
 - Everything is performed right-handed; a left-handed signer is mirrored at the end.
-
-Letters: **T** frames.
 """
 
 from __future__ import annotations
@@ -17,68 +15,41 @@ from scipy.spatial.transform import Rotation
 
 from src.clips import RawClip
 from src.dataset.sample import face
-from src.dataset.sample.lexicon import (
-    RELAXED,
-    Hands,
-    Handshape,
-    Local,
-    Location,
-    Movement,
-    Orientation,
-    Path,
-    Sign,
-)
+from src.dataset.sample.lexicon import RELAXED, Location, Movement, Orientation, Sign
 from src.dataset.sample.signers import Signer
-from src.dataset.sample.skeleton import (
-    MIRRORED,
-    PALM_CENTRE,
-    Arm,
-    Face,
-    Hand,
-    elbow,
-    hand_axes,
-    hand_points,
-    pose_points,
-    within_reach,
-)
+from src.dataset.sample.skeleton import MIRRORED, ArmAndHand, hand_axes, pose_points, right_arm
 from src.landmarks import MIRROR, PARTS
 
 MIN_FRAMES, MAX_FRAMES = 2, 272  # of 747 clips of the competition
 _LENGTH_SPREAD = 0.86  # log-normal, within one signer
-_ELBOW_OUT = np.array([-0.7, 1.0, 0.35])  # elbows hang down and a little to the side
+_PALM_CENTRE = 0.6  # palm lengths from the wrist
 _RESTING = (np.array([0.25, 0.97, 0.0]), np.array([0.0, 0.0, 1.0]))  # fingers down, palm to body
 _PERPENDICULAR = {True: np.array([-1.0, 0.0, 0.0]), False: np.array([0.0, -1.0, 0.0])}
-_SWING = {Local.TWIST: np.radians(55), Local.NOD: np.radians(35), Local.WIGGLE: np.radians(28)}
-_AXIS = {Local.TWIST: (0, 1, 0), Local.NOD: (1, 0, 0)}  # of the hand's own axes
+_SWING = {"none": 0.0, "twist": np.radians(55), "nod": np.radians(35), "wiggle": np.radians(28)}
+_AXIS = {"twist": (0, 1, 0), "nod": (1, 0, 0)}  # of the hand's own axes
+_STILL = Movement("hold", (0.0, -1.0, 0.0))
+_HANDS_APART = 0.30  # shoulder widths from the midline, at least, when both hands do the same
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What happens in which frame.
+    """What happens in which frame."""
 
-    Args:
-        raised: 0 = the hands rest, 1 = they are in the signing space.
-        phase: 0 = the sign begins, 1 = it has ended.
-    """
-
-    raised: Float[np.ndarray, "T"]
-    phase: Float[np.ndarray, "T"]
+    raised: Float[np.ndarray, "T"]  # 0 = the hands rest, 1 = they are in the signing space
+    phase: Float[np.ndarray, "T"]  # 0 = the sign begins, 1 = it has ended
 
 
 def perform(sign: Sign, signer: Signer, rng: np.random.Generator) -> RawClip:
     """The landmarks of one performance, in metres and body axes; nothing is missing."""
-    timing = _draw_timing(_draw_length(signer, rng), rng)
-    dominant = _Hand(sign.start, sign.end, sign.location, sign.orientation, sign.movement)
-    other = _other_hand(sign)
-    right = _arm(dominant, signer, timing, rng)
+    frames = np.rint(signer.frames * np.exp(rng.normal(0, _LENGTH_SPREAD)))
+    timing = _draw_timing(int(np.clip(frames, MIN_FRAMES, MAX_FRAMES)), rng)
+    right = _arm(sign, signer, timing, rng)
     # The left arm is made as a right one and mirrored.
-    left = _arm(other, signer, timing, rng) if other else _resting_arm(signer, timing, rng)
-    left = _Arm(left.points * MIRRORED, left.hand * MIRRORED)
+    left = tuple(points * MIRRORED for points in _other_arm(sign, signer, timing, rng))
     head, ears = _head(sign, signer, timing, rng)
     hip = np.broadcast_to(signer.hip, (len(timing.phase), 3))
-    arms, hands = (left.points, right.points), (left.hand, right.hand)
-    pose = pose_points(head, ears, arms, hands, hip)
-    parts = {"face": head, "left_hand": left.hand, "pose": pose, "right_hand": right.hand}
+    pose = pose_points(head, ears, (left, right), hip)
+    parts = {"face": head, "left_hand": left[1], "pose": pose, "right_hand": right[1]}
     body = np.concatenate([parts[part] for part in PARTS], axis=1)
     # The whole body sways a little.
     body = body + _drift(len(body), 0.006, rng)[:, None]
@@ -86,11 +57,6 @@ def perform(sign: Sign, signer: Signer, rng: np.random.Generator) -> RawClip:
 
 
 # --- time ---------------------------------------------------------------------------------------
-
-
-def _draw_length(signer: Signer, rng: np.random.Generator) -> int:
-    frames = signer.frames * np.exp(rng.normal(0, _LENGTH_SPREAD))
-    return int(np.clip(np.rint(frames), MIN_FRAMES, MAX_FRAMES))
 
 
 def _draw_timing(frames: int, rng: np.random.Generator) -> Timing:
@@ -124,92 +90,68 @@ def _drift(frames: int, size: float, rng: np.random.Generator) -> Float[np.ndarr
 # --- arms ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Hand:
-    """What one hand does."""
+def _arm(
+    sign: Sign,
+    signer: Signer,
+    timing: Timing,
+    rng: np.random.Generator,
+    later: float = 0.0,
+    beneath: bool = False,
+) -> ArmAndHand:
+    """The right arm and hand of a signer who makes a sign with it.
 
-    start: Handshape
-    end: Handshape
-    location: Location
-    orientation: Orientation
-    movement: Movement
-    later: float = 0.0  # than the other hand, as a share of the movement
-    beneath: bool = False  # the other hand
-
-
-@dataclass(frozen=True)
-class _Arm:
-    """A right arm and its hand."""
-
-    points: Arm
-    hand: Hand
-
-
-def _other_hand(sign: Sign) -> _Hand | None:
-    """What the left hand does, said as if it were a right one; None if it rests."""
-    x, y, z = sign.location.at
-    match sign.hands:
-        case Hands.ONE:
-            return None
-        case Hands.MIRRORED | Hands.ALTERNATING:
-            later = 0.5 if sign.hands is Hands.ALTERNATING else 0.0
-            place = replace(sign.location, at=(min(x, -_HANDS_APART), y, z))
-            return _Hand(sign.start, sign.end, place, sign.orientation, sign.movement, later)
-        case Hands.BASE:
-            place = replace(sign.location, at=(-x, y, z))  # under the right hand
-            flat = Orientation("across, palm up", (0.8, 0.0, -0.6), (0.0, -1.0, 0.0))
-            return _Hand(sign.base, sign.base, place, flat, _STILL, beneath=True)
-
-
-_STILL = Movement(Path.HOLD, (0.0, -1.0, 0.0))
-_HANDS_APART = 0.30  # shoulder widths from the midline, at least, when both hands do the same
-
-
-def _arm(hand: _Hand, signer: Signer, timing: Timing, rng: np.random.Generator) -> _Arm:
-    """The right arm and hand of a signer who does what `hand` says."""
-    phase = (timing.phase + hand.later) % 1 if hand.later else timing.phase
+    For the other arm: `later` by a share of the movement, or held `beneath` the first.
+    """
+    phase = (timing.phase + later) % 1 if later else timing.phase
     amplitude = signer.amplitude * np.exp(rng.normal(0, 0.1))
     # The hand turns from its rest into the sign's orientation, and then as the movement asks.
     habit = signer.tilt + rng.normal(0, 0.09, 3)
-    fingers, palm = np.array(hand.orientation.fingers), np.array(hand.orientation.palm)
+    fingers, palm = np.array(sign.orientation.fingers), np.array(sign.orientation.palm)
     turned = Rotation.from_rotvec(habit) * hand_axes(fingers, palm)
     axes = _between(hand_axes(*_RESTING), turned, timing.raised)
-    axes = axes * _local_turn(hand.movement, phase, timing.raised * amplitude)
+    axes = axes * _local_turn(sign.movement, phase, timing.raised * amplitude)
     # The palm follows its path from the sign's location; the wrist is at its end.
-    place = _place(hand, signer) + signer.offset + rng.normal(0, 0.012, 3)
-    if hand.beneath:
+    place = _place(sign.location, signer) + signer.offset + rng.normal(0, 0.012, 3)
+    if beneath:
         place = place + np.array([0, 0.07, 0])
-    palm_centre = place + 2 * signer.shoulder * amplitude * _path(hand.movement, phase)
-    wrist = palm_centre - turned.apply([0, 1, 0]) * PALM_CENTRE * signer.palm
+    palm_centre = place + 2 * signer.shoulder * amplitude * _path(sign.movement, phase)
+    wrist = palm_centre - turned.apply([0, 1, 0]) * _PALM_CENTRE * signer.palm
     raised = timing.raised[:, None]
     wrist = signer.rest * (1 - raised) + wrist * raised
-    shape = _joint_angles(hand, signer, phase, timing.raised, rng)
-    return _assemble(signer, wrist, shape, axes)
+    angles = _joint_angles(sign, signer, phase, timing.raised, rng)
+    return right_arm(signer, wrist, angles, axes)
 
 
-def _resting_arm(signer: Signer, timing: Timing, rng: np.random.Generator) -> _Arm:
-    frames = len(timing.phase)
-    wrist = signer.rest + _drift(frames, 0.012, rng)
-    shape = np.broadcast_to(RELAXED.angles + signer.stiffness, (frames, 5, 4))
-    axes = _between(hand_axes(*_RESTING), hand_axes(*_RESTING), timing.raised)
-    return _assemble(signer, wrist, shape, axes)
+def _other_arm(sign: Sign, signer: Signer, timing: Timing, rng: np.random.Generator) -> ArmAndHand:
+    """The left arm and hand, as if they were right ones."""
+    x, y, z = sign.location.at
+    match sign.hands:
+        case "one":
+            frames = len(timing.phase)
+            wrist = signer.rest + _drift(frames, 0.012, rng)
+            angles = np.broadcast_to(RELAXED.angles + signer.stiffness, (frames, 5, 4))
+            axes = _between(hand_axes(*_RESTING), hand_axes(*_RESTING), timing.raised)
+            return right_arm(signer, wrist, angles, axes)
+        case "mirrored" | "alternating":
+            later = 0.5 if sign.hands == "alternating" else 0.0
+            place = replace(sign.location, at=(min(x, -_HANDS_APART), y, z))
+            return _arm(replace(sign, location=place), signer, timing, rng, later)
+        case "base":
+            held = replace(
+                sign,
+                start=sign.base,
+                end=sign.base,
+                location=replace(sign.location, at=(-x, y, z)),  # under the right hand
+                orientation=Orientation("across, palm up", (0.8, 0.0, -0.6), (0.0, -1.0, 0.0)),
+                movement=_STILL,
+            )
+            return _arm(held, signer, timing, rng, beneath=True)
 
 
-def _assemble(signer: Signer, wrist: np.ndarray, shape: np.ndarray, axes: Rotation) -> _Arm:
-    shoulder = np.array([-signer.shoulder, 0, 0])
-    wrist = within_reach(wrist, shoulder, signer.arm)
-    bend = elbow(wrist, shoulder, signer.arm, _ELBOW_OUT)
-    points = np.stack([np.broadcast_to(shoulder, wrist.shape), bend, wrist], axis=1)
-    hand = hand_points(shape, signer.palm)
-    turned = np.einsum("tij,tnj->tni", axes.as_matrix(), hand)
-    return _Arm(points, wrist[:, None] + turned)
-
-
-def _place(hand: _Hand, signer: Signer) -> np.ndarray:
-    at = np.array(hand.location.at)
-    if hand.location.on_head:
-        return signer.head + signer.face_width * at
-    return 2 * signer.shoulder * signer.reach * at
+def _place(location: Location, signer: Signer) -> np.ndarray:
+    if location.on_head:
+        return signer.head + signer.face_width * np.array(location.at)
+    return 2 * signer.shoulder * signer.reach * np.array(location.at)
 
 
 def _between(rest: Rotation, sign: Rotation, raised: np.ndarray) -> Rotation:
@@ -224,36 +166,35 @@ def _path(movement: Movement, phase: np.ndarray) -> Float[np.ndarray, "T 3"]:
     up = _PERPENDICULAR[abs(along[1]) > 0.5]
     turn = 2 * np.pi * movement.repeats * phase
     match movement.path:
-        case Path.HOLD:
+        case "hold":
             there, side = 0 * phase, 0 * phase
-        case Path.LINE:
+        case "line":
             there, side = _smooth(phase) - 0.5, 0 * phase
-        case Path.TAP:
+        case "tap":
             there, side = -0.5 - 0.5 * np.cos(turn), 0 * phase
-        case Path.ARC:
+        case "arc":
             there, side = -0.5 * np.cos(np.pi * phase), 0.6 * np.sin(np.pi * phase)
-        case Path.CIRCLE:
+        case "circle":
             there, side = 0.5 * np.sin(turn), 0.5 * np.cos(turn)
-        case Path.ZIGZAG:
+        case "zigzag":
             there, side = phase - 0.5, 0.25 * np.sin(3 * np.pi * phase)
     return movement.size * (there[:, None] * along + side[:, None] * up)
 
 
 def _local_turn(movement: Movement, phase: np.ndarray, amplitude: np.ndarray) -> Rotation:
     axis = np.array(_AXIS.get(movement.local, (0, 0, 0)))
-    swing = _SWING.get(movement.local, 0.0)
-    angle = swing * np.sin(2 * np.pi * movement.repeats * phase) * amplitude
+    angle = _SWING[movement.local] * np.sin(2 * np.pi * movement.repeats * phase) * amplitude
     return Rotation.from_rotvec(angle[:, None] * axis)
 
 
 def _joint_angles(
-    hand: _Hand, signer: Signer, phase: np.ndarray, raised: np.ndarray, rng: np.random.Generator
+    sign: Sign, signer: Signer, phase: np.ndarray, raised: np.ndarray, rng: np.random.Generator
 ) -> Float[np.ndarray, "T 5 4"]:
     change = _smooth(1.6 * phase - 0.3)[:, None, None]
-    shape = hand.start.angles * (1 - change) + hand.end.angles * change
-    if hand.movement.local is Local.WIGGLE:
-        turn = 2 * np.pi * hand.movement.repeats * phase[:, None] + np.arange(1, 5)
-        shape[:, 1:, 1] += _SWING[Local.WIGGLE] * (0.5 + 0.5 * np.sin(turn))
+    shape = sign.start.angles * (1 - change) + sign.end.angles * change
+    if sign.movement.local == "wiggle":
+        turn = 2 * np.pi * sign.movement.repeats * phase[:, None] + np.arange(1, 5)
+        shape[:, 1:, 1] += _SWING["wiggle"] * (0.5 + 0.5 * np.sin(turn))
     formed = _smooth(2.5 * raised)[:, None, None]  # the hand takes its shape on the way
     shape = RELAXED.angles * (1 - formed) + shape * formed
     return shape + signer.stiffness + rng.normal(0, 0.05, (5, 4))
@@ -264,7 +205,7 @@ def _joint_angles(
 
 def _head(
     sign: Sign, signer: Signer, timing: Timing, rng: np.random.Generator
-) -> tuple[Face, np.ndarray]:
+) -> tuple[face.Face, np.ndarray]:
     """The face and the ears (T, 2, 3)."""
     frames = len(timing.phase)
     shown = timing.raised * signer.mouthing
@@ -274,9 +215,8 @@ def _head(
         protrusion=sign.mouth.protrusion * shown,
         brows=np.full(frames, max(0.0, rng.normal(0.01, 0.02))),
     )
-    points = np.concatenate(
-        [face.face_points(expression), np.repeat(face.EARS[None], frames, axis=0)], axis=1
-    )
+    ears = np.repeat(face.EARS[None], frames, axis=0)
+    points = np.concatenate([face.face_points(expression), ears], axis=1)
     points = points * [1, signer.face_ratio, 1] * signer.face_width
     turn = Rotation.from_rotvec(rng.normal(0, 0.06, 3) + 6 * _drift(frames, 0.006, rng))
     points = np.einsum("tij,tnj->tni", turn.as_matrix(), points) + signer.head

@@ -21,49 +21,27 @@ LEFT_HANDED_SHARE = 0.35  # in the competition about 6 of 14 signers seem to be 
 
 @dataclass(frozen=True)
 class Signer:
-    """One participant. Lengths and places are in metres, angles in radians.
+    """One participant. Lengths and places are in metres, angles in radians."""
 
-    Args:
-        name: participant_id.
-        left_handed: True if the left hand is the dominant one.
-        shoulder: half the distance between the shoulders.
-        arm: lengths of upper arm and forearm.
-        palm: from the wrist to the middle finger's knuckle.
-        face_width: of the face.
-        face_ratio: how much the face is stretched in height.
-        head: the middle of the face.
-        hip: the right hip.
-        rest: the right wrist between signs.
-        reach: scale of the signing space.
-        offset: shift of the signing space.
-        tilt: rotation vector of the hands, on top of what the sign asks for.
-        stiffness: added to every joint angle.
-        amplitude: scale of movements.
-        mouthing: scale of mouth shapes.
-        steadiness: the higher, the less often the detector loses a hand.
-        frames: median length of this signer's clips.
-        camera: the camera in front of the signer.
-    """
-
-    name: str
+    name: str  # participant_id
     left_handed: bool
-    shoulder: float
-    arm: tuple[float, float]
-    palm: float
+    shoulder: float  # half the distance between the shoulders
+    arm: tuple[float, float]  # lengths of upper arm and forearm
+    palm: float  # from the wrist to the middle finger's knuckle
     face_width: float
-    face_ratio: float
-    head: Float[np.ndarray, "3"]
-    hip: Float[np.ndarray, "3"]
-    rest: Float[np.ndarray, "3"]
-    reach: float
-    offset: Float[np.ndarray, "3"]
-    tilt: Float[np.ndarray, "3"]
-    stiffness: Float[np.ndarray, "5 4"]
-    amplitude: float
-    mouthing: float
-    steadiness: float
-    frames: float
-    camera: Camera
+    face_ratio: float  # how much the face is stretched in height
+    head: Float[np.ndarray, "3"]  # the middle of the face
+    hip: Float[np.ndarray, "3"]  # the right one
+    rest: Float[np.ndarray, "3"]  # the right wrist between signs
+    reach: float  # scale of the signing space
+    offset: Float[np.ndarray, "3"]  # shift of the signing space
+    tilt: Float[np.ndarray, "3"]  # rotation vector of the hands, on top of what the sign asks for
+    stiffness: Float[np.ndarray, "5 4"]  # added to every joint angle
+    amplitude: float  # scale of movements
+    mouthing: float  # scale of mouth shapes
+    steadiness: float  # the higher, the less often the detector loses a hand
+    frames: float  # median length of this signer's clips
+    camera: Camera  # in front of the signer
 
 
 def draw_signers(count: int, seed: int) -> tuple[Signer, ...]:

@@ -3,8 +3,6 @@
 - Metres, in body axes: x to the signer's left, y down, z away from the camera; the origin is
   between the shoulders. Arms and hands are right ones; the left ones are their mirror images.
 - A hand's own axes: towards the thumb, along the fingers, out of the palm.
-
-Letters: **T** frames.
 """
 
 from __future__ import annotations
@@ -13,11 +11,13 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from src.dataset.sample.signers import Signer
 from src.landmarks import FINGERS, KNUCKLES, LEFT_EYE_16, LIPS_40, NOSE_TIP, PARTS, RIGHT_EYE_16
 
 Face = Float[np.ndarray, f"T {PARTS['face']} 3"]
 Arm = Float[np.ndarray, "T 3 3"]  # shoulder, elbow, wrist
 Hand = Float[np.ndarray, "T 21 3"]
+ArmAndHand = tuple[Arm, Hand]
 Track = Float[np.ndarray, "T 3"]
 
 MIRRORED = np.array([-1.0, 1.0, 1.0])
@@ -29,55 +29,38 @@ _ROOTS += ((-0.34, 0.84, 0.0),)
 _BONES = ((0.44, 0.36, 0.30), (0.46, 0.27, 0.21), (0.51, 0.31, 0.22), (0.47, 0.29, 0.21))
 _BONES += ((0.36, 0.21, 0.19),)
 _THUMB = 0
-PALM_CENTRE = 0.6  # palm lengths from the wrist
 
 
 def hand_points(angles: Float[np.ndarray, "T 5 4"], palm: float) -> Hand:
-    """A hand's landmarks from its joint angles.
-
-    Args:
-        angles: radians, see `Handshape.angles`.
-        palm: length of the palm, metres.
-
-    Returns:
-        Metres from the wrist, in the hand's own axes.
-    """
+    """A hand's landmarks, metres from its wrist in its own axes, see `Handshape.angles`."""
     points = np.zeros((len(angles), 21, 3))
     for finger, rows in enumerate(FINGERS):
-        at = np.broadcast_to(np.array(_ROOTS[finger]), (len(angles), 3))
-        points[:, rows[1]] = at
-        bend = _thumb_bones if finger == _THUMB else _finger_bones
-        bones = bend(angles[:, finger])
-        for bone in range(3):
-            at = at + _BONES[finger][bone] * bones[bone]
-            points[:, rows[2 + bone]] = at
+        root = np.broadcast_to(np.array(_ROOTS[finger]), (len(angles), 3))
+        directions = _directions(angles[:, finger], finger == _THUMB)
+        bones = [length * way for length, way in zip(_BONES[finger], directions, strict=True)]
+        points[:, rows[1:]] = np.cumsum([root, *bones], axis=0).swapaxes(0, 1)
     return points * palm
 
 
-def _finger_bones(angles: Float[np.ndarray, "T 4"]) -> list[Track]:
-    """The directions of a finger's bones, which bend towards the palm."""
-    sideways, flexion = angles[:, 0], np.cumsum(angles[:, 1:], axis=1)
-    return [_direction(sideways, flex, np.sin(flex)) for flex in flexion.T]
-
-
-def _thumb_bones(angles: Float[np.ndarray, "T 4"]) -> list[Track]:
-    """The directions of the thumb's bones, which bend across the palm."""
-    sideways, forward = angles[:, 0], angles[:, 1]
-    bent = sideways - np.cumsum(angles[:, 2:], axis=1).T
-    return [_direction(side, forward, np.sin(forward)) for side in (sideways, *bent)]
-
-
-def _direction(sideways: np.ndarray, tilt: np.ndarray, out: np.ndarray) -> Track:
-    flat = np.cos(tilt)
-    return np.stack([flat * np.sin(sideways), flat * np.cos(sideways), out], axis=1)
+def _directions(angles: Float[np.ndarray, "T 4"], thumb: bool) -> list[Track]:
+    """The directions of a finger's bones: they bend towards the palm, a thumb's across it."""
+    sideways = angles[:, 0]
+    if thumb:
+        bent = sideways - np.cumsum(angles[:, 2:], axis=1).T
+        ways = [(side, angles[:, 1]) for side in (sideways, *bent)]
+    else:
+        ways = [(sideways, tilt) for tilt in np.cumsum(angles[:, 1:], axis=1).T]
+    cos, sin = np.cos, np.sin
+    return [
+        np.stack([cos(tilt) * sin(side), cos(tilt) * cos(side), sin(tilt)], axis=1)
+        for side, tilt in ways
+    ]
 
 
 def hand_axes(fingers: np.ndarray, palm: np.ndarray) -> Rotation:
     """The rotation from a hand's own axes to the body's.
 
-    Args:
-        fingers: (3,) unit vector, where the fingers point.
-        palm: (3,) unit vector, where the palm faces; perpendicular to `fingers`.
+    The arguments are perpendicular unit vectors, where the fingers point and where the palm faces.
     """
     return Rotation.from_matrix(np.stack([np.cross(fingers, palm), fingers, palm], axis=1))
 
@@ -90,15 +73,8 @@ def within_reach(wrist: Track, shoulder: np.ndarray, arm: tuple[float, float]) -
 
 
 def elbow(wrist: Track, shoulder: np.ndarray, arm: tuple[float, float], out: np.ndarray) -> Track:
-    """The elbow between a shoulder and a wrist: two bones, bent towards `out`.
-
-    Args:
-        wrist: within reach.
-        shoulder: (3,).
-        arm: lengths of upper arm and forearm, metres.
-        out: (3,), the direction in which the elbow points.
-    """
-    upper, fore = arm
+    """The elbow between a shoulder (3,) and a wrist within reach: two bones, bent towards `out`."""
+    upper, fore = arm  # lengths, metres
     offset = wrist - shoulder
     distance = np.linalg.norm(offset, axis=1, keepdims=True)
     ahead = offset / distance
@@ -109,6 +85,21 @@ def elbow(wrist: Track, shoulder: np.ndarray, arm: tuple[float, float], out: np.
     return shoulder + along * ahead + off * side / np.linalg.norm(side, axis=1, keepdims=True)
 
 
+_ELBOW_OUT = np.array([-0.7, 1.0, 0.35])  # elbows hang down and a little to the side
+
+
+def right_arm(
+    signer: Signer, wrist: Track, angles: Float[np.ndarray, "T 5 4"], axes: Rotation
+) -> ArmAndHand:
+    """The arm that ends at a wrist, if it can reach that far, and its hand, turned by `axes`."""
+    shoulder = np.array([-signer.shoulder, 0, 0])
+    wrist = within_reach(wrist, shoulder, signer.arm)
+    bend = elbow(wrist, shoulder, signer.arm, _ELBOW_OUT)
+    points = np.stack([np.broadcast_to(shoulder, wrist.shape), bend, wrist], axis=1)
+    hand = np.einsum("tij,tnj->tni", axes.as_matrix(), hand_points(angles, signer.palm))
+    return points, wrist[:, None] + hand
+
+
 # From the right hip: hip, knee, ankle, heel, toe. They are below the picture, but BlazePose guesses
 # them.
 _RIGHT_LEG = np.array(
@@ -117,20 +108,11 @@ _RIGHT_LEG = np.array(
 
 
 def pose_points(
-    face: Face,
-    ears: Float[np.ndarray, "T 2 3"],
-    arms: tuple[Arm, Arm],
-    hands: tuple[Hand, Hand],
-    hip: Track,
+    face: Face, ears: Float[np.ndarray, "T 2 3"], limbs: tuple[ArmAndHand, ArmAndHand], hip: Track
 ) -> Float[np.ndarray, "T 33 3"]:
     """The pose landmarks in BlazePose's order: the head, then left and right in turn, downwards.
 
-    Args:
-        face: all of it.
-        ears: left and right.
-        arms: left and right.
-        hands: left and right.
-        hip: the right one.
+    Of each pair the left one comes first; the hip is the right one.
     """
     outer, inner = 0, 8  # the corners of an eye, whose sixteen begin along the lower lid
     head = [face[:, NOSE_TIP]]
@@ -142,7 +124,7 @@ def pose_points(
     knuckles = [KNUCKLES[4], KNUCKLES[1], FINGERS[_THUMB][2]]  # little, index, thumb
     sides = [
         np.concatenate([arm, hand[:, knuckles], leg * flip], axis=1)
-        for arm, hand, flip in zip(arms, hands, (MIRRORED, 1), strict=True)
+        for (arm, hand), flip in zip(limbs, (MIRRORED, 1), strict=True)
     ]
     in_turn = np.stack(sides, axis=2).reshape(len(face), -1, 3)
     return np.concatenate([np.stack(head, axis=1), in_turn], axis=1)

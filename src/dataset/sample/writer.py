@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -20,38 +19,24 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm.auto import tqdm
 
 from src.clips import RawClip
 from src.common.errors import InputError
 from src.common.files import locked, write_json
 from src.common.marks import Mark
+from src.common.news import counted
 from src.common.paths import SIGN_MAP
 from src.dataset.sample.camera import detected, moved, picture
 from src.dataset.sample.lexicon import Sign, draw_lexicon
 from src.dataset.sample.performance import perform
 from src.dataset.sample.signers import Signer, draw_signers
-from src.landmarks import N_LANDMARKS, PARTS
+from src.landmarks import N_LANDMARKS, PLAIN
 
 FORMAT = 1  # raise it when the same arguments give other clips
 MARK = "sample.json"
 _LIMITS = {"signs": 5_000, "participants": 9_000, "clips": 100, "seed": 2**31}
 _LATEST_START = 100  # genuine clips are cut from longer videos: their frames begin anywhere
 _FILES = "train_landmark_files"
-# type and landmark_index of the rows of one frame
-_TYPES = [part for part, size in PARTS.items() for _ in range(size)]
-_INDEX = [k for size in PARTS.values() for k in range(size)]
-
-
-@dataclass(frozen=True)
-class _Arguments:
-    """What the clips of a sample are made from."""
-
-    signs: int
-    participants: int
-    clips: int
-    seed: int
-    format: int = FORMAT
 
 
 def is_synthetic(folder: Path) -> bool:
@@ -60,86 +45,71 @@ def is_synthetic(folder: Path) -> bool:
 
 
 def write_sample(
-    folder: Path,
-    signs: int = 25,
-    participants: int = 12,
-    clips: int = 4,
-    seed: int = 0,
+    folder: Path, signs: int = 25, participants: int = 12, clips: int = 4, seed: int = 0
 ) -> Path:
-    """Write a synthetic competition folder, unless the same one is there already.
+    """Write a synthetic competition folder, unless the same one is there already, and return it.
 
-    Args:
-        folder: the competition folder; one made from other arguments is not overwritten.
-        signs: number of signs.
-        participants: number of signers; about a third is left-handed.
-        clips: per sign and participant.
-        seed: of everything; the same arguments give the same coordinates, bit for bit.
-
-    Returns:
-        The folder.
+    It has so many clips of each sign by each participant, of whom about a third is left-handed. The
+    same arguments give the same coordinates, bit for bit.
 
     Raises:
         InputError: a number is out of range, or the folder holds something else.
     """
     folder = Path(folder)
-    arguments = _Arguments(signs, participants, clips, seed)
-    _check(arguments)
+    arguments = {"signs": signs, "participants": participants, "clips": clips, "seed": seed}
+    for name, limit in _LIMITS.items():
+        least, value = int(name != "seed"), arguments[name]
+        if not least <= value <= limit:
+            raise InputError(f"sample: expected {name} from {least} to {limit}, found {value}")
+    arguments["format"] = FORMAT
     if _is_written(folder, arguments):
         return folder
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     with locked(unfinished, "writes this sample"):
-        _write(unfinished, arguments)
-        Mark(unfinished / MARK, asdict(arguments)).write()
+        _write(unfinished, signs, participants, clips, seed)
+        Mark(unfinished / MARK, arguments).write()
         (unfinished / ".lock").unlink()
         os.replace(unfinished, folder)
     return folder
 
 
-def _check(arguments: _Arguments) -> None:
-    for name, limit in _LIMITS.items():
-        least, value = int(name != "seed"), getattr(arguments, name)
-        if not least <= value <= limit:
-            raise InputError(f"sample: expected {name} from {least} to {limit}, found {value}")
-
-
-def _is_written(folder: Path, arguments: _Arguments) -> bool:
+def _is_written(folder: Path, arguments: dict[str, int]) -> bool:
     """True if this sample is in the folder, False if nothing is."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
-    mark = Mark(folder / MARK, asdict(arguments))
+    mark = Mark(folder / MARK, arguments)
     if not (mark.is_finished or _is_older_mark(mark.path, arguments)):
         found = f"another sample ({', '.join(mark.changes)})" if mark.changes else "something else"
         raise InputError(
-            f"{folder}: expected nothing here, or the sample of {asdict(arguments)}, found "
+            f"{folder}: expected nothing here, or the sample of {arguments}, found "
             f"{found}; choose another folder, or delete this one"
         )
     return True
 
 
-def _is_older_mark(path: Path, arguments: _Arguments) -> bool:
+def _is_older_mark(path: Path, arguments: dict[str, int]) -> bool:
     """True for the mark of the same clips as it was until November 2026: the arguments alone."""
     try:
-        return json.loads(path.read_text(encoding="utf-8")) == asdict(arguments)
+        return json.loads(path.read_text(encoding="utf-8")) == arguments
     except (OSError, ValueError):
         return False
 
 
-def _write(folder: Path, arguments: _Arguments) -> None:
+def _write(folder: Path, n_signs: int, n_signers: int, n_clips: int, seed: int) -> None:
     shutil.rmtree(folder / _FILES, ignore_errors=True)  # what a killed run has left
-    lexicon = draw_lexicon(arguments.signs, arguments.seed)
-    signers = draw_signers(arguments.participants, arguments.seed)
+    lexicon, signers = draw_lexicon(n_signs, seed), draw_signers(n_signers, seed)
     rows = []
-    for number, signer in enumerate(tqdm(signers, unit="signer", desc="sample", disable=None)):
+    for number, signer in enumerate(counted(signers, "sample", "signers")):
         (folder / _FILES / signer.name).mkdir(parents=True, exist_ok=True)
-        for (label, sign), clip in product(enumerate(lexicon), range(arguments.clips)):
-            sequence = 1_000_000_000 + (number * len(lexicon) + label) * arguments.clips + clip
+        for (label, sign), clip in product(enumerate(lexicon), range(n_clips)):
+            sequence = 1_000_000_000 + (number * n_signs + label) * n_clips + clip
             path = f"{_FILES}/{signer.name}/{sequence}.parquet"
-            rng = np.random.default_rng([arguments.seed, 2, label, number, clip])
+            rng = np.random.default_rng([seed, 2, label, number, clip])
             xyz = record(sign, signer, rng)
             write_clip(folder / path, xyz, first_frame=int(rng.integers(_LATEST_START)))
             rows.append((path, signer.name, sequence, sign.name))
     # The competition's rows are in no order either; a reader must not rely on one.
-    order = np.random.default_rng([arguments.seed, 3]).permutation(len(rows))
+    order = np.random.default_rng([seed, 3]).permutation(len(rows))
     table = pd.DataFrame(rows, columns=["path", "participant_id", "sequence_id", "sign"])
     table.iloc[order].to_csv(folder / "train.csv", index=False)
     write_json(folder / SIGN_MAP, {sign.name: label for label, sign in enumerate(lexicon)})
@@ -156,20 +126,14 @@ def record(sign: Sign, signer: Signer, rng: np.random.Generator) -> RawClip:
 
 
 def write_clip(path: Path, xyz: RawClip, first_frame: int = 0) -> None:
-    """Write one clip as the competition does; NaN becomes null.
-
-    Args:
-        path: a parquet file.
-        xyz: float32.
-        first_frame: the number of the first frame; the others follow without gaps.
-    """
+    """Write one clip as the competition does, frames numbered without gaps; NaN becomes null."""
     frames = range(first_frame, first_frame + len(xyz))
     flat = xyz.reshape(-1, 3).astype(np.float64)
     columns = {
         "frame": pa.array(np.repeat(np.array(frames, np.int16), N_LANDMARKS)),
         "row_id": pa.concat_arrays([_row_ids(frame) for frame in frames]),
-        "type": pa.array(_TYPES * len(frames)),
-        "landmark_index": pa.array(_INDEX * len(frames), pa.int16()),
+        "type": pa.array(PLAIN.types.tolist() * len(frames)),
+        "landmark_index": pa.array(np.tile(PLAIN.index, len(frames)), pa.int16()),
         **{name: pa.array(flat[:, k], from_pandas=True) for k, name in enumerate("xyz")},
     }
     pq.write_table(
@@ -183,5 +147,5 @@ def write_clip(path: Path, xyz: RawClip, first_frame: int = 0) -> None:
 
 @cache
 def _row_ids(frame: int) -> pa.StringArray:
-    rows = zip(_TYPES, _INDEX, strict=True)
+    rows = zip(PLAIN.types, PLAIN.index, strict=True)
     return pa.array([f"{frame}-{part}-{k}" for part, k in rows])

@@ -25,6 +25,7 @@ from src.motion.body.clip import MotionClip
 from src.motion.body.pose_space import Normaliser, PoseFormat, PoseSpace, Scaling, mirrored
 from src.motion.data import windows
 from src.motion.data.formats import SUFFIXES, fairmotion, read_motion
+from src.motion.data.formats.amass import is_shape
 from src.motion.data.resample import resample
 from src.motion.data.splits import read_splits, split_files
 
@@ -100,7 +101,8 @@ def _files(folder: Path) -> list[Path]:
             f"{folder}: expected a folder of motion files, found no folder; a corpus has train/ "
             "and test/, or the published split lists in LISTS"
         )
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = sorted(path for path in found if not is_shape(path))
     if not files:
         raise InputError(
             f"{folder}: expected motion files ({', '.join(SUFFIXES)}), found none; check DATA"

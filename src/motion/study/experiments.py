@@ -3,6 +3,8 @@
 `PUBLISHED` has every experiment at its published size and training; `resized` gives it a profile's
 size and time. A run's config.json has all values after that.
 
+- "02-width-128" is study 02 at the published width in every profile: the document's Fig. 5 shows
+  the columns of an embedding of 128 channels, and its text is about columns 40 to 50.
 - "ours" is the spatio-temporal transformer, made to learn quickly from little data: from every
   position of a short window it predicts all 24 frames at once. It also reads velocities, and begins
   as zero velocity.
@@ -11,10 +13,18 @@ size and time. A run's config.json has all values after that.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from src.common.errors import InputError
 from src.motion import models
-from src.motion.body.pose_space import FAIRMOTION, MOTION_TRANSFORMER, PoseFormat, Scaling
+from src.motion.body.pose_space import (
+    CHANNELS,
+    FAIRMOTION,
+    MOTION_TRANSFORMER,
+    PoseFormat,
+    Representation,
+    Scaling,
+)
 from src.motion.models import seq2seq, st_conv, st_transformer, taxonomy, transformer
 from src.motion.study.studies import STUDIES
 from src.motion.training import gan
@@ -90,10 +100,12 @@ _OURS = Experiment(
     ),
     mirror=True,
 )  # fmt: skip
+WIDE = "02-width-128"
 PUBLISHED: dict[str, Experiment] = {
     experiment.name: experiment
     for experiment in (
         *(Experiment(study.name, study.model) for study in STUDIES),
+        Experiment(WIDE, st_transformer.Config()),
         *_BASELINES,
         *_GANS,
         _OURS,
@@ -145,15 +157,52 @@ PROFILES = {
 }  # fmt: skip
 
 
-def profile_named(name: str) -> Profile:
-    """One of `PROFILES`.
+def profile_named(name: str) -> Profile | None:
+    """One of `PROFILES`, or None for "published": sizes and trainings as printed.
 
     Raises:
         InputError: there is none of that name.
     """
+    if name == "published":
+        return None
     if name not in PROFILES:
-        raise InputError(f"PROFILE: expected {', '.join(PROFILES)}, got {name!r}")
+        raise InputError(f"PROFILE: expected {', '.join(PROFILES)}, published, got {name!r}")
     return PROFILES[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variation:
+    """What can be changed in every experiment of a run; the defaults change nothing.
+
+    Args:
+        smoothness: weight of HP-GAN's pose gradient in the loss of GANs.
+        representation: of rotations, in place of each experiment's own; "" = its own.
+
+    Raises:
+        InputError: a negative weight, or an unknown representation.
+    """
+
+    smoothness: float = 0.0
+    representation: Representation | Literal[""] = ""
+
+    def __post_init__(self):
+        if not self.smoothness >= 0:
+            raise InputError(f"SMOOTHNESS: expected 0 or more, got {self.smoothness}")
+        if self.representation not in ("", *CHANNELS):
+            raise InputError(
+                f"REPRESENTATION: expected nothing, or one of {', '.join(CHANNELS)}; got "
+                f"{self.representation!r}"
+            )
+
+    def of(self, experiment: Experiment) -> Experiment:
+        """The experiment with these changes."""
+        if self.representation:
+            changed = replace(experiment.pose_format, representation=self.representation)
+            experiment = replace(experiment, pose_format=changed)
+        if self.smoothness and isinstance(experiment.training, gan.GanTraining):
+            training = replace(experiment.training, smoothness=self.smoothness)
+            experiment = replace(experiment, training=training)
+        return experiment
 
 
 CONVOLUTIONS_NEED = 48  # five valid convolutions of dilation 2 take 40 features away
@@ -168,11 +217,17 @@ def resized(experiment: Experiment, profile: Profile) -> Experiment:
     """
     return replace(
         experiment,
-        model=_resized_model(experiment.model, profile, experiment.name == _OURS.name),
+        model=_resized_model(
+            experiment.model, _widened(profile, experiment.name), experiment.name == _OURS.name
+        ),
         scaling=replace(BY_STD, over=experiment.scaling.over),
         training=_resized_training(experiment, profile),
         mirror=True,
     )
+
+
+def _widened(profile: Profile, name: str) -> Profile:
+    return replace(profile, width=st_transformer.Config().width) if name == WIDE else profile
 
 
 def _resized_model(

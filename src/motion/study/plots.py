@@ -21,6 +21,7 @@ from src.motion.body.skeleton import CENTRE, LEFT, PREDICTED_NAMES, RIGHT
 from src.motion.metrics import METRICS
 from src.plots import figure
 
+BAND = (40, 50)  # channels of the embedding in which the document sees a grey band
 AXES = {
     "euler": "Euler angle, rad (sum)",
     "joint_angle": "joint angle, rad (sum)",
@@ -77,9 +78,16 @@ def _keep_readable(ax: Axes, tables: Mapping, bars: Mapping, metric: str) -> Non
 
 
 def loss_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
-    """Training and validation loss over steps, a panel per model (Fig. 8)."""
+    """Training and validation loss over steps, a panel per model (Fig. 8).
+
+    The band goes from the lowest to the highest loss of the single steps between two validations.
+    """
     fig, panels = _panels(list(histories), "step", "loss")
     for ax, history in zip(panels, histories.values(), strict=True):
+        ax.fill_between(
+            history.step, history.lowest_loss, history.highest_loss, color="C0", alpha=0.25, lw=0,
+            label="single steps",
+        )  # fmt: skip
         ax.plot(history.step, history.train_loss, label="train")
         ax.plot(history.step, history.valid_loss, label="valid")
         ax.set_ylim(0)
@@ -104,27 +112,43 @@ def _panels(names: list[str], x: str, y: str) -> tuple[Figure, list[Axes]]:
 
 
 def taxonomy_curves(prior: pd.DataFrame, original: pd.DataFrame) -> Figure:
-    """Mean square error of the transformer with and without the motion-taxonomy prior (Fig. 3)."""
-    fig, ax = figure(6.0, 3.5)
+    """Mean square error of the transformer with and without the motion-taxonomy prior (Fig. 3).
+
+    Two plots, since they are two quantities: in training the decoder is given the true frames, in
+    validation its own.
+    """
+    fig, axes = figure(9.0, 3.5, ncols=2)
     for history, name, colour in ((prior, "taxonomy", "tab:red"), (original, "original", "0.3")):
-        ax.plot(history.step, history.train_mse, color=colour, ls="--", label=f"{name}, train")
-        ax.plot(history.step, history.valid_mse, color=colour, label=f"{name}, valid")
-    ax.set(xlabel="step", ylabel="mean square error, normalised", yscale="log")
-    ax.grid(alpha=0.3, which="both")
-    ax.legend(fontsize=8)
+        axes[0].plot(history.step, history.train_mse, color=colour, label=name)
+        axes[1].plot(history.step, history.valid_mse, color=colour, label=name)
+    axes[0].set_title("training: true frames are fed in", fontsize=10)
+    axes[1].set_title("validation: its own frames are fed in", fontsize=10)
+    for ax in axes:
+        ax.set(xlabel="step", ylabel="mean square error, normalised", yscale="log")
+        ax.grid(alpha=0.3, which="both")
+    axes[0].legend(fontsize=8)
     return fig
 
 
 def gan_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
-    """Generator error and the critic's EMD over steps, a panel per GAN (Fig. 4)."""
+    """Generator error and the critic's EMD over steps, a panel per GAN (Fig. 4).
+
+    A dashed line marks the switch from pretraining, after which the critic's curve starts.
+    """
     fig, axes = figure(4.2 * len(histories), 3.2, ncols=len(histories), squeeze=False)
     for ax, (name, history) in zip(axes[0], histories.items(), strict=True):
         ax.plot(history.step, history.generator_mse, ".-", color="tab:red", label="generator MSE")
         ax.set(xlabel="generator step", title=name)
         ax.set_ylabel("MSE to the truth, normalised", color="tab:red")
         ax.set_ylim(0)
+        judged = history[~history.pretraining]
+        if len(judged) < len(history):
+            switch = history.step[history.pretraining].max()
+            ax.axvline(switch, color="0.3", ls="--", lw=1)
+            ax.annotate("critic →", (switch, 0.97), xycoords=("data", "axes fraction"),
+                        va="top", fontsize=8)  # fmt: skip
         right = ax.twinx()
-        right.plot(history.step, history.critic_emd, ".-", color="tab:blue", label="critic EMD")
+        right.plot(judged.step, judged.critic_emd, ".-", color="tab:blue", label="critic EMD")
         right.set_ylabel("critic's EMD", color="tab:blue")
     return fig
 
@@ -135,7 +159,8 @@ def gan_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
 def embedding_panels(weights: Float[np.ndarray, "15 M D"]) -> Figure:
     """The per-joint embedding as a grey image: all joints, left, right, centre (Fig. 5).
 
-    Rows are joint x component, columns channels; white is the largest weight.
+    Rows are joint x component, columns channels; white is the largest weight. Columns 40 to 50,
+    which the document's text is about, are marked where there are so many.
     """
     groups = {
         "all": tuple(range(len(PREDICTED_NAMES))),
@@ -152,6 +177,9 @@ def embedding_panels(weights: Float[np.ndarray, "15 M D"]) -> Figure:
         middles = np.arange(len(joints)) * parts + parts / 2 - 0.5
         ax.set_yticks(middles, [PREDICTED_NAMES[j] for j in joints], fontsize=7)
         ax.set(title=name, xlabel="channel")
+        if weights.shape[-1] > max(BAND):
+            for edge in BAND:
+                ax.axvline(edge, color="tab:red", lw=0.8, ls=":")
     return fig
 
 

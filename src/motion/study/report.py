@@ -14,6 +14,7 @@ from src.common.files import write_atomically, write_text
 from src.motion.metrics import HORIZONS, METRICS, FrameErrors
 from src.motion.models.forecaster import parameter_count
 from src.motion.study.run import Result
+from src.motion.study.studies import STUDIES
 
 AS_THEY_ARE = {"disable_numparse": True}  # of a table's texts: a number is formatted already
 BAR = "ridge"  # a model that does not beat it has learned no more than a linear map
@@ -52,6 +53,24 @@ def sizes(results: Mapping[str, Result]) -> pd.DataFrame:
     }).T.astype({"parameters": int, "steps": int})  # fmt: skip
 
 
+def titles(errors: Mapping[str, FrameErrors]) -> pd.DataFrame:
+    """The document's Table 3: each study's printed title, its size there, and its error here.
+
+    Args:
+        errors: of what was evaluated, by name; a study that is not in it has no error.
+    """
+    return pd.DataFrame({
+        study.name: {
+            "title": study.title,
+            "parameters as published": f"{study.parameters:,}",
+            "joint angle at 400 ms": f"{errors[study.name].until(24)['joint_angle']:.3f}"
+            if study.name in errors
+            else "not run",
+        }
+        for study in STUDIES
+    }).T  # fmt: skip
+
+
 def save_table(folder: Path, name: str, table: pd.DataFrame) -> Path:
     """Write tables/<name>.csv."""
     return write_atomically(folder / "tables" / f"{name}.csv", lambda path: table.to_csv(path))
@@ -75,7 +94,12 @@ def save_animation(folder: Path, name: str, animation: FuncAnimation, fps: float
 
 
 def write_report(
-    folder: Path, about: str, table: pd.DataFrame, sizes: pd.DataFrame, notes: list[str]
+    folder: Path,
+    about: str,
+    table: pd.DataFrame,
+    sizes: pd.DataFrame,
+    titles: pd.DataFrame,
+    notes: list[str],
 ) -> Path:
     """Write report.md.
 
@@ -84,6 +108,7 @@ def write_report(
         about: which data and profile the numbers are about, in words.
         table: from `wide_table`, bars included.
         sizes: from `sizes`.
+        titles: from `titles`.
         notes: sentences about the numbers.
     """
     lines = ["# Human motion prediction", "", about, "", *(f"- {note}" for note in notes), ""]
@@ -92,6 +117,7 @@ def write_report(
         columns = [f"{metric} {ms}" for ms in HORIZONS]
         part = table[columns].round(3).rename(columns=lambda c: f"{c.split()[-1]} ms")
         lines += [f"## {metric}", "", part.astype(str).to_markdown(**AS_THEY_ARE), ""]
+    lines += ["## Studies as printed (Table 3)", "", titles.to_markdown(**AS_THEY_ARE), ""]
     lines += ["## Size and training", "", sizes.astype(str).to_markdown(**AS_THEY_ARE), ""]
     return write_text(folder / "report.md", "\n".join(lines))
 

@@ -28,15 +28,19 @@ from src.motion.metrics import FrameErrors, frame_errors
 from src.motion.models import pretrained
 from src.motion.models.forecaster import Forecaster
 from src.motion.study import bars, saved
-from src.motion.study.experiments import PUBLISHED, Experiment, Profile, resized
+from src.motion.study.experiments import PUBLISHED, Experiment, Profile, Variation, resized
 from src.motion.study.studies import STUDIES
 from src.motion.training import gan
 from src.motion.training.loop import Training, train
 from src.motion.training.task import forecasts, pose_task
 
 AUTHORS = STUDIES[0].name
+AS_IT_IS = Variation()
 RIDGE_STRIDE = 12  # frames between the ridge's training windows, as the corpus' reference
 TRAINED = "trained.json"
+# Raised when trainings of the same values leave something else; they are then made again. Since 2 a
+# GAN's weights are chosen among those of steps with a critic, and histories have single losses.
+FORM = 2
 
 
 @dataclass(frozen=True)
@@ -63,26 +67,41 @@ class Result:
 def choose(names: str) -> list[str]:
     """The names of the experiments to run.
 
+    Study 01 is not among them: it is the authors' own weights, which are evaluated and not trained
+    (see `authors_outcome`); trained here, it would be study 02 under another name.
+
     Args:
         names: "all", or names with commas between.
 
     Raises:
         InputError: an unknown name, or none at all.
     """
+    known = [name for name in PUBLISHED if name != AUTHORS]
     if names == "all":
-        return list(PUBLISHED)
+        return known
     chosen = [name.strip() for name in names.split(",") if name.strip()]
-    unknown = [name for name in chosen if name not in PUBLISHED]
+    if AUTHORS in chosen:
+        raise InputError(
+            f"STUDIES: {AUTHORS} is the authors' own weights, which are not trained; give their "
+            "file as AUTHORS_WEIGHTS, or choose 02-original"
+        )
+    unknown = [name for name in chosen if name not in known]
     if unknown or not chosen:
         raise InputError(
-            f"STUDIES: expected all, or some of {', '.join(PUBLISHED)}; got "
+            f"STUDIES: expected all, or some of {', '.join(known)}; got "
             f"{', '.join(unknown) or 'none'}"
         )
     return chosen
 
 
 def run(
-    name: str, corpus: Corpus, profile: Profile | None, folder: Path, seed: int, device: str = "cpu"
+    name: str,
+    corpus: Corpus,
+    profile: Profile | None,
+    folder: Path,
+    seed: int,
+    device: str = "cpu",
+    variation: Variation = AS_IT_IS,
 ) -> Result:
     """Train and evaluate one experiment.
 
@@ -93,12 +112,14 @@ def run(
         folder: gets a folder of that name.
         seed: of everything random.
         device: where to compute.
+        variation: what is changed in it.
 
     Raises:
         InputError: an unknown name, or a corpus that is too short.
     """
     choose(name)
     experiment = PUBLISHED[name] if profile is None else resized(PUBLISHED[name], profile)
+    experiment = variation.of(experiment)
     data = prepare(corpus, experiment.pose_format, experiment.scaling, experiment.mirror, device)
     model, history = _trained(experiment, data, folder / name, seed)
     predicted = data.space.decode(forecasts(model, data.test[:, :SEED], TARGET))
@@ -113,7 +134,7 @@ def _trained(
 ) -> tuple[Forecaster, pd.DataFrame]:
     """The network with its best weights and its history: read if finished, trained otherwise."""
     task, values = pose_task(data), saved.to_json(experiment)
-    made_from = {"experiment": values, "seed": seed, "clips": task.digest}
+    made_from = {"experiment": values, "seed": seed, "clips": task.digest, "form": FORM}
     mark = Mark(folder / TRAINED, made_from)
     if mark.is_finished:
         model = _with_weights(experiment, data, folder)

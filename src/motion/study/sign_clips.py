@@ -39,7 +39,7 @@ from src.motion import models
 from src.motion.body.pose_space import Normaliser, Scaling
 from src.motion.data import windows
 from src.motion.study.bars import zero_velocity
-from src.motion.study.experiments import PUBLISHED, Profile, resized
+from src.motion.study.experiments import PROFILES, PUBLISHED, Profile, resized
 from src.motion.training.loop import Training, train
 from src.motion.training.losses import PointSpace
 from src.motion.training.task import Task, forecasts
@@ -161,18 +161,19 @@ def _only_seen(windows: Float[Tensor, "B T L 3"], seed: int) -> Float[Tensor, "B
     return windows.masked_fill(unseen, torch.nan)
 
 
-def run_signs(task: Task, profile: Profile, folder: Path, seed: int) -> dict[str, Tensor]:
+def run_signs(task: Task, profile: Profile | None, folder: Path, seed: int) -> dict[str, Tensor]:
     """Train two of the study's networks on sign clips and forecast the validation windows.
 
     Args:
         task: from `sign_task`.
-        profile: sizes and time.
+        profile: sizes and time; None = those of "cpu", since none are published for signs.
         folder: gets a folder per network.
         seed: of everything random.
 
     Returns:
         (B, N, L, 3) on the network's scale, by experiment name.
     """
+    profile = profile or PROFILES["cpu"]
     made = {}
     for name in ("ours", "seq2seq"):
         experiment = resized(PUBLISHED[name], profile)

@@ -199,7 +199,9 @@ class Gan:
 
 
 def train_gan(gan: Gan, task: Task, folder: Path) -> pd.DataFrame:
-    """Train; afterwards the generator has the weights of its best validation.
+    """Train; afterwards the generator has the weights of its best validation with a critic.
+
+    Weights from pretraining, which no critic has touched, are never chosen.
 
     Args:
         gan: both networks.
@@ -207,9 +209,9 @@ def train_gan(gan: Gan, task: Task, folder: Path) -> pd.DataFrame:
         folder: gets history.csv and best.pt (the generator).
 
     Returns:
-        A row per validation: step, critic_emd (validation windows, noise seeds), generator_mse
-        (forecasts against truth, normalised), the score, seconds. The document's Fig. 4 plots
-        critic_emd and generator_mse.
+        A row per validation: step, pretraining (True up to the switch), critic_emd (validation
+        windows, noise seeds; NaN in pretraining), generator_mse (forecasts against truth,
+        normalised), the score, seconds. The document's Fig. 4 plots critic_emd and generator_mse.
     """
     config, generator = gan.training, gan.generator
     sampler = WindowSampler(
@@ -231,14 +233,15 @@ def train_gan(gan: Gan, task: Task, folder: Path) -> pd.DataFrame:
         clock = elapsed / config.seconds if config.seconds else 0.0
         progress = max(step / config.steps, clock)
         if progress >= 1 or step % config.validate_every == 0:
-            row = {"step": step} | _validate(gan, task) | {"seconds": elapsed}
-            rows.append(row)
-            if row[task.score_name] < best_score:
+            row = {"step": step, "pretraining": pretraining} | _validate(gan, task, pretraining)
+            rows.append(row | {"seconds": elapsed})
+            if row[task.score_name] < best_score and not pretraining:
                 best_score = row[task.score_name]
                 best = {k: v.clone() for k, v in generator.state_dict().items()}
     if best is None:
         raise InputError(
-            "expected finite forecasts of the GAN in some validation, found none; lower its rate"
+            "expected finite forecasts of the GAN in some validation after its pretraining, found "
+            "none; lower its rate, or give it more steps"
         )
     generator.load_state_dict(best)
     checkpoint.save(folder / "best.pt", best)
@@ -248,14 +251,14 @@ def train_gan(gan: Gan, task: Task, folder: Path) -> pd.DataFrame:
 
 
 @torch.no_grad()
-def _validate(gan: Gan, task: Task) -> dict[str, float]:
+def _validate(gan: Gan, task: Task, pretraining: bool) -> dict[str, float]:
     seed, target = task.valid[:, : task.seed], task.valid[:, task.seed :]
     made = forecasts(gan.generator, seed, task.target)
     gan.critic.eval()
     distance = emd(gan.judge(seed, target, None), gan.judge(seed, made, None), gan.training.emd)
     gan.critic.train()
     return {
-        "critic_emd": distance.item(),
+        "critic_emd": float("nan") if pretraining else distance.item(),
         "generator_mse": forecast_loss(MeanSquared(), made, target, task.space).item(),
         task.score_name: task.score(made),
     }

@@ -74,7 +74,8 @@ def train(model: Forecaster, task: Task, config: Training, folder: Path) -> pd.D
 
     Returns:
         The history: a row per validation with step, rate, train_loss and valid_loss (of what
-        `teach` predicts), train_mse (of the same) and valid_mse (of forecasts), the score, seconds.
+        `teach` predicts), lowest_loss and highest_loss of the single steps since the row before,
+        train_mse (of what `teach` predicts) and valid_mse (of forecasts), the score, seconds.
 
     Raises:
         InputError: no training clip is long enough, the loss became NaN, or the folder's state is
@@ -192,7 +193,8 @@ class Loop:
     @torch.no_grad()
     def _measure(self) -> dict[str, float | int]:
         task, model = self.task, self.averaged
-        losses = torch.stack(self._losses).mean(0)
+        single = torch.stack(self._losses)
+        losses = single.mean(0)
         if not losses.isfinite().all():
             raise InputError(
                 f"the training loss is {losses[0]:g} at step {self.step}: the rate is too high for "
@@ -208,6 +210,8 @@ class Loop:
             "step": self.step,
             "rate": self.optimiser.param_groups[0]["lr"],
             "train_loss": losses[0].item(),
+            "lowest_loss": single[:, 0].min().item(),
+            "highest_loss": single[:, 0].max().item(),
             "valid_loss": forecast_loss(self.config.loss, *taught, task.space).item(),
             "train_mse": losses[1].item(),
             "valid_mse": forecast_loss(MeanSquared(), made, future, task.space).item(),

@@ -43,16 +43,20 @@ def convert(module: tf.Module, precision: Precision) -> bytes:
         try:
             content = converter.convert()
         except Exception as error:  # the converter wraps MLIR's diagnostics in types of its own
+            # The converter's own line about the operation, out of pages of graph.
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            telling = [x for x in lines if x.startswith(("Custom ops:", "TF Select ops:"))]
             raise InputError(
-                f"TFLite cannot hold this graph with built-in operations only: {_reason(error)}. "
+                "TFLite cannot hold this graph with built-in operations only: "
+                f"{(telling or lines or ['no message'])[0][:300]}. "
                 "Write the operation with others in src/tflite/converter/ops_*.py."
             ) from error
     needed = oldest_runtime(content)
     if needed > RUNTIME:
+        there, here = (".".join(map(str, version)) for version in (needed, RUNTIME))
         raise InputError(
-            f"the file needs TFLite {'.'.join(map(str, needed))}, the competition has "
-            f"{'.'.join(map(str, RUNTIME))}; write the newer operation with older ones in "
-            "src/tflite/converter/ops_*.py (netron shows each operator's version)"
+            f"the file needs TFLite {there}, the competition has {here}; write the newer operation "
+            "with older ones in src/tflite/converter/ops_*.py (netron shows operators' versions)"
         )
     return content
 
@@ -66,10 +70,3 @@ def oldest_runtime(content: bytes) -> tuple[int, ...]:
             text = bytes(model.Buffers(entry.Buffer()).DataAsNumpy()).rstrip(b"\0").decode()
             return tuple(int(part) for part in text.split(".")[:2])
     return ()
-
-
-def _reason(error: Exception) -> str:
-    """The converter's own line about the operation, out of pages of graph."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith(("Custom ops:", "TF Select ops:"))]
-    return (telling or lines or ["no message"])[0][:300]

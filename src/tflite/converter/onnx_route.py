@@ -1,7 +1,7 @@
 """The second, independent route: torch -> ONNX -> onnx2tf, for a network at fixed lengths.
 
-It shares nothing with the table of operators, so that the two can check each other, and it serves a
-network whose operators the table does not cover.
+It shares nothing with the table of operators: the two check each other, and this one serves
+networks whose operators the table lacks.
 
 - onnx2tf is right only at fixed lengths. A network is converted once per bucket of lengths; the
   file pads the clip to the next bucket, masks the padding, and picks the network by nested
@@ -25,7 +25,6 @@ import tempfile
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import onnxruntime
@@ -37,9 +36,9 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from torch import Tensor
 
 from src.common.errors import InputError
+from src.tflite.converter import quiet_export
 from src.tflite.interpreter import SIGNATURE
 from src.tflite.members import Member
-from src.tflite.quiet import about_tree_specs
 
 # Frames; the longest clip of a member closes its list. Primes, because onnx2tf guesses the layout
 # of a tensor from its sizes: a length that equals a width (16 frames, 16 features) misleads it.
@@ -52,24 +51,25 @@ _ANY_SIZE = 1 << 40  # of constants that are computed beforehand
 Copy = tf.types.experimental.ConcreteFunction  # (xyz, mask) -> logits, its weights constants
 
 
-def buckets_of(max_len: int) -> tuple[int, ...]:
-    """The lengths that a network is converted for."""
-    return (*(b for b in BUCKETS if b < max_len), max_len)
+class NotConverted(InputError):
+    """onnx2tf has no right copy of a network; torch and ONNX have done their part."""
 
 
 class OnnxCore:
-    """A member's network by way of ONNX: one fixed-length copy per bucket.
+    """A member's network, `core(xyz, mask)`, by way of ONNX: one fixed-length copy per bucket.
 
     Args:
-        member: its core must take `(xyz, mask)`.
+        member: its network.
+        every_bucket: False = the longest bucket alone, which takes every clip, padded.
 
     Raises:
-        InputError: the core takes no mask, cannot be exported or converted, or a converted copy
-            does not agree with torch.
+        NotConverted: onnx2tf cannot convert it, or its copy does not agree with torch.
+        InputError: the core takes no mask, cannot be exported, or its ONNX does not agree.
     """
 
-    def __init__(self, member: Member) -> None:
-        self.buckets = buckets_of(member.max_len)
+    def __init__(self, member: Member, every_bucket: bool = True) -> None:
+        shorter = [b for b in BUCKETS if b < member.max_len] if every_bucket else []
+        self.buckets = (*shorter, member.max_len)
         self._sessions: dict[int, onnxruntime.InferenceSession] = {}
         self._copies: dict[int, Copy] = {}
         for length in self.buckets:
@@ -90,7 +90,7 @@ class OnnxCore:
         return self._sessions[length].run(None, {"xyz": padded, "mask": mask})[0]
 
     def _pick(self, padded: tf.Tensor, frames: tf.Tensor, buckets: tuple[int, ...]) -> tf.Tensor:
-        shortest, *longer = buckets
+        shortest, longer = buckets[0], buckets[1:]
 
         def here() -> tf.Tensor:
             mask = tf.range(shortest)[None] < frames
@@ -98,35 +98,32 @@ class OnnxCore:
 
         if not longer:
             return here()
-        return tf.cond(frames <= shortest, here, lambda: self._pick(padded, frames, tuple(longer)))
+        return tf.cond(frames <= shortest, here, lambda: self._pick(padded, frames, longer))
 
     def _convert(self, member: Member, length: int, folder: Path) -> None:
         """Make the copies for one bucket and compare each step with torch."""
         # torch -> ONNX; a network that takes no mask is refused here
-        path = folder / "core.onnx"
-        _to_onnx(member, length, path)
-        xyz, mask = _example(member, length)
+        path, (xyz, mask) = folder / "core.onnx", _example(member, length)
+        _to_onnx(member, (xyz, mask), path)
         with torch.no_grad():
             expected = member.core(xyz, mask).numpy()
         session = onnxruntime.InferenceSession(
             path.read_bytes(), providers=["CPUExecutionProvider"]
         )
         got = session.run(None, {"xyz": xyz.numpy(), "mask": mask.numpy()})[0]
-        if not _close(got, expected):
-            raise InputError(_wrong(member, length, "ONNX", got, expected))
+        off = _difference(got, expected)
+        if not off < _TOLERANCE:  # NaN is not
+            raise InputError(_wrong(member, length, "ONNX", off))
 
         # ONNX -> TensorFlow: strict mode only where the fast copy is wrong
         for strict in (False, True):
             copy = _to_tensorflow(member, path, folder / f"strict_{strict}", strict)
             got = _inlined(copy, tf.constant(xyz.numpy()), tf.constant(mask.numpy())).numpy()
-            if _close(got, expected):
+            off = _difference(got, expected)
+            if off < _TOLERANCE:
                 self._sessions[length], self._copies[length] = session, copy
                 return
-        raise InputError(_wrong(member, length, "onnx2tf", got, expected))
-
-
-def _close(got: np.ndarray, expected: np.ndarray) -> bool:
-    return _difference(got, expected) < _TOLERANCE
+        raise NotConverted(_wrong(member, length, "onnx2tf", off))
 
 
 def _difference(got: np.ndarray, expected: np.ndarray) -> float:
@@ -136,11 +133,11 @@ def _difference(got: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(got - expected).max() / np.abs(expected).max())
 
 
-def _wrong(member: Member, length: int, step: str, got: np.ndarray, expected: np.ndarray) -> str:
+def _wrong(member: Member, length: int, step: str, off: float) -> str:
     return (
         f"ensemble member {member.name}: its {step} copy for {length} frames differs from torch by "
-        f"{_difference(got, expected):.2g} of the largest logit (allowed {_TOLERANCE:g}); export "
-        'by the table of operators instead (route="table")'
+        f"{off:.2g} of the largest logit (allowed {_TOLERANCE:g}); export by the table of "
+        'operators instead (route="table")'
     )
 
 
@@ -153,11 +150,11 @@ def _example(member: Member, length: int) -> tuple[Float[Tensor, "1 T L 3"], Boo
     return torch.where(missing[..., None] & real[..., None, None], torch.nan, xyz), real
 
 
-def _to_onnx(member: Member, length: int, path: Path) -> None:
-    """Write the network at one length as ONNX, by torch's exporter on torch.export."""
+def _to_onnx(member: Member, example: tuple[Tensor, Tensor], path: Path) -> None:
+    """Write the network at the example's length as ONNX, by torch's exporter on torch.export."""
     try:
-        with _quietly(), about_tree_specs():
-            exported = torch.export.export(member.core, _example(member, length), strict=False)
+        with _quietly(), quiet_export():
+            exported = torch.export.export(member.core, example, strict=False)
             exported = exported.run_decompositions({torch.ops.aten.gather.default: _flat_gather})
             program = torch.onnx.export(
                 exported, dynamo=True, input_names=_INPUTS, output_names=["logits"], verbose=False
@@ -166,10 +163,11 @@ def _to_onnx(member: Member, length: int, path: Path) -> None:
             optimize_ir(program.model, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE)
             program.save(str(path))
     except Exception as error:  # torch and onnx raise dozens of types here
+        reason = next(iter(str(error).splitlines()), "")
         raise InputError(
-            f"ensemble member {member.name}: no ONNX of its network at {length} frames "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}). This "
-            "route needs a network that takes (xyz, mask)."
+            f"ensemble member {member.name}: no ONNX of its network at {example[0].shape[1]} "
+            f"frames ({type(error).__name__}: {reason}). This route needs a network that takes "
+            "(xyz, mask)."
         ) from error
 
 
@@ -189,7 +187,13 @@ def _flat_gather(
 
 def _to_tensorflow(member: Member, onnx_path: Path, folder: Path, strict: bool) -> Copy:
     """The ONNX file as a TensorFlow function whose weights are constants."""
-    onnx2tf = _imported()
+    # onnx2tf lifts the limit of recursion for the whole process: endlessly nested JSON would then
+    # end the process instead of raising an error.
+    limit = sys.getrecursionlimit()
+    try:
+        onnx2tf = import_module("onnx2tf")  # prints and warns, so only where it is needed
+    finally:
+        sys.setrecursionlimit(limit)
     try:
         with _quietly() as said:
             onnx2tf.convert(
@@ -205,22 +209,10 @@ def _to_tensorflow(member: Member, onnx_path: Path, folder: Path, strict: bool) 
         return convert_variables_to_constants_v2(loaded.signatures[SIGNATURE])
     except (Exception, SystemExit) as error:  # onnx2tf ends the process where it gives up
         reason = (said.getvalue().strip().splitlines() or [str(error)])[-1]
-        raise InputError(
+        raise NotConverted(
             f"ensemble member {member.name}: onnx2tf cannot convert its network ({reason[:200]}); "
             'export by the table of operators instead (route="table")'
         ) from error
-
-
-def _imported() -> ModuleType:
-    """onnx2tf, without the unlimited recursion that it sets for the whole process.
-
-    Without a limit, endlessly nested JSON would end the process instead of raising an error.
-    """
-    limit = sys.getrecursionlimit()
-    try:
-        return import_module("onnx2tf")  # prints and warns, so only where it is needed
-    finally:
-        sys.setrecursionlimit(limit)
 
 
 def _inlined(function: Copy, xyz: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

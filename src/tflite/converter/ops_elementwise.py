@@ -16,7 +16,7 @@ import tensorflow as tf
 import torch
 from torch.fx import Node
 
-from src.tflite.converter.values import Number, as_tf, dtype_of
+from src.tflite.converter.values import Number, as_tf, dtype_of, shape_of
 
 _ATEN = torch.ops.aten
 # From here on a number counts as infinite: TFLite's own division ends at this number, XNNPACK's at
@@ -73,11 +73,7 @@ def _elu(node: Node, x: tf.Tensor, alpha: Number = 1.0, *_scales: Number) -> tf.
 
 
 def _nan_to_num(
-    node: Node,
-    x: tf.Tensor,
-    nan: Number | None = None,
-    posinf: Number | None = None,
-    neginf: Number | None = None,
+    node: Node, x: tf.Tensor, nan: Any = None, posinf: Any = None, neginf: Any = None
 ) -> tf.Tensor:
     high = _LARGEST if posinf is None else posinf
     low = -_LARGEST if neginf is None else neginf
@@ -95,13 +91,6 @@ def _cast(node: Node, x: Any, *_args: Any, **_kwargs: Any) -> tf.Tensor:
 
 
 def _binary(function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> Callable:
-    def handler(node: Node, a: Any, b: Any) -> tf.Tensor:
-        return function(as_tf(a, dtype_of(node)), as_tf(b, dtype_of(node)))
-
-    return handler
-
-
-def _add_or_subtract(function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> Callable:
     def handler(node: Node, a: Any, b: Any, alpha: Number = 1) -> tf.Tensor:
         a, b = as_tf(a, dtype_of(node)), as_tf(b, dtype_of(node))
         return function(a, b if alpha == 1 else b * as_tf(alpha, dtype_of(node)))
@@ -126,9 +115,7 @@ def _power(node: Node, a: Any, b: Any) -> tf.Tensor:
 
 def _compare(function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> Callable:
     def handler(node: Node, a: Any, b: Any) -> tf.Tensor:
-        common = torch.result_type(
-            *(_stand_in(v, m) for v, m in zip((a, b), node.args, strict=True))
-        )
+        common = torch.result_type(*map(_stand_in, (a, b), node.args))
         return function(as_tf(a, common), as_tf(b, common))
 
     return handler
@@ -146,8 +133,7 @@ def _where(node: Node, condition: Any, a: Any, b: Any) -> tf.Tensor:
 
 def _clamp(node: Node, x: Any, low: Any = None, high: Any = None) -> tf.Tensor:
     x = as_tf(x, dtype_of(node))
-    if low is not None:
-        x = tf.maximum(x, as_tf(low, dtype_of(node)))
+    x = x if low is None else tf.maximum(x, as_tf(low, dtype_of(node)))
     return x if high is None else tf.minimum(x, as_tf(high, dtype_of(node)))
 
 
@@ -155,9 +141,7 @@ def _clamp(node: Node, x: Any, low: Any = None, high: Any = None) -> tf.Tensor:
 
 
 def _reduce(function: Callable) -> Callable:
-    def handler(
-        node: Node, x: Any, dim: Any = None, keepdim: bool = False, **_dtype: Any
-    ) -> tf.Tensor:
+    def handler(node: Node, x: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> tf.Tensor:
         return function(as_tf(x, dtype_of(node)), _axes(dim), keepdims=keepdim)
 
     return handler
@@ -186,10 +170,6 @@ def _reduce_with_index(function: Callable, index_function: Callable) -> Callable
     return handler
 
 
-def _cumsum(node: Node, x: Any, dim: int, **_dtype: Any) -> tf.Tensor:
-    return tf.cumsum(as_tf(x, dtype_of(node)), dim)
-
-
 def _variance(node: Node, x: Any, dim: Any = None, **options: Any) -> tf.Tensor:
     x, axes, keepdim = as_tf(x), _axes(dim), options.get("keepdim", False)
     correction = 1 if options.get("correction") is None else options["correction"]
@@ -215,10 +195,6 @@ def _vector_norm(
 
 def _full(node: Node, shape: Sequence, value: Any, **_options: Any) -> tf.Tensor:
     return tf.fill(tf.stack(list(shape)) if shape else [], as_tf(value, dtype_of(node)))
-
-
-def _full_like(node: Node, x: Any, value: Any, **_options: Any) -> tf.Tensor:
-    return tf.fill(tf.shape(as_tf(x)), as_tf(value, dtype_of(node)))
 
 
 def _arange(node: Node, start: Any, stop: Any, step: Any = 1, **_options: Any) -> tf.Tensor:
@@ -266,8 +242,8 @@ TABLE: dict[Any, Callable] = {
     _ATEN.clone.default: _cast,
     _ATEN.alias.default: _cast,
     _ATEN._to_copy.default: _cast,
-    _ATEN.add.Tensor: _add_or_subtract(tf.add),
-    _ATEN.sub.Tensor: _add_or_subtract(tf.subtract),
+    _ATEN.add.Tensor: _binary(tf.add),
+    _ATEN.sub.Tensor: _binary(tf.subtract),
     _ATEN.mul.Tensor: _binary(tf.multiply),
     _ATEN.div.Tensor: _divide,
     _ATEN.div.Tensor_mode: _divide,
@@ -316,17 +292,18 @@ TABLE: dict[Any, Callable] = {
     _ATEN.min.dim: _reduce_with_index(tf.reduce_min, tf.argmin),
     _ATEN.argmax.default: _index_of(tf.argmax),
     _ATEN.argmin.default: _index_of(tf.argmin),
-    _ATEN.cumsum.default: _cumsum,
+    _ATEN.cumsum.default: lambda node, x, dim, **_: tf.cumsum(as_tf(x, dtype_of(node)), dim),
     _ATEN.var.correction: _variance,
     _ATEN.linalg_vector_norm.default: _vector_norm,
     _ATEN.full.default: _full,
-    _ATEN.full_like.default: _full_like,
+    _ATEN.full_like.default: lambda node, x, value, **_: _full(node, shape_of(x), value),
     _ATEN.arange.start_step: _arange,
     _ATEN.nonzero.default: _nonzero,
 }
 
 
-SCALAR_TABLE: dict[Any, Callable] = {  # what Python does with lengths, on int32 tensors
+# Python's operators on lengths that are known only at run time, scalar int32 tensors; without node.
+SCALAR_TABLE: dict[Any, Callable] = {
     **{
         function: function  # TensorFlow overloads these
         for function in (

@@ -1,8 +1,7 @@
 """Table, second part: shape, selection, joining.
 
 - A length known only at run time stays the one open dimension of a reshape (values.reshape).
-- torch counts from the end with negative indices; tf.gather does not, so indices that may be
-  negative are wrapped first.
+- torch counts from the end with negative indices; tf.gather does not, so they are wrapped first.
 
 Letters: **T** frames, known only at run time.
 """
@@ -20,39 +19,15 @@ from torch.fx import Node
 
 from src.common.errors import InputError
 from src.tflite.converter.simplify import gather_rows
-from src.tflite.converter.values import (
-    Dim,
-    Number,
-    as_tf,
-    dtype_of,
-    is_dynamic,
-    numpy_of,
-    rank_of,
-    reshape,
-    result_shape,
-    shape_of,
-)
+from src.tflite.converter.values import as_tf, dtype_of, is_dynamic, reshape, result_shape, shape_of
 
 _ATEN = torch.ops.aten
 
 # --- shape --------------------------------------------------------------------------------------
 
 
-def _length(node: Node, x: Any, dim: int) -> Dim:
-    return tf.shape(x)[dim]
-
-
-def _view(node: Node, x: Any, shape: Sequence[Dim]) -> tf.Tensor:
-    return reshape(x, result_shape(node, shape))
-
-
 def _permute(node: Node, x: Any, order: Sequence[int]) -> tf.Tensor:
-    rank = rank_of(x)
-    return tf.transpose(as_tf(x), [d % rank for d in order])
-
-
-def _unsqueeze(node: Node, x: Any, dim: int) -> tf.Tensor:
-    return tf.expand_dims(as_tf(x), dim)
+    return tf.transpose(as_tf(x), [d % len(x.shape) for d in order])
 
 
 def _squeeze(node: Node, x: Any, dims: Sequence[int]) -> tf.Tensor:
@@ -62,27 +37,22 @@ def _squeeze(node: Node, x: Any, dims: Sequence[int]) -> tf.Tensor:
     return tf.squeeze(as_tf(x), ones) if ones else as_tf(x)
 
 
-def _expand(node: Node, x: Any, shape: Sequence[Dim], **_implicit: Any) -> tf.Tensor:
+def _expand(node: Node, x: Any, shape: Sequence[Any], **_implicit: Any) -> tf.Tensor:
     shape = result_shape(node, shape)
-    own = [1] * (len(shape) - rank_of(x)) + shape_of(x)  # missing dimensions come first
+    own = [1] * (len(shape) - len(x.shape)) + shape_of(x)  # missing dimensions come first
     wanted = [o if isinstance(s, int) and s == -1 else s for o, s in zip(own, shape, strict=True)]
     if all(isinstance(d, int) for d in (*own, *wanted)) and own == wanted:
         return reshape(x, wanted)  # nothing to repeat
     return tf.broadcast_to(as_tf(x), wanted)
 
 
-def _copy(node: Node, into: Any, x: Any, *_blocking: bool) -> tf.Tensor:
-    """The numbers of `x` in the shape and type of `into`."""
-    return tf.broadcast_to(as_tf(x, dtype_of(node)), shape_of(into))
-
-
-def _repeat(node: Node, x: Any, times: Sequence[Dim]) -> tf.Tensor:
+def _repeat(node: Node, x: Any, times: Sequence[Any]) -> tf.Tensor:
     x = as_tf(x)
-    for _ in range(len(times) - rank_of(x)):
+    for _ in range(len(times) - len(x.shape)):
         x = tf.expand_dims(x, 0)
     for dim, n in enumerate(times):
         if is_dynamic(n):
-            x = tf.tile(x, [n if d == dim else 1 for d in range(rank_of(x))])
+            x = tf.tile(x, [n if d == dim else 1 for d in range(len(x.shape))])
         elif n > 1:  # not tf.tile: the converter drops one that repeats an open dimension
             x = tf.concat([x] * n, dim)
     return x
@@ -91,25 +61,15 @@ def _repeat(node: Node, x: Any, times: Sequence[Dim]) -> tf.Tensor:
 # --- parts of a tensor --------------------------------------------------------------------------
 
 
+def _select(node: Node, x: Any, dim: int, index: Any) -> tf.Tensor:
+    return as_tf(x)[(slice(None),) * (dim % len(x.shape)) + (index,)]
+
+
 def _slice(
     node: Node, x: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
 ) -> tf.Tensor:
     end = None if isinstance(end, int) and end >= sys.maxsize else end
-    x = as_tf(x)
-    return x[(slice(None),) * (dim % rank_of(x)) + (slice(start, end, step),)]
-
-
-def _select(node: Node, x: Any, dim: int, index: Any) -> tf.Tensor:
-    x = as_tf(x)
-    return x[(slice(None),) * (dim % rank_of(x)) + (index,)]
-
-
-def _split(node: Node, x: Any, sizes: Sequence[int], dim: int = 0) -> list[tf.Tensor]:
-    return tf.split(as_tf(x), list(sizes), dim)
-
-
-def _unbind(node: Node, x: Any, dim: int = 0) -> list[tf.Tensor]:
-    return tf.unstack(as_tf(x), axis=dim)
+    return _select(node, x, dim, slice(start, end, step))
 
 
 def _index_select(node: Node, x: Any, dim: int, index: Any) -> tf.Tensor:
@@ -141,7 +101,7 @@ def _index(node: Node, x: Any, indices: Sequence[Any]) -> tf.Tensor:
 
 def _masked(x: tf.Tensor, mask: tf.Tensor, dim: int) -> tf.Tensor:
     """x[mask] for a mask over one dimension or over several from `dim` on."""
-    rank = rank_of(mask)
+    rank = len(mask.shape)
     if rank > 1:
         shape = shape_of(x)
         x, mask = reshape(x, [*shape[:dim], -1, *shape[dim + rank :]]), tf.reshape(mask, [-1])
@@ -150,7 +110,7 @@ def _masked(x: tf.Tensor, mask: tf.Tensor, dim: int) -> tf.Tensor:
 
 def _wrapped(index: Any, x: tf.Tensor, dim: int) -> tf.Tensor:
     """Non-negative indices: those that count from the end are counted from the beginning."""
-    if isinstance(index, torch.Tensor) and (numpy_of(index) >= 0).all():
+    if isinstance(index, torch.Tensor) and (index >= 0).all():
         return as_tf(index)
     index = as_tf(index)
     return tf.where(index < 0, index + shape_of(x)[dim], index)
@@ -158,20 +118,18 @@ def _wrapped(index: Any, x: tf.Tensor, dim: int) -> tf.Tensor:
 
 def _gather(node: Node, x: Any, dim: int, index: Any, **_sparse: Any) -> tf.Tensor:
     x, index = as_tf(x), as_tf(index)
-    rank = rank_of(x)
+    rank = len(x.shape)
     dim = dim % rank
     for d in range(rank):  # torch reads only as much of the other dimensions as the index covers
         if d != dim and isinstance(index.shape[d], int) and index.shape[d] != x.shape[d]:
-            x = x[(slice(None),) * d + (slice(0, index.shape[d]),)]
+            x = _slice(node, x, d, 0, index.shape[d])
     if dim == rank - 1:
         return tf.gather(x, index, axis=dim, batch_dims=dim)
     # tf.gather needs the dimensions that x and the index share in front: move `dim` to the end.
     order = [d for d in range(rank) if d != dim] + [dim]
-    back = [order.index(d) for d in range(rank)]
-    picked = tf.gather(
-        tf.transpose(x, order), tf.transpose(index, order), axis=-1, batch_dims=rank - 1
-    )
-    return tf.transpose(picked, back)
+    x, index = tf.transpose(x, order), tf.transpose(index, order)
+    picked = tf.gather(x, index, axis=-1, batch_dims=rank - 1)
+    return tf.transpose(picked, [order.index(d) for d in range(rank)])
 
 
 def _gather_rows(node: Node, x: Any, index: Any) -> tf.Tensor:
@@ -182,7 +140,7 @@ def _gather_rows(node: Node, x: Any, index: Any) -> tf.Tensor:
     x, index = as_tf(x), as_tf(index)
     *heads, _, columns = shape_of(x)
     # A row for each of the T C pairs: the numbers of all heads, next to each other in memory.
-    last = rank_of(x) - 2
+    last = len(x.shape) - 2
     rows = tf.transpose(x, [last, last + 1, *range(last)])
     rows = tf.reshape(rows, [-1, math.prod(heads)])
     # Pair (t, index[t, k]) is row t C + index[t, k].
@@ -201,10 +159,6 @@ def _unfold(node: Node, x: Any, dim: int, size: int, step: int) -> tf.Tensor:
     length = shape_of(x)[dim]
     shifts = [_slice(node, x, dim, i, length - size + i + 1, step) for i in range(size)]
     return tf.stack(shifts, -1)
-
-
-def _flip(node: Node, x: Any, dims: Sequence[int]) -> tf.Tensor:
-    return tf.reverse(as_tf(x), [d % rank_of(x) for d in dims])
 
 
 # --- writing into a tensor (in-place code, as torch.export rewrites it) -------------------------
@@ -230,12 +184,12 @@ def _index_put(
 ) -> tf.Tensor:
     """x[mask] = number, the one form that keeps its shape."""
     mask = as_tf(indices[0])
-    if mask.dtype != tf.bool or len(indices) > 1 or rank_of(value) > 0 or accumulate:
+    if mask.dtype != tf.bool or len(indices) > 1 or len(value.shape) > 0 or accumulate:
         raise InputError(
             f"node {node.name}: expected to write one number where a mask is True, got another "
             "form of assignment; use torch.where"
         )
-    for _ in range(rank_of(x) - rank_of(mask)):
+    for _ in range(len(x.shape) - len(mask.shape)):
         mask = tf.expand_dims(mask, -1)
     return tf.where(mask, as_tf(value, dtype_of(node)), as_tf(x))
 
@@ -243,18 +197,17 @@ def _index_put(
 # --- joining ------------------------------------------------------------------------------------
 
 
-def _cat(node: Node, tensors: Sequence[Any], dim: int = 0) -> tf.Tensor:
-    return tf.concat([as_tf(x, dtype_of(node)) for x in tensors], dim)
+def _joined(function: Callable) -> Callable:
+    def handler(node: Node, tensors: Sequence[Any], dim: int = 0) -> tf.Tensor:
+        return function([as_tf(x, dtype_of(node)) for x in tensors], dim)
+
+    return handler
 
 
-def _stack(node: Node, tensors: Sequence[Any], dim: int = 0) -> tf.Tensor:
-    return tf.stack([as_tf(x, dtype_of(node)) for x in tensors], dim)
-
-
-def _pad(node: Node, x: Any, padding: Sequence[Any], value: Number = 0.0) -> tf.Tensor:
+def _pad(node: Node, x: Any, padding: Sequence[Any], value: Any = 0.0) -> tf.Tensor:
     """torch lists (before, after) from the last dimension backwards; negative numbers crop."""
     pairs = [(padding[i], padding[i + 1]) for i in range(0, len(padding), 2)][::-1]
-    pairs = [(0, 0)] * (rank_of(x) - len(pairs)) + pairs
+    pairs = [(0, 0)] * (len(x.shape) - len(pairs)) + pairs
     x = as_tf(x)
     # Crop where a number is negative ...
     for dim, pair in enumerate(pairs):
@@ -269,27 +222,29 @@ def _pad(node: Node, x: Any, padding: Sequence[Any], value: Number = 0.0) -> tf.
 
 
 TABLE: dict[Any, Callable] = {
-    _ATEN.sym_size.int: _length,
-    _ATEN.view.default: _view,
+    _ATEN.sym_size.int: lambda node, x, dim: tf.shape(x)[dim],
+    _ATEN.view.default: lambda node, x, shape: reshape(x, result_shape(node, shape)),
     _ATEN.permute.default: _permute,
-    _ATEN.unsqueeze.default: _unsqueeze,
+    _ATEN.unsqueeze.default: lambda node, x, dim: tf.expand_dims(as_tf(x), dim),
     _ATEN.squeeze.dims: _squeeze,
     _ATEN.expand.default: _expand,
-    _ATEN.copy.default: _copy,
+    _ATEN.copy.default: lambda node, into, x, *_blocking: tf.broadcast_to(
+        as_tf(x, dtype_of(node)), shape_of(into)
+    ),
     _ATEN.repeat.default: _repeat,
     _ATEN.slice.Tensor: _slice,
     _ATEN.select.int: _select,
-    _ATEN.split_with_sizes.default: _split,
-    _ATEN.unbind.int: _unbind,
+    _ATEN.split_with_sizes.default: lambda node, x, sizes, dim=0: tf.split(as_tf(x), sizes, dim),
+    _ATEN.unbind.int: lambda node, x, dim=0: tf.unstack(as_tf(x), axis=dim),
     _ATEN.index_select.default: _index_select,
     _ATEN.index.Tensor: _index,
     _ATEN.gather.default: _gather,
     gather_rows: _gather_rows,
     _ATEN.unfold.default: _unfold,
-    _ATEN.flip.default: _flip,
+    _ATEN.flip.default: lambda _, x, dims: tf.reverse(as_tf(x), [d % len(x.shape) for d in dims]),
     _ATEN.slice_scatter.default: _slice_scatter,
     _ATEN.index_put.default: _index_put,
-    _ATEN.cat.default: _cat,
-    _ATEN.stack.default: _stack,
+    _ATEN.cat.default: _joined(tf.concat),
+    _ATEN.stack.default: _joined(tf.stack),
     _ATEN.constant_pad_nd.default: _pad,
 }

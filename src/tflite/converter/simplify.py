@@ -36,11 +36,9 @@ Constants = dict[str, Any]  # by node name
 
 
 def simplify(graph: Graph, constants: Constants) -> None:
-    """Apply every rewrite.
+    """Apply every rewrite to an exported graph in inference form, in place.
 
-    Args:
-        graph: an exported graph in inference form; rewired in place.
-        constants: what does not depend on the input; numbers of new layers are added.
+    `constants`, what does not depend on the input, gets the numbers of new layers.
     """
     # First, because the rewrites look for constants, and some weights are computed from parameters.
     fold(graph, constants)
@@ -53,14 +51,11 @@ def simplify(graph: Graph, constants: Constants) -> None:
 def fold(graph: Graph, constants: Constants) -> None:
     """Let torch compute every node that does not depend on an input."""
     for node in graph.nodes:  # in the order of execution: one pass reaches every such node
-        if node.op == "call_function" and node.name not in constants and _is_fixed(node, constants):
+        fixed = all(n.name in constants for n in node.all_input_nodes)
+        if node.op == "call_function" and node.name not in constants and fixed:
             args, kwargs = map_arg((node.args, node.kwargs), lambda n: constants[n.name])
             with torch.no_grad():
                 constants[node.name] = node.target(*args, **kwargs)
-
-
-def _is_fixed(node: Node, constants: Constants) -> bool:
-    return all(n.name in constants for n in node.all_input_nodes)
 
 
 def _constant(graph: Graph, before: Node, name: str, value: Tensor, constants: Constants) -> Node:
@@ -121,8 +116,7 @@ def _fused(layer: Node, norm: Node, constants: Constants) -> tuple[Tensor, Tenso
     weight, bias = (constants[n.name] if n else None for n in (*layer.args[1:3], None)[:2])
     gain, shift, mean, variance = (constants[n.name] if n else None for n in norm.args[1:5])
     scale = torch.rsqrt(variance + norm.args[6])
-    if gain is not None:
-        scale = scale * gain
+    scale = scale if gain is None else scale * gain
     offset = -mean if bias is None else bias - mean
     offset = offset * scale if shift is None else offset * scale + shift
     return weight * scale.view(-1, *[1] * (weight.dim() - 1)), offset
@@ -133,7 +127,8 @@ def _fused(layer: Node, norm: Node, constants: Constants) -> tuple[Tensor, Tenso
 
 def _transform_tables(graph: Graph, constants: Constants) -> None:
     for node in graph.nodes:  # in order, so that a chain of layers moves as a whole
-        if not _works_by_row(node):
+        by_row = node.target is _ATEN.layer_norm.default and len(node.args[1]) == 1
+        if not by_row and node.target is not _LINEAR:
             continue
         # layer(table[rows], ...) with a table and parameters that are constants ...
         lookup, *rest = node.args
@@ -150,12 +145,6 @@ def _transform_tables(graph: Graph, constants: Constants) -> None:
         transformed.meta = moved.meta = dict(node.meta)
         fold(graph, constants)
         node.replace_all_uses_with(moved)
-
-
-def _works_by_row(node: Node) -> bool:
-    if node.target is _ATEN.layer_norm.default:
-        return len(node.args[1]) == 1
-    return node.target is _LINEAR
 
 
 # --- windows ------------------------------------------------------------------------------------

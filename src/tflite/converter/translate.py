@@ -1,9 +1,12 @@
 """torch.export program -> TensorFlow operations, through one table.
 
 - The plain torch module is the only definition of a model: its exported graph is walked node by
-  node, and `ops.TABLE` says what each ATen operator is in TensorFlow.
+  node, and `TABLE` says what each ATen operator is in TensorFlow.
 - An operator that the table lacks is first decomposed by torch into simpler ones. If the table
   lacks one of those too, the translation is refused with an error that names all missing operators.
+- To add an operator: write `(node, *its torch arguments) -> tf.Tensor` in the file of its kind
+  (`ops_elementwise.py`, `ops_shape.py`, `ops_nn.py`), a line of that file's table, and a case in
+  tests/tflite/converter/test_ops.py. Operators that torch can decompose are there for their speed.
 - Whatever does not depend on the input is computed by torch at conversion and becomes a constant;
   `simplify.py` rewrites the graph so that more of it is constant.
 - The size assertions that torch adds to a graph are dropped: they hold for every length that the
@@ -30,19 +33,17 @@ from torch.fx.node import map_arg
 from torch.utils._pytree import tree_leaves
 
 from src.common.errors import InputError
-from src.tflite.converter.ops import SCALAR_TABLE, TABLE
+from src.tflite.converter import ops_elementwise, ops_nn, ops_shape, quiet_export
+from src.tflite.converter.ops_elementwise import SCALAR_TABLE
 from src.tflite.converter.simplify import simplify
 from src.tflite.converter.values import as_tf, is_dynamic
-from src.tflite.quiet import about_tree_specs
 
+TABLE: dict[Any, Callable] = {**ops_elementwise.TABLE, **ops_shape.TABLE, **ops_nn.TABLE}
 _TOLERANCE = 1e-3  # far above float32's rounding, far below a wrong frame or a wrong row
 
 
 class Program:
-    """One exported torch program, callable on TensorFlow tensors.
-
-    Args:
-        exported: a program whose inputs and results are tensors.
+    """One exported torch program of tensors, callable on TensorFlow tensors.
 
     Attributes:
         nodes: the torch operations that are left to run, in order.
@@ -54,8 +55,12 @@ class Program:
 
     def __init__(self, exported: ExportedProgram) -> None:
         # Decompose first: the rewrites and the table then meet few operators instead of many.
-        with about_tree_specs():
-            exported = exported.run_decompositions(_decompositions())
+        decompositions = torch.export.default_decompositions()
+        for target in TABLE:  # is taken as a whole; our own rewrites are no operators of torch
+            if isinstance(target, torch._ops.OpOverload):
+                decompositions.pop(target, None)
+        with quiet_export():
+            exported = exported.run_decompositions(decompositions)
         # The weights are constants; `simplify` adds everything that follows from them alone.
         self._constants = _constants(exported)
         self._inputs = exported.graph_signature.user_inputs
@@ -94,7 +99,12 @@ class Program:
             if node.target not in known:
                 unknown.setdefault(str(node.target), node)
         if unknown:
-            raise InputError(_unknown_message(unknown))
+            named = [f"{name} (node {n.name}, from {_origin(n)})" for name, n in unknown.items()]
+            raise InputError(
+                f"no TensorFlow counterpart for these torch operators: {', '.join(named)}; add "
+                "each to a table of src/tflite/converter/ops_*.py (with a case in "
+                'tests/tflite/converter/test_ops.py), or export with route="onnx2tf"'
+            )
 
 
 def translate(
@@ -102,8 +112,8 @@ def translate(
 ) -> Program:
     """Export a torch module of one tensor with torch.export and translate it to TensorFlow.
 
-    torch.export may silently turn a number that follows from the length into a constant; `check`
-    finds this.
+    torch.export may turn a number that follows from the length into a constant without a word;
+    `check` finds this.
 
     Args:
         module: a module in eval mode, or a pure function.
@@ -115,23 +125,23 @@ def translate(
             not in the table.
     """
     called = module if isinstance(module, nn.Module) else _FunctionModule(module)
-    length = torch.export.Dim.DYNAMIC
     try:
-        with about_tree_specs():
+        with quiet_export():
             exported = torch.export.export(
                 called.eval(),
                 (example,),
-                dynamic_shapes=({frames: length},),
+                dynamic_shapes=({frames: torch.export.Dim.DYNAMIC},),
                 strict=False,
                 # A guard such as "T != max_len" only separates memory layouts, which TensorFlow
                 # does not have: it must not narrow the lengths that the file accepts.
                 prefer_deferred_runtime_asserts_over_guards=True,
             )
     except Exception as error:  # torch raises a dozen types here, all meaning the same to a user
+        reason = next((line for line in str(error).splitlines() if line.strip()), "no message")
         raise InputError(
             f"{_name_of(module)}: torch.export cannot follow it at a varying number of frames "
-            f"({type(error).__name__}: {_first_line(error)}). Write the length-dependent step "
-            "with tensor operations (no Python `if` or `int()` on a length)."
+            f"({type(error).__name__}: {reason}). Write the length-dependent step with tensor "
+            "operations (no Python `if` or `int()` on a length)."
         ) from error
     return Program(exported)
 
@@ -172,15 +182,6 @@ class _FunctionModule(nn.Module):
         return self.function(x)
 
 
-def _decompositions() -> dict:
-    """torch's decompositions of every operator that the table does not take as a whole."""
-    decompositions = torch.export.default_decompositions()
-    for target in TABLE:
-        if isinstance(target, torch._ops.OpOverload):  # the others are rewrites of our own
-            decompositions.pop(target, None)
-    return decompositions
-
-
 def _constants(exported: ExportedProgram) -> dict[str, Any]:
     """Parameters, buffers and lifted constants under the names of their graph nodes."""
     stored = {**exported.state_dict, **exported.constants}
@@ -202,27 +203,15 @@ def _needed(output: Node, constants: dict[str, Any]) -> set[Node]:
     return needed
 
 
-def _unknown_message(unknown: dict[str, Node]) -> str:
-    named = (f"{target} (node {n.name}, from {_origin(n)})" for target, n in unknown.items())
-    return (
-        f"no TensorFlow counterpart for these torch operators: {', '.join(named)}; add each to a "
-        "table of src/tflite/converter/ops_*.py (with a case in tests/tflite/converter/test_ops.py)"
-        ', or export with route="onnx2tf"'
-    )
-
-
 def _origin(node: Node) -> str:
     """The module path and class that a node was traced from."""
-    stack = node.meta.get("nn_module_stack") or {}
-    for path, kind in reversed(list(stack.values())):
-        name = kind if isinstance(kind, str) else kind.__qualname__
-        return f"{path or 'the top'} ({name.rsplit('.', 1)[-1]})"
-    return "the top"
+    stack = node.meta.get("nn_module_stack")
+    if not stack:
+        return "the top"
+    path, kind = list(stack.values())[-1]
+    name = kind if isinstance(kind, str) else kind.__qualname__
+    return f"{path or 'the top'} ({name.rsplit('.', 1)[-1]})"
 
 
 def _name_of(module: nn.Module | Callable) -> str:
     return getattr(module, "__qualname__", None) or type(module).__qualname__
-
-
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), "no message")

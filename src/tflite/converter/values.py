@@ -16,19 +16,6 @@ import tensorflow as tf
 import torch
 from torch.fx import Node
 
-TF_TYPES = {
-    torch.float32: tf.float32,
-    torch.float64: tf.float32,
-    torch.float16: tf.float32,
-    torch.bfloat16: tf.float32,
-    torch.int64: tf.int32,
-    torch.int32: tf.int32,
-    torch.int16: tf.int32,
-    torch.int8: tf.int32,
-    torch.uint8: tf.int32,
-    torch.bool: tf.bool,
-}
-
 Dim = int | tf.Tensor
 Number = int | float  # torch takes either wherever it says float
 
@@ -38,31 +25,32 @@ def is_dynamic(value: Any) -> bool:
     return isinstance(value, tf.Tensor)
 
 
+def tf_type(dtype: torch.dtype) -> tf.DType:
+    """The type that stands for torch's in the file: float32, int32 or bool."""
+    if dtype.is_floating_point:
+        return tf.float32
+    return tf.bool if dtype == torch.bool else tf.int32
+
+
 def as_tf(value: Any, dtype: torch.dtype | None = None) -> tf.Tensor:
     """The TensorFlow tensor of a value, in the type that stands for `dtype` (default: its own)."""
-    wanted = None if dtype is None else TF_TYPES[dtype]
+    wanted = None if dtype is None else tf_type(dtype)
     if isinstance(value, tf.Tensor):
         return value if wanted in (None, value.dtype) else tf.cast(value, wanted)
     if isinstance(value, torch.Tensor):
-        wanted = wanted or TF_TYPES[value.dtype]
+        wanted = wanted or tf_type(value.dtype)
         return tf.constant(numpy_of(value).astype(wanted.as_numpy_dtype))
     return tf.constant(value, wanted)
 
 
 def numpy_of(value: torch.Tensor) -> np.ndarray:
     """A torch constant as an array; half precision is widened, NumPy has no bfloat16."""
-    value = value.detach().cpu()
     return (value.float() if value.is_floating_point() else value).contiguous().numpy()
 
 
 def dtype_of(node: Node) -> torch.dtype:
     """The type torch gives the (single) result of a node."""
     return node.meta["val"].dtype
-
-
-def rank_of(value: Any) -> int:
-    """The number of dimensions of a tensor of either side."""
-    return len(value.shape)
 
 
 def shape_of(value: tf.Tensor | torch.Tensor) -> list[Dim]:
@@ -75,12 +63,7 @@ def shape_of(value: tf.Tensor | torch.Tensor) -> list[Dim]:
 
 
 def result_shape(node: Node, asked: Sequence[Dim]) -> list[Dim]:
-    """The shape a node was asked for, as numbers where torch knows them.
-
-    Args:
-        node: the node whose result is shaped.
-        asked: its shape argument; -1 means "the rest" or "as it is".
-    """
+    """The shape that a node's result was asked for (-1: the rest), as numbers where torch knows."""
     known = node.meta["val"].shape
     return [int(k) if isinstance(k, int) else d for k, d in zip(known, asked, strict=True)]
 

@@ -29,10 +29,7 @@ def bent(
 
     The joints are turned one after the other from the wrist outwards, each about its new place.
     Turns in a plane add up, so a bone is turned by the sum of the angles of the joints before it.
-
-    Args:
-        hand: NaN = not detected.
-        angle: radians, for each finger's wrist and its joints outwards; 0 moves nothing.
+    `angle` is in radians, for each finger's wrist and its joints outwards.
     """
     along = hand[:, :, index(_ALONG, hand.device), :2].unflatten(2, (_FINGERS, _BONES + 1))
     x, y = along.diff(dim=3).unbind(-1)  # of each bone, (B, T, 5, 4)
@@ -50,13 +47,12 @@ class BendFingers:
     """Turn the rest of a finger about some of its joints, each by an angle of its own.
 
     The rest of a finger behind a joint is a tree: 20 trees a hand, five of them at the wrist. The
-    angles hold for the whole clip. Source: 2nd place's random_hand_op_h4.
+    angles, from U(-degrees, degrees), hold for the whole clip. Source: 2nd place's
+    random_hand_op_h4.
 
     Args:
         p: probability per clip and hand.
         joint_p: probability per tree.
-        degrees: angles are from U(-degrees, degrees).
-        hands: parts of the layout.
     """
 
     p: float

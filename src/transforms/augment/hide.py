@@ -1,4 +1,4 @@
-"""Augmentations that make landmarks missing: a stretch of time, a box of the image.
+"""Augmentations that make landmarks missing: some points, a stretch of time, a box of the image.
 
 What is hidden becomes NaN, as if it had not been detected; its frames stay real, and nothing else
 changes. Letters: **B** batch, **T** frames, **L** points.
@@ -15,17 +15,26 @@ from torch import Tensor
 from src.clips import Clips
 from src.landmarks import Layout
 from src.transforms.augment.sometimes import ByChance
-from src.transforms.pipeline import Draw
+from src.transforms.pipeline import Draw, within
+
+
+@dataclass(frozen=True)
+class HidePoints:
+    """Coordinate dropout: of the clips chosen with `p`, hide a `share` of the points throughout."""
+
+    p: float
+    share: float
+
+    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
+        n = len(clips.label)
+        hidden = draw.chance(self.share, n, 1, len(layout), 1)
+        chosen = draw.chance(self.p, n)[:, None, None, None]
+        return clips.with_(xyz=torch.where(hidden & chosen, torch.nan, clips.xyz))
 
 
 @dataclass(frozen=True)
 class HideFrames(ByChance):
-    """Hide everything in one stretch of frames, a share of the clip from U(low, high).
-
-    Args:
-        low: shortest stretch, as a share of the clip's frames, rounded down to whole frames.
-        high: longest stretch.
-    """
+    """Hide everything in one stretch of floor(s n) of n frames, where s is from U(low, high)."""
 
     low: float
     high: float
@@ -33,9 +42,7 @@ class HideFrames(ByChance):
     def changed(self, clips: Clips, layout: Layout, draw: Draw) -> Float[Tensor, "B T L 3"]:
         n, n_frames = clips.mask.shape
         size = (draw.uniform(n, low=self.low, high=self.high) * clips.length).long()
-        start = draw.integers(clips.length - size)
-        t = torch.arange(n_frames, device=size.device)
-        hidden = (t >= start[:, None]) & (t < (start + size)[:, None])  # (B, T)
+        hidden = within(draw.integers(clips.length - size), size, n_frames)
         return torch.where(hidden[..., None, None], torch.nan, clips.xyz)
 
 
@@ -44,10 +51,6 @@ class HideBox(ByChance):
     """Hide the points inside one square, the same in all frames.
 
     Its corner is anywhere in the image, (x, y) from U(0, 1), its side from U(low, high).
-
-    Args:
-        low: shortest side, in image units.
-        high: longest side.
     """
 
     low: float

@@ -1,4 +1,4 @@
-"""Augmentations that imitate a detector's errors: noise, lost points, bent parts, mixed-up hands.
+"""Augmentations that imitate a detector's errors: noise, shifts, lost parts, mixed-up hands.
 
 Each clip draws for itself; NaN stays NaN. Letters: **B** batch, **T** frames, **L** points,
 **P** parts.
@@ -32,34 +32,43 @@ class Jitter(ByChance):
 
 
 @dataclass(frozen=True)
-class HidePoints:
-    """Coordinate dropout: some points are missing in the whole clip.
+class ShiftPoints(ByChance):
+    """Move every point by a vector of its own, from N(0, deviation), the same in all frames."""
+
+    deviation: float
+
+    def changed(self, clips: Clips, layout: Layout, draw: Draw) -> Float[Tensor, "B T L 3"]:
+        return clips.xyz + self.deviation * draw.normal(len(clips.label), 1, len(layout), 3)
+
+
+@dataclass(frozen=True)
+class ShiftGroups(ByChance):
+    """Move each group of points by a vector of its own, the same in all frames.
 
     Args:
-        p: probability per clip.
-        share: probability of hiding a point.
+        deviation: of the normal distribution of each coordinate, in units of the landmarks.
+        groups: landmarks that move together; a landmark in no group stays.
     """
 
-    p: float
-    share: float
+    deviation: float
+    groups: tuple[tuple[int, ...], ...]
 
-    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        n = len(clips.label)
-        hidden = draw.chance(self.share, n, 1, len(layout), 1)
-        chosen = draw.chance(self.p, n)[:, None, None, None]
-        return clips.with_(xyz=torch.where(hidden & chosen, torch.nan, clips.xyz))
+    def changed(self, clips: Clips, layout: Layout, draw: Draw) -> Float[Tensor, "B T L 3"]:
+        shift = self.deviation * draw.normal(len(clips.label), len(self.groups), 1, 1, 3)
+        new = clips.xyz.clone()
+        for number, group in enumerate(self.groups):
+            rows = index(tuple(layout.row(landmark) for landmark in group), new.device)
+            new[:, :, rows] += shift[:, number]
+        return new
 
 
 @dataclass(frozen=True)
 class Bend(ByChance):
     """Local distortion: pull at one point, and the points around it follow, the nearer the more.
 
-    A point at distance r of the pulled one moves exp(-r^2 / (2 reach^2)) as far, in the image
-    plane. The pull is the same in all frames; one in which the pulled point is missing stays.
-
-    Args:
-        pull: deviation of the pull along x and y, in the coordinates' units.
-        reach: in the coordinates' units.
+    The pull is from N(0, pull) along x and y, the same in all frames. A point at distance r of the
+    pulled one moves exp(-r^2 / (2 reach^2)) as far, in the image plane. A frame in which the pulled
+    point is missing stays. Both numbers are in the coordinates' units.
     """
 
     pull: float

@@ -32,17 +32,11 @@ def _frames(clips: Clips) -> Float[Tensor, " T"]:
 
 @dataclass(frozen=True)
 class TimeWarp:
-    """Show a clip faster or slower, by one factor.
+    """Show a clip faster or slower, by a factor from U(low, high).
 
-    A faster clip ends sooner; a slower one loses its end, because no clip gets longer than it is.
-    Source: Slovo, recognition.md 4.4.
-
-    Args:
-        p: probability per clip.
-        low: lowest speed, 1 being the clip's own.
-        high: highest speed.
-        min_frames: a clip of fewer frames is left alone.
-        keep: no clip becomes shorter than so many frames.
+    A faster clip ends sooner, but keeps at least `keep` frames; a slower one loses its end, because
+    no clip gets longer than it is. A clip of fewer than `min_frames` frames is left alone; each of
+    the others is chosen with probability `p`. Source: Slovo, recognition.md 4.4.
     """
 
     p: float
@@ -67,10 +61,8 @@ class UnevenSpeed(ByChance):
     """Show a clip at a pace that rises and falls, still from its first frame to its last.
 
     At share u of the clip, share u + a / (2 pi) sin(2 pi u) is shown, where a is from
-    U(-amount, amount): the pace is 1 + a at both ends and 1 - a in the middle.
-
-    Args:
-        amount: the largest change of pace, below 1 so that time never runs backwards.
+    U(-amount, amount): the pace is 1 + a at both ends and 1 - a in the middle. An `amount` of 1 or
+    more would let time run backwards.
     """
 
     amount: float
@@ -86,11 +78,7 @@ class UnevenSpeed(ByChance):
 
 @dataclass(frozen=True)
 class Piece(ByChance):
-    """Show a random piece of the clip, slowed down to the length of the whole.
-
-    Args:
-        share: the shortest piece, as a share of the clip's frames.
-    """
+    """Show a random piece of the clip, at least this share of it, slowed down to its length."""
 
     share: float
 
@@ -103,14 +91,10 @@ class Piece(ByChance):
 
 @dataclass(frozen=True)
 class KeepFrames:
-    """Mask frames, each with the same probability; the others stay at their times.
+    """Of the clips chosen with `p`, keep each frame with probability `keep` and mask the others.
 
-    The mask then has gaps, so this has to come last. Source: Slovo, recognition.md 4.2.
-
-    Args:
-        p: probability per clip.
-        keep: probability of keeping a frame.
-        least: the share of a clip's frames that is kept in any case.
+    At least the share `least` of a clip's frames is kept. The mask then has gaps, so this has to
+    come last. Source: Slovo, recognition.md 4.2.
     """
 
     p: float

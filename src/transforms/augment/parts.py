@@ -48,11 +48,13 @@ class FillMissingHand:
         left_hand, right_hand = clips.xyz[:, :, left], clips.xyz[:, :, right]
         nose_x = clips.xyz[:, :, layout.row(self.nose), None, :1]  # (B, T, 1, 1)
         new = clips.xyz.clone()
+        image = _image(right_hand, nose_x)
         if self.overwrite_left:
-            new[:, :, left] = _image(right_hand, nose_x)
+            new[:, :, left] = image
         else:
-            new[:, :, left] = _where_seen(left_hand, _image(right_hand, nose_x))
-            new[:, :, right] = _where_seen(right_hand, _image(left_hand, nose_x))
+            new[:, :, left] = torch.where(left_hand.isnan(), image, left_hand)
+            image = _image(left_hand, nose_x)
+            new[:, :, right] = torch.where(right_hand.isnan(), image, right_hand)
         return clips.with_(xyz=where_chosen(chosen, new, clips.xyz))
 
 
@@ -61,15 +63,12 @@ def _image(hand: Tensor, mirror_x: Tensor) -> Tensor:
     return torch.where(mirror_x.isnan(), torch.nan, torch.cat([2 * mirror_x - x, yz], -1))
 
 
-def _where_seen(hand: Tensor, otherwise: Tensor) -> Tensor:
-    return torch.where(hand.isnan(), otherwise, hand)
-
-
 def right_handed(clips: Clips, layout: Layout) -> Bool[Tensor, " B"]:
     """True for clips in which the right hand is seen in more frames than the left."""
-    device = clips.xyz.device
-    left = clips.seen[..., index(layout.rows("left_hand"), device)].any(-1).sum(1)
-    right = clips.seen[..., index(layout.rows("right_hand"), device)].any(-1).sum(1)
+    left, right = (
+        clips.seen[..., index(layout.rows(hand), clips.xyz.device)].any(-1).sum(1)
+        for hand in ("left_hand", "right_hand")
+    )
     return right > left
 
 
@@ -85,7 +84,7 @@ def extent(
 
 @dataclass(frozen=True)
 class FaceCutMix(NeedsDonor):
-    """Replace the face by that of another clip of the same sign.
+    """Replace the face by that of another clip of the same sign, `Draw.donor`.
 
     The donor is flipped if its dominant hand is the other one, and stretched in time to the clip's
     length; its face is moved and scaled, per axis, into the box of the clip's own face. A clip is
@@ -95,6 +94,9 @@ class FaceCutMix(NeedsDonor):
         p: probability per clip.
         parts: what counts as the face.
         until: share of the training after which no face is replaced any more.
+
+    Raises:
+        InputError: `draw` has no donor.
     """
 
     p: float
@@ -102,16 +104,10 @@ class FaceCutMix(NeedsDonor):
     until: float = 1.0
 
     def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        """Apply the augmentation.
-
-        Raises:
-            InputError: `draw` has no donor.
-        """
         if draw.progress >= self.until:
             return clips
         if draw.donor is None:
             raise InputError("FaceCutMix: expected a donor batch in this step, got none")
-        # Donors whose dominant hand is the other one are flipped.
         donor = draw.donor
         other_hand = right_handed(donor, layout) != right_handed(clips, layout)
         flipped = mirrored(donor.xyz, layout, centre=0.0)

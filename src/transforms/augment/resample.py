@@ -20,15 +20,13 @@ from src.transforms.augment.time import take_frames
 from src.transforms.pipeline import Draw
 
 LINEAR, CUBIC, NEAREST = range(3)  # kinds of interpolation
-_TAPS = (-1, 0, 1, 2)  # frames around an instant, counted from the one before it
+_FIRST, _LAST = -1, 2  # of the four frames around an instant, counted from the one before it
 
 
 def tap_weights(after: Float[Tensor, "B T"], kind: Int[Tensor, " B"]) -> Float[Tensor, "B T N"]:
-    """The weights of the four frames around an instant.
+    """The weights of the four frames around an instant, `after` the second of them by 0 to 1 frame.
 
-    Args:
-        after: the time from the second of the four frames to the instant, 0 to 1 frame.
-        kind: of each clip. The cubic is Keys' with a = -1/2, as in TensorFlow; torch has -3/4.
+    The cubic is Keys' with a = -1/2, as in TensorFlow; torch has -3/4.
     """
     u, none = after, torch.zeros_like(after)
     second = (u >= 0.5).to(u.dtype)
@@ -57,19 +55,13 @@ def resampled(
 
     A new frame is a weighted mean of the four frames around it; those beyond the clip's ends do not
     count. It is NaN where one with a weight other than 0 is. Frames are intervals: old and new ones
-    fill the same time.
-
-    Args:
-        xyz: NaN = not detected.
-        length: real frames of each clip.
-        new_length: frames that each clip gets.
-        n_new: T2, what the result is padded to.
-        kind: of interpolation, for each clip.
+    fill the same time. The result is padded to `n_new` frames.
     """
     t = torch.arange(n_new, device=xyz.device)
     instant = (t + 0.5) * (length / new_length)[:, None] - 0.5  # of the middle of each new frame
     before = instant.floor()
-    frame = before.long()[..., None] + torch.tensor(_TAPS, device=xyz.device)  # (B, T2, N)
+    taps = torch.arange(_FIRST, _LAST + 1, device=xyz.device)
+    frame = before.long()[..., None] + taps  # (B, T2, N)
     inside = (frame >= 0) & (frame < length[:, None, None])
     weight = torch.where(inside, tap_weights(instant - before, kind), 0.0)
     weight = weight / weight.sum(-1, keepdim=True)
@@ -86,14 +78,9 @@ def resampled(
 class Resample:
     """Change the speed: a clip of n frames gets floor(k n), at least one; k is from U(low, high).
 
-    The batch is padded to what its longest clip could need. Source: 1st place, anchors.md.
-
-    Args:
-        p: probability per clip; with 0 the batch keeps its number of frames.
-        low: smallest k.
-        high: largest k.
-        linear: share of the clips that are interpolated linearly.
-        cubic: share of the clips that are interpolated by cubics; the others take nearest frames.
+    A share `linear` of the clips is interpolated linearly, a share `cubic` by cubics, and the rest
+    take nearest frames. The batch is padded to what its longest clip could need, but not if `p`,
+    the probability per clip, is 0. Source: 1st place, anchors.md.
     """
 
     p: float
@@ -141,14 +128,9 @@ def on_the_line(
 class Stretch:
     """Change the speed: a clip of n frames gets round(k n), evenly spaced from d to n - 1 + d.
 
-    k is from U(low, high), d from U(-shift, shift). A clip of one frame is left alone. The batch is
-    padded to what its longest clip could need. Source: 2nd place's random_interpolate.
-
-    Args:
-        p: probability per clip; with 0 the batch keeps its number of frames.
-        low: smallest factor k.
-        high: largest factor k.
-        shift: largest d, in frames.
+    k is from U(low, high), d from U(-shift, shift) frames. A clip of one frame is left alone. The
+    batch is padded to what its longest clip could need, but not if `p`, the probability per clip,
+    is 0. Source: 2nd place's random_interpolate.
     """
 
     p: float

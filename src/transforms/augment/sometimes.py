@@ -26,11 +26,7 @@ def where_chosen(
 
 @dataclass(frozen=True)
 class ByChance:
-    """Base of augmentations that change the points of the chosen clips, and nothing else.
-
-    Args:
-        p: probability per clip.
-    """
+    """Base of augmentations that change the points of some clips, each chosen with `p`, alone."""
 
     p: float
 
@@ -49,13 +45,9 @@ Group = TypeVar("Group", bound=AugmentationPipeline)
 
 @dataclass(frozen=True)
 class Sometimes(Generic[Group]):
-    """Choose clips, and apply a group of augmentations, each with its own probability, to those.
+    """Apply a group of augmentations, each with its own probability, to clips chosen with `p`.
 
     The group must keep the number of frames that the batch is padded to.
-
-    Args:
-        p: probability per clip.
-        group: what the chosen clips go through.
     """
 
     p: float

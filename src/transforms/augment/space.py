@@ -1,4 +1,4 @@
-"""Augmentations that move every point of a clip alike: flip, rotate, scale.
+"""Augmentations that move every point of a clip alike: flip, rotate, scale, shift, shear.
 
 Each clip of a batch draws for itself; one draw holds for all its frames. NaN stays NaN. Letters:
 **B** batch, **T** frames, **L** points.
@@ -21,20 +21,14 @@ from src.transforms.pipeline import Draw, index
 Pairs = tuple[tuple[int, int], ...]  # of landmarks
 
 
-def partners(layout: Layout, pairs: Pairs = ()) -> tuple[int, ...]:
-    """Each point's mirror partner, as a row of the layout; `pairs` replace the layout's own."""
-    partner = list(layout.mirror)
-    for a, b in pairs:
-        partner[layout.row(a)], partner[layout.row(b)] = layout.row(b), layout.row(a)
-    return tuple(partner)
-
-
 def mirrored(
     xyz: Float[Tensor, "B T L 3"], layout: Layout, centre: float, pairs: Pairs = ()
 ) -> Float[Tensor, "B T L 3"]:
-    """Mirror about x = `centre`; left and right points change places."""
-    swapped = xyz[:, :, index(partners(layout, pairs), xyz.device)]
-    x, yz = swapped.split([1, 2], dim=-1)
+    """Mirror about x = `centre`; every point and its partner change places, see `Flip`."""
+    partner = list(layout.mirror)
+    for a, b in pairs:
+        partner[layout.row(a)], partner[layout.row(b)] = layout.row(b), layout.row(a)
+    x, yz = xyz[:, :, index(tuple(partner), xyz.device)].split([1, 2], dim=-1)
     return torch.cat([2 * centre - x, yz], -1)
 
 
@@ -78,8 +72,6 @@ class Scale(ByChance):
     """Resize by one factor from U(low, high), and some of the clips by another one per axis.
 
     Args:
-        low: smallest factor.
-        high: largest factor.
         distort_p: probability, among the scaled clips, of a further factor for each axis.
         distort_by_sum: add the axis factor to the common one, as the authors' code does, which
             doubles the size; the document's distortion is read as their product.
@@ -104,3 +96,53 @@ class Scale(ByChance):
             xy, z = new.split([2, 1], dim=-1)
             new = torch.cat([xy + self.centre * (1 - factor[:, None, None, :2]), z], -1)
         return new
+
+
+@dataclass(frozen=True)
+class ScaleShiftRotate(ByChance):
+    """Scale by U(low, high), shift each axis by U(-shift, shift), rotate by U(-degrees, degrees).
+
+    The rotation is in the image plane, about the origin. Source: 2nd place's random_affine.
+    """
+
+    low: float
+    high: float
+    shift: float
+    degrees: float
+
+    def changed(self, clips: Clips, layout: Layout, draw: Draw) -> Float[Tensor, "B T L 3"]:
+        n, limit = len(clips.label), math.radians(self.degrees)
+        factor = draw.uniform(n, 1, 1, 1, low=self.low, high=self.high)
+        shift = draw.uniform(n, 1, 1, 3, low=-self.shift, high=self.shift)
+        return rotated(factor * clips.xyz + shift, draw.uniform(n, low=-limit, high=limit))
+
+
+@dataclass(frozen=True)
+class ScaleShearRotateShift(ByChance):
+    """Scale about the image's corner, shear along x or y, rotate about the middle, shift.
+
+    The factor is from U(low, high); the shear, of x along y or of y along x, each half of the time,
+    from U(-shear, shear); the angle from U(-degrees, degrees); the shift, the same for x, y and z,
+    from U(-shift, shift). The middle is (0.5, 0.5), moved by the shear on the axis that is sheared,
+    as published. Source: 1st place, anchors.md.
+    """
+
+    low: float
+    high: float
+    shear: float
+    degrees: float
+    shift: float
+
+    def changed(self, clips: Clips, layout: Layout, draw: Draw) -> Float[Tensor, "B T L 3"]:
+        n, limit = len(clips.label), math.radians(self.degrees)
+        along_x = draw.chance(0.5, n, 1, 1)
+        factor = draw.uniform(n, 1, 1, 1, low=self.low, high=self.high)
+        shear = draw.uniform(n, 1, 1, low=-self.shear, high=self.shear)
+        angle = draw.uniform(n, low=-limit, high=limit)
+        shift = draw.uniform(n, 1, 1, 1, low=-self.shift, high=self.shift)
+
+        of_y, of_x = torch.where(along_x, shear, 0.0), torch.where(along_x, 0.0, shear)
+        x, y, z = (factor * clips.xyz).unbind(-1)
+        sheared = torch.stack([x + of_y * y, y + of_x * x, z], -1)
+        middle = torch.stack([0.5 + of_y, 0.5 + of_x, torch.zeros_like(shear)], -1)
+        return rotated(sheared - middle, angle) + middle + shift

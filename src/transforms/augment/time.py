@@ -40,44 +40,38 @@ def between_frames(
     return earlier + weight * (later - earlier)
 
 
-def filled(clips: Clips) -> Float[Tensor, "B T L 3"]:
+@dataclass(frozen=True)
+class FillMissing(ByChance):
     """Fill missing points linearly in time, and with the nearest known value at the ends.
 
     A point that is known in fewer than two frames stays as it is.
     """
-    known = clips.seen  # (B, T, L)
-    n_frames = known.shape[1]
-    # For each frame the last known one up to it and the first known one from it on; at a clip's end
-    # there is only one of the two, and it stands for both.
-    t = torch.arange(n_frames, device=known.device)[:, None]
-    before = torch.where(known, t, -1).cummax(1).values  # -1 = none
-    after = torch.where(known, t, n_frames).flip(1).cummin(1).values.flip(1)
-    first = torch.where(before < 0, after, before).clamp(max=n_frames - 1)
-    last = torch.where(after >= n_frames, before, after).clamp(min=0)
-    # Linear between the two.
-    span = (last - first).clamp(min=1)
-    weight = ((t - first).clamp(min=0) / span)[..., None]
-    earlier, later = (
-        clips.xyz.gather(1, index[..., None].expand(clips.xyz.shape)) for index in (first, last)
-    )
-    fillable = (known.sum(1, keepdim=True) > 1) & ~known
-    return torch.where(fillable[..., None], earlier + weight * (later - earlier), clips.xyz)
-
-
-@dataclass(frozen=True)
-class FillMissing(ByChance):
-    """Fill missing points, see `filled`."""
 
     def changed(self, clips: Clips, layout: Layout, draw: Draw) -> Float[Tensor, "B T L 3"]:
-        return filled(clips)
+        known = clips.seen  # (B, T, L)
+        n_frames = known.shape[1]
+        # For each frame the last known one up to it and the first known one from it on; at a clip's
+        # end there is only one of the two, and it stands for both.
+        t = torch.arange(n_frames, device=known.device)[:, None]
+        before = torch.where(known, t, -1).cummax(1).values  # -1 = none
+        after = torch.where(known, t, n_frames).flip(1).cummin(1).values.flip(1)
+        first = torch.where(before < 0, after, before).clamp(max=n_frames - 1)
+        last = torch.where(after >= n_frames, before, after).clamp(min=0)
+        # Linear between the two.
+        weight = ((t - first).clamp(min=0) / (last - first).clamp(min=1))[..., None]
+        earlier, later = (
+            clips.xyz.gather(1, frame[..., None].expand(clips.xyz.shape)) for frame in (first, last)
+        )
+        fillable = (known.sum(1, keepdim=True) > 1) & ~known
+        return torch.where(fillable[..., None], earlier + weight * (later - earlier), clips.xyz)
 
 
 @dataclass(frozen=True)
 class Crop:
-    """Cut between one frame and `share` of the frames off the start or the end.
+    """Cut between one frame and a share of the frames off the start or the end, as likely either.
 
     Args:
-        p: probability per clip; either end is as likely.
+        p: probability per clip.
         share: the most that is cut, as a share of the clip's frames.
         min_frames: shorter clips are left alone, and so are clips with a share below one frame.
         late_p: probability in the second half of the training, which the authors' code halves;
@@ -107,10 +101,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class Window:
-    """Keep a random window of `max_len` frames of each longer clip.
-
-    Shorter clips stay as they are. The batch is cut to `max_len` frames.
-    """
+    """Keep a random window of `max_len` frames of each longer clip; the batch is cut to that."""
 
     max_len: int
 

@@ -13,19 +13,12 @@ from src.landmarks import Layout
 
 @dataclass(frozen=True)
 class Coordinates:
-    """The landmarks themselves, with 0 where one is missing.
-
-    Args:
-        axes: 3 = x, y and z; 2 = x and y.
-    """
+    """The first `axes` coordinates of each landmark, with 0 where it is missing."""
 
     axes: int = 3
 
     def __call__(
-        self,
-        xyz: Float[Tensor, "B T L 3"],
-        mask: Bool[Tensor, "B T"] | None,
-        layout: Layout,
+        self, xyz: Float[Tensor, "B T L 3"], mask: Bool[Tensor, "B T"] | None, layout: Layout
     ) -> Float[Tensor, "B T L axes"]:
         """Make the features."""
         chosen = xyz[..., : self.axes]

@@ -14,7 +14,6 @@ that are read, 61. Source: second-place-transformers.txt 1.2; recognition.md 1.3
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
@@ -38,15 +37,10 @@ from src.transforms.pipeline import index
 LIPS_IN_DISTANCES = 20  # of the forty
 
 _Triples = tuple[tuple[int, int, int], ...]  # (a, vertex, c), positions within a part
-
-
-def _within_lips(triples: Sequence[tuple[int, int, int]]) -> _Triples:
-    return tuple(tuple(LIPS_40_BY_SIDE.index(k) for k in triple) for triple in triples)
-
-
+_LIP_ANGLES = {"published": LIP_ANGLES_PUBLISHED, "meant": LIP_ANGLES_MEANT}
 LIP_ANGLES = {
-    "published": _within_lips(LIP_ANGLES_PUBLISHED),
-    "meant": _within_lips(LIP_ANGLES_MEANT),
+    name: tuple(tuple(LIPS_40_BY_SIDE.index(k) for k in triple) for triple in triples)
+    for name, triples in _LIP_ANGLES.items()
 }
 FINGER_ANGLES: _Triples = tuple(finger[i : i + 3] for finger in FINGERS for i in range(3))
 HAND_PAIRS = tuple(combinations(range(len(LEFT_HAND)), 2))
@@ -111,17 +105,12 @@ class HandBertFeatures:
 def one_hand(
     xyz: Float[Tensor, "B T L 3"], layout: Layout, mirror_x: float | None
 ) -> Float[Tensor, "B T 21 3"]:
-    """Choose the hand with fewer missing numbers, and return it as a left hand.
+    """The hand with fewer missing numbers, or else the right one, as a left hand.
 
-    If both miss equally many it is the right one.
-
-    Args:
-        xyz: NaN = not detected.
-        layout: has the parts left_hand and right_hand, and the middle of the upper lip.
-        mirror_x: see `HandBertFeatures`.
+    `mirror_x` is as in `HandBertFeatures`.
     """
-    left = xyz[:, :, index(layout.rows("left_hand"), xyz.device)]
-    right = xyz[:, :, index(layout.rows("right_hand"), xyz.device)]
+    hands = (layout.rows("left_hand"), layout.rows("right_hand"))
+    left, right = (xyz[:, :, index(rows, xyz.device)] for rows in hands)
     lip_x = xyz[:, :, layout.row(LIPS_MIDLINE[0]), None, :1]  # (B, T, 1, 1)
     if mirror_x is not None:
         lip_x = torch.where(lip_x.isnan(), mirror_x, lip_x)
@@ -132,10 +121,9 @@ def one_hand(
 
 
 def standardised(xyz: Float[Tensor, "B T M 3"]) -> Float[Tensor, "B T M 3"]:
-    """Subtract a clip's mean and divide by its unbiased deviation.
+    """Subtract the mean of a clip's detected coordinates and divide by their unbiased deviation.
 
-    There is one mean and one deviation per clip, over all detected coordinates. If these are all
-    equal the result is NaN.
+    If they are all equal the result is NaN.
     """
     known = ~xyz.isnan()
     count = known.sum((1, 2, 3), keepdim=True)

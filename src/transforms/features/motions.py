@@ -26,21 +26,16 @@ STEPS = (1, 2)  # how many frames ahead a motion reaches
 class PositionsAndMotions:
     """(x, y) of every point from a centre, and its motions x[t + 1] - x[t] and x[t + 2] - x[t].
 
-    The centre is the mean over time of one point; the unit is the deviation from it, one each for x
-    and y, over all frames and points of the clip. A motion is 0 if one of its ends is missing or
-    after the clip's last frame. Source: anchors.md.
-
-    Args:
-        centre: the point; the write-up calls it a nose point, but it is on the lower lip.
+    The centre is the mean over time of one point, which the write-up calls a nose point, but it is
+    on the lower lip; the unit is the deviation from it, one each for x and y, over all frames and
+    points of the clip. A motion is 0 if one of its ends is missing or after the clip's last frame.
+    Source: anchors.md.
     """
 
     centre: Point = LOWER_LIP
 
     def __call__(
-        self,
-        xyz: Float[Tensor, "B T L 3"],
-        mask: Bool[Tensor, "B T"] | None,
-        layout: Layout,
+        self, xyz: Float[Tensor, "B T L 3"], mask: Bool[Tensor, "B T"] | None, layout: Layout
     ) -> Float[Tensor, "B T F"]:
         """Make the features: all positions, all first motions, all second motions."""
         xy = xyz[..., :2]

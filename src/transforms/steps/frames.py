@@ -1,4 +1,4 @@
-"""Clip steps that choose points and frames: select, drop, stride, subsample.
+"""Clip steps that choose points and frames, and bring clips to a length.
 
 Functions of one clip (T, L, 3) without a Python branch on a length or a value, so that torch.export
 can follow them at any T. Letters: **T** frames, **L** points, **N** rows of the source.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from jaxtyping import Float
@@ -17,25 +18,16 @@ from src.landmarks import Layout
 
 
 def select(rows: Float[Tensor, "T N 3"], points: Sequence[Sequence[int]]) -> Float[Tensor, "T L 3"]:
-    """Pick a layout's points out of frame rows; a point of several rows is their mean.
+    """Pick a layout's points out of frame rows, given the rows behind each point, in layout order.
 
-    Args:
-        rows: (T, N, 3), NaN = not detected.
-        points: the rows behind each point, in layout order.
-
-    Returns:
-        (T, L, 3); a mean is NaN where one of its rows is.
+    A point of several rows is their mean, which is NaN where one of them is.
     """
-    pieces, i = [], 0
-    while i < len(points):  # a run of points of one row each is a single gather
-        j = i
-        while j < len(points) and len(points[j]) == 1:
-            j += 1
-        if j > i:
-            pieces.append(rows[:, torch.tensor([k for (k,) in points[i:j]])])
-        if j < len(points):
-            pieces.append(rows[:, torch.tensor(points[j])].mean(1, keepdim=True))
-        i = j + 1
+    pieces = []
+    for sizes_are_one, run in groupby(points, lambda point: len(point) == 1):
+        if sizes_are_one:  # a single gather for all of the run
+            pieces.append(rows[:, torch.tensor([k for (k,) in run])])
+        else:
+            pieces += [rows[:, torch.tensor(point)].mean(1, keepdim=True) for point in run]
     return torch.cat(pieces, 1)
 
 
@@ -112,3 +104,34 @@ class Subsample:
         n_frames = xyz.shape[0]
         n_kept = torch.sym_min(n_frames, self.max_len)
         return xyz[torch.arange(n_kept) * n_frames // n_kept]
+
+
+@dataclass(frozen=True)
+class FitLength:
+    """Bring a clip to `n_frames`: frames of a short one are repeated, those of a long one averaged.
+
+    New frame i is the mean of the frames from floor(i T / n_frames) up to, not including,
+    floor((i + 1) T / n_frames), and of at least one frame. So each frame of a long clip counts
+    once. A coordinate's mean is over the frames in which it was detected; NaN if there is none.
+    Source: Slovo, recognition.md 4.2.
+
+    Args:
+        keep_short: leave shorter clips as they are, as the authors' code does; they are padded.
+    """
+
+    n_frames: int
+    keep_short: bool = False
+
+    def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T2 L 3"]:
+        n, n_new = xyz.shape[0], self.n_frames
+        if self.keep_short:
+            n_new = torch.sym_min(n, n_new)
+        i, t = torch.arange(n_new), torch.arange(n)
+        start, end = i * n // n_new, (i + 1) * n // n_new
+        averaged = (t >= start[:, None]) & (t < torch.maximum(end, start + 1)[:, None])
+        weight = averaged.to(xyz.dtype)  # (T2, T)
+        missing = xyz.isnan()
+        total = weight @ torch.where(missing, 0.0, xyz).flatten(1)
+        count = weight @ (~missing).to(xyz.dtype).flatten(1)
+        mean = torch.where(count > 0, total / count.clamp(min=1), torch.nan)
+        return mean.unflatten(1, xyz.shape[1:])

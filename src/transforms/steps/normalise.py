@@ -56,12 +56,8 @@ class FromShoulders:
     Middle and distance (in the image) are means over the frames that show both shoulders, so the
     signer's movement stays. z is only scaled, because each part measures it from a point of its
     own. The result does not depend on where the signer stands, nor on how much of the hands the
-    camera shows. A clip that never shows both shoulders is standardised. Ours, as in
-    `baselines.nearest_neighbour`.
-
-    Args:
-        width: the distance of the shoulders afterwards; with 1.5 coordinates are about as large as
-            standardised ones.
+    camera shows. With a width of 1.5, coordinates are about as large as standardised ones. A clip
+    that never shows both shoulders is standardised. Ours, as in `baselines.nearest_neighbour`.
     """
 
     width: float
@@ -91,31 +87,20 @@ class Enlarge:
 
     A hand is small beside the space that it moves in: in standardised clips its shape makes a tenth
     of the difference that its place makes, and from few clips a network does not learn to read it.
-    Ours.
-
-    Args:
-        parts: what to enlarge; in a frame in which one of its points is missing a part stays as it
-            is.
-        factor: by how much; 1 changes nothing.
+    In a frame in which one of its points is missing, a part stays as it is. Ours.
     """
 
     parts: tuple[str, ...]
     factor: float
 
     def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T L 3"]:
-        pieces = xyz.split([len(points) for points in layout.parts.values()], dim=1)
-        return torch.cat(
-            [
-                self._enlarged(piece) if part in self.parts else piece
-                for part, piece in zip(layout.parts, pieces, strict=True)
-            ],
-            dim=1,
-        )
-
-    def _enlarged(self, part: Float[Tensor, "T P 3"]) -> Float[Tensor, "T P 3"]:
-        centre = part.mean(1, keepdim=True)
-        larger = centre + self.factor * (part - centre)
-        return torch.where(larger.isnan(), part, larger)
+        pieces = [*xyz.split([len(points) for points in layout.parts.values()], dim=1)]
+        for k, part in enumerate(layout.parts):
+            if part in self.parts:
+                centre = pieces[k].mean(1, keepdim=True)
+                larger = centre + self.factor * (pieces[k] - centre)
+                pieces[k] = torch.where(larger.isnan(), pieces[k], larger)
+        return torch.cat(pieces, dim=1)
 
 
 @dataclass(frozen=True)

@@ -196,3 +196,14 @@ def test_synthetic_walking_is_symmetric_half_a_period_later():
     one, other = (torch.from_numpy(c.predicted).double() for c in (clip, mirrored(clip)))
     apart = [angle_between(one[k : k + 200], other[:200]).mean().item() for k in range(120)]
     assert min(apart) < 0.25 * max(apart)
+
+
+def test_amass_shapes_beside_the_motions_are_left_out(tmp_path):
+    for split in ("train", "test"):
+        folder = tmp_path / split / "subject"
+        folder.mkdir(parents=True)
+        np.savez(folder / "a_stageii.npz", poses=np.zeros((5, 165)), mocap_frame_rate=60.0)
+        np.savez(folder / "shape.npz", betas=np.zeros(16))
+        np.savez(folder / "male_stagei.npz", betas=np.zeros(16))
+    corpus = read_corpus(tmp_path)
+    assert [clip.name for clip in (*corpus.train, *corpus.test)] == ["a_stageii"] * 2

@@ -111,14 +111,45 @@ def test_the_study_figure_has_a_dot_per_model_and_horizon():
 def test_curves_show_their_histories():
     history = pd.DataFrame({
         "step": [1, 2], "train_loss": [3.0, 2], "valid_loss": [4.0, 3], "train_mse": [1.0, 0.5],
-        "valid_mse": [2.0, 1], "critic_emd": [0.1, 0.2], "generator_mse": [0.9, 0.8],
+        "valid_mse": [2.0, 1], "lowest_loss": [1.0, 1], "highest_loss": [9.0, 3],
     })  # fmt: skip
     losses = plots.loss_curves({"a": history, "b": history})
     assert losses.axes[0].lines[0].get_ydata().tolist() == [3, 2]
+    band = losses.axes[0].collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (1, 9)  # single steps
     prior = plots.taxonomy_curves(history, history * 2)
-    assert [line.get_ydata()[0] for line in prior.axes[0].lines] == [1, 2, 2, 4]
-    both = plots.gan_curves({"g": history})
-    assert [ax.lines[0].get_ydata()[1] for ax in both.axes] == [0.8, 0.2]
+    firsts = [[line.get_ydata()[0] for line in ax.lines] for ax in prior.axes]
+    assert firsts == [[1, 2], [2, 4]]  # one quantity a plot
+
+
+def test_the_critics_curve_starts_at_the_switch():
+    history = pd.DataFrame({
+        "step": [1, 2, 3, 4], "pretraining": [True, True, False, False],
+        "critic_emd": [np.nan, np.nan, 0.1, 0.2], "generator_mse": [0.9, 0.8, 0.7, 0.6],
+    })  # fmt: skip
+    left, right = plots.gan_curves({"g": history}).axes
+    assert left.lines[0].get_ydata().tolist() == [0.9, 0.8, 0.7, 0.6]
+    assert list(left.lines[1].get_xdata()) == [2, 2]  # the switch
+    assert right.lines[0].get_xdata().tolist() == [3, 4]
+    alone = plots.gan_curves({"g": history[2:]})
+    assert len(alone.axes[0].lines) == 1  # no pretraining, no switch
+
+
+def test_table_3_has_the_printed_titles():
+    table = report.titles({"10-no-time": errors_of(1.0)})
+    assert len(table) == 14
+    assert table.loc["10-no-time"].tolist() == [
+        "No Temporal Attn",
+        "12,708,615",
+        f"{errors_of(1.0).joint_angle.sum():.3f}",
+    ]
+    assert table.loc["01-authors", "joint angle at 400 ms"] == "not run"
+
+
+def test_the_band_of_figure_5_is_marked_where_it_exists():
+    for width, lines in ((32, 0), (128, 2)):
+        figure = plots.embedding_panels(np.zeros((15, 9, width)))
+        assert len(figure.axes[0].lines) == lines
 
 
 def test_roll_outs_are_mapped_model_by_second():
@@ -178,7 +209,9 @@ def test_the_report_says_what_it_is_about_and_every_number(tmp_path):
     errors = {"zero velocity": errors_of(2.0), "ridge": errors_of(1.0), "model": errors_of(1.5)}
     wide = report.wide_table(errors)
     sizes = pd.DataFrame({"parameters": [7]}, ["model"])
-    path = report.write_report(tmp_path, "Profile x; SYNTHETIC motion.", wide, sizes, ["a note"])
+    about = "Profile x; SYNTHETIC motion."
+    path = report.write_report(tmp_path, about, wide, sizes, report.titles({}), ["a note"])
+    assert "Gaussian Noise Std = 0.02" in path.read_text()
     text = path.read_text()
     assert "SYNTHETIC motion" in text and "- a note" in text and "| model | 7" in text
     for value in wide.to_numpy().ravel():

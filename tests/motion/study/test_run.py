@@ -25,14 +25,39 @@ PROFILE = replace(experiments.PROFILES["sample"], steps=4, validate_every=2, bat
 
 
 def test_names_are_chosen_and_unknown_ones_refused():
-    assert running.choose("all") == list(experiments.PUBLISHED)
+    assert running.choose("all") == [n for n in experiments.PUBLISHED if n != "01-authors"]
+    with pytest.raises(InputError, match=r"01-authors is the authors' own weights.*AUTHORS_WEI"):
+        running.choose("01-authors")
     assert running.choose("ours, 10-no-time") == ["ours", "10-no-time"]
-    with pytest.raises(InputError, match=r"expected all, or some of 01-authors.*got 15-none"):
+    with pytest.raises(InputError, match=r"expected all, or some of 02-original.*got 15-none"):
         running.choose("ours,15-none")
     with pytest.raises(InputError, match=r"STUDIES: .*got none"):
         running.choose(" , ")
-    with pytest.raises(InputError, match="PROFILE: expected sample, cpu, gpu, got 'huge'"):
+    with pytest.raises(
+        InputError, match="PROFILE: expected sample, cpu, gpu, published, got 'huge'"
+    ):
         experiments.profile_named("huge")
+    assert experiments.profile_named("published") is None
+
+
+def test_a_variation_changes_what_it_is_about_and_nothing_else():
+    smooth = experiments.Variation(smoothness=0.1)
+    gan_before, rnn = experiments.PUBLISHED["gan"], experiments.PUBLISHED["rnn"]
+    assert smooth.of(gan_before).training == replace(gan_before.training, smoothness=0.1)
+    assert smooth.of(rnn) == rnn == experiments.Variation().of(rnn)
+    turned = experiments.Variation(representation="quaternion").of(rnn)
+    assert turned.pose_format == replace(FAIRMOTION, representation="quaternion")
+    with pytest.raises(InputError, match="SMOOTHNESS: expected 0 or more, got -1"):
+        experiments.Variation(smoothness=-1.0)
+
+
+@pytest.mark.parametrize("name", ["02-original", "14-convolution", "taxonomy", "gan", "ours"])
+def test_every_kind_of_network_trains_on_quaternions(corpus, tmp_path, name):
+    quaternions = experiments.Variation(representation="quaternion", smoothness=0.1)
+    result = running.run(name, corpus, PROFILE, tmp_path, seed=0, variation=quaternions)
+    assert result.data.test.shape[-1] == 4
+    assert np.isfinite(result.errors.until(24)["joint_angle"])
+    assert saved.load(tmp_path / name / "config.json") == result.experiment
 
 
 def test_all_that_the_document_names_is_there():

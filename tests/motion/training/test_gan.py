@@ -8,6 +8,7 @@ from src.motion.body.pose_space import Normaliser
 from src.motion.models import transformer
 from src.motion.training.gan import Config, Critic, Gan, GanTraining, emd, train_gan
 from src.motion.training.optimisers import RmsProp, Sgd
+from src.motion.training.task import forecasts
 
 SMALL = Config(
     generator=transformer.Config(hidden=16, heads=2, window=8, target=5, lstm_decoder=True,
@@ -201,11 +202,34 @@ def test_training_keeps_the_best_generator_and_both_curves(task, tmp_path):
         made.append(torch.cat([p.detach().flatten() for p in gan.generator.parameters()]))
         assert list(history.columns) == [
             "step",
+            "pretraining",
             "critic_emd",
             "generator_mse",
             "joint_angle",
             "seconds",
         ]
-        assert history.step.tolist() == [2, 4, 6] and history.notna().all(axis=None)
+        assert history.step.tolist() == [2, 4, 6]
+        assert history.pretraining.tolist() == [True, False, False]
+        assert history.critic_emd.isna().tolist() == [True, False, False]
+        assert history.drop(columns="critic_emd").notna().all(axis=None)
         assert (tmp_path / folder / "best.pt").is_file()
     assert torch.equal(made[0], made[1])
+
+
+def test_the_chosen_weights_are_never_those_of_the_pretraining(task, tmp_path):
+    """A critic that only spoils the forecasts: the best of its steps counts all the same."""
+    config = Config(
+        generator=transformer.Config(
+            hidden=16, heads=2, window=10, lstm_decoder=True, residual=True
+        )
+    )
+    training = GanTraining(
+        steps=8, batch=4, sampling="uniform", critic_steps=1, pretraining=0.5, validate_every=1,
+        optimiser=RmsProp(lr=1e-2), seed=0,
+    )  # fmt: skip
+    gan = Gan(config, training, task.space.normaliser)
+    history = train_gan(gan, task, tmp_path)
+    judged = history[~history.pretraining]
+    assert history.joint_angle.min() < judged.joint_angle.min()
+    made = forecasts(gan.generator, task.valid[:, : task.seed], task.target)
+    assert task.score(made) == pytest.approx(judged.joint_angle.min(), rel=1e-5)

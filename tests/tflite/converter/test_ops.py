@@ -17,10 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from src.tflite.converter.convert import convert
-from src.tflite.converter.ops import SCALAR_TABLE, TABLE
-from src.tflite.converter.translate import Program, translate
+from src.tflite.converter.ops_elementwise import SCALAR_TABLE
+from src.tflite.converter.translate import TABLE, Program, translate
 from src.tflite.interpreter import SIGNATURE, Interpreter
 
+ATEN = torch.ops.aten
 LENGTHS = (1, 2, 7, 40)
 # float32 through other kernels: sums of up to 240 numbers near 1 differ in the last bits, and exp
 # and tanh are polynomials of their own in XNNPACK.
@@ -70,9 +71,7 @@ def write_in_place(x: Tensor) -> Tensor:
 
 def stride_by_length(x: Tensor) -> Tensor:
     """Every n-th frame, n by the length, as a recipe's stride does it."""
-    frames = x.shape[0]
-    step = 1 + frames // 9
-    return x[(torch.arange(1, frames + 1) % step) == 0]
+    return x[torch.arange(1, x.shape[0] + 1) % (1 + x.shape[0] // 9) == 0]
 
 
 def keep_seen(x: Tensor) -> Tensor:
@@ -127,20 +126,12 @@ CASES: dict[str, Callable[[Tensor], Tensor]] = {
     "trunc_division": lambda x: torch.div(7 * x, 2, rounding_mode="trunc"),
     "powers": lambda x: x**2 + (x.abs() + 0.1) ** 1.5 + 2.0**x + x.abs() ** x.cos(),
     "extremes": lambda x: torch.maximum(x, x.sin()) - torch.minimum(x, WEIGHT[0]),
-    "comparisons": lambda x: (
-        (x > 0).float()
-        + 2 * (x >= x.sin()).float()
-        + 4 * (x < WEIGHT[0]).float()
-        + 8 * (x <= 0.1).float()
-        + 16 * (x.round() == 1).float()
-        + 32 * (x.round() != 1).float()
+    "comparisons": lambda x: torch.stack(
+        [x > 0, x >= 0.3, x < 0.2, x <= 0.1, x.round() == 1, x.round() != 1]
     ),
-    "comparisons_of_tensors": lambda x: (
-        (x.round() == WEIGHT[0].round()).float()
-        + 2 * (x.round() != WEIGHT[0].round()).float()
-        + 4 * (x > WEIGHT[0]).float()
-        + 8 * (x <= WEIGHT[0]).float()
-        + 16 * (x >= 0.3).float()
+    "comparisons_of_tensors": lambda x: torch.stack(
+        [op(x.round(), WEIGHT[0].round()) for op in (ATEN.eq, ATEN.ne, ATEN.lt, ATEN.le)]
+        + [x > WEIGHT[0], x >= x.sin()]
     ),
     "logic": lambda x: ((x > 0) & (x < 1)) | torch.logical_and(x > 0.5, x < 2) ^ (x > -1),
     "logical": lambda x: torch.logical_xor(x > 0, torch.logical_or(x > 1, x < -1)),

@@ -1,12 +1,13 @@
 """What holds for every augmentation: p, padding, other clips, draws, what is missing.
 
-A new augmentation is added to `AT`, and is tested by what stands here. Not among them: Window and
-Sometimes, which have no probability of their own or a group's, and KeepFrames, which makes gaps.
+A new augmentation is added to `AT`, and is tested by what stands here. Not among them: Window,
+which has no probability, and KeepFrames, which makes gaps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import pytest
@@ -15,21 +16,33 @@ from torch import Tensor
 
 from src.clips import Clips
 from src.landmarks import LEFT_HAND, RIGHT_HAND
-from src.transforms.augment.affine import ScaleShearRotateShift, ScaleShiftRotate
 from src.transforms.augment.camera import CameraAngle, Turn
 from src.transforms.augment.fingers import BendFingers
-from src.transforms.augment.hide import HideBox, HideFrames
-from src.transforms.augment.noise import Bend, DetectorErrors, HidePoints, Jitter
+from src.transforms.augment.hide import HideBox, HideFrames, HidePoints
+from src.transforms.augment.noise import Bend, DetectorErrors, Jitter, ShiftGroups, ShiftPoints
 from src.transforms.augment.pace import Piece, TimeWarp, UnevenSpeed
 from src.transforms.augment.parts import FaceCutMix, FillMissingHand
 from src.transforms.augment.resample import Resample, Stretch
-from src.transforms.augment.shift import ShiftGroups, ShiftPoints
-from src.transforms.augment.space import Flip, Rotate, Scale
+from src.transforms.augment.sometimes import Sometimes
+from src.transforms.augment.space import (
+    Flip,
+    Rotate,
+    Scale,
+    ScaleShearRotateShift,
+    ScaleShiftRotate,
+)
 from src.transforms.augment.time import Crop, FillMissing
-from src.transforms.pipeline import Augmentation
+from src.transforms.pipeline import AugmentationPipeline
 from tests.transforms.conftest import FACE, bits, edge_clips
 
-AT: dict[str, Callable[[float], Augmentation]] = {
+
+@dataclass(frozen=True)
+class FlipAndWarp(AugmentationPipeline):
+    flip: Flip = Flip(1.0)
+    warp: TimeWarp = TimeWarp(1.0, low=2.0, high=2.0, min_frames=10, keep=5)
+
+
+AT: dict[str, Callable[[float], Callable]] = {
     "flip": Flip,
     "flip of image coordinates": partial(Flip, centre=0.5),
     "rotate": partial(Rotate, degrees=60.0),
@@ -64,10 +77,11 @@ AT: dict[str, Callable[[float], Augmentation]] = {
     "missing hand": FillMissingHand,
     "missing hand, left overwritten": partial(FillMissingHand, overwrite_left=True),
     "face cutmix": partial(FaceCutMix, parts=FACE),
+    "all of a group, or nothing": partial(Sometimes, group=FlipAndWarp()),
 }
 EVERY = pytest.mark.parametrize("at", AT.values(), ids=AT)
 SUBTLE = {"uneven speed"}  # a small draw shows every frame where it was
-MOVES_FRAMES = {"crop", "resample", "stretch"}
+MOVES_FRAMES = {"crop", "resample", "stretch", "all of a group, or nothing"}
 DRAWS_PER_FRAME = {"noise", "detector errors"}  # more padding gives them other draws
 ONLY_MOVES_POINTS = {
     *("rotate", "scale", "scale and distort", "scale and distort by sum"),
@@ -113,20 +127,27 @@ def test_probability_zero_changes_no_bit(at, clips, layout, draw):
     assert torch.equal(bits(out.xyz), bits(clips.xyz)) and torch.equal(out.mask, clips.mask)
 
 
-@EVERY
-def test_probability_one_changes_something_but_never_the_labels(at, clips, layout, draw):
-    out = at(1.0)(clips, layout, draw())
+@pytest.mark.parametrize("name", AT)
+def test_probability_one_changes_something_and_nothing_else(name, clips, layout, draw):
+    """Not the input, the labels, the global generator; not what is missing, nor which is real."""
+    xyz, mask, state = clips.xyz.clone(), clips.mask.clone(), torch.get_rng_state()
+    out = AT[name](1.0)(clips, layout, draw())
     assert not same_real(out, clips)
-    assert torch.equal(out.label, clips.label)
-    assert out.xyz.shape[2:] == clips.xyz.shape[2:] and out.xyz.dtype == torch.float32
-    assert out.xyz.shape[:2] == out.mask.shape and out.mask.shape[1] >= clips.mask.shape[1]
+    assert torch.equal(bits(clips.xyz), bits(xyz)) and torch.equal(clips.mask, mask)
+    assert torch.equal(out.label, clips.label) and torch.equal(torch.get_rng_state(), state)
+    assert out.xyz.shape[2:] == xyz.shape[2:] and out.xyz.dtype == torch.float32
+    assert out.xyz.shape[:2] == out.mask.shape and out.mask.shape[1] >= mask.shape[1]
+    if name in ONLY_MOVES_POINTS:
+        assert torch.equal(out.xyz.isnan(), xyz.isnan())
+    if name not in MOVES_FRAMES:
+        assert torch.equal(out.mask, mask)
 
 
 @EVERY
-def test_the_input_is_left_alone(at, clips, layout, draw):
-    xyz, mask = clips.xyz.clone(), clips.mask.clone()
-    at(1.0)(clips, layout, draw())
-    assert torch.equal(bits(clips.xyz), bits(xyz)) and torch.equal(clips.mask, mask)
+def test_same_seed_same_bits_other_seed_other_bits(at, clips, layout, draw):
+    first, again = (at(0.5)(clips, layout, draw(3)) for _ in range(2))
+    assert torch.equal(bits(first.xyz), bits(again.xyz))
+    assert any(not same_real(first, at(0.5)(clips, layout, draw(seed))) for seed in (4, 5, 6))
 
 
 @pytest.mark.parametrize("fill", PADDINGS.values(), ids=PADDINGS)
@@ -172,20 +193,6 @@ def test_a_clip_alone_becomes_what_it_becomes_in_company(at, clips, layout, draw
 
 
 @EVERY
-def test_same_seed_same_bits_other_seed_other_bits(at, clips, layout, draw):
-    first, again = (at(0.5)(clips, layout, draw(3)) for _ in range(2))
-    assert torch.equal(bits(first.xyz), bits(again.xyz))
-    assert any(not same_real(first, at(0.5)(clips, layout, draw(seed))) for seed in (4, 5, 6))
-
-
-@EVERY
-def test_the_global_generator_is_not_used(at, clips, layout, draw):
-    before = torch.get_rng_state()
-    at(1.0)(clips, layout, draw())
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-@EVERY
 @pytest.mark.parametrize("seed", range(3))
 def test_answers_are_finite_or_missing_and_every_clip_keeps_a_frame(at, seed, layout, draw):
     clips = edge_clips(seed)
@@ -198,16 +205,6 @@ def test_answers_are_finite_or_missing_and_every_clip_keeps_a_frame(at, seed, la
     assert ((coordinates == 0) | (coordinates == 3)).all()  # a point has all three or none
     prefix = torch.arange(out.mask.shape[1]) < out.length[:, None]
     assert torch.equal(out.mask, prefix)
-
-
-@pytest.mark.parametrize("name", ONLY_MOVES_POINTS)
-def test_what_moves_points_makes_none_missing_and_finds_none(name, clips, layout, draw):
-    assert torch.equal(AT[name](1.0)(clips, layout, draw()).xyz.isnan(), clips.xyz.isnan())
-
-
-@pytest.mark.parametrize("name", [name for name in AT if name not in MOVES_FRAMES])
-def test_only_cropping_and_speed_change_which_frames_are_real(name, clips, layout, draw):
-    assert torch.equal(AT[name](1.0)(clips, layout, draw()).mask, clips.mask)
 
 
 @pytest.mark.parametrize("name", [name for name in AT if name not in SUBTLE])

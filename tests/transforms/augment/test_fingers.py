@@ -39,9 +39,6 @@ def random_hands(n: int, n_frames: int) -> torch.Tensor:
     return torch.rand(n, n_frames, 21, 3, generator=torch.Generator().manual_seed(0))
 
 
-# --- bent ---------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("limit", [math.radians(4), math.pi])
 def test_it_is_one_tree_after_the_other(limit):
     hands = random_hands(3, 5)
@@ -52,9 +49,6 @@ def test_it_is_one_tree_after_the_other(limit):
         np.testing.assert_allclose(
             out[k], tree_by_tree(hands[k].numpy(), angle[k].numpy()), atol=3e-6
         )
-
-
-# --- BendFingers --------------------------------------------------------------------------------
 
 
 def test_only_the_named_hand_moves_in_the_image_plane(clips, layout, draw):

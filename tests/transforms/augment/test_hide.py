@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from scipy import stats
 
 from src.clips import Clips
-from src.transforms.augment.hide import HideBox, HideFrames
+from src.transforms.augment.hide import HideBox, HideFrames, HidePoints
 from tests.transforms.conftest import still
 
 MANY = 4000
@@ -21,9 +22,6 @@ def full(length: int) -> Clips:
 def hidden_frames(clips: Clips) -> np.ndarray:
     """(B, T) True where every point is missing."""
     return clips.xyz.isnan().flatten(2).all(-1).numpy()
-
-
-# --- a stretch of time --------------------------------------------------------------------------
 
 
 def test_one_stretch_of_whole_frames_is_hidden(layout, draw):
@@ -41,20 +39,6 @@ def test_the_stretch_starts_anywhere(layout, draw):
     out = HideFrames(1.0, 0.2, 0.2 + 1e-6)(full(30), layout, draw())
     start = hidden_frames(out).argmax(1)
     assert stats.chisquare(np.bincount(start, minlength=24)).pvalue > 0.01
-
-
-def test_only_the_stretch_is_lost_and_no_frame_becomes_unreal(clips, layout, draw):
-    out = HideFrames(1.0, 0.2, 0.4)(clips, layout, draw())
-    assert torch.equal(out.mask, clips.mask)
-    kept = ~out.xyz.isnan()
-    assert torch.equal(out.xyz[kept], clips.xyz[kept])
-    lost = out.xyz.isnan() & ~clips.xyz.isnan()
-    assert lost.any()
-    frames = lost.flatten(2).any(-1)
-    assert out.xyz[frames].isnan().all()  # both hands, lips, all of it
-
-
-# --- a box of the image -------------------------------------------------------------------------
 
 
 def grid(n: int) -> Clips:
@@ -94,3 +78,24 @@ def test_corner_and_side_are_uniform(layout, draw):
     expected = (0.4**3 - 0.2**3) / 3 / 0.2, 0.1**2
     for share, p in zip(missing.float().mean(0).tolist(), expected, strict=True):
         assert abs(share - p) < 4 * (p * (1 - p) / MANY) ** 0.5  # four standard deviations
+
+
+def test_points_are_hidden_as_often_as_said(layout, draw):
+    out = HidePoints(1.0, share=0.3)(still([[0, 0, 0]] * len(layout), 200), layout, draw())
+    hidden = out.xyz[:, 0, :, 0].isnan().float()
+    # Four standard deviations.
+    assert hidden.mean().item() == pytest.approx(0.3, abs=4 * (0.21 / hidden.numel()) ** 0.5)
+
+
+@pytest.mark.parametrize(
+    "at", [HidePoints(1.0, 0.3), HideFrames(1.0, 0.2, 0.4), HideBox(1.0, 0.2, 0.4)]
+)
+def test_something_is_hidden_and_what_is_not_keeps_its_bits(clips, layout, draw, at):
+    out = at(clips, layout, draw())
+    lost, kept = out.xyz.isnan() & ~clips.xyz.isnan(), ~out.xyz.isnan()
+    assert lost.any() and torch.equal(out.xyz[kept], clips.xyz[kept])
+    if isinstance(at, HideFrames):  # both hands, lips, all of it
+        assert out.xyz[lost.flatten(2).any(-1)].isnan().all()
+    if isinstance(at, HidePoints):  # in the whole clip
+        seen = (~clips.xyz.isnan()).any(1)  # (B, L, 3)
+        assert torch.equal(lost.any(1), seen & out.xyz.isnan().all(1))

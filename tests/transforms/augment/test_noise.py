@@ -7,8 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
-from src.transforms.augment.noise import Bend, DetectorErrors, HidePoints, Jitter
+from src.landmarks import LEFT_HAND, LIPS_21
+from src.transforms.augment.noise import Bend, DetectorErrors, Jitter, ShiftGroups, ShiftPoints
 from tests.transforms.conftest import bits, still
 
 QUIET = {"jump": 0.0, "lose": 0.0, "lost_frames": 3, "swap": 0.0}
@@ -24,27 +26,6 @@ def test_jitter_is_white_and_of_its_deviation(clips, layout, draw):
     assert noise.std() == pytest.approx(0.01, rel=4 / math.sqrt(2 * n))
     assert abs(noise.mean()) < 4 * 0.01 / math.sqrt(n)
     assert abs(np.corrcoef(noise[1:], noise[:-1])[0, 1]) < 4 / math.sqrt(n)
-
-
-# --- HidePoints ---------------------------------------------------------------------------------
-
-
-def test_a_hidden_point_is_missing_in_the_whole_clip_and_the_others_keep_their_bits(
-    clips, layout, draw
-):
-    out = HidePoints(1.0, share=0.3)(clips, layout, draw())
-    new = out.xyz.isnan() & ~clips.xyz.isnan()
-    seen = (~clips.xyz.isnan()).any(1)  # (B, L, 3)
-    assert torch.equal(new.any(1), seen & out.xyz.isnan().all(1))
-    kept = ~out.xyz.isnan()
-    assert torch.equal(out.xyz[kept], clips.xyz[kept])
-
-
-def test_points_are_hidden_as_often_as_said(layout, draw):
-    out = HidePoints(1.0, share=0.3)(still([[0, 0, 0]] * len(layout), 200), layout, draw())
-    hidden = out.xyz[:, 0, :, 0].isnan().float()
-    # Four standard deviations.
-    assert hidden.mean().item() == pytest.approx(0.3, abs=4 * (0.21 / hidden.numel()) ** 0.5)
 
 
 # --- Bend ---------------------------------------------------------------------------------------
@@ -116,3 +97,39 @@ def test_swapped_hands_are_each_other_to_the_bit_and_nothing_else_moves(clips, l
     other = (bits(out.xyz[:, :, left + right]) == bits(clips.xyz[:, :, right + left])).all((2, 3))
     assert (same | other)[clips.mask].all()
     assert not same[0, :20].all() and not other[0, :20].all()
+
+
+# --- ShiftGroups, ShiftPoints -------------------------------------------------------------------
+
+GROUPS = (LIPS_21, LEFT_HAND)  # the right hand, arms, ... are in none
+
+
+def test_a_group_moves_as_one_in_all_frames_and_what_is_in_none_keeps_its_bits(clips, layout, draw):
+    out = ShiftGroups(1.0, 0.05, GROUPS)(clips, layout, draw())
+    others = set(range(len(layout)))
+    for group in GROUPS:
+        rows = [layout.row(landmark) for landmark in group]
+        others -= {*rows}
+        for k in range(len(clips.label)):
+            shift = (out.xyz - clips.xyz)[k, clips.mask[k]][:, rows].flatten(0, 1)
+            shift = shift[~shift.isnan().any(-1)]
+            if len(shift):
+                # Differences of float32 numbers up to 4.
+                torch.testing.assert_close(shift, shift[:1].expand_as(shift), rtol=0, atol=1e-6)
+                assert (shift[0].abs() > 1e-4).all()
+    old, new = (bits(c.xyz[:, :, sorted(others)]) for c in (clips, out))
+    assert torch.equal(old, new) and set(layout.rows("right_hand")) <= others
+
+
+def test_every_point_moves_for_itself_but_the_same_in_all_frames(clips, layout, draw):
+    moved = ShiftPoints(1.0, 0.05)(clips, layout, draw()).xyz[0, :20] - clips.xyz[0, :20]
+    torch.testing.assert_close(moved, moved[:1].expand_as(moved), rtol=0, atol=1e-6)
+    assert len(np.unique(moved[0].numpy().round(5), axis=0)) == len(layout)
+
+
+def test_shifts_are_normal_with_the_stated_deviation(layout, draw):
+    many = still([[0, 0, 0]] * len(layout), 300)
+    points = ShiftPoints(1.0, 0.05)(many, layout, draw()).xyz[:, 0, ::8]
+    lips = ShiftGroups(1.0, 0.05, GROUPS)(many, layout, draw()).xyz[:, 0, layout.row(LIPS_21[0])]
+    for moved in (points, lips):
+        assert stats.kstest(moved.flatten().numpy() / 0.05, "norm").pvalue > 0.01

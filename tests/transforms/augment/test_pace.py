@@ -113,6 +113,8 @@ def test_only_the_mask_changes_and_no_padded_frame_becomes_real(clips, layout, d
     assert torch.equal(bits(out.xyz), bits(clips.xyz))
     assert not (out.mask & ~clips.mask).any()
     assert (clips.mask & ~out.mask).any()
+    never = KeepFrames(0.0, keep=0.1, least=0.0)(clips, layout, draw())
+    assert torch.equal(never.mask, clips.mask)
 
 
 def test_frames_are_kept_as_often_as_said(draw):
@@ -130,8 +132,3 @@ def test_never_fewer_than_the_least(clips, layout, draw, tenths):
     out = KeepFrames(1.0, keep=0.0, least=tenths / 10)(clips, layout, draw())
     expected = -(-tenths * clips.length // 10)  # rounded up
     assert torch.equal(out.length, expected)
-
-
-def test_probability_zero_keeps_every_frame(clips, layout, draw):
-    out = KeepFrames(0.0, keep=0.1, least=0.0)(clips, layout, draw())
-    assert torch.equal(out.mask, clips.mask)

@@ -57,21 +57,6 @@ def test_the_authors_slip_overwrites_the_left_hand_in_every_frame(clips, layout,
     assert np.isnan(real(out, 4)[:, left]).all()  # clip 4 lacks the right hand: the left is lost
 
 
-# --- which hand dominates -----------------------------------------------------------------------
-
-
-def test_right_handed_counts_frames(clips, layout):
-    by_hand = []
-    for k in range(len(clips.label)):
-        frames = [
-            (~np.isnan(real(clips, k)[:, list(layout.rows(part)), 0])).any(1).sum()
-            for part in HANDS
-        ]
-        by_hand.append(frames[1] > frames[0])
-    assert right_handed(clips, layout).tolist() == by_hand
-    assert by_hand[3] and not by_hand[4]  # without a left hand; without a right hand
-
-
 # --- face CutMix --------------------------------------------------------------------------------
 
 

@@ -52,13 +52,6 @@ def test_resampled_is_tensorflows_resize(kind, length, new_length):
     np.testing.assert_allclose(ours, expected, rtol=0, atol=TOLERANCE[kind])
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_the_same_number_of_frames_changes_no_bit(kind):
-    xyz = np.random.default_rng(0).normal(size=(9, 4, 3)).astype(np.float32)
-    xyz[3, 2] = np.nan
-    np.testing.assert_array_equal(one(xyz, 9, kind), xyz)
-
-
 @pytest.mark.parametrize(("kind", "reach"), [(LINEAR, 1), (CUBIC, 2), (NEAREST, 0.5)])
 def test_missing_is_what_a_missing_frame_has_a_part_in(kind, reach):
     """A frame at 8 is missing for one point: new frames nearer than the kernel's reach are."""
@@ -84,14 +77,6 @@ def test_new_lengths_are_the_floor_of_a_uniform_factor(layout, draw):
     assert stats.chisquare(counts).pvalue > 0.01
 
 
-@pytest.mark.parametrize("length", [1, 2, 3, 50])
-def test_a_clip_keeps_a_frame_and_none_is_beyond_the_factor(length, layout, draw):
-    clips = numbered([length] * 500 + [50], 50)
-    lengths = Resample(1.0, 0.5, 1.5)(clips, layout, draw()).length[:500]
-    assert lengths.min() == max(1, length // 2)
-    assert lengths.max() <= max(1, int(1.5 * length))
-
-
 def test_kinds_come_in_their_shares(layout, draw):
     """On a parabola: nearest keeps whole numbers, cubic the parabola, the line neither."""
     clips = numbered([40] * 3000, 40)
@@ -104,13 +89,6 @@ def test_kinds_come_in_their_shares(layout, draw):
     shares = [nearest.float().mean(), cubic.float().mean()]
     # Binomial of 3000 and 1/3: deviation 0.0086; four of them.
     np.testing.assert_allclose(shares, [0.335, 0.335], atol=0.035)
-
-
-@pytest.mark.parametrize(
-    "at", [Resample(0.0, 0.5, 1.5), Stretch(0.0, low=0.8, high=1.5, shift=0.5)]
-)
-def test_with_probability_zero_the_batch_keeps_its_frames(at, clips, layout, draw):
-    assert at(clips, layout, draw()) is clips
 
 
 # --- Stretch ------------------------------------------------------------------------------------

@@ -1,17 +1,34 @@
-"""Flip, rotate, scale: closed forms, ranges, and what must stay."""
+"""Flip, rotate, scale: closed forms and ranges; affine maps from what becomes of five points."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from src.landmarks import HEAD_26, LEFT_HAND, LIP_PAIRS_CROSSED, MIRROR, RIGHT_HAND, Layout
-from src.transforms.augment.space import Flip, Rotate, Scale, mirrored, rotated
-from tests.transforms.conftest import bits, is_uniform, numbered, still
+from src.landmarks import (
+    HEAD_26,
+    LEFT_EYE_MEAN,
+    LEFT_HAND,
+    LIP_PAIRS_CROSSED,
+    MIRROR,
+    RIGHT_EYE_MEAN,
+    RIGHT_HAND,
+    Layout,
+)
+from src.transforms.augment.space import (
+    Flip,
+    Rotate,
+    Scale,
+    ScaleShearRotateShift,
+    ScaleShiftRotate,
+    rotated,
+)
+from tests.transforms.conftest import is_uniform, numbered, still
 
 MANY = 2000
 DOTS = still([[1.0, 1.0, 1.0], [0.3, -2.0, 0.7]], MANY)
@@ -21,38 +38,23 @@ TWO = Layout({"left_hand": LEFT_HAND[:1], "right_hand": RIGHT_HAND[:1]})
 # --- flip ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("centre", [0.0, 0.5])
-def test_flip_puts_every_point_where_its_partner_was(clips, layout, draw, centre):
-    out = Flip(1.0, centre)(clips, layout, draw()).xyz.numpy()
-    old = clips.xyz.numpy()
-    for i, point in enumerate(layout.points):
-        j = next(j for j, p in enumerate(layout.points) if set(p) == {MIRROR[k] for k in point})
-        np.testing.assert_array_equal(out[:, :, i, 0], 2 * np.float32(centre) - old[:, :, j, 0])
-        np.testing.assert_array_equal(out[:, :, i, 1:], old[:, :, j, 1:])
-
-
-def test_flip_twice_is_the_identity_to_the_bit(clips, layout):
-    twice = mirrored(mirrored(clips.xyz, layout, 0.0), layout, 0.0)
-    assert torch.equal(bits(twice), bits(clips.xyz))
-
-
-def test_flip_takes_the_pairs_it_is_given_against_the_layouts(draw):
-    """26th place's table crosses two pairs of lip points; all others stay as they are."""
-    layout = Layout({"face": HEAD_26})
-    xyz = torch.randn(1, 2, len(layout), 3, generator=torch.Generator().manual_seed(0))
-    clips = numbered([2], 2).with_(xyz=xyz)
-    plain, crossed = (
-        Flip(1.0, pairs=pairs)(clips, layout, draw()).xyz for pairs in ((), LIP_PAIRS_CROSSED)
-    )
-    partner = {k: MIRROR[k] for k in HEAD_26}
-    for a, b in LIP_PAIRS_CROSSED:
+@pytest.mark.parametrize(
+    ("centre", "pairs"), [(0.0, ()), (0.5, ()), (0.0, LIP_PAIRS_CROSSED)], ids=str
+)
+def test_flip_puts_every_point_where_its_partner_was(draw, centre, pairs):
+    """26th place's table crosses two pairs of lip points."""
+    layout = Layout({"head": HEAD_26, "means": (LEFT_EYE_MEAN, RIGHT_EYE_MEAN)})
+    partner = {k: MIRROR[k] for k in HEAD_26} | {LEFT_EYE_MEAN: RIGHT_EYE_MEAN}
+    partner[RIGHT_EYE_MEAN] = LEFT_EYE_MEAN
+    for a, b in pairs:
         assert partner[a] != b
         partner[a], partner[b] = b, a
-    for k, j in partner.items():
-        expected = xyz[:, :, layout.row(j)] * torch.tensor([-1.0, 1.0, 1.0])
-        assert torch.equal(crossed[:, :, layout.row(k)], expected)
-    changed = {HEAD_26[i] for i in (plain != crossed).any(-1).any(1)[0].nonzero().flatten()}
-    assert changed == {k for pair in LIP_PAIRS_CROSSED for k in pair}
+    xyz = torch.randn(1, 2, len(layout), 3, generator=torch.Generator().manual_seed(0))
+    out = Flip(1.0, centre, pairs)(numbered([2], 2).with_(xyz=xyz), layout, draw()).xyz
+    for point, other in partner.items():
+        old, new = xyz[:, :, layout.row(other)], out[:, :, layout.row(point)]
+        assert torch.equal(new[..., 0], 2 * centre - old[..., 0])
+        assert torch.equal(new[..., 1:], old[..., 1:])
 
 
 # --- rotate -------------------------------------------------------------------------------------
@@ -114,3 +116,71 @@ def test_half_of_the_scaled_clips_are_distorted(draw):
     distorted = scaled & (out[:, 0] != out[:, 1])
     assert abs(scaled.sum().item() - MANY / 2) < 4 * (MANY / 4) ** 0.5
     assert abs(distorted.sum().item() - MANY / 4) < 4 * (MANY * 3 / 16) ** 0.5
+
+
+# --- affine maps -------------------------------------------------------------------------------
+
+
+def maps(augmentation: Callable, layout, draw) -> tuple[np.ndarray, np.ndarray]:
+    """The linear map (n, 3, 3), columns are the images of the axes, and the translation (n, 3)."""
+    clips = still([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0.3, 0.8, 0.2]], MANY, n_frames=2)
+    out = augmentation(clips, layout, draw()).xyz.double().numpy()
+    np.testing.assert_array_equal(out[:, 0], out[:, 1])  # one map for the whole clip
+    out = out[:, 0]
+    linear = np.stack([out[:, k] - out[:, 0] for k in (1, 2, 3)], -1)
+    fifth = np.einsum("nij,j->ni", linear, [0.3, 0.8, 0.2]) + out[:, 0]
+    np.testing.assert_allclose(out[:, 4], fifth, atol=1e-6)  # it is an affine map
+    return linear, out[:, 0]
+
+
+def rotations(angle: np.ndarray) -> np.ndarray:
+    """(n, 3, 3), about z."""
+    cos, sin, none = np.cos(angle), np.sin(angle), np.zeros_like(angle)
+    rows = (cos, -sin, none, sin, cos, none, none, none, none + 1)
+    return np.stack(rows, -1).reshape(-1, 3, 3)
+
+
+def test_points_are_scaled_then_shifted_then_rotated_by_independent_uniform_draws(layout, draw):
+    """2nd place: R (f x + s) = f R x + R s."""
+    at = ScaleShiftRotate(p=1.0, low=0.8, high=1.5, shift=0.1, degrees=15.0)
+    linear, moved = maps(at, layout, draw)
+    factor, angle = linear[:, 2, 2], np.arctan2(linear[:, 1, 0], linear[:, 0, 0])
+    rotation = rotations(angle)
+    np.testing.assert_allclose(linear, factor[:, None, None] * rotation, atol=1e-6)
+    shift = np.einsum("nji,nj->ni", rotation, moved)
+    assert is_uniform(factor, 0.8, 1.5) and is_uniform(np.degrees(angle), -15, 15)
+    assert all(is_uniform(axis, -0.1, 0.1) for axis in shift.T)
+    correlation = np.corrcoef(np.stack([factor, angle, *shift.T])) - np.eye(5)
+    assert np.abs(correlation).max() < 5 / MANY**0.5
+
+
+def test_points_are_scaled_sheared_rotated_and_shifted_as_published(layout, draw):
+    """anchors.md: scale, shear, rotation about the sheared middle, one shift; from the whole map.
+
+    With c = cos a, s = sin a, the rotation R and the shear S, the linear part is f R S. Its columns
+    give f, a and the shear; the translation is then m - R m + shift with m = 0.5 + (shears).
+    """
+    at = ScaleShearRotateShift(1.0, low=0.8, high=1.2, shear=0.15, degrees=30.0, shift=0.1)
+    linear, moved = maps(at, layout, draw)
+    factor = linear[:, 2, 2]
+    flat = linear[:, :2, :2] / factor[:, None, None]
+    # det S = 1 either way. S = [[1, k], [0, 1]] keeps the first axis' length, S = [[1, 0], [k, 1]]
+    # the second one's.
+    along_x = np.isclose(np.linalg.norm(flat[:, :, 0], axis=1), 1, atol=1e-5)
+    along_y = np.isclose(np.linalg.norm(flat[:, :, 1], axis=1), 1, atol=1e-5)
+    clear = along_x != along_y
+    assert clear.mean() > 0.9
+    # Either axis as often: four deviations of a binomial.
+    assert abs(along_x[clear].mean() - 0.5) < 4 * 0.5 / clear.sum() ** 0.5
+    cos = np.where(along_x, flat[:, 0, 0], flat[:, 1, 1])
+    sin = np.where(along_x, flat[:, 1, 0], -flat[:, 0, 1])
+    angle = np.arctan2(sin, cos)
+    rotation = rotations(angle)[:, :2, :2]
+    shear = rotation.transpose(0, 2, 1) @ flat
+    np.testing.assert_allclose(shear[clear][:, [0, 1], [0, 1]], 1, atol=1e-4)
+    sheared = np.where(along_x, shear[:, 0, 1], shear[:, 1, 0])
+    middle = 0.5 + np.stack([shear[:, 0, 1], shear[:, 1, 0]], -1)
+    shift = moved[:, :2] - (middle - (rotation @ middle[..., None])[..., 0])
+    np.testing.assert_allclose(shift[clear], moved[clear][:, 2:].repeat(2, 1), atol=2e-4)
+    assert is_uniform(factor, 0.8, 1.2) and is_uniform(np.degrees(angle[clear]), -30, 30)
+    assert is_uniform(sheared[clear], -0.15, 0.15) and is_uniform(moved[:, 2], -0.1, 0.1)

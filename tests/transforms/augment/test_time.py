@@ -9,15 +9,8 @@ import pytest
 import torch
 from scipy import stats
 
-from src.transforms.augment.time import (
-    Crop,
-    Window,
-    between_frames,
-    filled,
-)
+from src.transforms.augment.time import Crop, FillMissing, Window, between_frames
 from tests.transforms.conftest import numbered
-
-# --- reading frames -----------------------------------------------------------------------------
 
 
 def test_between_frames_is_numpys_interp():
@@ -30,12 +23,10 @@ def test_between_frames_is_numpys_interp():
         np.testing.assert_allclose(ours[k, :, point, axis], expected, atol=1e-5)
 
 
-# --- filling ------------------------------------------------------------------------------------
-
-
-def test_filling_is_numpys_interp_per_coordinate(clips):
+def test_filling_is_numpys_interp_per_coordinate(clips, layout, draw):
     """recognition.md 3.3: linear in time, constant at the ends, only with 2 or more known."""
-    ours, checked = filled(clips), 0
+    clips.xyz[0, 1:, 3] = torch.nan  # a point that is seen once
+    ours, checked = FillMissing(1.0)(clips, layout, draw()).xyz, 0
     for k in range(len(clips.label)):
         n = int(clips.length[k])
         for point, axis in np.ndindex(*clips.xyz.shape[2:]):
@@ -48,14 +39,6 @@ def test_filling_is_numpys_interp_per_coordinate(clips):
             checked += 1 < len(known) < n
     assert checked > 300
 
-
-def test_a_point_seen_once_stays_as_it_is_whatever_the_padding_holds():
-    clips = numbered([3], 6)
-    clips.xyz[0, 1:3] = torch.nan
-    assert filled(clips)[0, 1:3].isnan().all()
-
-
-# --- cropping -----------------------------------------------------------------------------------
 
 N = 3000
 
@@ -93,9 +76,6 @@ def test_late_p_holds_in_the_second_half(draw, layout, late_p, progress, p):
     assert abs(cropped - N * p) <= 4 * (N * p * (1 - p)) ** 0.5
 
 
-# --- window -------------------------------------------------------------------------------------
-
-
 def test_a_window_is_frames_in_a_row_from_anywhere_in_a_longer_clip(layout, draw):
     clips, starts = numbered([30] * 500, 30), set()
     out = Window(24)(clips, layout, draw())
@@ -104,11 +84,7 @@ def test_a_window_is_frames_in_a_row_from_anywhere_in_a_longer_clip(layout, draw
         assert (clip.diff() == 1).all()
         starts.add(int(clip[0]))
     assert starts == set(range(7))
-
-
-def test_clips_up_to_the_windows_length_keep_their_bits(layout, draw):
-    clips = numbered([1, 23, 24, 25], 25)
-    out = Window(24)(clips, layout, draw())
+    short = numbered([1, 23, 24, 25], 25)  # up to the window's length they keep their bits
+    out = Window(24)(short, layout, draw())
     assert out.length.tolist() == [1, 23, 24, 24]
-    for k, n in enumerate([1, 23, 24]):
-        assert torch.equal(out.xyz[k, :n], clips.xyz[k, :n])
+    assert all(torch.equal(out.xyz[k, :n], short.xyz[k, :n]) for k, n in enumerate([1, 23, 24]))

@@ -9,8 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from src.landmarks import HANDS, LEFT_HAND, LIPS_21, Layout
-from src.transforms.steps.frames import Hide, KeepFramesWith, Stride, Subsample, Truncate, select
+from src.landmarks import HANDS, LEFT_HAND, Layout
+from src.transforms.steps.frames import (
+    FitLength,
+    Hide,
+    KeepFramesWith,
+    Stride,
+    Subsample,
+    Truncate,
+    select,
+)
+from tests.exports import exported
 
 HAND_PARTS = ("left_hand", "right_hand")
 
@@ -63,13 +72,6 @@ def test_a_clip_without_hands_is_kept_whole(layout, n_frames):
     assert same(KeepFramesWith(HAND_PARTS)(xyz, layout), xyz)
 
 
-def test_only_the_named_parts_count(layout):
-    xyz = torch.ones(2, len(layout), 3)
-    xyz[0, list(layout.rows("lips"))] = torch.nan
-    assert len(KeepFramesWith(("lips",))(xyz, layout)) == 1
-    assert len(KeepFramesWith(("lips", "arms"))(xyz, layout)) == 2
-
-
 # --- Stride -------------------------------------------------------------------------------------
 
 
@@ -104,10 +106,53 @@ def test_subsample_is_numpys_linspace_without_its_end(layout, max_len):
         assert kept == np.floor(expected + 1e-9).tolist(), n  # floats just below a whole number
 
 
-def test_hidden_parts_are_not_detected_and_nothing_else_changes():
-    layout = Layout({"left_hand": LEFT_HAND, "lips": LIPS_21})
+def test_hidden_parts_are_not_detected_and_nothing_else_changes(layout):
     xyz = torch.rand(4, len(layout), 3)
-    hidden = Hide(("lips",))(xyz, layout)
-    assert hidden[:, list(layout.rows("lips"))].isnan().all()
-    hand = list(layout.rows("left_hand"))
-    assert torch.equal(hidden[:, hand], xyz[:, hand])
+    hidden, lips = Hide(("lips",))(xyz, layout), list(layout.rows("lips"))
+    assert hidden[:, lips].isnan().all()
+    hidden[:, lips] = xyz[:, lips]
+    assert torch.equal(hidden, xyz)
+
+
+# --- FitLength ----------------------------------------------------------------------------------
+
+HAND = Layout({"left_hand": LEFT_HAND})
+
+
+def clip(n_frames: int, missing: float = 0.0, seed: int = 0) -> torch.Tensor:
+    rng = np.random.default_rng(seed)
+    xyz = rng.uniform(-0.2, 1.2, (n_frames, len(HAND), 3)).astype(np.float32)
+    xyz[rng.random(xyz.shape[:2]) < missing] = np.nan
+    return torch.from_numpy(xyz)
+
+
+def by_hand(xyz: np.ndarray, n_new: int) -> np.ndarray:
+    """Bin by bin: frames repeated, or averaged over where they were seen."""
+    n, rows = len(xyz), []
+    for i in range(n_new):
+        start, end = i * n // n_new, (i + 1) * n // n_new
+        piece = xyz[start : max(end, start + 1)].astype(np.float64)
+        seen = ~np.isnan(piece)
+        total = np.where(seen, piece, 0).sum(0)
+        rows.append(np.where(seen.any(0), total / np.maximum(seen.sum(0), 1), np.nan))
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 15, 16, 17, 31, 32, 33, 100, 1500])
+def test_it_is_what_a_loop_over_the_bins_gives(n_frames):
+    """But the code's variant leaves short clips alone."""
+    xyz = clip(n_frames, missing=0.3)
+    fitted = FitLength(16)(xyz, HAND)
+    # Means of up to a hundred float32 numbers near 1.
+    np.testing.assert_allclose(fitted.numpy(), by_hand(xyz.numpy(), 16), rtol=1e-5, atol=1e-6)
+    kept = FitLength(16, keep_short=True)(xyz, HAND)
+    assert same(kept, xyz if n_frames <= 16 else fitted)
+
+
+@pytest.mark.parametrize("keep_short", [False, True])
+def test_it_exports_at_every_length(keep_short):
+    step = FitLength(16, keep_short)
+    program = exported(lambda xyz: step(xyz, HAND), clip(7), axis=0)
+    for n_frames in (1, 2, 15, 16, 17, 40, 400):
+        xyz = clip(n_frames, missing=0.3)
+        torch.testing.assert_close(program(xyz), step(xyz, HAND), equal_nan=True)

@@ -1,4 +1,8 @@
-"""AMASS npz files: axis-angle poses of SMPL (24 joints) or SMPL-H (22 and the fingers)."""
+"""AMASS npz files: axis-angle poses of SMPL (24 joints), or of SMPL-H and SMPL-X (22 and more).
+
+AMASS has a file of each person's shape beside the motions, and `stagei` files from fitting it;
+`is_shape` knows them by name, so that a folder can be read without them.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,15 @@ from src.motion.body.clip import MotionClip
 from src.motion.body.skeleton import JOINTS
 
 RATE_KEYS = ("mocap_framerate", "mocap_frame_rate")  # both spellings are in use
-BODY = 22  # joints that SMPL and SMPL-H share; the last two of SMPL, its hands, SMPL-H lacks
+BODY = 22  # joints that all three share; the last two of SMPL, its hands, the others lack
 _SMPL_WIDTH = len(JOINTS) * 3
-_SMPL_H_WIDTH = 156
+_WIDTHS = (_SMPL_WIDTH, 156, 165)  # of poses: SMPL, SMPL-H, SMPL-X
+
+
+def is_shape(path: Path) -> bool:
+    """True if a file of this name holds a person's shape and no motion."""
+    name = path.name.lower()
+    return name == "shape.npz" or name.endswith(("_shape.npz", "_stagei.npz"))
 
 
 def read_amass(path: Path, fps: float | None = None) -> MotionClip:
@@ -26,7 +36,8 @@ def read_amass(path: Path, fps: float | None = None) -> MotionClip:
         fps: frames per second, if the file does not say it.
 
     Raises:
-        InputError: unreadable, no 'poses', another width, or no frame rate.
+        InputError: unreadable, no 'poses', another width, a value that is no finite number, or no
+            frame rate.
     """
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
@@ -36,13 +47,25 @@ def read_amass(path: Path, fps: float | None = None) -> MotionClip:
             f"{path}: expected an npz of arrays, could not read it ({error})"
         ) from None
     if "poses" not in content:
-        raise InputError(f"{path}: expected an array 'poses', found none")
+        hint = "; it holds a person's shape, not a motion" if is_shape(path) else ""
+        raise InputError(f"{path}: expected an array 'poses', found none{hint}")
     poses = content["poses"]
-    if poses.ndim != 2 or poses.shape[1] not in (_SMPL_WIDTH, _SMPL_H_WIDTH) or not len(poses):
+    if poses.ndim != 2 or poses.shape[1] not in _WIDTHS or not len(poses):
         raise InputError(
-            f"{path}: 'poses' must be (frames, {_SMPL_WIDTH} or {_SMPL_H_WIDTH}), got {poses.shape}"
+            f"{path}: 'poses' must be (frames, {' or '.join(map(str, _WIDTHS))}), got {poses.shape}"
         )
+    _refuse_gaps(poses, path)
     return MotionClip(path.stem, _rotations(poses), _rate(content, fps, path))
+
+
+def _refuse_gaps(poses: np.ndarray, path: Path) -> None:
+    bad = np.argwhere(~np.isfinite(poses))
+    if len(bad):
+        frame, column = bad[0]
+        raise InputError(
+            f"{path}: expected finite 'poses', found {poses[frame, column]} in frame {frame}, "
+            f"column {column} ({len(bad)} such values in all); leave these frames out"
+        )
 
 
 def _rotations(poses: np.ndarray) -> np.ndarray:
@@ -54,10 +77,12 @@ def _rotations(poses: np.ndarray) -> np.ndarray:
 
 
 def _rate(content: dict[str, np.ndarray], fps: float | None, path: Path) -> float:
-    stated = [float(content[key]) for key in RATE_KEYS if key in content] or [fps]
-    if stated[0] is None or not stated[0] > 0:
+    # Some files hold the rate as an array of one value.
+    stated = [content[key].ravel().tolist() for key in RATE_KEYS if key in content] or [[fps]]
+    rate = stated[0][0] if len(stated[0]) == 1 else stated[0]
+    if not isinstance(rate, int | float) or not 0 < rate < np.inf:
         raise InputError(
             f"{path}: expected a positive frame rate in {' or '.join(RATE_KEYS)}, found "
-            f"{stated[0]}; give FPS"
+            f"{rate}; give FPS"
         )
-    return stated[0]
+    return float(rate)

@@ -23,6 +23,7 @@ CMU_FPS = 120.0  # of nearly all trials of mocap.cs.cmu.edu
 @dataclass
 class _Bone:
     direction: np.ndarray
+    length: float
     axes: np.ndarray
     turns: str = ""  # axes that it turns about, in the order of the file
 
@@ -59,8 +60,10 @@ def read_asfamc(path: Path, fps: float | None) -> MotionClip:
     local = np.tile(np.eye(3), (count, len(names), 1, 1))
     for name, degrees in frames.items():
         local[:, names.index(name)] = _turned(body.bones[name], degrees)
-    bones = np.stack([body.bones[n].direction for n in names])
-    return to_smpl(Nodes(names, parents, local, bones), False, fps, path.stem, str(path))
+    # A bone begins where the one that it hangs on ends; those on the root begin at the root.
+    ends = [body.bones[n].direction * body.bones[n].length for n in names]
+    offsets = np.stack([ends[parent] if parent >= 0 else np.zeros(3) for parent in parents])
+    return to_smpl(Nodes(names, parents, local, offsets), False, fps, path.stem, str(path))
 
 
 def _turned(bone: _Bone, degrees: np.ndarray) -> np.ndarray:
@@ -84,7 +87,7 @@ def _read_asf(path: Path) -> _Skeleton:
         root = {row[0]: row[1:] for row in sections[":root"]}
         turns = "".join(word[1].lower() for word in root["order"] if word[0] in "rR")
         axes = Rotation.from_euler(root["axis"][0].lower(), _floats(root["orientation"]), True)
-        body.bones["root"] = _Bone(np.array([0.0, 1.0, 0.0]), axes.as_matrix(), turns)
+        body.bones["root"] = _Bone(np.zeros(3), 0.0, axes.as_matrix(), turns)
         found = _bones(sections[":bonedata"])
         for parent, *children in (row for row in sections[":hierarchy"] if len(row) > 1):
             for child in children:
@@ -110,7 +113,8 @@ def _bones(rows: list[list[str]]) -> dict[str, _Bone]:
                 )
                 turns = "".join(word[1].lower() for word in fields.get("dof", []) if word[0] == "r")
                 direction = np.array(_floats(fields["direction"]))
-                bones[fields["name"][0]] = _Bone(direction, axes.as_matrix(), turns)
+                length = float(fields["length"][0])
+                bones[fields["name"][0]] = _Bone(direction, length, axes.as_matrix(), turns)
             case [key, *values]:
                 fields[key] = values
     return bones

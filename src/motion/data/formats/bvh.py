@@ -1,4 +1,9 @@
-"""BVH files of CMU's motion capture, in both dialects of joint names and any channel order."""
+"""BVH files: any skeleton of joint_names.py, any channel order, as various programs write them.
+
+Names of channels and keywords may be in any case. Lines of MOTION may be blank, its count of
+frames may be off by one, and its frame time may be in milliseconds. Anything else is refused in one
+sentence that names the file, its line where one is to blame, and the cause.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +18,10 @@ from src.motion.body.clip import MotionClip
 from src.motion.data.formats.retarget import Nodes, to_smpl
 
 _TPOSE_ZEROS = 0.8  # a first frame with a larger share of angles that are exactly 0 is a T-pose
+_CHANNELS = {f"{axis}{kind}" for axis in "xyz" for kind in ("rotation", "position")}
+_SLOWEST = 1.0  # seconds; a longer frame time is in milliseconds
+
+Line = tuple[int, str]  # its number in the file, from 1
 
 
 @dataclass
@@ -21,63 +30,62 @@ class _Header:
     parents: list[int] = field(default_factory=list)
     offsets: list[list[float]] = field(default_factory=list)
     channels: list[list[str]] = field(default_factory=list)
-    tips: dict[int, list[float]] = field(default_factory=dict)  # offset of a node's first child
 
 
 def read_bvh(path: Path) -> MotionClip:
     """Read one file.
 
-    Converters insert a T-pose as the first frame, whose angles are nearly all exactly 0. Where that
-    frame is missing, the T-pose is made from the zero pose.
+    Converters insert a rest pose as the first frame, whose angles are nearly all exactly 0. It is
+    left out, and the T-pose is made from it; where it is missing, from the pose without rotations.
 
     Raises:
-        InputError: not BVH, truncated, without a usable frame time, or with missing joints.
+        InputError: not BVH, truncated, without frames or a usable frame time, with a value that is
+            no finite number, with missing joints, or with a rest pose that is far from a T-pose.
     """
-    lines = path.read_text(encoding="latin1").split("\n")
-    try:
-        motion = next(n for n, line in enumerate(lines) if line.strip() == "MOTION")
-    except StopIteration:
+    text = path.read_text(encoding="latin1").split("\n")
+    lines = [(n, line.strip()) for n, line in enumerate(text, 1) if line.strip()]
+    start = next((k for k, (_, line) in enumerate(lines) if line.upper() == "MOTION"), None)
+    if start is None:
         raise InputError(
             f"{path}: expected a MOTION section, found none; it is truncated, or not BVH"
-        ) from None
-    header = _read_header(lines[:motion], path)
-    values, fps = _read_frames(lines[motion + 1 :], sum(map(len, header.channels)), path)
+        )
+    header = _read_header(lines[:start], path)
+    count, fps = _read_rate(lines[start + 1 : start + 3], path)
+    frames = lines[start + 3 :]
+    if not frames:
+        raise InputError(
+            f"{path}, line {lines[-1][0]}: expected frames after {lines[-1][1]!r}, found none; "
+            "export the motion again"
+        )
+    values = _read_frames(frames, count, sum(map(len, header.channels)), path)
     local, angles = _rotations(header, values)
     tpose_first = bool(np.mean(angles[0] == 0) > _TPOSE_ZEROS)
-    bones = np.array([header.tips.get(n, offset) for n, offset in enumerate(header.offsets)])
-    nodes = Nodes(header.names, header.parents, local, bones)
+    nodes = Nodes(header.names, header.parents, local, np.array(header.offsets))
     return to_smpl(nodes, tpose_first, fps, path.stem, str(path))
 
 
-def _read_header(lines: list[str], path: Path) -> _Header:
+def _read_header(lines: list[Line], path: Path) -> _Header:
     header, open_nodes, in_site = _Header(), [], False
-    for number, line in enumerate(lines, 1):
-        words = line.split()
+    for number, line in lines:
+        key, *words = line.split()
         try:
-            match words:
-                case ["ROOT" | "JOINT", name]:
+            match key.upper():
+                case "ROOT" | "JOINT":
                     header.parents.append(open_nodes[-1] if open_nodes else -1)
-                    header.names.append(name)
+                    header.names.append(" ".join(words))
                     open_nodes.append(len(header.names) - 1)
-                case ["End", "Site"]:
+                case "END":
                     in_site = True
-                case ["}"]:
+                case "}":
                     if not in_site:
                         open_nodes.pop()
                     in_site = False
-                case ["OFFSET", *xyz]:
-                    offset = [float(x) for x in xyz]
-                    if in_site:
-                        header.tips.setdefault(open_nodes[-1], offset)
-                    else:
-                        header.offsets.append(offset)
-                        header.tips.setdefault(header.parents[-1], offset)
-                case ["CHANNELS", count, *names] if int(count) == len(names):
-                    header.channels.append(names)
-                case ["CHANNELS", *_]:
-                    raise ValueError("expected as many names of channels as the number says")
+                case "OFFSET" if not in_site:
+                    header.offsets.append(_point(words))
+                case "CHANNELS":
+                    header.channels.append(_channels(words))
         except (ValueError, IndexError) as error:
-            raise InputError(f"{path}, line {number}: {line.strip()!r}: {error}") from None
+            raise InputError(f"{path}, line {number}: {line!r}: {error}") from None
     if not header.names or not len(header.names) == len(header.channels) == len(header.offsets):
         raise InputError(
             f"{path}: expected OFFSET and CHANNELS of every joint, found {len(header.names)} "
@@ -86,30 +94,60 @@ def _read_header(lines: list[str], path: Path) -> _Header:
     return header
 
 
-def _read_frames(lines: list[str], width: int, path: Path) -> tuple[np.ndarray, float]:
-    fields = dict(line.split(":", 1) for line in lines[:2] if ":" in line)
+def _point(words: list[str]) -> list[float]:
+    point = [float(word) for word in words]
+    if len(point) != 3 or not np.isfinite(point).all():
+        raise ValueError("expected three finite numbers")
+    return point
+
+
+def _channels(words: list[str]) -> list[str]:
+    names = [word.lower() for word in words[1:]]
+    if int(words[0]) != len(names):
+        raise ValueError("expected as many names of channels as the number says")
+    if unknown := [name for name in names if name not in _CHANNELS]:
+        raise ValueError(f"expected channels such as Xposition or Zrotation, not {unknown[0]}")
+    return names
+
+
+def _read_rate(lines: list[Line], path: Path) -> tuple[int, float]:
+    """The number of frames that the file states, and frames per second."""
+    fields = dict(line.lower().split(":", 1) for _, line in lines if ":" in line)
     try:
-        count, seconds = int(fields["Frames"]), float(fields["Frame Time"])
+        count, seconds = int(fields["frames"]), float(fields["frame time"])
     except (KeyError, ValueError):
+        found = [line for _, line in lines]
         raise InputError(
-            f"{path}: expected MOTION to begin with 'Frames:' and 'Frame Time:', found {lines[:2]}"
+            f"{path}: expected MOTION to begin with 'Frames:' and 'Frame Time:', found {found}"
         ) from None
-    if not seconds > 0:
+    if not 0 < seconds < np.inf:
         raise InputError(f"{path}: expected a positive Frame Time in seconds, got {seconds:g}")
-    rows = [line.split() for line in lines[2:] if line.strip()]
-    if len(rows) != count or any(len(row) != width for row in rows):
-        whole = sum(len(row) == width for row in rows)
+    fps = 1 / (seconds / 1000 if seconds > _SLOWEST else seconds)
+    # Frame times are printed with few digits: .0083333 is 120 Hz, not 120.0005.
+    return count, float(round(fps)) if abs(fps / max(1, round(fps)) - 1) < 1e-3 else fps
+
+
+def _read_frames(lines: list[Line], count: int, width: int, path: Path) -> np.ndarray:
+    rows = [line.split() for _, line in lines]
+    whole = sum(len(row) == width for row in rows)
+    if abs(len(rows) - count) > 1 or whole < len(rows):
         raise InputError(
             f"{path}: expected {count} frames of {width} values, found {whole} such frames in "
             f"{len(rows)} lines; the file is truncated"
         )
-    try:
-        values = np.array(rows, dtype=np.float64)
-    except ValueError as error:
-        raise InputError(f"{path}: expected numbers in MOTION: {error}") from None
-    fps = 1 / seconds
-    # Frame times are printed with few digits: .0083333 is 120 Hz, not 120.0005.
-    return values, float(round(fps)) if abs(fps / round(fps) - 1) < 1e-3 else fps
+    values = np.empty((len(rows), width))
+    for row, (number, _) in enumerate(lines):
+        try:
+            values[row] = rows[row]
+        except ValueError as error:
+            raise InputError(f"{path}, line {number}: expected numbers: {error}") from None
+        if not np.isfinite(values[row]).all():
+            bad = int(np.argmin(np.isfinite(values[row])))
+            raise InputError(
+                f"{path}, line {number}: expected finite numbers, value {bad + 1} is "
+                f"{rows[row][bad]}; leave the frame out, or fill it in"
+            )
+    return values
 
 
 def _rotations(header: _Header, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -118,7 +156,7 @@ def _rotations(header: _Header, values: np.ndarray) -> tuple[np.ndarray, np.ndar
     start, turning = 0, []
     for node, names in enumerate(header.channels):
         columns = [start + k for k, name in enumerate(names) if name.endswith("rotation")]
-        axes = "".join(name[0] for name in names if name.endswith("rotation"))
+        axes = "".join(name[0].upper() for name in names if name.endswith("rotation"))
         if axes:
             angles = values[:, columns]
             local[:, node] = Rotation.from_euler(axes, angles, degrees=True).as_matrix()

@@ -1,67 +1,124 @@
-"""What each kind of skeleton calls the 24 SMPL joints: one table for all readers.
+"""What each kind of skeleton calls the 24 SMPL joints: one table for all readers, a row a dialect.
 
-A cell with a slash lists spellings that occur in files of one kind. A node between two named ones
-(a second neck, a hip joint without a bone) needs no name: global rotations are compared, and the
-lower node's contains it. Source: the joint table of the corpus' README.
+- `*` stands for Left or Right, `#` for L or R, `~` for l or r, `-` for a joint that the skeleton
+  does not have. A cell with a slash lists spellings that occur in files of one kind.
+- Upper and lower case are the same, and a prefix that all names share, as in `mixamorig:Hips`, is
+  left out.
+- A node between two named ones (a second neck, a hip joint without a bone) needs no name: global
+  rotations are compared, and the lower node's contains it.
+- Toes and fingers may be missing in a file: they are not forecast.
+
+Source: the joint table of the corpus' README, and published files of each kind.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from src.common.errors import InputError
-from src.motion.body.skeleton import JOINTS
+from src.motion.body.skeleton import JOINTS, PARENTS
 
-DIALECTS = ("classic CMU BVH", "MotionBuilder CMU BVH", "ASF/AMC")
+_COLUMNS = (
+    *("pelvis", "spine1", "spine2", "spine3", "neck", "head", "hip", "knee", "ankle", "foot"),
+    *("collar", "shoulder", "elbow", "wrist", "hand"),
+)
 _TABLE = {
-    "pelvis": ("Hips", "Hips", "root"),
-    "left_hip": ("LeftUpLeg", "LeftHip", "lfemur"),
-    "right_hip": ("RightUpLeg", "RightHip", "rfemur"),
-    "spine1": ("LowerBack", "lowerback", "lowerback"),
-    "left_knee": ("LeftLeg", "LeftKnee", "ltibia"),
-    "right_knee": ("RightLeg", "RightKnee", "rtibia"),
-    "spine2": ("Spine", "Chest", "upperback"),
-    "left_ankle": ("LeftFoot", "LeftAnkle", "lfoot"),
-    "right_ankle": ("RightFoot", "RightAnkle", "rfoot"),
-    "spine3": ("Spine1", "Chest2", "thorax"),
-    "left_foot": ("LeftToeBase", "LeftToe", "ltoes"),
-    "right_foot": ("RightToeBase", "RightToe", "rtoes"),
-    "neck": ("Neck1", "Neck", "upperneck"),
-    "left_collar": ("LeftShoulder", "LeftCollar", "lclavicle"),
-    "right_collar": ("RightShoulder", "RightCollar", "rclavicle"),
-    "head": ("Head", "Head", "head"),
-    "left_shoulder": ("LeftArm", "LeftShoulder", "lhumerus"),
-    "right_shoulder": ("RightArm", "RightShoulder", "rhumerus"),
-    "left_elbow": ("LeftForeArm", "LeftElbow", "lradius"),
-    "right_elbow": ("RightForeArm", "RightElbow", "rradius"),
-    "left_wrist": ("LeftHand", "LeftWrist", "lwrist"),
-    "right_wrist": ("RightHand", "RightWrist", "rwrist"),
-    "left_hand": ("LeftHandIndex1/LFingers", "lhand", "lhand"),
-    "right_hand": ("RightHandIndex1/RFingers", "rhand", "rhand"),
+    "classic CMU BVH": "Hips LowerBack Spine Spine1 Neck1 Head *UpLeg *Leg *Foot *ToeBase "
+    "*Shoulder *Arm *ForeArm *Hand *HandIndex1/#Fingers",
+    "MotionBuilder CMU BVH": "Hips lowerback Chest Chest2 Neck Head *Hip *Knee *Ankle *Toe "
+    "*Collar *Shoulder *Elbow *Wrist ~hand",
+    "ASF/AMC": "root lowerback upperback thorax upperneck head ~femur ~tibia ~foot ~toes "
+    "~clavicle ~humerus ~radius ~wrist ~hand",
+    "Mixamo": "Hips Spine Spine1 Spine2 Neck Head *UpLeg *Leg *Foot *ToeBase "
+    "*Shoulder *Arm *ForeArm *Hand *HandIndex1",
+    "LAFAN1": "Hips Spine Spine1 Spine2 Neck Head *UpLeg *Leg *Foot *Toe "
+    "*Shoulder *Arm *ForeArm *Hand -",
+    "DAZ-friendly CMU BVH": "hip abdomen chest - neck head ~Thigh ~Shin ~Foot - "
+    "~Collar ~Shldr ~ForeArm ~Hand ~Mid1",
+    "Rokoko": "Hips Spine1 Spine2 Spine4 Neck Head *Thigh *Shin *Foot *Toe "
+    "*Shoulder *Arm *ForeArm *Hand -",
+    "Bandai-Namco": "Hips Spine Chest - Neck Head UpperLeg_# LowerLeg_# Foot_# Toes_# "
+    "Shoulder_# UpperArm_# LowerArm_# Hand_# -",
 }
+DIALECTS = tuple(_TABLE)
+_MAY_LACK = ("left_foot", "right_foot", "left_hand", "right_hand")
+_PREFIX = re.compile(r"^(.*:|mixamorig\d*_?)", re.IGNORECASE)
 
 
-def find_joints(names: Sequence[str], where: str) -> list[int]:
-    """The node of each SMPL joint, in SMPL's order, from names in any of the dialects.
+def names_of(dialect: str) -> dict[str, list[str]]:
+    """The spellings of each SMPL joint in a dialect; an empty list for one that it lacks."""
+    cells = dict(zip(_COLUMNS, _TABLE[dialect].split(), strict=True))
+    names = {}
+    for joint in JOINTS:
+        side, _, part = joint.rpartition("_")
+        cell = cells[part].replace("*", side.capitalize())
+        cell = cell.replace("#", side[:1].upper()).replace("~", side[:1])
+        names[joint] = [] if cell == "-" else cell.split("/")
+    return names
+
+
+def find_joints(
+    names: Sequence[str], parents: Sequence[int], where: str
+) -> tuple[str, dict[str, int]]:
+    """The dialect of a skeleton, and the node of each SMPL joint that it has.
+
+    Args:
+        names: of the nodes.
+        parents: of each node, -1 = the root.
+        where: the file, for messages.
 
     Raises:
-        InputError: no dialect fits; names the missing joints of the nearest one.
+        InputError: no dialect fits, in names or in the shape of the tree; says what the nearest
+            one misses.
     """
+    plain = _plain(names)
+    best: tuple[int, str, dict[str, int]] | None = None
     misses = []
-    for column, dialect in enumerate(DIALECTS):
-        spellings = [_TABLE[joint][column].split("/") for joint in JOINTS]
-        nodes = [_first(names, options) for options in spellings]
-        missing = [" or ".join(o) for o, node in zip(spellings, nodes, strict=True) if node < 0]
-        if not missing:
-            return nodes
-        misses.append((len(missing), dialect, missing))
-    count, dialect, missing = min(misses)
+    for dialect in DIALECTS:
+        spellings = names_of(dialect)
+        nodes = {joint: _first(plain, options) for joint, options in spellings.items()}
+        lacking = [j for j in JOINTS if spellings[j] and nodes[j] < 0 and j not in _MAY_LACK]
+        nodes = {joint: node for joint, node in nodes.items() if node >= 0}
+        problems = [" or ".join(spellings[j]) for j in lacking] or _detached(nodes, names, parents)
+        if problems:
+            misses.append((len(problems), bool(not lacking), dialect, problems))
+        elif best is None or len(nodes) > best[0]:
+            best = (len(nodes), dialect, nodes)
+    if best is not None:
+        return best[1:]
+    count, in_shape, dialect, problems = min(misses)
+    trouble = "hang on another joint" if in_shape else "are missing"
     raise InputError(
-        f"{where}: expected the joints of a known skeleton; of the nearest, {dialect}, {count} are "
-        f"missing: {', '.join(missing)}; rename the file's, or add a column to "
+        f"{where}: expected the joints of a known skeleton; of the nearest, {dialect}, {count} "
+        f"{trouble}: {', '.join(problems)}; rename the file's, or add a row to "
         "src/motion/data/formats/joint_names.py"
     )
 
 
-def _first(names: Sequence[str], options: list[str]) -> int:
-    return next((names.index(option) for option in options if option in names), -1)
+def _plain(names: Sequence[str]) -> list[str]:
+    """Names in lower case, without the prefix of a character that all of them share."""
+    short = [_PREFIX.sub("", name).lower() for name in names]
+    first = short[0].rpartition("_")[0]
+    shared = f"{first}_" if first and all(n.startswith(f"{first}_") for n in short) else ""
+    return [name.removeprefix(shared) for name in short]
+
+
+def _first(names: list[str], options: list[str]) -> int:
+    found = (names.index(option.lower()) for option in options if option.lower() in names)
+    return next(found, -1)
+
+
+def _detached(nodes: dict[str, int], names: Sequence[str], parents: Sequence[int]) -> list[str]:
+    """The joints whose node does not hang, directly or not, on that of the joint above."""
+    detached = []
+    for joint, node in nodes.items():
+        above = PARENTS[JOINTS.index(joint)]
+        while above >= 0 and JOINTS[above] not in nodes:
+            above = PARENTS[above]
+        ancestor = node
+        while above >= 0 and ancestor >= 0 and ancestor != nodes[JOINTS[above]]:
+            ancestor = parents[ancestor]
+        if ancestor < 0:
+            detached.append(f"{names[node]} not on {names[nodes[JOINTS[above]]]}")
+    return detached

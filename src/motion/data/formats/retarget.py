@@ -1,13 +1,10 @@
 """From another skeleton's rotations to SMPL's, through global rotations.
 
-SMPL's rotations are identity in the T-pose. So each node's global rotation is taken relative to
-that in the T-pose, the nodes of the 24 joints are picked, and local rotations follow along SMPL's
-tree.
+Each node's global rotation is taken relative to that in the T-pose, the nodes of the 24 joints are
+picked, and local rotations follow along SMPL's tree. A joint that the skeleton lacks turns with the
+joint above it.
 
-- Reading: for a file without a T-pose frame the T-pose is the zero pose with its legs turned
-  straight down. CMU's zero pose is a T-pose but for the legs, which are 20 degrees apart.
-
-Letters: **T** frames, **N** nodes of the file's own skeleton.
+Letters: **T** frames, **N** nodes of the file's own skeleton, **J** = 24 SMPL joints.
 """
 
 from __future__ import annotations
@@ -20,13 +17,12 @@ import torch
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from src.motion.body.clip import MotionClip
+from src.common.errors import InputError
+from src.motion.body.clip import MotionClip, Origin
 from src.motion.body.kinematics import local_rotations
-from src.motion.body.skeleton import JOINTS
+from src.motion.body.skeleton import JOINTS, PARENTS
 from src.motion.data.formats.joint_names import find_joints
-
-_LEGS = ("hip", "knee", "ankle", "foot")
-_DOWN = np.array([0.0, -1.0, 0.0])
+from src.motion.data.formats.tpose import to_tpose
 
 
 @dataclass(frozen=True)
@@ -37,13 +33,13 @@ class Nodes:
         names: of the nodes.
         parents: of each node, -1 = the root; a parent comes before its children.
         local: (T, N, 3, 3), rotation of each node in its parent's frame.
-        bones: (N, 3), direction of each node's bone in the zero pose, of any length.
+        offsets: (N, 3), from the parent's position to the node's, in the parent's frame.
     """
 
     names: Sequence[str]
     parents: Sequence[int]
     local: Float[np.ndarray, "T N 3 3"]
-    bones: Float[np.ndarray, "N 3"]
+    offsets: Float[np.ndarray, "N 3"]
 
 
 def to_smpl(nodes: Nodes, tpose_first: bool, fps: float, name: str, where: str) -> MotionClip:
@@ -51,21 +47,49 @@ def to_smpl(nodes: Nodes, tpose_first: bool, fps: float, name: str, where: str) 
 
     Args:
         nodes: the file's skeleton and rotations.
-        tpose_first: True if frame 0 is a T-pose, which is no part of the motion.
+        tpose_first: True if frame 0 was inserted and is no part of the motion; the T-pose is made
+            from it, otherwise from the pose without any rotation.
         fps: frames per second.
         name: of the clip.
         where: the file, for messages.
 
     Raises:
-        InputError: a joint is missing.
+        InputError: a joint is missing, there is no motion, or the rest pose is no T-pose and
+            cannot be turned to one.
     """
-    picked = find_joints(list(nodes.names), where)
-    world = _world(nodes)[:, picked]
-    tpose = world[0] if tpose_first else _made_tpose(nodes.bones[picked])
-    world = world[1:] if tpose_first else world
-    relative = world @ tpose.swapaxes(-1, -2)
+    dialect, found = find_joints(nodes.names, nodes.parents, where)
+    if len(nodes.local) <= tpose_first:
+        raise InputError(
+            f"{where}: expected frames of motion, found the T-pose alone; export the motion too"
+        )
+    world = _world(nodes)
+    rest = world[0] if tpose_first else np.tile(np.eye(3), (len(nodes.names), 1, 1))
+    points, axes = np.full((len(JOINTS), 3), np.nan), np.tile(np.eye(3), (len(JOINTS), 1, 1))
+    at = _positions(nodes, rest)
+    for joint, node in found.items():
+        points[JOINTS.index(joint)], axes[JOINTS.index(joint)] = at[node], rest[node]
+    turns = to_tpose(points, axes, where)
+    relative = _relative(world[int(tpose_first) :], found, turns @ axes)
     local = local_rotations(torch.from_numpy(relative)).numpy()
-    return MotionClip(name, local.astype(np.float32), fps)
+    mapped = {joint: nodes.names[node] for joint, node in found.items()}
+    degrees = np.degrees(Rotation.from_matrix(turns).magnitude())
+    origin = Origin(dialect, mapped, dict(zip(JOINTS, degrees.tolist(), strict=True)))
+    return MotionClip(name, local.astype(np.float32), fps, origin)
+
+
+def _relative(
+    world: Float[np.ndarray, "T N 3 3"],
+    found: dict[str, int],
+    tpose: Float[np.ndarray, "24 3 3"],
+) -> Float[np.ndarray, "T 24 3 3"]:
+    """Global rotations of the 24 joints from the T-pose on."""
+    relative: list[np.ndarray] = []
+    for number, joint in enumerate(JOINTS):
+        if joint in found:
+            relative.append(world[:, found[joint]] @ tpose[number].T)
+        else:
+            relative.append(relative[PARENTS[number]])
+    return np.stack(relative, 1)
 
 
 def _world(nodes: Nodes) -> Float[np.ndarray, "T N 3 3"]:
@@ -76,11 +100,9 @@ def _world(nodes: Nodes) -> Float[np.ndarray, "T N 3 3"]:
     return world
 
 
-def _made_tpose(bones: Float[np.ndarray, "24 3"]) -> Float[np.ndarray, "24 3 3"]:
-    tpose = np.tile(np.eye(3), (len(JOINTS), 1, 1))
-    for side in ("left", "right"):
-        thigh = bones[JOINTS.index(f"{side}_hip")]
-        straight = Rotation.align_vectors(_DOWN[None], thigh[None] / np.linalg.norm(thigh))[0]
-        for part in _LEGS:
-            tpose[JOINTS.index(f"{side}_{part}")] = straight.as_matrix()
-    return tpose
+def _positions(nodes: Nodes, world: Float[np.ndarray, "N 3 3"]) -> Float[np.ndarray, "N 3"]:
+    points = np.zeros((len(nodes.names), 3))
+    for node, parent in enumerate(nodes.parents):
+        if parent >= 0:
+            points[node] = points[parent] + world[parent] @ nodes.offsets[node]
+    return points

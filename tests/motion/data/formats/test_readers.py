@@ -11,13 +11,15 @@ from src.common.errors import InputError
 from src.motion.body.kinematics import global_rotations, positions
 from src.motion.body.rotations import angle_between
 from src.motion.body.skeleton import JOINTS, PREDICTED
+from src.motion.data.corpus import evaluation_windows
 from src.motion.data.formats import read_motion
 from src.motion.data.formats.amass import read_amass
 from src.motion.data.formats.asfamc import CMU_FPS, read_asfamc
 from src.motion.data.formats.bvh import read_bvh
 from src.motion.data.formats.dip import read_dip
-from src.motion.data.formats.joint_names import DIALECTS, find_joints
 from src.motion.data.resample import resample
+from src.motion.metrics import frame_errors
+from src.motion.study.bars import zero_velocity
 
 
 def degrees_apart(a, b):
@@ -31,7 +33,7 @@ def degrees_apart(a, b):
 
 
 @pytest.mark.parametrize("key", ["mocap_framerate", "mocap_frame_rate"])
-@pytest.mark.parametrize("width", [72, 156])
+@pytest.mark.parametrize("width", [72, 156, 165])
 def test_amass_is_axis_angle_under_either_spelling_of_the_rate(tmp_path, rng, key, width):
     poses = rng.normal(0, 0.4, (7, width))
     np.savez(tmp_path / "a.npz", poses=poses, **{key: np.array(100.0)})
@@ -42,7 +44,8 @@ def test_amass_is_axis_angle_under_either_spelling_of_the_rate(tmp_path, rng, ke
         expected = Rotation.from_rotvec(body[:, joint]).as_matrix()
         assert np.allclose(clip.rotations[:, joint], expected, atol=1e-6)  # kept as float32
     hand = Rotation.from_rotvec(poses[:, 66:69]).as_matrix() if width == 72 else np.eye(3)
-    assert np.allclose(clip.rotations[:, 22], hand, atol=1e-6)  # SMPL-H goes on with fingers there
+    # SMPL-H goes on with fingers there, SMPL-X with the jaw.
+    assert np.allclose(clip.rotations[:, 22], hand, atol=1e-6)
 
 
 def test_amass_errors_say_what_to_do(tmp_path):
@@ -58,12 +61,38 @@ def test_amass_errors_say_what_to_do(tmp_path):
     with pytest.raises(InputError, match="expected an array 'poses'"):
         read_amass(tmp_path / "none.npz")
     np.savez(tmp_path / "wide.npz", poses=np.zeros((5, 135)), mocap_framerate=60.0)
-    with pytest.raises(InputError, match=r"72 or 156\), got \(5, 135\)"):
+    with pytest.raises(InputError, match=r"72 or 156 or 165\), got \(5, 135\)"):
         read_amass(tmp_path / "wide.npz")
     whole = (tmp_path / "norate.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"cut.npz: expected an npz"):
         read_amass(tmp_path / "cut.npz")
+
+
+def test_a_rate_may_be_an_array_of_one_value(tmp_path):
+    poses = np.zeros((5, 165))
+    np.savez(tmp_path / "one.npz", poses=poses, mocap_frame_rate=np.array([120.0]))
+    assert read_amass(tmp_path / "one.npz").fps == 120
+    np.savez(tmp_path / "two.npz", poses=poses, mocap_frame_rate=np.array([120.0, 60.0]))
+    with pytest.raises(InputError, match=r"a positive frame rate.*found \[120.0, 60.0\]"):
+        read_amass(tmp_path / "two.npz")
+
+
+def test_nan_in_amass_is_refused_in_one_line(tmp_path):
+    poses = np.zeros((5, 72))
+    poses[3, 7:9] = np.nan
+    np.savez(tmp_path / "nan.npz", poses=poses, mocap_framerate=60.0)
+    with pytest.raises(
+        InputError, match=r"nan.npz: .*found nan in frame 3, column 7 \(2 such"
+    ) as e:
+        read_amass(tmp_path / "nan.npz")
+    assert "\n" not in str(e.value)
+
+
+def test_a_file_of_a_shape_is_named_as_such(tmp_path):
+    np.savez(tmp_path / "shape.npz", gender="male", betas=np.zeros(16))
+    with pytest.raises(InputError, match=r"shape.npz: .*holds a person's shape, not a motion"):
+        read_amass(tmp_path / "shape.npz")
 
 
 # --- BVH ----------------------------------------------------------------------------------------
@@ -121,11 +150,11 @@ def test_bvh_gives_the_rotations_of_the_shipped_corpus(mocap, classic, tmp_path,
 @pytest.mark.parametrize(
     "file,frames,dialect",
     [
-        ("01_01", 2751, 0),
-        ("12_01", 523, 0),
-        ("02_01", 343, 0),
-        ("131_01", 994, 1),
-        ("131_03", 1102, 1),
+        ("01_01", 2751, "classic CMU BVH"),
+        ("12_01", 523, "classic CMU BVH"),
+        ("02_01", 343, "classic CMU BVH"),
+        ("131_01", 994, "MotionBuilder CMU BVH"),
+        ("131_03", 1102, "MotionBuilder CMU BVH"),
     ],
 )
 def test_both_dialects_of_real_bvh_are_read(mocap, file, frames, dialect):
@@ -133,11 +162,25 @@ def test_both_dialects_of_real_bvh_are_read(mocap, file, frames, dialect):
     clip = read_motion(path)
     assert clip.fps == 120
     assert len(clip) == frames  # MANIFEST.csv, less the T-pose where there is one
-    assert DIALECTS[dialect].startswith(("classic", "MotionBuilder")[dialect])
+    assert clip.origin.dialect == dialect
     # People stand on their feet: in every file the ankles are below the hips most of the time.
     points = positions(global_rotations(torch.from_numpy(clip.rotations).double()))
     ankles = points[:, [JOINTS.index("left_ankle"), JOINTS.index("right_ankle")], 1].mean(1)
     assert (ankles < -1).double().mean() > 0.9
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(
+    "file,euler,positional",
+    [("131_01", 34.232, 2.837), ("131_03", 42.304, 2.689), ("01_01", 23.852, 1.822)],
+)
+def test_zero_velocity_on_real_bvh_at_400_ms(mocap, file, euler, positional):
+    """Arms of 131 hang down in the rest pose; read as stretched out, 131_01 gave Euler 27.7."""
+    clip = resample(read_motion(mocap / "bvh_cmu_classic" / f"{file}.bvh"))
+    windows = evaluation_windows([torch.from_numpy(clip.predicted)], "every 60", "test")
+    errors = frame_errors(zero_velocity(windows[:, :120], 24), windows[:, 120:]).until(24)
+    assert errors["euler"] == pytest.approx(euler, abs=5e-4)
+    assert errors["positional"] == pytest.approx(positional, abs=5e-4)
 
 
 @pytest.mark.reference
@@ -148,68 +191,6 @@ def test_the_tpose_is_made_from_the_zero_pose_where_its_frame_is_missing(classic
     apart = degrees_apart(first.rotations, zero.rotations)
     assert apart[:, JOINTS.index("left_hip")].mean() == pytest.approx(3, abs=0.01)
     assert apart[:, JOINTS.index("spine2")].max() < 0.01
-
-
-def small_bvh(names, channels="Zrotation Xrotation Yrotation", frame_time="0.01"):
-    """A chain of joints, two frames."""
-    text = "HIERARCHY\n"
-    for n, name in enumerate(names):
-        text += f"{'JOINT' if n else 'ROOT'} {name}\n{{\nOFFSET 0 1 0\nCHANNELS 3 {channels}\n"
-    text += "End Site\n{\nOFFSET 0 1 0\n}\n" + "}\n" * len(names)
-    values = " ".join(str(n) for n in range(1, 3 * len(names) + 1))
-    return text + f"MOTION\nFrames: 2\nFrame Time: {frame_time}\n{values}\n{values}\n"
-
-
-def smpl_named():
-    """The classic dialect's 24 names, in an order whose chain keeps a parent before its child."""
-    from src.motion.data.formats.joint_names import _TABLE
-
-    return [_TABLE[joint][0].split("/")[0] for joint in JOINTS]
-
-
-@pytest.mark.parametrize("order", ["ZYX", "XYZ", "ZXY", "YXZ"])
-def test_every_channel_order_is_the_product_in_file_order(tmp_path, order):
-    channels = " ".join(f"{axis}rotation" for axis in order)
-    (tmp_path / "a.bvh").write_text(small_bvh(smpl_named(), channels))
-    clip = read_bvh(tmp_path / "a.bvh")
-    turn = {
-        a: Rotation.from_euler(a.lower(), d, degrees=True)
-        for a, d in zip(order, (1, 2, 3), strict=True)
-    }
-    expected = turn[order[0]] * turn[order[1]] * turn[order[2]]
-    assert np.allclose(clip.rotations[0, 0], expected.as_matrix(), atol=1e-6)
-
-
-def test_bvh_errors_say_what_is_wrong(tmp_path):
-    path = tmp_path / "a.bvh"
-    good = small_bvh(smpl_named())
-    path.write_text(good)
-    assert len(read_bvh(path)) == 2
-
-    def refused(text, message):
-        path.write_text(text)
-        with pytest.raises(InputError, match=r"a.bvh.*" + message):
-            read_bvh(path)
-
-    refused(good[: good.index("MOTION")], "expected a MOTION section")
-    refused(good.rstrip()[:-5], "expected 2 frames of 72 values, found 1")
-    refused(good.replace("Frame Time: 0.01", "Frame Time: 0"), "expected a positive Frame Time")
-    refused(good.replace("Frame Time: 0.01", ""), "expected MOTION to begin with 'Frames:'")
-    refused(good.replace("CHANNELS 3", "CHANNELS 6", 1), "as many names of channels")
-    refused(good.replace("OFFSET 0 1 0", "OFFSET 0 one 0", 1), "line 4.*could not convert")
-    refused(
-        good.replace("LeftForeArm", "LeftGadget"), "classic CMU BVH, 1 are missing: LeftForeArm"
-    )
-
-
-def test_a_missing_joint_is_named_for_the_nearest_dialect():
-    names = smpl_named()
-    assert find_joints(names, "f") == list(range(24))
-    with pytest.raises(InputError, match="24 are missing"):
-        find_joints(["a", "b"], "f")
-    names[names.index("Head")] = "head_top"
-    with pytest.raises(InputError, match=r"f: .*classic CMU BVH, 1 are missing: Head"):
-        find_joints(names, "f")
 
 
 # --- ASF/AMC ------------------------------------------------------------------------------------

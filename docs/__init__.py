@@ -1,0 +1,1 @@
+"""README's pages, and what makes their pictures."""

@@ -1,0 +1,82 @@
+"""How many clips of a batch fit into memory at once: the rest of the batch waits for its turn.
+
+What a step keeps for its gradient grows with the clips. It is counted on two small batches on the
+CPU, and compared with the memory that is free on the device.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from contextlib import AbstractContextManager
+
+import psutil
+import torch
+from torch import Tensor
+
+from src.clips import Clips
+from src.training.roles import Trainee
+from src.transforms.pipeline import Draw
+
+GROUP = 32  # clips: batch norm and OUSM of the 6th place work on groups of so many (32 a GPU)
+USABLE = 0.7  # of the free memory; what is computed on the way needs some, too
+
+
+def kept_per_clip(trainee: Trainee, autocast: AbstractContextManager) -> int:
+    """Bytes that a step keeps for its gradient, per clip of the greatest length.
+
+    Args:
+        trainee: the models; they are copied to the CPU, and stay as they are.
+        autocast: the type of the matrix products.
+    """
+    state = torch.get_rng_state()
+    models = copy.deepcopy(trainee).cpu().train()
+    one, two = (_kept(models, n, autocast) for n in (2, 4))
+    torch.set_rng_state(state)
+    return (two - one) // 2
+
+
+def _kept(trainee: Trainee, n: int, autocast: AbstractContextManager) -> int:
+    recipe, sizes = trainee.recipe, {}
+    own = {p.untyped_storage().data_ptr() for p in trainee.parameters()}
+
+    def count(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:  # weights are there anyway
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    shape = (n, recipe.max_len, len(recipe.layout))
+    clips = Clips(
+        torch.rand(*shape, 3), torch.ones(shape[:2], dtype=torch.bool), torch.zeros(n).long()
+    )
+    draw = Draw(torch.Generator().manual_seed(0), random.Random(0), donor=clips)
+    views, target, _ = trainee.views(clips, draw)
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor), autocast:
+        losses = trainee(views, target, torch.zeros(()))
+    del losses  # until here the graph keeps its tensors, so no address is counted twice
+    return sum(sizes.values())
+
+
+def fitting(
+    trainee: Trainee, share: int, device: torch.device, autocast: AbstractContextManager
+) -> int:
+    """The size of the micro-batches: the whole share of a batch, if it fits.
+
+    Args:
+        trainee: the models.
+        share: clips of a batch that this process takes.
+        device: where the step is computed.
+        autocast: the type of the matrix products.
+    """
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _available()
+    most = int(USABLE * free / kept_per_clip(trainee, autocast))
+    if share <= most:
+        return share
+    divisors = [n for n in range(1, share + 1) if share % n == 0 and n <= most]
+    in_groups = [n for n in divisors if n % GROUP == 0]
+    return max(in_groups or divisors or [1])
+
+
+def _available() -> int:
+    return psutil.virtual_memory().available
