@@ -66,12 +66,18 @@ class Run:
         """Write what a new run is about; a run that is there already keeps its models.
 
         Raises:
-            InputError: HOLD_OUT names a participant that has no clip.
+            InputError: HOLD_OUT names a participant that has no clip, or all participants; or
+                there are too few clips to hold any out.
         """
         store = Store.open(anchored(about.store))
         fold = store.clips.fold
         if about.hold_out:
             fold = folds.hold_out(store.clips, about.hold_out)
+        if (fold == about.folds[0]).all():
+            raise InputError(
+                f"{about.data}: expected clips of two signers at least, or several clips of a sign "
+                "by one, found nothing to learn from when some are held out; add clips"
+            )
         table = store.clips[["sequence", "participant", "sign"]].assign(fold=fold)
         write_atomically(folder / "folds.csv", lambda path: table.to_csv(path, index=False))
         for recipe in recipes:

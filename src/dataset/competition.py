@@ -40,7 +40,7 @@ def read_signs(folder: Path) -> dict[str, int]:
 
     Raises:
         InputError: it is missing, no JSON object of sign -> number, or its numbers are not exactly
-            0 to K-1, each once.
+            0 to K-1, each once; or there is only one sign.
     """
     path = folder / SIGN_MAP
     try:
@@ -56,6 +56,10 @@ def read_signs(folder: Path) -> dict[str, int]:
     twice = sorted({sign for sign in signs if signs.count(sign) > 1})
     if twice:
         raise InputError(f"{path}: expected each sign once, found {_some(twice)} more often")
+    if len(signs) < 2:
+        raise InputError(
+            f"{path}: expected two signs at least, found one: {signs[0]!r}; add others"
+        )
     if sorted(labels) != list(range(len(labels))):
         lacking = sorted(set(range(len(labels))) - set(labels))
         raise InputError(
@@ -85,6 +89,7 @@ def read_index(folder: Path, signs: dict[str, int] | None = None) -> pd.DataFram
             f"{csv}: expected only signs of {SIGN_MAP}, found {_some(unknown)}; add them to the "
             "map, or remove their rows"
         )
+    index["path"] = index.path.str.replace("\\", "/")  # as Windows writes them
     index["path"] = _locate(folder.resolve(), csv, index.path.tolist())
     index["label"] = index.sign.map(signs).astype("int64")
     return index
@@ -104,11 +109,14 @@ def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) ->
             comes twice; a participant or sequence looks like a path; train holds no True or False.
     """
     try:
-        with path.open(encoding="utf-8") as file:
+        # Spreadsheets begin a file with a mark of its encoding, and it is none of a column's name.
+        with path.open(encoding="utf-8-sig") as file:
             separator = "\t" if "\t" in file.readline() else ","
         # Everything is text: no sign may turn into NaN (there could be one called "null"), and no
         # participant into a number.
-        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
+        table = pd.read_csv(
+            path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
+        )
     except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
         raise InputError(f"{path}: expected a table of clips, found: {error}") from error
     lacking = [column for column in columns if column not in table]
@@ -127,11 +135,14 @@ def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) ->
             f"{row[0] + 2}, column {table.columns[column[0]]}; fill it in"
         )
     for name in unique:
-        twice = table[name][table[name].duplicated()].unique()
+        twice = table[table[name].duplicated(keep=False)]
         if len(twice):
+            # Different files under one number are different clips, and none of them is too many.
+            same = twice.drop(columns=name).duplicated().any() or name == "path"
+            advice = "remove the repeated rows" if same else "number the clips anew, each its own"
             raise InputError(
-                f"{path}: expected each {name} once, found {_some(twice)} more often; remove the "
-                "repeated rows"
+                f"{path}: expected each {name} once, found {_some(twice[name].unique())} more "
+                f"often; {advice}"
             )
     for name in (name for name, ours in columns.items() if ours in ("participant", "sequence")):
         path_like = table[name].isin([".", ".."]) | table[name].str.contains(r"[/\\\0]")

@@ -36,7 +36,8 @@ PUBLISHED_FOLD = {p: k for k, group in enumerate(PUBLISHED_PARTICIPANTS) for p i
 
 
 def assign(clips: pd.DataFrame, divided: bool = False) -> pd.Series:
-    """The fold of every clip; a participant's clips are all in one fold.
+    """The fold of every clip; a participant's clips are all in one fold, unless there is only
+    one participant.
 
     Args:
         clips: columns participant, label, training_only.
@@ -48,13 +49,17 @@ def assign(clips: pd.DataFrame, divided: bool = False) -> pd.Series:
     """
     fold = pd.Series(TRAIN_ONLY, index=clips.index, dtype="int64", name="fold")
     tested = clips[~clips.training_only]
-    if not divided and set(tested.participant) <= set(PUBLISHED_FOLD):
-        fold[tested.index] = tested.participant.map(PUBLISHED_FOLD).astype("int64")
-        return fold
-    n_folds = min(N_FOLDS, tested.participant.nunique())
-    if divided or n_folds < 2:
+    if divided or tested.empty:
         fold[tested.index] = 0
         return fold
+    # Some of the published participants have the published folds, as long as two folds have clips.
+    published = tested.participant.map(PUBLISHED_FOLD)
+    if published.notna().all() and published.nunique() > 1:
+        fold[tested.index] = published.astype("int64")
+        return fold
+    n_folds = min(N_FOLDS, tested.participant.nunique())
+    if n_folds < 2:
+        return _by_clip(tested, fold)
     # A sign with fewer clips than folds cannot be in every fold. scikit-learn warns of it, and
     # refuses if there is no other sign; then the folds are only made equally large.
     label = tested.label if tested.label.value_counts().max() >= n_folds else 0 * tested.label
@@ -67,10 +72,24 @@ def assign(clips: pd.DataFrame, divided: bool = False) -> pd.Series:
     return fold
 
 
+def _by_clip(tested: pd.DataFrame, fold: pd.Series) -> pd.Series:
+    """Folds of one signer's clips: every fourth clip of a sign, so that each sign is learnt."""
+    number = tested.groupby("label").cumcount()
+    fold[tested.index] = number % min(N_FOLDS, number.max() + 1)
+    return fold
+
+
+def shared_signers(clips: pd.DataFrame, fold: Fold) -> bool:
+    """True if signers of a fold's clips also sign clips that its training learns from."""
+    held_out = clips.fold == fold
+    return bool(clips.participant[held_out].isin(clips.participant[~held_out]).any())
+
+
 def present(clips: pd.DataFrame, wanted: Collection[Fold]) -> tuple[Fold, ...]:
-    """The wanted folds that have clips; `EVERYTHING` is always among them."""
-    there = {EVERYTHING, *clips.fold.tolist()} - {TRAIN_ONLY}
-    return tuple(fold for fold in wanted if fold in there)
+    """The wanted folds that have clips, or the first that has; `EVERYTHING` always stays."""
+    there = {*clips.fold.tolist()} - {TRAIN_ONLY}
+    chosen = tuple(fold for fold in wanted if fold in there or fold == EVERYTHING)
+    return (min(there), *chosen) if there and not there & {*chosen} else chosen
 
 
 def hold_out(clips: pd.DataFrame, participants: Collection[str]) -> pd.Series:

@@ -175,6 +175,12 @@ def _read_indices(
     # A folder may say itself what is there to train on; `folds.assign` knows by the column.
     tables = [main.assign(training_only=main.get(competition.SPLIT, False))]
     unknown_signs = {}
+    names = [path.name for path in extra]
+    if len(set(names)) < len(names):
+        raise InputError(
+            f"EXTRA_DATA: expected folders of different names, for they name the participants, "
+            f"found {', '.join(map(str, extra))}; rename one"
+        )
     for path in extra:
         table = competition.read_index(path).drop(columns=competition.SPLIT, errors="ignore")
         known = table.sign.isin(list(signs))

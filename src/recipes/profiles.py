@@ -22,7 +22,9 @@ PROFILES = {
     # would tell the source. Positions are counted from the shoulders and the hands enlarged: few
     # clips do not teach to look closer. Some ten minutes on two CPU cores.
     "cpu": Profile(synthetic=False, folds=(0,)),
-    "full": Profile(synthetic=False, folds=(0, 1, 2, 3, EVERYTHING)),  # hours on one GPU
+    "full": Profile(
+        synthetic=False, folds=(0, 1, 2, 3, EVERYTHING)
+    ),  # days of a core; docs/real_run.md
 }
 
 

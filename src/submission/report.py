@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from src.common.files import write_json, write_text
+from src.dataset import folds
 from src.dataset.folds import EVERYTHING
 from src.dataset.sample import is_synthetic
 from src.evaluation.baselines import nearest_neighbour
@@ -61,6 +62,7 @@ def facts(run: Run, exported: Exported, ladder: Ladder, score: Score) -> dict[st
         "fold": fold,
         "fit_on_everything": EVERYTHING in run.about.folds,
         "held_out": sorted(clips.participant.unique().tolist()),
+        "signers_seen": folds.shared_signers(run.clips, fold),
         "members": {
             member.name: {"parameters": member.parameters, "weight": member.weight}
             for member in exported.members
@@ -105,12 +107,18 @@ def markdown(facts: Mapping[str, Any]) -> str:
     latency = facts["latency_ms"]
     limits = (f"{name} {'pass' if met else 'FAIL'}" for name, met in facts["limits"].items())
     versions = (f"{name} {number}" for name, number in facts["versions"].items())
+    which = "clips" if facts["signers_seen"] else "signers"
+    seen = (
+        "whom the members know from other clips"
+        if facts["signers_seen"]
+        else "whom no member has seen"
+    )
     return f"""\
-# {facts["accuracy"]:.1%} on held-out signers
+# {facts["accuracy"]:.1%} on held-out {which}
 
 Profile {facts["profile"]}, data {facts["data"]}: {facts["clips"]["all"]:,} clips of \
 {facts["signs"]} signs. Scored: the .tflite file itself, on {facts["clips"]["scored"]:,} clips of \
-fold {facts["fold"]}, signers {", ".join(facts["held_out"])}, whom no member has seen.
+fold {facts["fold"]}, signers {", ".join(facts["held_out"])}, {seen}.
 
 {_accuracies(facts)}
 

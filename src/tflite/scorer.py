@@ -14,6 +14,7 @@ Letters: **T** frames, **N** clips, **K** signs.
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -98,12 +99,25 @@ class Model:
     """
 
     def __init__(self, path: Path) -> None:
-        self._runner = _runner(path, _interpreter(path))
+        self._path, self._runner = path, _runner(path, _interpreter(path))
         self.size_mb = path.stat().st_size / 1e6
 
     def __call__(self, frames: Frames) -> Float[np.ndarray, "..."]:
-        """The file's answer to one raw clip: (K,) from a file that meets the limits."""
-        return self._runner(inputs=frames)[OUTPUT]
+        """The file's answer to one raw clip: (K,) from a file that meets the limits.
+
+        Raises:
+            InputError: the runtime cannot run the file.
+        """
+        try:
+            return self._runner(inputs=frames)[OUTPUT]
+        except (RuntimeError, ValueError) as error:
+            text = " ".join(str(error).split())
+            node = re.search(r"Node number \d+ \((\w+)\)", text)
+            found = f"its operation {node[1]}" if node else f"an error: {text[:200]}"
+            raise InputError(
+                f"{self._path}: expected a file that TFLite runs, found {found}, which it cannot; "
+                "export it with TFLite's own operations"
+            ) from error
 
 
 def score(

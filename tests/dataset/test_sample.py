@@ -168,6 +168,9 @@ def test_a_flat_hand_is_flat_and_a_right_angle_is_one():
         reach = np.linalg.norm(flat[finger[-1]] - flat[finger[1]])
         np.testing.assert_allclose(turned[finger[-1]], flat[finger[1]] + [0, 0, reach], atol=1e-12)
     np.testing.assert_array_equal(turned[list(lm.FINGERS[0])], flat[list(lm.FINGERS[0])])
+    bent[0] = [0, 0, np.pi / 2, 0]  # at the next joints fingers bend out of the palm, thumbs do not
+    out = hand_points(bent, palm=0.1)[0, list(lm.FINGERTIPS), 2]
+    assert out[0] == flat[lm.FINGERTIPS[0], 2] and (out[1:] > 0.01).all()
 
 
 def test_the_thumb_is_on_its_side():

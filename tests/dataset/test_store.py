@@ -165,6 +165,9 @@ def test_other_choices_or_other_clips_are_another_store(
         said = f"format {store.FORMAT - 1} -> {store.FORMAT}"
     second = build(folder, tmp_path / "stores", landmarks, workers=1, skip_broken=skip_broken)
     assert second.folder != first.folder
+    if change == "format":
+        with pytest.raises(InputError, match=f"a finished store of format {store.FORMAT}"):
+            Store.open(first.folder)
     line = f"{second.folder}: made again, for there are changes: {said}\n"
     assert capsys.readouterr().out == line
 

@@ -13,7 +13,6 @@ size and time. A run's config.json has all values after that.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from src.common.errors import InputError
 from src.motion import models
@@ -22,9 +21,9 @@ from src.motion.body.pose_space import (
     FAIRMOTION,
     MOTION_TRANSFORMER,
     PoseFormat,
-    Representation,
     Scaling,
 )
+from src.motion.data.windows import SEED, TARGET
 from src.motion.models import seq2seq, st_conv, st_transformer, taxonomy, transformer
 from src.motion.study.studies import STUDIES
 from src.motion.training import gan
@@ -33,6 +32,7 @@ from src.motion.training.losses import JointNorm, MeanSquared
 from src.motion.training.optimisers import Noam, RmsProp, Sgd
 from src.recipes.ingredients import AdamW, Cosine, OnPlateau
 
+RATES = (60, 30, 20, 10)  # frames a second that a network can see
 BY_VARIANCE = Scaling("variance", floor=1e-3)
 BY_STD = Scaling("std", floor=0.02)
 OVER_SOURCES = Scaling("std", floor=0.02, over="sources")
@@ -48,6 +48,7 @@ class Experiment:
     scaling: Scaling = BY_VARIANCE
     training: Training | gan.GanTraining = Training()
     mirror: bool = False  # train on the mirror image of every clip too
+    every: int = 1  # frames of 60 Hz of which the network sees one; 6 = 10 a second
 
 
 # 189,600 steps are 200 epochs of the 60,678 windows. The bound of the gradient is a Reading.
@@ -177,13 +178,15 @@ class Variation:
     Args:
         smoothness: weight of HP-GAN's pose gradient in the loss of GANs.
         representation: of rotations, in place of each experiment's own; "" = its own.
+        rate: frames a second that networks see, a divisor of 60; GANs keep 60.
 
     Raises:
-        InputError: a negative weight, or an unknown representation.
+        InputError: a negative weight, an unknown representation, or no such rate.
     """
 
     smoothness: float = 0.0
-    representation: Representation | Literal[""] = ""
+    representation: str = ""
+    rate: int = 60
 
     def __post_init__(self):
         if not self.smoothness >= 0:
@@ -194,8 +197,16 @@ class Variation:
                 f"{self.representation!r}"
             )
 
+        if self.rate not in RATES:
+            rates = ", ".join(map(str, RATES))
+            raise InputError(f"NETWORK_FPS: expected one of {rates}, got {self.rate}")
+
     def of(self, experiment: Experiment) -> Experiment:
         """The experiment with these changes."""
+        if self.rate != RATES[0] and not isinstance(experiment.training, gan.GanTraining):
+            every = RATES[0] // self.rate
+            model = _thinned(experiment.model, SEED // every, TARGET // every)
+            experiment = replace(experiment, model=model, every=every)
         if self.representation:
             changed = replace(experiment.pose_format, representation=self.representation)
             experiment = replace(experiment, pose_format=changed)
@@ -203,6 +214,18 @@ class Variation:
             training = replace(experiment.training, smoothness=self.smoothness)
             experiment = replace(experiment, training=training)
         return experiment
+
+
+def _thinned(model: models.Config, window: int, target: int) -> models.Config:
+    """A network that looks back no further than a seed, and adds no more than a target."""
+    match model:
+        case st_transformer.Config() | st_conv.Config():
+            steps = min(target, model.frames_per_step)
+            return replace(model, window=min(window, model.window), frames_per_step=steps)
+        case seq2seq.Config() | transformer.Config():
+            return replace(model, window=min(window, model.window), target=target)
+        case taxonomy.Config():
+            return replace(model, transformer=_thinned(model.transformer, window, target))
 
 
 CONVOLUTIONS_NEED = 48  # five valid convolutions of dilation 2 take 40 features away

@@ -12,6 +12,7 @@ Letters: **B** seeds, **T** frames, **N** forecast frames, **J** = 15 joints.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -72,14 +73,60 @@ def roll_outs(
     results: Mapping[str, Result], corpus: Corpus, n: int = FRAMES, reproject: bool = False
 ) -> dict[str, RollOut]:
     """Roll every model out from the beginning of every test clip, and compare with its rest."""
-    long_enough = [number for number, clip in enumerate(corpus.test) if len(clip) >= SEED]
-    truth = [torch.from_numpy(corpus.test[number].predicted[SEED:]) for number in long_enough]
+    long_enough = _long_enough(corpus)
+    truth = _futures(corpus)
     made = {}
     for name, result in results.items():
         seeds = torch.stack([result.data.test_clips[number][:SEED] for number in long_enough])
         predicted = roll_out(result.model, result.data.space, seeds, n, reproject).cpu()
         made[name] = RollOut(predicted, per_second(predicted, truth))
     return made
+
+
+def _long_enough(corpus: Corpus) -> list[int]:
+    return [number for number, clip in enumerate(corpus.test) if len(clip) >= SEED]
+
+
+def _futures(corpus: Corpus) -> list[Float[Tensor, "_ 15 3 3"]]:
+    """What follows the seed in every test clip that has one."""
+    clips = (corpus.test[number] for number in _long_enough(corpus))
+    return [torch.from_numpy(clip.predicted[SEED:]) for clip in clips]
+
+
+def action_of(name: str) -> str:
+    """The action in a clip's name: `walking_2` is walking."""
+    return re.sub(r"[\W_\d]+$", "", name) or name
+
+
+def by_action(rollout: RollOut, corpus: Corpus) -> pd.DataFrame:
+    """Freezing and drift of a roll-out, an action of the test clips a row.
+
+    Args:
+        rollout: one of `roll_outs`, of the same corpus.
+        corpus: whose test clips it continues.
+
+    Returns:
+        clips; seconds of truth; speed, first and last: mean angular speed of the prediction in its
+        first and its last second over the action's true one (0 = frozen; NaN without truth); drift
+        and entropy of the last second.
+    """
+    truth = _futures(corpus)
+    actions = [action_of(corpus.test[number].name) for number in _long_enough(corpus)]
+    rows = {}
+    for action in sorted(set(actions)):
+        of = [number for number, name in enumerate(actions) if name == action]
+        table = per_second(rollout.predicted[of], [truth[number] for number in of])
+        speeds = angular_speed(nearest_rotation(rollout.predicted[of].double()))
+        true = torch.cat([angular_speed(truth[n].double()[None])[0] for n in of]).mean()
+        rows[action] = {
+            "clips": len(of),
+            "truth, s": max(len(truth[number]) for number in of) / FPS,
+            "speed, first": (speeds[:, : SECOND - 1].mean() / true).item(),
+            "speed, last": (speeds[:, 1 - SECOND :].mean() / true).item(),
+            "drift": table.drift.iloc[-1],
+            "entropy": table.entropy.iloc[-1],
+        }
+    return pd.DataFrame(rows).T.astype({"clips": int})
 
 
 def per_second(

@@ -27,6 +27,7 @@ from src.motion.data.windows import LENGTH, SEED, TARGET, sliding
 from src.motion.metrics import FrameErrors, frame_errors
 from src.motion.models import pretrained
 from src.motion.models.forecaster import Forecaster
+from src.motion.models.thinned import Thinned
 from src.motion.study import bars, saved
 from src.motion.study.experiments import PUBLISHED, Experiment, Profile, Variation, resized
 from src.motion.study.studies import STUDIES
@@ -150,15 +151,22 @@ def _trained(
             pair = gan.Gan(experiment.model, replace(training, seed=seed), data.space.normaliser)
             model, history = pair.generator, gan.train_gan(pair, task, folder)
         case Training() as training:
-            model = models.build(experiment.model, data.space.normaliser).to(data.test.device)
+            model = _built(experiment, data)
             history = train(model, task, replace(training, seed=seed), folder)
     mark.write()
     return model, history
 
 
+def _built(experiment: Experiment, data: MotionData) -> Forecaster:
+    config = experiment.model
+    config = config.generator if isinstance(config, gan.Config) else config
+    model = models.build(config, data.space.normaliser)
+    model = model if experiment.every == 1 else Thinned(model, experiment.every)
+    return model.to(data.test.device)
+
+
 def _with_weights(experiment: Experiment, data: MotionData, folder: Path) -> Forecaster:
-    config = experiment.model.generator if isinstance(experiment.model, gan.Config) else None
-    model = models.build(config or experiment.model, data.space.normaliser).to(data.test.device)
+    model = _built(experiment, data)
     model.load_state_dict(checkpoint.load(folder / "best.pt", data.test.device))
     return model
 

@@ -1,12 +1,23 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
 from src.motion.body.rotations import distance_from_rotations
+from src.motion.data.windows import SEED
 from src.motion.models.st_transformer import Config, StTransformer
 from src.motion.study.bars import zero_velocity
-from src.motion.study.rollout import FRAMES, angular_speed, per_second, roll_out, spectral_entropy
+from src.motion.study.rollout import (
+    FRAMES,
+    RollOut,
+    action_of,
+    angular_speed,
+    by_action,
+    per_second,
+    roll_out,
+    spectral_entropy,
+)
 
 
 def turning(hertz, frames=240, joints=15):
@@ -81,3 +92,26 @@ def test_roll_outs_are_batched_and_seeds_do_not_mix(data):
     together = roll_out(model, data.space, seeds, 30)
     alone = torch.cat([roll_out(model, data.space, seed[None], 30) for seed in seeds])
     assert torch.allclose(together, alone, atol=1e-4)
+
+
+def test_actions_are_read_off_the_names_of_clips():
+    names = ["walking_1", "walking_12", "jump", "washwindow_2", "basketball_signal_1", "07"]
+    assert [action_of(name) for name in names] == [
+        *("walking", "walking", "jump", "washwindow", "basketball_signal", "07"),
+    ]
+
+
+def test_freezing_is_told_per_action(corpus):
+    """Held frames freeze every action, and the truth itself is as fast at the end as it was."""
+    held, true = [], []
+    for clip in corpus.test:
+        future = torch.from_numpy(clip.predicted[SEED:][:120])
+        held.append(future[:1].expand(120, -1, -1, -1))
+        true.append(future)
+    frozen, moving = (
+        by_action(RollOut(torch.stack(made), pd.DataFrame()), corpus) for made in (held, true)
+    )
+    assert list(frozen.index) == sorted({action_of(clip.name) for clip in corpus.test})
+    assert (frozen["speed, last"] < 1e-3).all() and frozen.clips.sum() == len(corpus.test)
+    assert (moving["speed, first"] > 0.1).all() and (moving.drift < 1e-4).all()
+    assert np.allclose(moving["truth, s"], 8)  # 600 frames less the seed

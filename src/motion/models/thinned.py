@@ -1,0 +1,45 @@
+"""A forecaster at a lower frame rate, which looks from outside like one at the clips' rate.
+
+It sees every k-th frame, up to the last one given, and predicts every k-th frame; between two
+predicted frames channels are interpolated linearly. The document speaks of 10 frames a second,
+which is k = 6 at 60 Hz.
+
+Letters: **B** windows, **T** frames, **J** joints, **M** channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from src.motion.models.forecaster import Forecaster
+
+
+class Thinned(Forecaster):
+    """A forecaster of every k-th frame.
+
+    Args:
+        inner: forecasts at the lower rate; its window and step are counted in kept frames.
+        every: k, at least 1.
+    """
+
+    def __init__(self, inner: Forecaster, every: int):
+        super().__init__(inner.window * every, inner.step * every)
+        self.inner, self.every = inner, every
+
+    def teach(
+        self, frames: Float[Tensor, "B T J M"], truth: Float[Tensor, "B T J M"], progress: float
+    ) -> tuple[Tensor, Tensor]:
+        """As the inner one, on the frames that are kept."""
+        return self.inner.teach(self._kept(frames), self._kept(truth), progress)
+
+    def next_frames(self, window: Float[Tensor, "B T J M"]) -> Float[Tensor, "B N J M"]:
+        """Predicted frames with interpolated ones before each."""
+        ends = torch.cat([window[:, -1:], self.inner.next_frames(self._kept(window))], 1)
+        shares = torch.arange(1, self.every + 1, device=ends.device, dtype=ends.dtype) / self.every
+        between = torch.lerp(ends[:, :-1, None], ends[:, 1:, None], shares[:, None, None])
+        return between.flatten(1, 2)
+
+    def _kept(self, frames: Float[Tensor, "B T J M"]) -> Float[Tensor, "B _ J M"]:
+        return frames[:, (frames.shape[1] - 1) % self.every :: self.every]

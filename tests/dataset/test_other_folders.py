@@ -1,0 +1,161 @@
+"""Folders that other people wrote: read as they mean it, or refused in one line at the start."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from src.common.errors import InputError
+from src.common.files import write_json
+from src.common.paths import SIGN_MAP
+from src.dataset import folds
+from src.dataset.competition import read_index, read_signs
+from src.dataset.folds import PUBLISHED_PARTICIPANTS
+from src.dataset.store import build
+from src.landmarks import N_LANDMARKS
+from src.runs import About, Run
+from src.tflite.converter.convert import convert
+from src.tflite.scorer import Model, score
+from tests.tflite import toys
+from tests.tflite.lengths import by_length, module_of
+
+
+def with_a_tensorflow_operation() -> bytes:
+    """A file whose determinant only TensorFlow itself can compute."""
+
+    @tf.function(
+        autograph=False,
+        input_signature=[tf.TensorSpec((None, N_LANDMARKS, 3), tf.float32, name="inputs")],
+    )
+    def answer(inputs):
+        return {"outputs": tf.linalg.det(tf.reshape(inputs[:1, :3], (1, 3, 3)))}
+
+    module = tf.Module()
+    module.answer = answer
+    signatures = {"serving_default": answer.get_concrete_function()}
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(module, folder, signatures=signatures)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.target_spec.supported_ops = [
+            tf.lite.OpsSet.TFLITE_BUILTINS,
+            tf.lite.OpsSet.SELECT_TF_OPS,
+        ]
+        return converter.convert()
+
+
+@pytest.fixture
+def folder(sample, tmp_path) -> Path:
+    """A copy of the sample's folder to change."""
+    return Path(shutil.copytree(sample, tmp_path / "data"))
+
+
+def rewrite(folder: Path, change, encoding: str = "utf-8") -> pd.DataFrame:
+    table = change(pd.read_csv(folder / "train.csv", dtype=str))
+    table.to_csv(folder / "train.csv", index=False, encoding=encoding)
+    return table
+
+
+def test_absolute_paths_inside_the_folder_are_read(folder, sample):
+    rewrite(folder, lambda t: t.assign(path=str(folder) + "/" + t.path))
+    assert len(read_index(folder)) == len(read_index(sample))
+    rewrite(folder, lambda t: t.assign(path=t.path.str.replace(str(folder), str(sample))))
+    with pytest.raises(InputError, match="expected paths inside"):
+        read_index(folder)
+
+
+def test_a_table_from_windows_is_read(folder, sample):
+    rewrite(folder, lambda t: t.assign(path=t.path.str.replace("/", "\\")), "utf-8-sig")
+    path = folder / "train.csv"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    found, expected = read_index(folder), read_index(sample)
+    assert found.drop(columns="path").equals(expected.drop(columns="path"))
+    assert all(Path(p).is_file() for p in found.path)
+
+
+def test_numbers_that_start_anew_are_not_repeated_rows(folder):
+    rewrite(folder, lambda t: t.assign(sequence_id=t.groupby("sign").cumcount().astype(str)))
+    with pytest.raises(InputError, match=r"sequence_id once, found .*; number the clips anew"):
+        read_index(folder)
+
+
+def test_the_same_row_twice_is_a_repeated_row(folder):
+    rewrite(folder, lambda t: pd.concat([t, t[:1]]))
+    with pytest.raises(InputError, match="remove the repeated rows"):
+        read_index(folder)
+
+
+@pytest.mark.parametrize("names", [("1", "2", "3", "4"), ("nan", "null", "None", "NA")])
+def test_signs_may_look_like_numbers_or_like_nothing(folder, names):
+    new = dict(zip(read_signs(folder), names, strict=True))
+    rewrite(folder, lambda t: t.assign(sign=t.sign.map(new)))
+    write_json(folder / SIGN_MAP, {name: k for k, name in enumerate(names)})
+    store = build(folder, folder.parent / "stores", range(N_LANDMARKS))
+    assert set(store.clips.sign) == set(names)
+    path = folder.parent / "model.tflite"
+    path.write_bytes(convert(module_of(by_length), "fp32"))
+    assert score(path, folder).clips == len(store)
+
+
+def test_an_empty_value_is_named(folder):
+    rewrite(folder, lambda t: t.assign(sign=t.sign.where(t.index != 2, "")))
+    with pytest.raises(InputError, match="found 1 empty, the first in line 4, column sign"):
+        read_index(folder)
+
+
+def test_one_sign_is_no_task(folder):
+    table = rewrite(folder, lambda t: t[t.sign == t.sign[0]])
+    write_json(folder / SIGN_MAP, {table.sign.iloc[0]: 0})
+    with pytest.raises(InputError, match="expected two signs at least, found one"):
+        read_index(folder)
+
+
+def test_a_single_signers_clips_are_held_out_clip_by_clip(folder):
+    rewrite(folder, lambda t: t[t.participant_id == t.participant_id[0]])
+    clips = build(folder, folder.parent / "stores", range(N_LANDMARKS)).clips
+    assert folds.present(clips, (0,)) == (0,) and folds.shared_signers(clips, 0)
+    for fold in set(clips.fold):
+        assert set(clips.sign[clips.fold != fold]) == set(clips.sign)  # every sign is learnt
+
+
+def test_a_single_signer_with_single_clips_is_refused(folder, tmp_path):
+    rewrite(folder, lambda t: t[t.participant_id == t.participant_id[0]].drop_duplicates("sign"))
+    store = build(folder, folder.parent / "stores", range(N_LANDMARKS))
+    about = About("cpu", str(folder), str(store.folder), 0, (), (), (0,))
+    with pytest.raises(InputError, match="expected clips of two signers at least"):
+        Run.create(tmp_path / "run", about, [])
+
+
+@pytest.mark.parametrize(
+    ("participants", "expected"),
+    [
+        (PUBLISHED_PARTICIPANTS[1][:2] + PUBLISHED_PARTICIPANTS[3][:1], {1, 3}),  # no fold 0
+        (PUBLISHED_PARTICIPANTS[2][:3], {0, 1, 2}),  # of one fold: folds of their own
+    ],
+)
+def test_a_part_of_the_competitions_signers_can_be_trained_on(participants, expected):
+    names = [name for name in participants for _ in range(4)]
+    clips = pd.DataFrame(
+        {"participant": names, "label": [k % 2 for k in range(len(names))], "training_only": False}
+    )
+    clips["fold"] = folds.assign(clips)
+    assert set(clips.fold) == expected
+    assert not folds.shared_signers(clips, min(expected))
+    assert folds.present(clips, (0,)) == (min(expected),)
+
+
+def test_two_extra_folders_of_one_name_are_refused(folder, sample, tmp_path):
+    extra = [Path(shutil.copytree(sample, tmp_path / k / "more")) for k in ("a", "b")]
+    with pytest.raises(InputError, match=r"EXTRA_DATA: expected folders of different names"):
+        build(folder, tmp_path / "stores", range(N_LANDMARKS), extra)
+
+
+def test_a_file_that_loads_and_cannot_run_names_its_operation(tmp_path):
+    path = tmp_path / "flex.tflite"
+    path.write_bytes(with_a_tensorflow_operation())
+    with pytest.raises(InputError, match=r"flex\.tflite: .*FlexMatrixDeterminant.*cannot"):
+        Model(path)(toys.raw_clip(3))
