@@ -24,7 +24,7 @@ from src.recipes.ingredients import Distil, Ranger
 from src.runs import About, Run
 from src.training import teachers
 from src.training.loop import Loop
-from src.training.roles import Trainee
+from src.training.roles import Trainee, View
 from src.training.teachers import CachedTeacher, LiveTeacher
 from src.training.train import train, train_all
 from tests.training.trained import FP32, ONE, assert_same_training, history, stopped, weights
@@ -281,6 +281,8 @@ def test_a_teacher_that_reads_otherwise_is_asked_once_about_the_clips_as_they_ar
         with torch.no_grad():
             expected = (model(features, alone.mask)["logits"][0] / 2.0).softmax(-1)
         torch.testing.assert_close(guide.probabilities[k], expected, rtol=1e-4, atol=1e-6)
+    found = guide(View(features, alone.mask, None), None, torch.tensor([2, 0]))
+    assert torch.equal(found, guide.probabilities[[2, 0]])
 
 
 # --- across solutions ---------------------------------------------------------------------------
