@@ -85,26 +85,42 @@ def cross_fitted(tables: Tables) -> pd.DataFrame:
     return pd.concat(pieces, ignore_index=True)
 
 
-def leave_one_out(tables: Tables) -> pd.DataFrame:
-    """Accuracy, out of fold, of each member alone and of the cross-fitted ensemble without it.
+def chosen_weights(tables: Tables) -> dict[str, float]:
+    """The fitted weights, or equal ones where the fitted ones are worse on other signers.
 
-    The last row, "ensemble", is the cross-fitted ensemble of all.
+    Likelihood punishes a member that is too sure of itself, also one that is right very often.
     """
-    rows = {}
-    for name, table in tables.items():
-        others = {other: t for other, t in tables.items() if other != name}
-        without = accuracy(cross_fitted(others)) if others else float("nan")
-        rows[name] = {"alone": accuracy(table), "without": without}
-    rows["ensemble"] = {"alone": accuracy(cross_fitted(tables)), "without": float("nan")}
-    return pd.DataFrame.from_dict(rows, orient="index")
+    equal = {name: 1 / len(tables) for name in tables}
+    worse = accuracy(cross_fitted(tables)) < accuracy(blend(aligned(tables)))
+    return equal if worse else find_weights(tables)
 
 
 def weights_for(tables: Tables, fold: int) -> dict[str, float]:
-    """Weights for the members that are scored on a fold, found on all other folds.
+    """Weights for the members that are scored on a fold, chosen on all other folds.
 
     If no other fold is trained, they are equal: weights found on the scored clips would flatter.
     """
     others = {name: table[table.fold != fold] for name, table in tables.items()}
     if any(table.empty for table in others.values()):
         return {name: 1 / len(tables) for name in tables}
-    return find_weights(others)
+    return chosen_weights(others)
+
+
+def leave_one_out(tables: Tables, fold: int) -> pd.DataFrame:
+    """Accuracy on a fold's clips of each member alone, and of the ensemble without it.
+
+    The last row, "ensemble", is all of them with the weights of the file that is scored.
+    """
+    rows = {}
+    for name, table in tables.items():
+        others = {other: t for other, t in tables.items() if other != name}
+        without = _accuracy_on(others, fold) if others else float("nan")
+        rows[name] = {"alone": accuracy(table[table.fold == fold]), "without": without}
+    rows["ensemble"] = {"alone": _accuracy_on(tables, fold), "without": float("nan")}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _accuracy_on(tables: Tables, fold: int) -> float:
+    weights = weights_for(tables, fold)
+    here = {name: table[table.fold == fold] for name, table in aligned(tables).items()}
+    return accuracy(blend(here, [weights[name] for name in here]))

@@ -97,10 +97,13 @@ def _data(facts: Mapping[str, Any]) -> str:
 
 
 def _folds(facts: Mapping[str, Any]) -> str:
-    text = (
-        f"Signers, not clips, were held out. The scored file has not seen the "
-        f"{len(facts['held_out'])} of fold {facts['fold']}: {', '.join(facts['held_out'])}."
-    )
+    signers = f"{len(facts['held_out'])} of fold {facts['fold']}: {', '.join(facts['held_out'])}."
+    text = f"Signers, not clips, were held out. The scored file has not seen the {signers}"
+    if facts["signers_seen"]:
+        text = (
+            "There is one signer, so clips were held out: the figures say nothing about others. "
+            f"Scored were clips of the {signers}"
+        )
     if facts["fit_on_everything"]:
         return (
             f"{text}\n\nThe file beside this card was fitted on all signers, the held-out ones "

@@ -8,6 +8,7 @@ import pytest
 import scipy.optimize
 
 from src.evaluation import ensemble
+from src.evaluation.tables import accuracy
 
 SIGNS = 5
 
@@ -93,9 +94,30 @@ def test_weights_for_a_fold_come_from_the_others():
 
 def test_leaving_out_the_good_member_costs_most():
     tables = {"good": member(0, 4.0), "fair": member(1, 1.0), "poor": member(2, 0.0)}
-    report = ensemble.leave_one_out(tables)
+    report = ensemble.leave_one_out(tables, 0)
     assert list(report.index) == ["good", "fair", "poor", "ensemble"]
     assert report.without.idxmin() == "good"
     assert report.alone.idxmin() == "poor"
     assert report.alone["ensemble"] >= report.alone["good"] - 0.05
-    assert np.isnan(ensemble.leave_one_out({"good": member(0, 4.0)}).without).all()
+    assert np.isnan(ensemble.leave_one_out({"good": member(0, 4.0)}, 0).without).all()
+
+
+def test_the_ensembles_accuracy_is_that_of_the_files_weights():
+    """With one fold the file's weights are equal, and so are the table's."""
+    tables = {"good": member(0, 4.0), "poor": member(2, 0.0)}
+    assert set(tables["good"].fold) == {0}
+    equal = accuracy(ensemble.blend(tables))
+    assert ensemble.leave_one_out(tables, 0).alone["ensemble"] == equal
+
+
+def test_weights_that_do_not_help_are_not_taken():
+    """A member that is as right as the other but far too sure of itself."""
+    calm, sure = member(0, 2.0), member(1, 2.0)
+    sure = sure.assign(logits=[np.asarray(x) * 20 for x in sure.logits])
+    tables = {"calm": calm, "sure": sure}
+    fitted = ensemble.find_weights(tables)
+    chosen = ensemble.chosen_weights(tables)
+    assert fitted["sure"] < 0.5 and chosen["sure"] in (0.5, pytest.approx(fitted["sure"]))
+    by_fit = accuracy(ensemble.cross_fitted(tables))
+    by_half = accuracy(ensemble.blend(tables))
+    assert (chosen["sure"] == 0.5) == (by_fit < by_half)

@@ -29,6 +29,7 @@ FACTS = {
     "fold": 0,
     "fit_on_everything": False,
     "held_out": ["2044", "4718"],
+    "signers_seen": False,
     "members": {"llama": {"parameters": 9_200_000, "weight": 1.0}},
 }
 
@@ -52,6 +53,8 @@ def test_figures_are_the_reports():
     clips = FACTS["clips"] | {"training_only": 1200}
     assert "1,200 of the clips" in sections(model_card.markdown(FACTS | {"clips": clips}))["Data"]
     assert "the 2 of fold 0: 2044, 4718" in found["Folds"]
+    one = sections(model_card.markdown(FACTS | {"signers_seen": True}))["Folds"]
+    assert "clips were held out: the figures say nothing about others" in one
     rows = [line.split() for line in found["Accuracy per signer"].splitlines() if "%" in line]
     cells = [[word for word in row if word != "|"] for row in rows[:3]]
     assert cells == [["4718", "40", "45.0%"], ["2044", "40", "75.0%"], ["all", "80", "60.0%"]]

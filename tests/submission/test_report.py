@@ -1,0 +1,47 @@
+"""report.md says of the facts what they are: whom the clips are of, which rungs are missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from src.submission import report
+from tests.submission.test_model_card import FACTS
+
+REPORTED = FACTS | {
+    "accuracy": 0.6,
+    "nearest_neighbour": 0.25,
+    "accuracy_all_folds": {},
+    "accuracy_torch": {"llama": 0.61},
+    "parity": {"TensorFlow": {"difference": 1e-6, "agreement": 1.0, "passed": True}},
+    "parity_missing": "",
+    "versions": {"python": "3.11"},
+}
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        (False, ("60.0% on held-out signers", "2044, 4718, whom no member has seen")),
+        (True, ("60.0% on held-out clips", "whom the members know from other clips")),
+    ],
+)
+def test_whom_the_clips_are_of(seen, words):
+    text = report.markdown(REPORTED | {"signers_seen": seen})
+    assert all(word in text for word in words)
+
+
+def test_the_cross_validated_accuracy_is_beside_the_files():
+    assert "folds, each" not in report.markdown(REPORTED)
+    cross = {"folds": 4, "accuracy": 0.512}
+    line = next(
+        line
+        for line in report.markdown(REPORTED | {"accuracy_all_folds": cross}).splitlines()
+        if line.startswith("| all 4 folds")
+    )
+    assert "51.2%" in line
+
+
+def test_missing_rungs_have_their_reason():
+    assert "No rungs by ONNX" not in report.markdown(REPORTED)
+    text = report.markdown(REPORTED | {"parity_missing": "llama: onnx2tf differs by 2.7 %"})
+    assert "No rungs by ONNX: llama: onnx2tf differs by 2.7 %." in text
