@@ -51,9 +51,9 @@ class Upload:
 kaggle datasets create -p {self.dataset}
   later: kaggle datasets version -p {self.dataset} -m "what is new"
 kaggle datasets status {slug}   # wait for: ready
-kaggle kernels push -p {self.submit}
+kaggle kernels push -p {self.submit}   # prints the kernel's version, N
 kaggle kernels status {slug}-submit   # wait for: complete
-kaggle competitions submit {COMPETITION} -k {slug}-submit -f submission.zip -v 1 -m "..."
+kaggle competitions submit {COMPETITION} -k {slug}-submit -f submission.zip -v N -m "..."
 to train there: kaggle kernels push -p {self.train}"""
 
 
