@@ -30,6 +30,7 @@ COLOURS = 64  # of a saved picture's palette: lines and bars need no more, and t
 LIKELIEST = 5  # signs beside the moving clip
 FPS = 12
 FRAMES = (24, 40)  # of the moving clip: long enough to see the sign, short enough to load
+COPIED = ("learning_curves", "confusions", "augmentations", "kept_frames")  # figures of the run
 STAGES = (
     ("raw clips", "train.csv and parquet,\n543 landmarks a frame"),
     ("store", "one memory-mapped file,\nfolds by signer"),
@@ -134,7 +135,7 @@ def main(run_dir: str = "logs/sample") -> None:
     run = Run.open(anchored(run_dir))
     PICTURES.mkdir(exist_ok=True)
     made = [moving_clip(run), data_path(), parity(run)]
-    made += [copy(run, name) for name in ("learning_curves", "confusions")]
+    made += [copy(run, name) for name in COPIED]
     for path in made:
         print(f"{path}  {path.stat().st_size / 1e3:.0f} kB")
 
