@@ -89,7 +89,7 @@ def ours(recipe: Recipe, clips: ClipSet, settings: Settings) -> Contender:
 
     def models(loop: Loop = loop) -> None:
         for views, target, _ in seen * passes:
-            loop._backward(views, target, done, None)
+            loop._backward([(views, target, done, None)])
 
     with Recorder() as recorder:  # a compiled function would hide its products
         models(Loop(recipe, loop.trainee, replace(settings, compile=False), processes))
