@@ -114,13 +114,14 @@ def leave_one_out(tables: Tables, fold: int) -> pd.DataFrame:
     rows = {}
     for name, table in tables.items():
         others = {other: t for other, t in tables.items() if other != name}
-        without = _accuracy_on(others, fold) if others else float("nan")
+        without = accuracy(on_fold(others, fold)) if others else float("nan")
         rows[name] = {"alone": accuracy(table[table.fold == fold]), "without": without}
-    rows["ensemble"] = {"alone": _accuracy_on(tables, fold), "without": float("nan")}
+    rows["ensemble"] = {"alone": accuracy(on_fold(tables, fold)), "without": float("nan")}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _accuracy_on(tables: Tables, fold: int) -> float:
+def on_fold(tables: Tables, fold: int) -> pd.DataFrame:
+    """The ensemble's predictions of a fold's clips, with the weights of `weights_for`."""
     weights = weights_for(tables, fold)
     here = {name: table[table.fold == fold] for name, table in aligned(tables).items()}
-    return accuracy(blend(here, [weights[name] for name in here]))
+    return blend(here, [weights[name] for name in here])

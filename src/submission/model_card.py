@@ -101,8 +101,8 @@ def _folds(facts: Mapping[str, Any]) -> str:
     text = f"Signers, not clips, were held out. The scored file has not seen the {signers}"
     if facts["signers_seen"]:
         text = (
-            "There is one signer, so clips were held out: the figures say nothing about others. "
-            f"Scored were clips of the {signers}"
+            "Clips were held out, of signers who also sign clips that were trained on: the figures "
+            f"say nothing about others. Scored were clips of the {signers}"
         )
     if facts["fit_on_everything"]:
         return (

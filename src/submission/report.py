@@ -19,7 +19,7 @@ from src.dataset import folds
 from src.dataset.folds import EVERYTHING
 from src.dataset.sample import is_synthetic
 from src.evaluation.baselines import nearest_neighbour
-from src.evaluation.ensemble import cross_fitted
+from src.evaluation.ensemble import on_fold
 from src.evaluation.tables import accuracy
 from src.runs import Run
 from src.submission import model_card
@@ -77,10 +77,11 @@ def facts(run: Run, exported: Exported, ladder: Ladder, score: Score) -> dict[st
 def accuracy_of_all_folds(run: Run) -> dict[str, float]:
     """Cross-validated accuracy of the ensemble by torch; empty if only one fold is trained."""
     tables = run.shipped_predictions()
-    trained = next(iter(tables.values())).fold.nunique()
-    if trained < 2:
+    trained = next(iter(tables.values())).fold.unique().tolist()
+    if len(trained) < 2:
         return {}
-    return {"folds": trained, "accuracy": accuracy(cross_fitted(tables))}
+    predicted = pd.concat([on_fold(tables, fold) for fold in trained])
+    return {"folds": len(trained), "accuracy": accuracy(predicted)}
 
 
 def torch_accuracies(run: Run, fold: int, members: Sequence[Member]) -> dict[str, float]:

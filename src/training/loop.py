@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -75,9 +76,11 @@ class Loop:
             processes.device.type, dtype, enabled=dtype is not torch.float32
         )
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=dtype is torch.float16)
+        # The same in all processes, whatever memory each of them has: what the host draws for a
+        # micro-batch must be the same, too.
         share = recipe.batch_size // processes.world
-        self.micro_batch = settings.micro_batch or memory.fitting(
-            trainee, share, processes.device, self.autocast
+        self.micro_batch = settings.micro_batch or processes.from_rank_zero(
+            partial(memory.fitting, trainee, share, processes.device, self.autocast)
         )
         wrapped = processes.wrap(trainee)
         self.losses_of = torch.compile(wrapped) if settings.compile else wrapped
@@ -110,7 +113,7 @@ class Loop:
 
         # With adversarial weight perturbation the gradient is taken a second time, at weights that
         # the first gradient has moved against the model.
-        seen = [self._seen(part) for part in batch.parts(self.micro_batch or len(batch.index))]
+        seen = [self._seen(part) for part in batch.parts(self.micro_batch)]
         losses = self._backward(seen)
         if recipe.awp and progress >= recipe.awp.start:
             with awp.perturbed(self.trainee.trained.values(), recipe.awp.delta):

@@ -110,14 +110,43 @@ def test_the_ensembles_accuracy_is_that_of_the_files_weights():
     assert ensemble.leave_one_out(tables, 0).alone["ensemble"] == equal
 
 
-def test_weights_that_do_not_help_are_not_taken():
-    """A member that is as right as the other but far too sure of itself."""
-    calm, sure = member(0, 2.0), member(1, 2.0)
-    sure = sure.assign(logits=[np.asarray(x) * 20 for x in sure.logits])
-    tables = {"calm": calm, "sure": sure}
-    fitted = ensemble.find_weights(tables)
-    chosen = ensemble.chosen_weights(tables)
-    assert fitted["sure"] < 0.5 and chosen["sure"] in (0.5, pytest.approx(fitted["sure"]))
-    by_fit = accuracy(ensemble.cross_fitted(tables))
-    by_half = accuracy(ensemble.blend(tables))
-    assert (chosen["sure"] == 0.5) == (by_fit < by_half)
+def test_weights_that_make_the_ensemble_worse_are_not_taken():
+    """One member gives the right sign .95, and .45 to each fifth clip's; the other always .6.
+
+    Likelihood leaves the modest one out, by hand: .8 x .6 / .95 + .2 x .6 / .45 = .77 is below 1.
+    With equal weights it corrects every mistake.
+    """
+    right = np.arange(200) % 5 != 4
+    bold = two_signs(np.where(right, 0.95, 0.45))
+    modest = two_signs(np.full(200, 0.6))
+    tables = {"bold": bold, "modest": modest}
+    assert ensemble.find_weights(tables) == {"bold": 1.0, "modest": 0.0}
+    assert accuracy(ensemble.cross_fitted(tables)) == 0.8
+    assert accuracy(ensemble.blend(tables)) == 1.0
+    assert ensemble.chosen_weights(tables) == {"bold": 0.5, "modest": 0.5}
+
+
+def test_weights_that_help_are_taken():
+    """One member is right nine times in ten; the other is as often wrong, and surer of it."""
+    right = np.arange(200) % 10 != 9
+    good, poor = two_signs(np.where(right, 0.8, 0.2)), two_signs(np.where(right, 0.1, 0.9))
+    tables = {"good": good, "poor": poor}
+    assert accuracy(ensemble.blend(tables)) == pytest.approx(0.1)
+    assert ensemble.chosen_weights(tables)["good"] > 0.8
+
+
+def two_signs(probability: np.ndarray) -> pd.DataFrame:
+    """Predictions of clips by four signers, with this probability of the right of two signs."""
+    n = len(probability)
+    logits = np.log(np.stack([probability, 1 - probability], 1))
+    return pd.DataFrame(
+        {
+            "fold": 0,
+            "sequence": [str(k) for k in range(n)],
+            "participant": [f"p{k // (n // 4)}" for k in range(n)],
+            "sign": "a",
+            "label": 0,
+            "role": "student",
+            "logits": list(logits),
+        }
+    )

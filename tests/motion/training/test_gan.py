@@ -184,12 +184,12 @@ def test_emd_with_noise_seeds_separates_real_from_fake_by_looking():
     assert last > 1 and last > 10 * first
 
 
+SMALL = Config(
+    generator=transformer.Config(hidden=16, heads=2, window=10, lstm_decoder=True, residual=True)
+)
+
+
 def test_training_keeps_the_best_generator_and_both_curves(task, tmp_path):
-    config = Config(
-        generator=transformer.Config(
-            hidden=16, heads=2, window=10, lstm_decoder=True, residual=True
-        )
-    )
     training = GanTraining(
         steps=6, batch=4, sampling="uniform", critic_steps=2, pretraining=0.5, validate_every=2,
         optimiser=RmsProp(lr=1e-3), seed=0,
@@ -197,7 +197,7 @@ def test_training_keeps_the_best_generator_and_both_curves(task, tmp_path):
     made = []
     for folder in ("a", "b"):
         torch.manual_seed(0)
-        gan = Gan(config, training, task.space.normaliser)
+        gan = Gan(SMALL, training, task.space.normaliser)
         history = train_gan(gan, task, tmp_path / folder)
         made.append(torch.cat([p.detach().flatten() for p in gan.generator.parameters()]))
         assert list(history.columns) == [
@@ -218,16 +218,11 @@ def test_training_keeps_the_best_generator_and_both_curves(task, tmp_path):
 
 def test_the_chosen_weights_are_never_those_of_the_pretraining(task, tmp_path):
     """A critic that only spoils the forecasts: the best of its steps counts all the same."""
-    config = Config(
-        generator=transformer.Config(
-            hidden=16, heads=2, window=10, lstm_decoder=True, residual=True
-        )
-    )
     training = GanTraining(
         steps=8, batch=4, sampling="uniform", critic_steps=1, pretraining=0.5, validate_every=1,
         optimiser=RmsProp(lr=1e-2), seed=0,
     )  # fmt: skip
-    gan = Gan(config, training, task.space.normaliser)
+    gan = Gan(SMALL, training, task.space.normaliser)
     history = train_gan(gan, task, tmp_path)
     judged = history[~history.pretraining]
     assert history.joint_angle.min() < judged.joint_angle.min()
