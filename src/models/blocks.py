@@ -69,6 +69,8 @@ class MaskedBatchNorm(nn.BatchNorm1d):
     With torch.distributed running, the statistics are those of the batches of all processes.
     """
 
+    across_processes = True  # False for a batch that one process has alone
+
     def forward(
         self, x: Float[Tensor, "*batch D"], mask: Bool[Tensor, "*batch"] | None = None
     ) -> Float[Tensor, "*batch D"]:
@@ -82,7 +84,9 @@ class MaskedBatchNorm(nn.BatchNorm1d):
             rows = x.flatten(0, -2).float()  # (B T, D)
             weight = torch.ones_like(rows[:, 0]) if mask is None else mask.flatten().float()
             sums = torch.stack([weight @ rows, weight @ rows.square()])
-            sums, count = _over_processes(sums, weight.sum())
+            count = weight.sum()
+            if self.across_processes:
+                sums, count = _over_processes(sums, count)
             mean, square = sums / count
             variance = (square - mean.square()).clamp(min=0)
             self._update(mean.detach(), variance.detach(), count)

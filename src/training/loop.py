@@ -76,8 +76,7 @@ class Loop:
             processes.device.type, dtype, enabled=dtype is not torch.float32
         )
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=dtype is torch.float16)
-        # The same in all processes, whatever memory each of them has: what the host draws for a
-        # micro-batch must be the same, too.
+        # One size in all processes, for they exchange statistics in every micro-batch.
         share = recipe.batch_size // processes.world
         self.micro_batch = settings.micro_batch or processes.from_rank_zero(
             partial(memory.fitting, trainee, share, processes.device, self.autocast)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from src.clips import Clips
+from src.models.blocks import MaskedBatchNorm
 from src.training.roles import Trainee
 from src.transforms.pipeline import Draw
 
@@ -31,6 +32,9 @@ def kept_per_clip(trainee: Trainee, autocast: AbstractContextManager) -> int:
     """
     state = torch.get_rng_state()
     models = copy.deepcopy(trainee).cpu().train()
+    for module in models.modules():
+        if isinstance(module, MaskedBatchNorm):
+            module.across_processes = False  # the other processes take no part in this
     one, two = (_kept(models, n, autocast) for n in (2, 4))
     torch.set_rng_state(state)
     return (two - one) // 2

@@ -58,6 +58,17 @@ def test_two_processes_train_as_one(tiny_recipe, tiny_clips, tmp_path):
     np.testing.assert_allclose(*logits, rtol=1e-2, atol=2e-3)
 
 
+@pytest.mark.slow
+def test_two_processes_train_in_micro_batches(tiny_recipe, tiny_clips, tmp_path):
+    """Statistics go round in each of them, gradients after the last."""
+    settings = replace(FP32, micro_batch=2)
+    torch.save((tiny_recipe, tiny_clips, settings), tmp_path / "task.pt")
+    (tmp_path / "train.py").write_text(SCRIPT)
+    found = launch(tmp_path, 2)
+    assert len(found) == tiny_recipe.epochs
+    assert np.isfinite(found.student_loss).all()
+
+
 def test_shares_cover_the_batch_evenly():
     processes = [Processes(rank, 3, torch.device("cpu")) for rank in range(3)]
     parts = [list(process.share(np.arange(12))) for process in processes]
