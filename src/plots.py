@@ -124,7 +124,7 @@ def kept_frames(kept: dict[str, Sequence[int]]) -> Figure:
 
 
 def views(clips: dict[str, tuple[Tensor, Tensor]], layout: Layout) -> Figure:
-    """The same clip after each operation: its middle frame, and the paths of both wrists.
+    """The same clip after each operation: its middle frame, and both wrists in every frame.
 
     Args:
         clips: by name, (T, L, 3) and (T,), True = a real frame.
@@ -143,7 +143,7 @@ def views(clips: dict[str, tuple[Tensor, Tensor]], layout: Layout) -> Figure:
             x, y, _ = points[len(real) // 2].T
             ax.scatter(x, y, s=4, color=COLOURS.get(part, "0.6"))
             if part in ("left_hand", "right_hand"):
-                ax.plot(*points[:, 0, :2].T, color=COLOURS[part], lw=0.8)
+                ax.plot(*points[:, 0, :2].T, ".", color=COLOURS[part], ms=3, alpha=0.4)
         ax.set(aspect="equal")
         ax.set_title(f"{name}, {len(real)} frames", fontsize=8)
     axes.flat[0].invert_yaxis()  # y points down, as in an image
