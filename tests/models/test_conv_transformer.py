@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import keras  # not tensorflow.keras: onnx2tf turns that into Keras 2 for the whole process
 import numpy as np
 import pytest
 import torch
@@ -33,8 +34,6 @@ class Keras:
     """The published network, of Keras' own layers; attention scores are divided by sqrt(D)."""
 
     def __init__(self, model: ConvTransformer):
-        from tensorflow import keras
-
         self.layers, self.model = keras.layers, model
 
     def __call__(self, x: Tensor, mask: Tensor) -> np.ndarray:
@@ -128,8 +127,6 @@ def test_a_convolution_block_in_training_is_keras_block_with_masked_statistics(m
 
 def test_weights_start_as_keras_start():
     """Glorot's uniform law for every kernel, with Keras' own limits; the rest are 0 and 1."""
-    from tensorflow import keras
-
     torch.manual_seed(0)
     model = Config().build(recipe.LAYOUT, 250)
     block, attention = model.layers[0], model.layers[3].attention
