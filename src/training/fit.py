@@ -164,7 +164,7 @@ def _is_tested(task: Task, settings: Settings, epoch: int) -> bool:
     if not task.has_tests:
         return False
     every = task.recipe.stop or isinstance(task.recipe.schedule, OnPlateau)
-    spacing = 1 if every else max(1, task.recipe.epochs // settings.validations)
+    spacing = 1 if every else max(1, task.recipe.epochs // max(1, settings.tests))
     return epoch + 1 == task.recipe.epochs or (epoch + 1) % spacing == 0
 
 

@@ -36,7 +36,7 @@ class Settings:
     precision: Precision = "auto"  # of matrix products; auto = what has units
     compile: bool = False  # pass the models' forward and backward through torch.compile
     micro_batch: int = 0  # clips whose gradients are computed at once; 0 = as many as fit
-    validations: int = 10  # tests, evenly spaced; the last one after the last epoch
+    tests: int = 10  # on held-out clips, evenly spaced; the last one after the last epoch
 
 
 @dataclass(frozen=True)

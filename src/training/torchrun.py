@@ -35,7 +35,7 @@ def torchrun(
 ) -> None:
     """Train one recipe of the run in `folder` on one fold, with several processes on this host.
 
-    Of `settings` precision and compilation are passed on; the seed is the run's.
+    All of `settings` is passed on, but for the seed, which is the run's.
 
     Raises:
         InputError: a process failed; the message ends with what it said.
@@ -43,7 +43,7 @@ def torchrun(
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", str(processes), "-m", "src.training.train", str(folder), name]
     command += ["--fold", str(fold), "--precision", settings.precision, "--device", device]
-    command += ["--micro-batch", str(settings.micro_batch)]
+    command += ["--micro-batch", str(settings.micro_batch), "--tests", str(settings.tests)]
     command += ["--compile" if settings.compile else "--no-compile"]
     command += ["--retrain" if retrain else "--no-retrain"]
     said: deque[str] = deque(maxlen=LAST_LINES)

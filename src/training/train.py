@@ -139,13 +139,14 @@ def _predictions(trained: Trained, task: Task, clips: pd.DataFrame) -> pd.DataFr
     return pd.concat(tables, ignore_index=True)
 
 
-def main(
+def main(  # noqa: PLR0913 - each is an option of the command
     run: tyro.conf.Positional[str],
     recipe: tyro.conf.Positional[str],
     fold: Fold = 0,
     precision: Precision = "auto",
     compile: bool = False,
     micro_batch: int = 0,
+    tests: int = 10,
     device: str = "auto",
     retrain: bool = False,
 ) -> None:
@@ -158,11 +159,12 @@ def main(
         precision: of the matrix products.
         compile: use torch.compile.
         micro_batch: clips whose gradients are computed at once; 0 = as many as fit into memory.
+        tests: on held-out clips, evenly spaced over the epochs.
         device: cpu, cuda, or auto.
         retrain: delete a finished training of other values, and train again.
     """
     opened = Run.open(anchored(run))
-    settings = Settings(opened.about.seed, precision, compile, micro_batch=micro_batch)
+    settings = Settings(opened.about.seed, precision, compile, micro_batch=micro_batch, tests=tests)
     processes = Processes.start(device)
     folder = opened.training_folder(recipe, fold)
     with locked(folder, f"trains {recipe}") if processes.writes else nullcontext():

@@ -48,7 +48,7 @@ def run() -> None:
     trained = Run.create(anchored("logs/benchmarks/sizes"), about, recipes)
     rows = []
     for recipe in recipes:
-        folder = train(trained, recipe.name, FOLD, Settings(validations=1), Processes.start("cpu"))
+        folder = train(trained, recipe.name, FOLD, Settings(tests=1), Processes.start("cpu"))
         history = pd.read_csv(folder / "history.csv")
         network = recipe.model.build(recipe.layout, len(store.signs))
         row = {

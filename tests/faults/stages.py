@@ -41,7 +41,7 @@ def train(folder: Path, store: Path) -> None:
     about = About("sample", "the sample", str(store), 0, (), (RECIPE.name,), FOLDS)
     with locked(folder, "runs notebooks here"):  # 01_preparation, and the runner's lock
         opened = Run.create(folder, about, [RECIPE])
-    train_all(opened, Settings(seed=0, precision="fp32", validations=1), "cpu")
+    train_all(opened, Settings(seed=0, precision="fp32", tests=1), "cpu")
 
 
 def ship(folder: Path, _: Path) -> None:

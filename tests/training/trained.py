@@ -14,7 +14,7 @@ from src.training.distributed import Processes
 from src.training.loop import Loop, Settings
 
 ONE = Processes(0, 1, torch.device("cpu"))
-FP32 = Settings(seed=0, precision="fp32", validations=2)
+FP32 = Settings(seed=0, precision="fp32", tests=2)
 
 # A training as a process of its own: python -c SCRIPT task.pt folder
 SCRIPT = """
