@@ -12,7 +12,7 @@ highest published anchor, and so a natural teacher: any other recipe learns from
 - The decay: the code's optimiser takes lr(t) w(t) off a weight at each step, and the schedule w(t)
   that it is given is 0.1 lr(t). So weights shrink by 1.6e-6 a step at the peak, 2.5 % in all. Read
   as an ordinary decoupled decay of 0.1 it would be 250 times as much (decay_with_rate=False).
-- The code's batch norms count padded frames too; here padding changes nothing.
+- Batch norms count real frames alone, as Keras 2.12 does where a layer has a mask.
 - He tried in vain: graph convolutions, angles and distances, CutMix and mixup, distillation. Four
   times as large (`--model.dim 384 --model.groups 4`) it is "slightly worse as is".
 """

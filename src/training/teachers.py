@@ -5,6 +5,7 @@ Calling a teacher gives its probabilities, at the recipe's temperature, for the 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,12 @@ class LiveTeacher:
     def __call__(
         self, view: View, pairs: Pairs | None, index: Int[Tensor, " B"]
     ) -> Float[Tensor, "B K"]:
-        """Answer to what the student sees."""
-        logits = self.model(view.features, view.mask)["logits"].float()
+        """Answer to what the student sees, mixed before the same layer, or before its own last."""
+        mix = view.mix
+        if mix is not None:
+            deepest = len(self.model.layers) - 1
+            mix = replace(mix, layer=mix.layer.clamp(max=deepest))
+        logits = self.model(view.features, view.mask, mix)["logits"].float()
         return (logits / self.temperature).softmax(-1)
 
 
