@@ -53,6 +53,7 @@ class Config:
     local_layers: int = 4  # blocks before the convolution
     global_layers: int = 4  # blocks after it
     dropout: float = 0.1  # everywhere
+    attention_dropout: float = 0.0  # of the attention weights in the blocks; the authors' code: 0.1
     patch: int = 4  # points of a patch
     patch_heads: int = 4  # of the attention between the patches of a frame
     positions: int = 1000  # rows of the temporal embedding
@@ -169,7 +170,9 @@ class Block(nn.Module):
     def _attend(self, x: Tensor, attention_mask: AttentionMask) -> Tensor:
         # (B, H, T, d) each
         q, k, v = (by_head(y, self.config.heads) for y in self.qkv(x).chunk(3, dim=-1))
-        return self.out(heads_joined(attend(self.rotary(q), self.rotary(k), v, attention_mask)))
+        dropout = self.config.attention_dropout if self.training else 0.0
+        attended = attend(self.rotary(q), self.rotary(k), v, attention_mask, dropout)
+        return self.out(heads_joined(attended))
 
     def _dropped(self, x: Tensor) -> Tensor:
         x = F.dropout(x, self.config.dropout, self.training)

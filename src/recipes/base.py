@@ -26,6 +26,7 @@ from src.recipes.ingredients import (
     Role,
     Schedule,
 )
+from src.transforms.augment.pace import KeepFrames
 from src.transforms.mix import ManifoldMixup
 from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
 from src.transforms.steps.frames import select
@@ -44,6 +45,7 @@ class Recipe:
     max_len: int  # frames of the longest clip that the network takes
     loss: Callable[..., Tensor]  # (network's outputs, soft targets, training progress) -> scalar
     mix: ManifoldMixup | None = None  # mixup, of whatever kind the recipe declares
+    keep_frames: KeepFrames | None = None  # after mixing; None = keeps all
     optimiser: Optimiser  # with its peak learning rate
     schedule: Schedule  # the learning rate over the training
     epochs: int

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from src.common.errors import InputError
+
 Role = Literal["student", "teacher", "distilled", "ema", "best", "soup"]
 
 # --- optimisers ---------------------------------------------------------------------------------
@@ -89,23 +91,34 @@ class FlatCosine:
 class WarmupCycles:
     """Linearly from `floor` to the peak over `warmup`, then cycle after cycle, each a cosine.
 
-    A cycle falls from `decay` times the peak of the cycle before it to `floor`. Source: Slovo,
-    recognition.md 4.4.
+    A cycle falls from `decay` times the peak of the cycle before it to `floor`. Counted in epochs,
+    however many there are. Source: Slovo, recognition.md 4.4.
     """
 
-    warmup: float  # share of the training
-    cycle: float  # share of the training that one cycle takes
+    warmup: float  # epochs
+    cycle: float  # epochs that one cycle takes
     decay: float  # of the peaks
     floor: float  # share of the peak
 
 
 @dataclass(frozen=True)
 class WarmRestarts:
-    """Half a cosine from the peak to `floor` of it, again and again."""
+    """Half a cosine from the peak to `floor` of it, again and again.
+
+    Raises:
+        InputError: the cosines would get shorter and shorter, and never reach the training's end.
+    """
 
     first: float  # share of the training that the first cosine takes
-    growth: float = 1.0  # each cosine lasts this many times as long as the one before
+    growth: float = 1.0  # each cosine lasts this many times as long as the one before; at least 1
     floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.first <= 0 or self.growth < 1:
+            raise InputError(
+                f"schedule.first {self.first}, schedule.growth {self.growth}: expected a first "
+                "cosine of more than 0, and each at least as long as the one before (growth 1)"
+            )
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ class Loop:
         recipe, progress = self.recipe, batch.draw.progress
 
         # What depends on the progress: the learning rate, and layers such as late dropout.
-        rate = recipe.optimiser.lr * schedules.factor(recipe.schedule, progress)
+        rate = recipe.optimiser.lr * schedules.factor(recipe.schedule, progress, recipe.epochs)
         optim.set_rate(self.optimiser, rate * self.plateau.level)
         for model in self.trainee.trained.values():
             set_progress(model, progress)

@@ -104,7 +104,10 @@ class Trainee(nn.Module):
             target = pairs.target(target)
         views = {}
         for role, x, mask in zip(roles, features.split(n), seen.mask.split(n), strict=True):
-            views[role] = self._mixed(role, x, mask, pairs, draw)
+            view = self._mixed(role, x, mask, pairs, draw)
+            if recipe.keep_frames:
+                view = replace(view, mask=recipe.keep_frames(view.mask, draw))
+            views[role] = view
         return views, target, pairs
 
     def _mixed(self, role: Role, x: Tensor, mask: Tensor, pairs: Pairs | None, draw: Draw) -> View:

@@ -16,8 +16,14 @@ from src.recipes.ingredients import (
 )
 
 
-def factor(schedule: Schedule, progress: float) -> float:
-    """The learning rate as a share of its peak, when a share `progress` of all steps is done."""
+def factor(schedule: Schedule, progress: float, epochs: int = 1) -> float:
+    """The learning rate as a share of its peak.
+
+    Args:
+        schedule: how it goes up and down.
+        progress: the share of all steps that is done.
+        epochs: of the whole training; `WarmupCycles` counts in them.
+    """
     match schedule:
         case WarmupLinear(warmup):
             if progress < warmup:
@@ -28,9 +34,10 @@ def factor(schedule: Schedule, progress: float) -> float:
         case FlatCosine(flat):
             return _half_cosine(max(0.0, (progress - flat) / (1 - flat)))
         case WarmupCycles(warmup, cycle, decay, floor):
-            if progress < warmup:
-                return floor + (1 - floor) * progress / warmup
-            number, share = divmod((progress - warmup) / cycle, 1)
+            epoch = progress * epochs
+            if epoch < warmup:
+                return floor + (1 - floor) * epoch / warmup
+            number, share = divmod((epoch - warmup) / cycle, 1)
             return floor + (decay**number - floor) * _half_cosine(share)
         case WarmRestarts(first, growth, floor):
             start, length = 0.0, first

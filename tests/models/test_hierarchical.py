@@ -226,3 +226,21 @@ def test_statistics_of_the_training_clips_are_in_the_checkpoint(net):
     torch.testing.assert_close(other(xy)["logits"], net(xy)["logits"])
     mean = frames[..., :2].mean(0)
     torch.testing.assert_close(other.encoder.normalise.mean, mean)
+
+
+def test_attention_dropout_drops_whole_frames_from_a_sum():
+    """With one frame its weight is 1: dropped half of the time, doubled otherwise."""
+    config = replace(SMALL, dropout=0.0, attention_dropout=0.5)
+    block = randomised(Block(config, local=True, branch_drop=0.0))
+    x = torch.randn(64, 1, config.dim, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        attended = block.eval()._attend(x, None)
+        dropped = block.train()._attend(x, None).unflatten(-1, (config.heads, -1))
+        value = block.qkv(x).chunk(3, -1)[2].unflatten(-1, (config.heads, -1))
+        torch.testing.assert_close(attended, block.out(value.flatten(-2)))
+        # Each head of each clip by itself: take the output layer back to look at the heads.
+        heads = torch.linalg.solve(block.out.weight, dropped.flatten(-2).mT).mT.unflatten(
+            -1, (config.heads, -1)
+        )
+    ratio = (heads / value).median(-1).values
+    assert set(ratio.round(decimals=2).abs().unique().tolist()) == {0.0, 2.0}

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
+from src.common.errors import InputError
 from src.models.hierarchical import Config
 from src.recipes.hierarchical import LAYOUT
 from src.recipes.ingredients import (
@@ -56,7 +57,7 @@ def test_a_schedule_goes_through_its_points(schedule, points):
 def test_warmup_and_cycles_are_the_published_ones():
     """recognition.md 4.4: 5 epochs from 1e-5 to 3e-4; cycles of 20 from 3e-4 x 0.8^c to 1e-5."""
     epochs = 105
-    schedule = WarmupCycles(5 / epochs, 20 / epochs, decay=0.8, floor=1 / 30)
+    schedule = WarmupCycles(5.0, 20.0, decay=0.8, floor=1 / 30)
     for epoch in range(epochs):
         if epoch < 5:
             expected = 1e-5 + (3e-4 - 1e-5) * epoch / 5
@@ -65,8 +66,14 @@ def test_warmup_and_cycles_are_the_published_ones():
             peak = 3e-4 * 0.8**cycle
             expected = 1e-5 + (peak - 1e-5) * (1 + math.cos(math.pi * within / 20)) / 2
         # Half an epoch on, so that no rounding puts a cycle's first epoch into the one before.
-        between = schedules.factor(schedule, (epoch + 1e-6) / epochs)
+        between = schedules.factor(schedule, (epoch + 1e-6) / epochs, epochs)
         assert 3e-4 * between == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("first", "growth"), [(0.5, 0.5), (0.0, 1.0)])
+def test_restarts_that_would_never_reach_the_end_are_refused(first, growth):
+    with pytest.raises(InputError, match=f"schedule.growth {growth}: expected .*at least as long"):
+        WarmRestarts(first, growth)
 
 
 @pytest.mark.parametrize("growth", [1, 2])

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from src.clips import Clips
@@ -34,8 +34,9 @@ def _frames(clips: Clips) -> Float[Tensor, " T"]:
 class TimeWarp:
     """Show a clip faster or slower, by a factor from U(low, high).
 
-    A faster clip ends sooner, but keeps at least `keep` frames; a slower one loses its end, because
-    no clip gets longer than it is. A clip of fewer than `min_frames` frames is left alone; each of
+    It is always shown from its first frame to its last. A faster clip keeps at least `keep` frames.
+    A slower one stays as it is: in the authors' code no clip gets longer than the 128 frames that
+    in the document every clip has. A clip of fewer than `min_frames` frames is left alone; each of
     the others is chosen with probability `p`. Source: Slovo, recognition.md 4.4.
     """
 
@@ -49,10 +50,11 @@ class TimeWarp:
         n = len(clips.label)
         chosen = draw.chance(self.p, n) & (clips.length >= self.min_frames)
         speed = draw.uniform(n, low=self.low, high=self.high)
-        length = torch.where(chosen, (clips.length / speed).round(), clips.length)
-        length = torch.minimum(length.clamp(min=self.keep), clips.length)
+        warped = torch.minimum((clips.length / speed).round().clamp(min=self.keep), clips.length)
+        length = torch.where(chosen, warped, clips.length)
         t = _frames(clips)
-        xyz = where_chosen(chosen, nearest_frames(clips, t * speed[:, None]), clips.xyz)
+        pace = (clips.length - 1) / (length - 1).clamp(min=1)  # frames of the clip per frame shown
+        xyz = where_chosen(chosen, nearest_frames(clips, t * pace[:, None]), clips.xyz)
         return clips.with_(xyz=xyz, mask=t < length[:, None])
 
 
@@ -93,19 +95,19 @@ class Piece(ByChance):
 class KeepFrames:
     """Of the clips chosen with `p`, keep each frame with probability `keep` and mask the others.
 
-    At least the share `least` of a clip's frames is kept. The mask then has gaps, so this has to
-    come last. Source: Slovo, recognition.md 4.2.
+    At least the share `least` of a clip's frames is kept. The mask then has gaps, so this is no
+    augmentation like the others: it comes after mixing. Source: Slovo, recognition.md 4.2.
     """
 
     p: float
     keep: float
     least: float
 
-    def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
-        n, n_frames = clips.mask.shape
+    def __call__(self, mask: Bool[Tensor, "B T"], draw: Draw) -> Bool[Tensor, "B T"]:
+        """Leave frames out of the mask."""
+        n, n_frames = mask.shape
         chosen = draw.chance(self.p, n)[:, None]
-        luck = torch.where(clips.mask, draw.uniform(n, n_frames), torch.inf)
+        luck = torch.where(mask, draw.uniform(n, n_frames), torch.inf)
         rank = luck.argsort(1).argsort(1)  # the lowest ranks are the `least` frames to keep
-        least = (self.least * clips.length).ceil().clamp(min=1)[:, None]
-        kept = (luck < self.keep) | (rank < least) | ~chosen
-        return clips.with_(mask=clips.mask & kept)
+        least = (self.least * mask.sum(1)).ceil().clamp(min=1)[:, None]
+        return mask & ((luck < self.keep) | (rank < least) | ~chosen)

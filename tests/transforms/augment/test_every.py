@@ -60,7 +60,7 @@ AT: dict[str, Callable[[float], Callable]] = {
     "bend": partial(Bend, pull=0.2, reach=0.5),
     "fill missing": FillMissing,
     "crop": partial(Crop, share=0.2, min_frames=20),
-    "time warp": partial(TimeWarp, low=0.5, high=0.8, min_frames=10, keep=5),
+    "time warp": partial(TimeWarp, low=1.3, high=1.8, min_frames=10, keep=5),
     "piece": partial(Piece, share=0.5),
     "uneven speed": partial(UnevenSpeed, amount=0.9),
     "groups shifted": partial(ShiftGroups, deviation=0.1, groups=(LEFT_HAND, RIGHT_HAND)),
@@ -81,7 +81,7 @@ AT: dict[str, Callable[[float], Callable]] = {
 }
 EVERY = pytest.mark.parametrize("at", AT.values(), ids=AT)
 SUBTLE = {"uneven speed"}  # a small draw shows every frame where it was
-MOVES_FRAMES = {"crop", "resample", "stretch", "all of a group, or nothing"}
+MOVES_FRAMES = {"crop", "resample", "stretch", "time warp", "all of a group, or nothing"}
 DRAWS_PER_FRAME = {"noise", "detector errors"}  # more padding gives them other draws
 ONLY_MOVES_POINTS = {
     *("rotate", "scale", "scale and distort", "scale and distort by sum"),
