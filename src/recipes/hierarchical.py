@@ -6,9 +6,10 @@ batches of 32: 14 h 40 min for 500 signs (169, 123 and 228 epochs of 7,500 clips
 model, preprocessor and app files; the script that trained it is unknown.
 
 Three stages: from scratch; from the best weights so far; from the best weights so far. Each keeps
-the weights with the best held-out accuracy, those it started from included, and stops early. Only
-the third is a member of an ensemble. The document's own finding is that the later stages learn by
-heart: notebook 02 draws training and held-out clips together.
+the weights of its best epoch, those it started from included, and stops early. Which epoch that is
+is decided on one signer who is neither learnt from nor scored (`training.train.choosing_clips`), in
+a fit on everything too. Only the third is a member of an ensemble. The document's own finding is
+that the later stages learn by heart: notebook 02 draws training and held-out clips together.
 
 - Published sizes (`PUBLISHED`, d = 512, 128 frames) are 67 MB in half precision: they train, and
   cannot be submitted. What ships (`SHIPPED`) is d = 384 and 64 frames, all layers.

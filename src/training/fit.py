@@ -51,6 +51,8 @@ class Task:
             last.pt stays until the caller has kept all that it wants of the training.
         guide: a finished training to learn from.
         start: weights to start from, where names and shapes agree.
+        choosing: clips, neither learnt from nor scored, on which the best epoch is chosen and the
+            rate falls, where the recipe says so; None = `valid`.
         depends_on: what else a checkpoint has to agree with, as values that JSON can hold.
     """
 
@@ -61,12 +63,20 @@ class Task:
     folder: Path
     guide: Guide | None = None
     start: dict[str, Tensor] | None = None
+    choosing: ClipSet | None = None
     depends_on: dict = field(default_factory=dict)
 
     @property
     def has_tests(self) -> bool:
         """True if there are clips to test on."""
         return self.valid is not None and len(self.valid) > 0
+
+    @property
+    def chooser(self) -> ClipSet | None:
+        """The clips on which the best epoch is chosen; None if there is nothing to choose."""
+        if self.recipe.stop is None and not isinstance(self.recipe.schedule, OnPlateau):
+            return None
+        return self.choosing or (self.valid if self.has_tests else None)
 
     @property
     def made_from(self) -> dict:
@@ -109,7 +119,7 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
     # A stopped training goes on after its last whole epoch. A stage that starts from another's
     # weights is tested before its first step: it may never find better ones.
     start = state.load()
-    if start == 0 and recipe.stop and task.start is not None and task.has_tests:
+    if start == 0 and recipe.stop and task.start is not None and task.chooser:
         record, _ = processes.from_rank_zero(partial(_test, trainee, task, 0.0))
         best.consider(record, trainee)
 
@@ -129,8 +139,9 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
             test = partial(_test, trainee, task, (epoch + 1) / recipe.epochs)
             found, logits = processes.from_rank_zero(test)
             record |= found
-            best.consider(record, trainee)
-            loop.plateau.consider(record[f"{trainee.leading}_test_loss"])
+            if task.chooser:
+                best.consider(record, trainee)
+                loop.plateau.consider(record["choosing_loss"])
 
         # One process writes, and all wait for it: a kill after this line costs nothing.
         if processes.writes:
@@ -161,10 +172,9 @@ def _initialise(trainee: Trainee, task: Task) -> None:
 
 
 def _is_tested(task: Task, settings: Settings, epoch: int) -> bool:
-    if not task.has_tests:
+    if not (task.has_tests or task.chooser):
         return False
-    every = task.recipe.stop or isinstance(task.recipe.schedule, OnPlateau)
-    spacing = 1 if every else max(1, task.recipe.epochs // max(1, settings.tests))
+    spacing = 1 if task.chooser else max(1, task.recipe.epochs // max(1, settings.tests))
     return epoch + 1 == task.recipe.epochs or (epoch + 1) % spacing == 0
 
 
@@ -173,12 +183,17 @@ def _test(
 ) -> tuple[dict[str, float], dict[Role, Float[np.ndarray, "N K"]]]:
     """Test every model on the held-out clips, and on as many training clips, up to `PROBED`.
 
-    Both kinds as they are, without augmentation or dropout, so that they can be compared. Returns
+    All as they are, without augmentation or dropout, so that they can be compared. Returns
     accuracies and losses for the history, and the logits of the held-out clips.
     """
+    record, logits = {}, {}
+    if task.chooser:
+        found = examine(trainee.leader, trainee.recipe, task.chooser, progress)
+        record |= {"choosing_accuracy": found.accuracy, "choosing_loss": found.loss}
+    if not task.has_tests:
+        return record, logits
     n, n_probed = len(task.train), min(len(task.train), len(task.valid), PROBED)
     probe = task.train.subset(np.linspace(0, n - 1, n_probed).round().astype(np.int64))
-    record, logits = {}, {}
     for role, model in trainee.models.items():
         tested = examine(model, trainee.recipe, task.valid, progress)
         probed = examine(model, trainee.recipe, probe, progress)

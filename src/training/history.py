@@ -21,7 +21,8 @@ class History:
     Args:
         path: the csv that `write` replaces. Its columns are epoch, rate, seconds and <role>_loss of
             the training steps; of a tested epoch also <role>_accuracy and <role>_test_loss on
-            held-out clips, <role>_train_accuracy and <role>_train_loss on training clips.
+            held-out clips, <role>_train_accuracy and <role>_train_loss on training clips; where an
+            epoch is chosen, choosing_accuracy and choosing_loss of the leader on those clips.
     """
 
     def __init__(self, path: Path):
@@ -49,7 +50,7 @@ class History:
 
 
 class Best:
-    """The weights with the best held-out accuracy so far, and how long they have been the best.
+    """The weights with the best accuracy so far, and how long they have been the best.
 
     Args:
         stop: how many tests to wait for better ones; None = nothing is kept.
@@ -64,7 +65,7 @@ class Best:
         """Keep the leader's weights if this test's accuracy is the best."""
         if self.stop is None:
             return
-        accuracy = record[f"{trainee.leading}_accuracy"]
+        accuracy = record["choosing_accuracy"]
         self.tests_since += 1
         if accuracy > self.accuracy:
             self.accuracy, self.tests_since = accuracy, 0

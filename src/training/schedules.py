@@ -54,7 +54,7 @@ def factor(schedule: Schedule, progress: float, epochs: int = 1) -> float:
 
 
 class Plateau:
-    """How far the learning rate has fallen because the held-out loss no longer falls.
+    """How far the learning rate has fallen because the loss no longer falls.
 
     torch's ReduceLROnPlateau does the same to an optimiser's rate; here the rate also follows the
     progress, so only the factor is kept.

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.nn import functional as F
@@ -16,6 +17,7 @@ from src.models.hierarchical import Config
 from src.recipes.hierarchical import LAYOUT, PUBLISHED
 from src.recipes.ingredients import EarlyStopping, MeanTeacher, OnPlateau
 from src.training.fit import Task, fit
+from src.training.train import choosing_clips
 from tests.training.trained import FP32, ONE, assert_same_training, history, stopped, weights
 
 SIGNS, FRAMES = 3, 6
@@ -35,11 +37,12 @@ TINY = replace(
 
 
 def clips(n: int, seed: int) -> ClipSet:
-    """Clips of 3 signs; a sign is where the right hand is."""
+    """Clips of 3 signs; a sign is where the right hand is, and none lies between two others."""
     rng = np.random.default_rng(seed)
     length, label = np.full(n, FRAMES), np.arange(n) % SIGNS
     frames = rng.normal(0.5, 0.1, (n * FRAMES, len(LAYOUT), 3))
-    frames[:, list(LAYOUT.rows("right_hand"))] += 0.3 * np.repeat(label, FRAMES)[:, None, None]
+    place = np.array([[0, 0, 0], [0.6, 0, 0], [0, 0.6, 0]])[np.repeat(label, FRAMES)]
+    frames[:, list(LAYOUT.rows("right_hand"))] += place[:, None]
     frames[rng.random(len(frames)) < 0.1] = np.nan
     frames = torch.from_numpy(frames.astype(np.float16))
     return ClipSet(frames, np.cumsum(length) - length, length, label)
@@ -122,6 +125,46 @@ def test_the_best_weights_are_those_of_the_best_epoch(first, start):
     best.load_state_dict(start)
     accuracy = examine(best, TINY, VALID, 1.0).accuracy
     assert accuracy == pytest.approx(history(first).student_accuracy.max())
+
+
+def test_what_is_kept_does_not_depend_on_the_clips_that_are_scored(tmp_path):
+    """The best epoch is chosen on other clips; here the scored ones have wrong labels, or right."""
+    wrong = replace(VALID, label=(VALID.label + 1) % SIGNS)
+    kept, tables = [], []
+    for number, scored in enumerate((VALID, wrong)):
+        folder = tmp_path / str(number)
+        fit(Task(TINY, TRAIN, scored, SIGNS, folder, choosing=clips(9, 2)), FP32, ONE)
+        kept.append(weights(folder, "best"))
+        tables.append(history(folder))
+    assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
+    assert tables[0].choosing_accuracy.equals(tables[1].choosing_accuracy)
+    assert not tables[0].student_accuracy.equals(tables[1].student_accuracy)
+
+
+def test_a_fit_on_everything_chooses_its_epoch_too(tmp_path):
+    recipe = replace(TINY, epochs=2)
+    fit(Task(recipe, TRAIN, None, SIGNS, tmp_path, choosing=VALID), FP32, ONE)
+    table = history(tmp_path)
+    assert table.choosing_accuracy.notna().all() and "student_accuracy" not in table
+    best = TINY.model.build(TINY.layout, SIGNS)
+    best.load_state_dict(weights(tmp_path, "best"))
+    assert examine(best, TINY, VALID, 1.0).accuracy == table.choosing_accuracy.max()
+
+
+SIGNERS = pd.DataFrame({"participant": ["a"] * 50 + ["b"] * 9 + ["c"] * 40 + ["d"] * 20})
+
+
+@pytest.mark.parametrize(
+    ("held_out", "expected"),
+    [("d", list(range(50, 59))), ("b", list(range(99, 119))), ("acd", list(range(50, 59, 10)))],
+    ids=["a signer with about a tenth", "the nearest to it", "one signer: every tenth clip"],
+)
+def test_the_epoch_is_chosen_on_one_signer_who_is_neither_learnt_from_nor_scored(
+    held_out, expected
+):
+    mask = SIGNERS.participant.isin(list(held_out)).to_numpy()
+    assert np.flatnonzero(choosing_clips(TINY, SIGNERS, mask)).tolist() == expected
+    assert not choosing_clips(replace(TINY, stop=None), SIGNERS, mask).any()
 
 
 def test_a_stage_that_only_loses_ends_with_what_it_started_from(first, start, tmp_path):
