@@ -34,13 +34,16 @@ def log_bucket(offset: Int[Tensor, "..."], max_len: int) -> Int[Tensor, "..."]:
 
 
 class RelativePositions(nn.Module):
-    """A table of relative positions for clips of at most `max_len` frames, layer-normalised."""
+    """A table of relative positions for clips of at most `max_len` frames, layer-normalised.
 
-    def __init__(self, width: int, max_len: int):
+    `dropout` is drawn once a batch, for the rows of the table: offsets that share a row share it.
+    """
+
+    def __init__(self, width: int, max_len: int, dropout: float = 0.0):
         super().__init__()
         self.table = nn.Embedding(2 * max_len, width)
         self.norm = nn.LayerNorm(width, eps=1e-7)
-        self.max_len = max_len
+        self.max_len, self.dropout = max_len, dropout
 
     def forward(self, n_frames: int | torch.SymInt) -> Float[Tensor, "T2 D"]:
         """Look up the rows of the offsets T, T - 1, ..., -T, in this order (T2 = 2T + 1)."""
@@ -48,6 +51,8 @@ class RelativePositions(nn.Module):
         offset = n_frames - torch.arange(2 * n_frames + 1, device=device)
         bucket = log_bucket(offset, self.max_len)
         row = (bucket + self.max_len).clamp(0, 2 * self.max_len - 1)
+        if self.training and self.dropout:
+            return F.dropout(self.norm(self.table.weight), self.dropout)[row]
         return self.norm(self.table(row))
 
 
@@ -73,7 +78,8 @@ def by_offset_gathered(scores: Float[Tensor, "*batch T T2"]) -> Float[Tensor, "*
 class DisentangledAttention(nn.Module):
     """Multi-head attention over the real frames, with relative positions in both directions.
 
-    Layers may share a table of `positions`; None = a table of its own.
+    Padded frames ask nothing: their answer is 0. Layers may share a table of `positions`; None = a
+    table of its own, with `dropout` as on the attention weights.
     """
 
     def __init__(
@@ -87,7 +93,7 @@ class DisentangledAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
-        self.positions = positions or RelativePositions(width, max_len)
+        self.positions = positions or RelativePositions(width, max_len, dropout)
         self.dropout = dropout
 
     def forward(self, x: Float[Tensor, "B T D"], mask: Mask = None) -> Float[Tensor, "B T D"]:
@@ -111,7 +117,8 @@ class DisentangledAttention(nn.Module):
             scores = scores.masked_fill(~mask[:, None], torch.finfo(scores.dtype).min)
         weights = F.dropout(scores.softmax(-1), self.dropout, self.training)
         out = weights.to(v.dtype) @ v
-        return out.permute(1, 2, 0, 3).reshape(n, n_frames, width)  # (B, T, D)
+        out = out.permute(1, 2, 0, 3).reshape(n, n_frames, width)  # (B, T, D)
+        return out if mask is None else out * mask[..., None]
 
     def _by_head(self, x: Float[Tensor, "*batch T D"]) -> Float[Tensor, "H *batch T d"]:
         return x.unflatten(-1, (self.heads, -1)).movedim(-2, 0)

@@ -173,7 +173,7 @@ class HandBert(nn.Module):
         self.embedding = Embedding(config)
         positions = None
         if config.family == "deberta" and config.disentangled:
-            positions = RelativePositions(config.width, config.max_len + 1)
+            positions = RelativePositions(config.width, config.max_len + 1, config.dropout)
         self.layers = nn.ModuleList(
             Layer(config, positions, convolves=config.positional_conv and number > 0)
             for number in range(config.layers)

@@ -179,7 +179,7 @@ class Distil:
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Stop after this many tests in a row without a better accuracy on the held-out clips."""
+    """Stop after this many tests in a row without a better accuracy, see `Task.choosing`."""
 
     patience: int
 

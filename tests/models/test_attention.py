@@ -10,6 +10,7 @@ from transformers.models.deberta_v2 import modeling_deberta_v2 as hf
 
 from src.models.attention import (
     DisentangledAttention,
+    RelativePositions,
     by_offset_gathered,
     by_offset_shifted,
     log_bucket,
@@ -84,6 +85,7 @@ def test_attention_is_transformers_and_so_are_its_gradients(max_len, n_frames):
     x, mask = clips(n_frames)
     out, expected = ours(x, mask), theirs_of(theirs, x, mask)
     torch.testing.assert_close(out[mask], expected[mask], **CLOSE)
+    assert (out[~mask] == 0).all()  # as in transformers 4.22, which the authors used
     torch.testing.assert_close(ours(x[:1])[0], expected[0], **CLOSE)  # no mask: all real
 
     weight = torch.randn(x.shape, generator=torch.Generator().manual_seed(2)) * mask[..., None]
@@ -123,6 +125,7 @@ def test_by_offset_reads_column_of_offset(form, n_frames):
 def test_dropout_is_on_the_weights_and_keeps_their_mean():
     """All values 1, so a row's output is the sum of its kept weights over 1 - p."""
     attention = DisentangledAttention(WIDTH, HEADS, 25, dropout=0.5)
+    attention.positions.dropout = 0.0
     torch.nn.init.zeros_(attention.value.weight)
     torch.nn.init.ones_(attention.value.bias)
     x, _ = clips(20)
@@ -131,3 +134,20 @@ def test_dropout_is_on_the_weights_and_keeps_their_mean():
     assert sums.std() > 0.05
     assert sums.mean().item() == pytest.approx(1, abs=0.01)
     torch.testing.assert_close(attention.eval()(x), torch.ones_like(x))
+
+
+def test_dropout_of_positions_is_of_the_tables_rows():
+    """transformers' pos_dropout: offsets in one bucket lose the same numbers, the others their own.
+
+    What is left is doubled.
+    """
+    positions = RelativePositions(WIDTH, 25, dropout=0.5)
+    whole = positions.eval()(25)
+    torch.manual_seed(0)
+    dropped = positions.train()(25)
+    kept = dropped != 0
+    torch.testing.assert_close(dropped[kept], 2 * whole[kept])
+    assert 0.4 < kept.float().mean() < 0.6
+    bucket = log_bucket(25 - torch.arange(51), 25)
+    same = bucket[:, None] == bucket
+    assert torch.equal((kept[:, None] == kept).all(-1), same)
