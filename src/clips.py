@@ -49,9 +49,10 @@ class Clips:
             self.xyz.repeat(times, 1, 1, 1), self.mask.repeat(times, 1), self.label.repeat(times)
         )
 
-    def part(self, rows: slice) -> Clips:
-        """Some of the clips, padded as they are."""
-        return Clips(self.xyz[rows], self.mask[rows], self.label[rows])
+    def part(self, rows: slice, copies: int = 1) -> Clips:
+        """Some of the clips, padded as they are; of each of so many batches one after the other."""
+        fields = (self.xyz, self.mask, self.label)
+        return Clips(*(x.unflatten(0, (copies, -1))[:, rows].flatten(0, 1) for x in fields))
 
     def to(self, device: torch.device | str) -> Clips:
         """The batch on another device."""

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float, Float16, Int, Int64
 from torch import Tensor
@@ -37,6 +38,7 @@ class ClipSet:
     offset: Int64[np.ndarray, " clips"]  # the first frame of each clip
     length: Int64[np.ndarray, " clips"]  # its frames
     label: Int64[np.ndarray, " clips"]  # its sign
+    signer: Int64[np.ndarray, " clips"]  # who signs it, as a number
 
     def __len__(self) -> int:
         return len(self.length)
@@ -60,8 +62,8 @@ class ClipSet:
 
     def subset(self, index: np.ndarray) -> ClipSet:
         """Some of the clips; the frames are shared."""
-        columns = (self.offset[index], self.length[index], self.label[index])
-        return ClipSet(self.frames, *columns)
+        columns = (self.offset, self.length, self.label, self.signer)
+        return ClipSet(self.frames, *(column[index] for column in columns))
 
 
 def prepare(store: Store, read: Read, key: str, device: torch.device | str = "cpu") -> ClipSet:
@@ -78,9 +80,9 @@ def prepare(store: Store, read: Read, key: str, device: torch.device | str = "cp
     # torch wants memory that it may write to; with copy-on-write the file stays as it is.
     flat = np.memmap(folder / "frames.f16", np.float16, mode="c")
     frames = torch.from_numpy(flat.reshape(length.sum(), -1, 3)).to(device)
-    return ClipSet(
-        frames, np.cumsum(length) - length, length, store.clips.label.to_numpy(np.int64, copy=True)
-    )
+    label = store.clips.label.to_numpy(np.int64, copy=True)
+    signer = pd.factorize(store.clips.participant)[0].astype(np.int64)
+    return ClipSet(frames, np.cumsum(length) - length, length, label, signer)
 
 
 def _prepare(store: Store, read: Read, folder: Path) -> None:
@@ -126,14 +128,24 @@ def plan(
     yield from batches
 
 
-def donors(label: np.ndarray, index: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """For each clip of `index` another clip of the same sign; itself if it is the only one."""
-    # Clips sorted by sign: those of one sign are `count` neighbours, beginning at `first`.
-    by_sign = np.argsort(label, kind="stable")
-    first = np.searchsorted(label[by_sign], label[index])
-    count = np.searchsorted(label[by_sign], label[index], side="right") - first
-    # From its own place among them, each clip goes a random number of places on, round and round.
-    rank = np.empty_like(by_sign)
-    rank[by_sign] = np.arange(len(by_sign))
-    step = 1 + rng.integers(0, np.maximum(count - 1, 1))
-    return by_sign[first + (rank[index] - first + step) % count]
+def donors(clips: ClipSet, index: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """For each clip of `index` a clip of the same sign by another signer.
+
+    If nobody else signs it, another clip of the sign; if there is none, the clip itself.
+    """
+    label, signer = clips.label, clips.signer
+    # Clips sorted by sign, then by signer: those of one sign are `count` neighbours from `first`
+    # on, and among them those of one signer are `size` neighbours from `start` on.
+    both = label * (signer.max() + 1) + signer
+    order = np.argsort(both, kind="stable")
+    first, last = (np.searchsorted(label[order], label[index], side) for side in ("left", "right"))
+    start, end = (np.searchsorted(both[order], both[index], side) for side in ("left", "right"))
+    count, size = last - first, end - start
+
+    # Left out is the signer; if there is no other, the clip; if that is the only one, nothing.
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    start = np.where(size == count, rank[index], start)
+    size = np.where(size == count, np.minimum(count - 1, 1), size)
+    chosen = first + rng.integers(0, count - size)
+    return order[np.where(chosen >= start, chosen + size, chosen)]

@@ -51,7 +51,9 @@ class Batch:
         """The batch in micro-batches of `size` clips, the last one of what is left."""
         for start in range(0, len(self.index), size):
             part, donor = slice(start, start + size), self.draw.donor
-            draw = replace(self.draw, donor=donor and donor.part(part))
+            if donor is not None:
+                donor = donor.part(part, copies=len(donor.label) // len(self.index))
+            draw = replace(self.draw, donor=donor)
             yield Batch(self.clips.part(part), self.index[part], draw)
 
 
@@ -190,7 +192,9 @@ class Loop:
         shares = [self.processes.share(batch) for batch in planned]
         index = self._uploaded(shares)
         if needs_donor := self.recipe.augment.needs_donor:
-            donated = [donors(train.label, share, rng) for share in shares]
+            # Every model that sees the batch sees it with other donors.
+            views = len(self.trainee.seeing)
+            donated = [donors(train, np.tile(share, views), rng) for share in shares]
             donor_index = self._uploaded(donated)
 
         # Batches are padded to their longest clip over all processes, so that all compute alike.

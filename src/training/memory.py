@@ -54,7 +54,9 @@ def _kept(trainee: Trainee, n: int, autocast: AbstractContextManager) -> int:
     clips = Clips(
         torch.rand(*shape, 3), torch.ones(shape[:2], dtype=torch.bool), torch.zeros(n).long()
     )
-    draw = Draw(torch.Generator().manual_seed(0), random.Random(0), donor=clips)
+    draw = Draw(
+        torch.Generator().manual_seed(0), random.Random(0), donor=clips.repeat(len(trainee.seeing))
+    )
     views, target, _ = trainee.views(clips, draw)
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor), autocast:
         losses = trainee(views, target, torch.zeros(()))

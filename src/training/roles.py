@@ -87,13 +87,13 @@ class Trainee(nn.Module):
     def views(
         self, clips: Clips, draw: Draw
     ) -> tuple[dict[Role, View], Float[Tensor, "B K"], Pairs | None]:
-        """An independently augmented view of the batch for each model.
+        """An independently augmented view of the batch for each model of `seeing`.
 
+        A donor in `draw` is as many batches, one after the other.
         Returns the views; the targets, mixed like the clips; who is mixed with whom.
         """
         n, recipe, roles = len(clips.label), self.recipe, self.seeing
-        donor = draw.donor and draw.donor.repeat(len(roles))
-        seen = recipe.augment(clips.repeat(len(roles)), recipe.layout, replace(draw, donor=donor))
+        seen = recipe.augment(clips.repeat(len(roles)), recipe.layout, draw)
         features = recipe.features(seen.xyz, seen.mask, recipe.layout)
         # Not torch's one_hot, which reads the labels on the host to check them.
         target = (

@@ -55,8 +55,8 @@ class Draw:
         generator: on the batch's device, for what differs between clips.
         host: for what the whole batch has in common; never waits for the device.
         progress: share of the training that is done, 0 to 1.
-        donor: a second batch, whose k-th clip has the same sign as the k-th of the first; it may be
-            padded to another number of frames.
+        donor: a second batch, whose k-th clip has the same sign as the k-th of the first, by
+            another signer; it may be padded to another number of frames.
     """
 
     generator: torch.Generator

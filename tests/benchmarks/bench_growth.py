@@ -73,7 +73,7 @@ def random_clips(point: Point) -> ClipSet:
     missing = torch.from_numpy(rng.random((n_frames, n_points)) < 0.1)
     frames[missing] = torch.nan
     label = rng.integers(0, point.signs, point.clips)
-    return ClipSet(frames, np.cumsum(length) - length, length, label)
+    return ClipSet(frames, np.cumsum(length) - length, length, label, label * 0)
 
 
 def train(point: Point) -> dict[str, float | None]:

@@ -83,7 +83,8 @@ def clip_set() -> ClipSet:
     generator = torch.Generator().manual_seed(0)
     frames = torch.randn(int(LENGTHS.sum()), 4, 3, generator=generator).half()
     frames[torch.rand(len(frames), 4, generator=generator) < 0.3] = torch.nan
-    return ClipSet(frames, np.cumsum(LENGTHS) - LENGTHS, LENGTHS, np.array([5, 6, 7, 8, 9]))
+    label = np.array([5, 6, 7, 8, 9])
+    return ClipSet(frames, np.cumsum(LENGTHS) - LENGTHS, LENGTHS, label, np.arange(5))
 
 
 @pytest.mark.parametrize("index", [[0, 1, 2, 3, 4], [4, 1], [2, 2, 2], [1]])
@@ -168,21 +169,38 @@ def test_little_is_padded_at_genuine_lengths(tmp_path, recipe, reference):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(0, 99))
-def test_donors_are_other_clips_of_the_same_sign(label, seed):
-    label = np.array(label)
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=60),
+    st.integers(0, 99),
+)
+def test_donors_are_other_signers_clips_of_the_same_sign(clips, seed):
+    label, signer = np.array(clips).T
     rng = np.random.default_rng(seed)
     index = rng.integers(0, len(label), 40)
-    donor = donors(label, index, rng)
-    assert (label[donor] == label[index]).all()
-    alone = np.bincount(label)[label[index]] == 1
-    assert ((donor == index) == alone).all()
+    donor = donors(signed_by(label, signer), index, rng)
+    for own, other in zip(index, donor, strict=True):
+        same_sign = np.flatnonzero(label == label[own])
+        by_others = same_sign[signer[same_sign] != signer[own]]
+        besides = same_sign[same_sign != own]
+        allowed = next((x for x in (by_others, besides) if len(x)), [own])
+        assert other in allowed
 
 
-def test_every_other_clip_of_the_sign_donates_equally_often():
+@pytest.mark.parametrize(
+    ("signer", "allowed"),
+    [([1, 0, 2, 0, 0, 2, 3], [0, 2, 5, 6]), ([1] * 7, [0, 2, 5, 6]), ([0, 0, 0, 0, 0, 1, 0], [5])],
+    ids=["other signers", "nobody else", "one other signer"],
+)
+def test_every_clip_that_may_donate_does_so_equally_often(signer, allowed):
     label = np.array([1, 0, 1, 1, 0, 1, 1])
-    draws = donors(label, np.full(8000, 3), np.random.default_rng(0))
+    clips = signed_by(label, np.array(signer))
+    draws = donors(clips, np.full(8000, 3), np.random.default_rng(0))
     counts = np.bincount(draws, minlength=7)
-    assert counts[[1, 3, 4]].tolist() == [0, 0, 0]
-    # 2000 each; four standard deviations of the binomial are 155.
-    assert (np.abs(counts[[0, 2, 5, 6]] - 2000) < 155).all()
+    assert counts[allowed].sum() == 8000
+    # Four standard deviations of the binomial are at most 155.
+    assert (np.abs(counts[allowed] - 8000 / len(allowed)) < 155).all()
+
+
+def signed_by(label: np.ndarray, signer: np.ndarray) -> ClipSet:
+    one = np.ones_like(label)
+    return ClipSet(torch.zeros(len(label), 1, 3).half(), np.arange(len(label)), one, label, signer)

@@ -100,7 +100,7 @@ def tiny_clips() -> ClipSet:
         clip[:, LAYOUT.rows("right_hand"), 1] += 0.1 * sign * np.arange(n)[:, None] / 5
         pieces.append(clip.astype(np.float16))
     frames = torch.from_numpy(np.concatenate(pieces))
-    return ClipSet(frames, np.cumsum(length) - length, length, label)
+    return ClipSet(frames, np.cumsum(length) - length, length, label, label * 0)
 
 
 def test_it_learns(tiny_clips, tmp_path):

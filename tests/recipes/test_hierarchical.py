@@ -101,7 +101,7 @@ def clips(n: int, seed: int) -> ClipSet:
     length, label = np.full(n, FRAMES), np.arange(n) % SIGNS
     frames = rng.uniform(0.2, 0.8, (n * FRAMES, len(LAYOUT), 3)).astype(np.float16)
     frames[rng.random(len(frames)) < 0.1] = np.nan
-    return ClipSet(torch.from_numpy(frames), np.cumsum(length) - length, length, label)
+    return ClipSet(torch.from_numpy(frames), np.cumsum(length) - length, length, label, label * 0)
 
 
 TRAIN, VALID = clips(16, 0), clips(6, 1)

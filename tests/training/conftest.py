@@ -36,4 +36,4 @@ def tiny_clips(tiny_recipe) -> ClipSet:
     right_hand = list(tiny_recipe.layout.rows("right_hand"))
     frames[:, right_hand] += np.repeat(label, length)[:, None, None].astype(np.float16)
     frames[rng.random(len(frames)) < 0.2] = np.nan
-    return ClipSet(torch.from_numpy(frames), np.cumsum(length) - length, length, label)
+    return ClipSet(torch.from_numpy(frames), np.cumsum(length) - length, length, label, label * 0)

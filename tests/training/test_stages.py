@@ -45,7 +45,7 @@ def clips(n: int, seed: int) -> ClipSet:
     frames[:, list(LAYOUT.rows("right_hand"))] += place[:, None]
     frames[rng.random(len(frames)) < 0.1] = np.nan
     frames = torch.from_numpy(frames.astype(np.float16))
-    return ClipSet(frames, np.cumsum(length) - length, length, label)
+    return ClipSet(frames, np.cumsum(length) - length, length, label, label * 0)
 
 
 TRAIN, VALID = clips(24, 0), clips(12, 1)

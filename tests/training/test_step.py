@@ -50,7 +50,9 @@ def loop_and_clips(recipe, micro_batch: int = 0) -> tuple[Loop, ClipSet]:
     torch.manual_seed(0)
     trainee = Trainee(recipe, 5).train()
     loop = Loop(recipe, trainee, Settings(0, "fp32", micro_batch=micro_batch), Processes(0, 1, CPU))
-    return loop, ClipSet(torch.from_numpy(frames), np.cumsum(length) - length, length, label)
+    return loop, ClipSet(
+        torch.from_numpy(frames), np.cumsum(length) - length, length, label, label * 0
+    )
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
@@ -108,3 +110,18 @@ def test_a_card_without_units_for_bf16_takes_fp16(monkeypatch, native, expected)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
     assert precision_of("auto", torch.device("cuda")) is expected
     assert precision_of("fp32", torch.device("cuda")) is torch.float32
+
+
+def test_every_view_has_donors_of_its_own_and_micro_batches_keep_them():
+    recipe = replace(next(r for r in RECIPES if r.name == "frame_deberta_a"), batch_size=16)
+    loop, clips = loop_and_clips(recipe)
+    n_views = len(loop.trainee.seeing)
+    batch = next(loop.batches(clips, [np.arange(16)], 0))
+    for part in (batch, *batch.parts(6)):
+        donor = part.draw.donor
+        assert torch.equal(donor.label, part.clips.label.repeat(n_views))
+    by_view = batch.draw.donor.xyz[:, 0].nan_to_num().unflatten(0, (n_views, -1))
+    assert (by_view[0] != by_view[1]).any() and (by_view[0] != by_view[2]).any()
+    sizes = (slice(0, 6), slice(6, 12), slice(12, 16))
+    for rows, part in zip(sizes, batch.parts(6), strict=True):
+        assert torch.equal(part.draw.donor.xyz[:, 0].nan_to_num(), by_view[:, rows].flatten(0, 1))

@@ -29,8 +29,9 @@ class FillMissingHand:
     Args:
         p: probability per clip.
         until: share of the training after which nothing is filled any more.
-        overwrite_left: replace the left hand by the mirrored right one in every frame, even where
-            that is missing, as the authors' code does by mistake.
+        overwrite_left: replace the left hand by the mirrored right one in every frame, as the
+            authors' code does by mistake. It takes what is missing for the origin: without a right
+            hand the left one becomes one point at (2 x of the nose, 0, 0).
         nose: the point about whose x a hand is mirrored.
     """
 
@@ -48,10 +49,11 @@ class FillMissingHand:
         left_hand, right_hand = clips.xyz[:, :, left], clips.xyz[:, :, right]
         nose_x = clips.xyz[:, :, layout.row(self.nose), None, :1]  # (B, T, 1, 1)
         new = clips.xyz.clone()
-        image = _image(right_hand, nose_x)
         if self.overwrite_left:
-            new[:, :, left] = image
+            image = _image(right_hand.nan_to_num(0.0), nose_x.nan_to_num(0.0))
+            new[:, :, left] = torch.where((image != 0).any(-1, keepdim=True), image, torch.nan)
         else:
+            image = _image(right_hand, nose_x)
             new[:, :, left] = torch.where(left_hand.isnan(), image, left_hand)
             image = _image(left_hand, nose_x)
             new[:, :, right] = torch.where(right_hand.isnan(), image, right_hand)
@@ -84,7 +86,7 @@ def extent(
 
 @dataclass(frozen=True)
 class FaceCutMix(NeedsDonor):
-    """Replace the face by that of another clip of the same sign, `Draw.donor`.
+    """Replace the face by that of another signer's clip of the same sign, `Draw.donor`.
 
     The donor is flipped if its dominant hand is the other one, and stretched in time to the clip's
     length; its face is moved and scaled, per axis, into the box of the clip's own face. A clip is
