@@ -3,7 +3,11 @@
 Unusual here:
 - Two convolutions and two dense layers come before the first activation. Together they are one
   linear map of nine frames, so they are multiplied out, in training too
-  (`LandmarkEmbedding.folded`).
+  (`LandmarkEmbedding.folded`). Of the first two frames and, in the authors' code, of the last two
+  of `max_len` the map is another one there: the second convolution sees zeros before the clip, and
+  here what the first one makes of the clip's first frames (encoder outputs move by .05 relative).
+- The type and landmark embeddings are the same in every frame, so a batch norm over the real frames
+  takes them out again: they do nothing (`Config.norm_rows` says how they can).
 - The features of a part are centred per clip before its MLP. Centring commutes with the dense
   layer, so the centre is subtracted after it: one vector per clip, no copy of the features.
 - The output layer of a transformer layer changes the width; the residual is added before it.
@@ -17,6 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -41,6 +46,7 @@ TYPES = {
 N_TYPES = 9
 FACE = ("silhouette", "cheeks", "means")
 KERNEL = 5  # frames of each of the two convolutions
+GPU_CLIPS = 32  # of one of the authors' GPUs, whose batch norms see no other clips
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,12 @@ class Config:
     features: int = 16  # E, of a point
     mlp_dropout: float = 0.25  # of the frame encoder's MLPs
     fusion_dropout: float = 0.05  # of the MLP that joins their outputs
+    # What the frame encoder's batch norms see in training.
+    # - real: the real frames.
+    # - padded: as in the authors' code, groups of 32 clips, padded to `max_len` frames of type and
+    #   landmark 0. Real and padded frames then differ by the embeddings.
+    # - seen: the real frames, and a missing landmark has no embedding: they say who is missing.
+    norm_rows: Literal["real", "padded", "seen"] = "real"
 
     def build(self, layout: Layout, classes: int) -> FrameDeberta:
         """The network of these sizes, see `NetworkConfig`."""
@@ -77,10 +89,14 @@ class LandmarkEmbedding(nn.Module):
         self.position = nn.Linear(3 + features, features)
         self.dense = nn.Linear(3 * features, features)
 
-    def folded(self) -> tuple[Float[Tensor, "E 3 9"], Float[Tensor, "L E"]]:
-        """Multiply all layers out: weights of (x, y, z) in nine frames, and each point's constant.
+    def folded(
+        self,
+    ) -> tuple[Float[Tensor, "E 3 9"], Float[Tensor, "L E"], Float[Tensor, " E"]]:
+        """Multiply all layers out.
 
-        The constant is the part that does not depend on the point's coordinates.
+        Returns:
+            Weights of (x, y, z) in nine frames; each point's constant, the part that does not
+            depend on its coordinates; the constant of every point of a padded frame.
         """
         reach = KERNEL - 1  # frames to either side that two convolutions see
         # The second convolution applied to the kernel of the first one.
@@ -93,80 +109,147 @@ class LandmarkEmbedding(nn.Module):
         kernel = kernel + F.pad(of_xyz[..., None], (reach, reach))
         # The dense layer over (type, point, position); the first two depend on the point alone.
         of_type, of_point, of_position = self.dense.weight.chunk(3, dim=1)
-        constant = (
-            self.type_norm(self.type_embedding(self.types)) @ of_type.T
-            + self.point_norm(self.point_embedding.weight[1:]) @ of_point.T
-            + self.position.bias @ of_position.T
-            + self.dense.bias
-        )
-        return torch.einsum("po,oct->pct", of_position, kernel), constant
+        of_types = self.type_norm(self.type_embedding.weight) @ of_type.T
+        of_points = self.point_norm(self.point_embedding.weight) @ of_point.T
+        of_all = self.position.bias @ of_position.T + self.dense.bias
+        constant = of_types[self.types] + of_points[1:] + of_all
+        padding = of_types[0] + of_points[0] + of_all
+        return torch.einsum("po,oct->pct", of_position, kernel), constant, padding
 
-    def forward(self, xyz: Float[Tensor, "B T L 3"]) -> Float[Tensor, "B T L E"]:
-        """Embed every point; frames before the first and after the last count as 0."""
-        kernel, constant = self.folded()
+    def forward(
+        self, xyz: Float[Tensor, "B T L 3"]
+    ) -> tuple[Float[Tensor, "B T L E"], Float[Tensor, "L E"], Float[Tensor, " E"]]:
+        """Embed every point; frames before the first and after the last count as 0.
+
+        The constants (see `folded`) are given apart: they are 20 times as large as what moves, and
+        in bfloat16 the motion would be lost beside them.
+        """
+        kernel, constant, padding = self.folded()
         reach = KERNEL - 1
         windows = F.pad(xyz, (0, 0, 0, 0, reach, reach)).unfold(1, 2 * reach + 1, 1)
-        # windows is (B, T, L, 3, 9). The constants are the same in all frames, so the batch norm of
-        # each MLP takes them out again. They are 20 times as large as what moves, and in bfloat16
-        # the motion would be lost beside them: only their (vanishing) gradient is kept.
-        return F.linear(windows.flatten(-2), kernel.flatten(1)) + (constant - constant.detach())
+        # windows is (B, T, L, 3, 9)
+        return F.linear(windows.flatten(-2), kernel.flatten(1)), constant, padding
 
 
 class Mlp(nn.Module):
-    """Dense, batch norm over the real frames, dropout, Mish."""
+    """Dense, batch norm, dropout, Mish."""
 
-    def __init__(self, width_in: int, width_out: int, dropout: float):
+    def __init__(self, width_in: int, width_out: int, dropout: float, padded: bool):
         super().__init__()
         self.dense = nn.Linear(width_in, width_out)
         self.norm = MaskedBatchNorm(width_out)
-        self.dropout = dropout
+        self.dropout, self.padded = dropout, padded
+        if padded:
+            self.norm.across_processes = False
 
     def forward(
-        self, x: Float[Tensor, "B T D"], mask: Mask, centre: Float[Tensor, "B 1 E"] | None = None
+        self, x: Float[Tensor, "B T D"], mask: Mask, offset: Tensor | None = None
     ) -> Float[Tensor, "B T D2"]:
-        """Transform every frame; `centre` counts as subtracted from each group of E inputs."""
+        """Transform every frame; `offset` is added before the norm, in its own precision."""
         y = self.dense(x)
-        if centre is not None:
-            by_feature = self.dense.weight.unflatten(1, (-1, centre.shape[-1])).sum(1)
-            y = y - F.linear(centre, by_feature)
-        y = self.norm(y, mask)
+        if offset is not None:
+            y = y + offset
+        y = self._normed(y) if self.padded and self.training else self.norm(y, mask)
         return F.mish(F.dropout(y, self.dropout, self.training))
+
+    def through(self, x: Float[Tensor, "*batch points E"]) -> Float[Tensor, "*batch D2"]:
+        """The dense layer's product with features of every point, without its bias."""
+        return F.linear(x.flatten(-2), self.dense.weight)
+
+    def _normed(self, y: Float[Tensor, "B T D2"]) -> Float[Tensor, "B T D2"]:
+        """Batch norm as on GPUs of 32 clips each, of which the first one's statistics are kept."""
+        with torch.autocast(y.device.type, enabled=False):
+            first, *others = y.float().split(GPU_CLIPS)
+            norm = self.norm
+            apart = (
+                F.batch_norm(
+                    part.flatten(0, 1), None, None, norm.weight, norm.bias, True, eps=norm.eps
+                ).view_as(part)
+                for part in others
+            )
+            return torch.cat([norm(first), *apart])
 
 
 class FrameEncoder(nn.Module):
-    """One vector per frame, from five MLPs: all points, each hand, lips, the rest of the face."""
+    """One vector per frame, from five MLPs: all points, each hand, lips, the rest of the face.
+
+    A padded frame's points are of type and landmark 0 for the MLP of all points, and 0 for the four
+    others, which matters where `norm_rows` is "padded".
+    """
 
     def __init__(self, config: Config, layout: Layout, width: int):
         super().__init__()
+        self.config = config
         self.rows = {name: layout.rows(name) for name in ("left_hand", "right_hand", "lips")}
         self.rows["face"] = layout.rows(*FACE)
         # On the device, so that a step copies nothing there.
         self.register_buffer("face", torch.tensor(self.rows["face"]), persistent=False)
         e, dim, dropout = config.features, config.dim, config.mlp_dropout
+        padded = config.norm_rows == "padded"
         self.embedding = LandmarkEmbedding(layout, e)
-        self.full = Mlp(e * len(layout), dim, dropout)
+        self.full = Mlp(e * len(layout), dim, dropout, padded)
         self.parts = nn.ModuleDict(
-            {name: Mlp(e * len(rows), dim, dropout) for name, rows in self.rows.items()}
+            {name: Mlp(e * len(rows), dim, dropout, padded) for name, rows in self.rows.items()}
         )
-        self.fusion = Mlp(4 * dim, width, config.fusion_dropout)
+        self.fusion = Mlp(4 * dim, width, config.fusion_dropout, padded)
 
     def forward(self, xyz: Float[Tensor, "B T L 3"], mask: Mask) -> Float[Tensor, "B T D"]:
         """Encode; padded frames come out as 0."""
-        points = self.embedding(xyz)  # (B, T, L, E)
-        left_hand, right_hand, lips, face = (self._part(points, mask, name) for name in self.rows)
-        hands = torch.maximum(left_hand, right_hand)  # one-handed signs are made with either
-        full = self.full(points.flatten(-2), mask)
-        x = self.fusion(torch.cat([full, hands, lips, face], -1), mask)
-        return x if mask is None else x * mask[..., None]
+        n_frames = xyz.shape[1]
+        if self.config.norm_rows == "padded" and self.training and mask is not None:
+            longer = self.config.max_len - n_frames
+            xyz, mask = F.pad(xyz, (0, 0, 0, 0, 0, longer)), F.pad(mask, (0, longer))
+        points, constant, padding = self.embedding(xyz)  # (B, T, L, E), (L, E), (E,)
+        seen = None
+        if self.config.norm_rows == "real":
+            # The batch norms take the constants out again, but for their (vanishing) gradient.
+            points = points + (constant - constant.detach())
+        if self.config.norm_rows == "seen":
+            seen = (xyz != 0).any(-1)  # (B, T, L)
+            points = points * seen[..., None]
 
-    def _part(self, points: Tensor, mask: Tensor | None, name: str) -> Tensor:
-        first, last = (
-            self.rows[name][0],
-            self.rows[name][-1],
-        )  # of hands and lips nothing is between
-        part = points[:, :, self.face] if name == "face" else points[:, :, first : last + 1]
-        centre = masked_mean(part.mean(2), mask)[:, None]  # (B, 1, E)
-        return self.parts[name](part.flatten(-2), mask, centre)
+        left_hand, right_hand, lips, face = (
+            self._part(name, points, constant, seen, mask) for name in self.rows
+        )
+        hands = torch.maximum(left_hand, right_hand)  # one-handed signs are made with either
+        offset = None
+        if self.config.norm_rows != "real":
+            offset = self._offset(self.full, constant, seen)
+            if mask is not None:
+                of_padding = self.full.through(padding.expand_as(constant))
+                offset = torch.where(mask[..., None], offset, of_padding)
+        full = self.full(points.flatten(-2), mask, offset)
+        x = self.fusion(torch.cat([full, hands, lips, face], -1), mask)
+        return (x if mask is None else x * mask[..., None])[:, :n_frames]
+
+    def _part(
+        self, name: str, points: Tensor, constant: Tensor, seen: Tensor | None, mask: Mask
+    ) -> Float[Tensor, "B T D"]:
+        """One part's MLP, of its points less their mean over the clip's real frames."""
+        rows = self.face if name == "face" else slice(self.rows[name][0], self.rows[name][-1] + 1)
+        part, mlp = points[:, :, rows], self.parts[name]
+        offset, mean = 0.0, part.mean(2)  # (B, T, E)
+        if self.config.norm_rows != "real":
+            own, there = constant[rows], None if seen is None else seen[:, :, rows]
+            offset = self._offset(mlp, own, there)
+            mean = mean + (own.mean(0) if there is None else there.float() @ own / len(own))
+        centre = masked_mean(mean, mask)  # (B, E)
+        by_feature = mlp.dense.weight.unflatten(1, (-1, centre.shape[-1])).sum(1)
+        offset = offset - F.linear(centre, by_feature)[:, None]
+        if self.config.norm_rows == "padded" and mask is not None:
+            part, offset = part * mask[..., None, None], offset * mask[..., None]
+        return mlp(part.flatten(-2), mask, offset)
+
+    @staticmethod
+    def _offset(mlp: Mlp, constant: Tensor, seen: Tensor | None) -> Tensor:
+        """What the constants of the points, or of those that are seen, add to a dense layer.
+
+        In float32, because the constants are much larger than what moves.
+        """
+        if seen is None:
+            return mlp.through(constant).float()
+        by_point = (mlp.dense.weight.unflatten(1, constant.shape) * constant).sum(-1)  # (D, L)
+        return F.linear(seen.to(by_point.dtype), by_point).float()
 
 
 class Layer(nn.Module):

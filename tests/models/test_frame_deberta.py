@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -84,10 +86,9 @@ class Unfolded(nn.Module):
 
 
 def test_the_folded_embedding_is_the_unfolded_but_for_a_constant_per_point(net, xyz):
-    embedding = net.encoder.embedding
-    _, constant = embedding.folded()
+    moving, constant, _ = net.encoder.embedding(xyz)
     unfolded = Unfolded(net).embed(xyz)
-    torch.testing.assert_close(embedding(xyz) + constant, unfolded, **CLOSE)
+    torch.testing.assert_close(moving + constant, unfolded, **CLOSE)
     assert constant.abs().mean() > 0.5  # it is large: leaving it out must be justified below
 
 
@@ -125,6 +126,108 @@ def test_the_constant_does_not_matter_in_evaluation_either(net, xyz, mask):
     oracle.eval()
     difference = (net.encoder(xyz, mask) - oracle(xyz, mask)).abs().max()
     assert difference < 0.02  # what is left of the beginning: 0.9^80 = 2e-4, times some 10
+
+
+# --- batch norms over padded frames, and without the embeddings of what is missing ----------------
+
+
+class AuthorsEncoder(Unfolded):
+    """recognition.md 3.4 as the authors' code has it: padded frames of type and landmark 0.
+
+    torch's batch norm over all rows of 32 clips, padded to `max_len`; the inputs of the four
+    specific MLPs are centred, then multiplied with the mask.
+    """
+
+    def embed(self, xyz: Tensor, mask: Tensor) -> Tensor:
+        e = self.encoder.embedding
+        n, n_frames, n_points, _ = xyz.shape
+        tracks = xyz.permute(0, 2, 3, 1).reshape(n * n_points, 3, n_frames)
+        smooth = e.conv2(e.conv1(F.pad(tracks, (4, 4))))
+        smooth = smooth.reshape(n, n_points, -1, n_frames).permute(0, 3, 1, 2)
+        types = e.types * mask[..., None].long()
+        points = torch.arange(1, n_points + 1) * mask[..., None].long()
+        position = e.position(torch.cat([xyz, smooth], -1))
+        known = e.type_norm(e.type_embedding(types)), e.point_norm(e.point_embedding(points))
+        return e.dense(torch.cat([*known, position], -1))
+
+    def mlp(self, name: str, x: Tensor) -> Tensor:
+        y = self.mlps[name].dense(x.flatten(2))
+        return F.mish(self.norms[name](y.flatten(0, 1)).view_as(y))
+
+    def forward(self, xyz: Tensor, mask: Tensor) -> Tensor:
+        points, parts = self.embed(xyz, mask), {}
+        for name in ("left_hand", "right_hand", "lips", "face"):
+            part = points[:, :, list(LAYOUT.rows(*(FACE if name == "face" else (name,))))]
+            real = mask[..., None, None]
+            centre = (part * real).sum((1, 2)) / (mask.sum(1) * part.shape[2])[:, None]
+            parts[name] = self.mlp(name, (part - centre[:, None, None]) * real)
+        hands = torch.maximum(parts["left_hand"], parts["right_hand"])
+        full = self.mlp("full", points)
+        x = self.mlp("fusion", torch.cat([full, hands, parts["lips"], parts["face"]], -1))
+        return x * mask[..., None]
+
+
+def with_norm_rows(norm_rows: str) -> FrameDeberta:
+    config = replace(FRAME_DEBERTA, norm_rows=norm_rows)
+    return randomised(FrameDeberta(config, LAYOUT, SIGNS)).train()
+
+
+def test_the_codes_batch_norms_are_torchs_over_padded_frames_of_32_clips(xyz, mask):
+    """Twelve groups of five clips make a batch of 60: 32 on one GPU, 28 on the other."""
+    net = with_norm_rows("padded")
+    scale = torch.linspace(0.5, 1.5, 12)[:, None, None, None, None]
+    many = (xyz * scale).flatten(0, 1)
+    masks = mask.repeat(12, 1)
+    many = torch.where(masks[..., None, None], many, 0.0)
+    gpus = [AuthorsEncoder(net), AuthorsEncoder(net)]
+    halves = zip(gpus, many.split(32), masks.split(32), strict=True)
+    expected = torch.cat([gpu(x, real) for gpu, x, real in halves])
+    ours = net.encoder(many, masks)
+    torch.testing.assert_close(ours, expected, rtol=1e-3, atol=2e-4)
+    for name, norm in gpus[0].norms.items():  # the first GPU's statistics are kept
+        kept = gpus[0].mlps[name].norm
+        torch.testing.assert_close(kept.running_mean, norm.running_mean, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(kept.running_var, norm.running_var, rtol=1e-4, atol=1e-5)
+    for module in (net, gpus[0]):
+        module.eval()
+    torch.testing.assert_close(net.encoder(xyz, mask), gpus[0](xyz, mask), rtol=1e-3, atol=2e-4)
+
+
+def test_for_the_codes_batch_norms_a_batch_is_padded_to_the_longest_clip_there_can_be(xyz, mask):
+    net, short = with_norm_rows("padded"), mask.sum(1) <= 9
+    xyz = torch.where(mask[..., None, None], xyz, 0.0)[short]
+    expected = AuthorsEncoder(net)(xyz, mask[short])[:, :9]
+    torch.testing.assert_close(
+        net.encoder(xyz[:, :9], mask[short, :9]), expected, rtol=1e-3, atol=2e-4
+    )
+
+
+def test_a_missing_landmark_takes_its_embedding_along(xyz, mask):
+    """Features of what is missing are 0 before the dense layers; the rest is the unfolded form."""
+
+    class Seen(Unfolded):
+        def embed(self, xyz: Tensor) -> Tensor:
+            return super().embed(xyz) * (xyz != 0).any(-1)[..., None]
+
+    net = with_norm_rows("seen")
+    hidden = torch.rand(xyz.shape[:3], generator=torch.Generator().manual_seed(4)) < 0.3
+    xyz = xyz.masked_fill(hidden[..., None], 0.0)
+    oracle = Seen(net)
+    torch.testing.assert_close(net.encoder(xyz, mask), oracle(xyz, mask), rtol=1e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("norm_rows", "matter"), [("real", False), ("padded", True), ("seen", True)]
+)
+def test_whether_the_embeddings_matter(norm_rows, matter, xyz, mask):
+    net = with_norm_rows(norm_rows)
+    xyz = xyz.masked_fill((torch.arange(len(LAYOUT)) % 4 == 0)[:, None], 0.0)
+    xyz[:, ::2, :3] = 0.0
+    before = net(xyz, mask)["logits"]
+    torch.nn.init.normal_(net.encoder.embedding.type_embedding.weight)
+    torch.nn.init.normal_(net.encoder.embedding.point_embedding.weight)
+    moved = (net(xyz, mask)["logits"] - before).norm() / before.norm()
+    assert (moved > 0.05) == matter and (matter or moved < 1e-4)
 
 
 # --- one layer ----------------------------------------------------------------------------------
