@@ -44,13 +44,16 @@ class RelativePositions(nn.Module):
         self.table = nn.Embedding(2 * max_len, width)
         self.norm = nn.LayerNorm(width, eps=1e-7)
         self.max_len, self.dropout = max_len, dropout
+        # The row of every offset is looked up: a logarithm of another runtime may be rounded to the
+        # other side of a whole number, which is another row.
+        offset = torch.arange(-max_len, max_len + 1)
+        rows = (log_bucket(offset, max_len) + max_len).clamp(0, 2 * max_len - 1)
+        self.register_buffer("rows", rows, persistent=False)
 
     def forward(self, n_frames: int | torch.SymInt) -> Float[Tensor, "T2 D"]:
         """Look up the rows of the offsets T, T - 1, ..., -T, in this order (T2 = 2T + 1)."""
-        device = self.table.weight.device
-        offset = n_frames - torch.arange(2 * n_frames + 1, device=device)
-        bucket = log_bucket(offset, self.max_len)
-        row = (bucket + self.max_len).clamp(0, 2 * self.max_len - 1)
+        offset = n_frames - torch.arange(2 * n_frames + 1, device=self.rows.device)
+        row = self.rows[(offset + self.max_len).clamp(0, 2 * self.max_len)]
         if self.training and self.dropout:
             return F.dropout(self.norm(self.table.weight), self.dropout)[row]
         return self.norm(self.table(row))

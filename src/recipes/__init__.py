@@ -8,6 +8,7 @@ from src.recipes.base import Recipe, Solution
 
 SOLUTIONS: dict[str, Solution] = {
     "frame_deberta": frame_deberta.SOLUTION,
+    "frame_deberta_code": frame_deberta.CODE_SOLUTION,
     "hand_bert": hand_bert.SOLUTION,
     "hand_deberta": hand_bert.DEBERTA_SOLUTION,
     "conv_transformer": conv_transformer.SOLUTION,

@@ -62,6 +62,13 @@ def test_the_clip_steps_for_few_clips_follow(tmp_path):
         np.testing.assert_allclose(model(clip), answer(members, clip), 0, TOLERANCE, err_msg=name)
 
 
+def test_the_forms_of_the_frame_encoder_follow(tmp_path):
+    members = [toys.deberta(13, 1, norm_rows="padded"), toys.deberta(14, 2, norm_rows="seen")]
+    model = Model(write_tflite(members, tmp_path / "model.tflite", ExportOptions("fp32")).path)
+    for name, clip in CLIPS.items():
+        np.testing.assert_allclose(model(clip), answer(members, clip), 0, TOLERANCE, err_msg=name)
+
+
 @pytest.mark.reference
 @pytest.mark.parametrize("folder", ["asl_signs", "webcam34", "wlasl50"])
 def test_genuine_clips_get_torchs_sign_of_every_family(families, model, reference, folder):

@@ -19,9 +19,12 @@ SIGNS = 10
 FAMILIES = ("deberta", "conv_transformer", "hand_bert", "llama", "hierarchical")
 
 
-def deberta(max_len: int, seed: int = 0, base: Recipe = frame_deberta_recipe.A) -> Member:
+def deberta(
+    max_len: int, seed: int = 0, base: Recipe = frame_deberta_recipe.A, norm_rows: str = "real"
+) -> Member:
     """The 6th place's network, small; two of different `max_len` share their first step."""
     small = frame_deberta.Config(max_len, 16, (32, 48, 32, 32), dropouts=(0.1, 0.1, 0.1), heads=4)
+    small = replace(small, norm_rows=norm_rows)
     clip = replace(base.clip, stride=replace(base.clip.stride, max_len=max_len))
     recipe = replace(
         base, name=f"deberta_{max_len}", max_len=max_len, clip=clip, model=small, distilled=small
