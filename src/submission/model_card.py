@@ -122,7 +122,8 @@ def _signers(facts: Mapping[str, Any]) -> str:
     rows = pd.DataFrame(shown).rename_axis("held-out signer").to_markdown(disable_numparse=True)
     return (
         f"{rows}\n\nNearest neighbour on raw hand coordinates, on the same clips: "
-        f"{facts['nearest_neighbour']:.1%}; chance: {1 / facts['signs']:.1%}."
+        f"{facts['nearest_neighbour']:.1%}; with the signing hand aligned: "
+        f"{facts['nearest_neighbour_aligned']:.1%}; chance: {1 / facts['signs']:.1%}."
     )
 
 

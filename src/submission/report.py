@@ -6,7 +6,7 @@ All are made of the same facts, and say which data the figures are about.
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from src.common.files import write_json, write_text
 from src.dataset import folds
 from src.dataset.folds import EVERYTHING
 from src.dataset.sample import is_synthetic
-from src.evaluation.baselines import nearest_neighbour
+from src.evaluation import baselines
 from src.evaluation.ensemble import on_fold
 from src.evaluation.tables import accuracy
 from src.runs import Run
@@ -39,7 +39,8 @@ def facts(run: Run, exported: Exported, ladder: Ladder, score: Score) -> dict[st
     clips = run.clips[run.clips.fold == fold]
     return {
         "accuracy": score.accuracy,
-        "nearest_neighbour": nearest_neighbour_accuracy(run, fold),
+        "nearest_neighbour": nearest_neighbour_accuracy(run, fold, baselines.raw_hands),
+        "nearest_neighbour_aligned": nearest_neighbour_accuracy(run, fold, baselines.aligned_hands),
         "accuracy_all_folds": accuracy_of_all_folds(run),
         "accuracy_torch": torch_accuracies(run, fold, exported.members),
         "by_signer": by_signer(run, score),
@@ -155,6 +156,7 @@ def _accuracies(facts: Mapping[str, Any]) -> str:
     shares = {
         "this file": facts["accuracy"],
         "nearest neighbour on raw hands": facts["nearest_neighbour"],
+        "nearest neighbour, hands aligned": facts["nearest_neighbour_aligned"],
     }
     if cross := facts["accuracy_all_folds"]:
         row = f"all {cross['folds']} folds, each by networks that did not see it, by torch"
@@ -187,12 +189,15 @@ def _versions() -> dict[str, str]:
     return known | {"interpreter": interpreter.runtime()}
 
 
-def nearest_neighbour_accuracy(run: Run, fold: int) -> float:
-    """Nearest neighbour on raw hand coordinates, on the clips that the fold holds out."""
+def nearest_neighbour_accuracy(run: Run, fold: int, vector: Callable) -> float:
+    """Nearest neighbour on hand coordinates, on the clips that the fold holds out.
+
+    `vector` is `baselines.raw_hands` or `baselines.aligned_hands`.
+    """
     held_out, label = (run.clips.fold == fold).to_numpy(), run.store.clips.label.to_numpy()
     train, test = (
-        [run.store.whole_frames(i) for i in np.flatnonzero(chosen)]
+        (run.store.whole_frames(i) for i in np.flatnonzero(chosen))
         for chosen in (~held_out, held_out)
     )
-    predicted = nearest_neighbour(train, label[~held_out], test)
+    predicted = baselines.nearest_neighbour(train, label[~held_out], test, vector)
     return float((predicted == label[held_out]).mean())

@@ -36,7 +36,7 @@ DATA = Path("../shared/data")
 PROFILE = "cpu"
 FOLD = 0
 TOGETHER = "all together"
-NEAREST = "nearest neighbour on shoulder-normalised hands"
+NEAREST = "nearest neighbour on aligned hands"
 
 
 @dataclass(frozen=True)
@@ -126,12 +126,13 @@ def accuracies(run: Run) -> dict[str, float]:
 
 
 def nearest_neighbour(run: Run) -> float:
-    """Of the same clips, on hands normalised by the shoulders."""
+    """Of the same clips, on aligned hands."""
     store, clips = run.store, run.clips
     known = clips.label.isin(clips.label[clips.fold != FOLD])
     train, test = clips[clips.fold != FOLD], clips[(clips.fold == FOLD) & known]
-    frames = [[store.whole_frames(i) for i in part.index] for part in (train, test)]
-    found = baselines.nearest_neighbour(frames[0], train.label.to_numpy(), frames[1], True)
+    frames = ((store.whole_frames(i) for i in part.index) for part in (train, test))
+    label = train.label.to_numpy()
+    found = baselines.nearest_neighbour(next(frames), label, next(frames), baselines.aligned_hands)
     return float((found == test.label.to_numpy()).mean())
 
 

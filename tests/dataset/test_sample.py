@@ -33,7 +33,7 @@ from src.dataset.sample.performance import perform
 from src.dataset.sample.signers import draw_signers
 from src.dataset.sample.skeleton import elbow, hand_axes, hand_points, within_reach
 from src.dataset.sample.writer import record, write_clip
-from src.evaluation.baselines import nearest_neighbour
+from src.evaluation.baselines import nearest_neighbour, raw_hands
 
 MIRRORED = np.array([-1, 1, 1])
 SCHEMA = pa.schema(  # what `pq.read_schema` says of a genuine clip
@@ -436,7 +436,7 @@ def test_a_new_signer_is_neither_trivial_nor_hopeless(recordings):
     clips = np.array(recordings.clips, dtype=object)
     train, test = list(clips[~held_out]), list(clips[held_out])
     label, truth = recordings.label[~held_out], recordings.label[held_out]
-    nearest = (nearest_neighbour(train, label, test) == truth).mean()
+    nearest = (nearest_neighbour(train, label, test, raw_hands) == truth).mean()
     assert 2 / 25 < nearest < 0.8
     model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3)
     model.fit(np.stack([told_apart(clip) for clip in train]), label)

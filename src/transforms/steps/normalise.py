@@ -57,7 +57,7 @@ class FromShoulders:
     signer's movement stays. z is only scaled, because each part measures it from a point of its
     own. The result does not depend on where the signer stands, nor on how much of the hands the
     camera shows. With a width of 1.5, coordinates are about as large as standardised ones. A clip
-    that never shows both shoulders is standardised. Ours, as in `baselines.nearest_neighbour`.
+    that never shows both shoulders is standardised. Ours.
     """
 
     width: float
