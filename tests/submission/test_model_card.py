@@ -59,7 +59,9 @@ def test_figures_are_the_reports():
     rows = [line.split() for line in found["Accuracy per signer"].splitlines() if "%" in line]
     cells = [[word for word in row if word != "|"] for row in rows[:3]]
     assert cells == [["4718", "40", "45.0%"], ["2044", "40", "75.0%"], ["all", "80", "60.0%"]]
-    assert "25.0%; with the signing hand aligned: 30.0%; chance: 0.4%" in found["Accuracy per signer"]
+    assert (
+        "25.0%; with the signing hand aligned: 30.0%; chance: 0.4%" in found["Accuracy per signer"]
+    )
     for figures in ("12.35 MB", "4.50 ms mean, 4.00 median, 9.00 p95", "size met, time NOT MET"):
         assert figures in found["Size and latency"]
     assert "One trained network:\n\n- `llama`: 9,200,000 parameters" in found["What it is"]

@@ -57,8 +57,10 @@ class HandBertFeatures:
     or after the last, is 0.
 
     Args:
-        mirror_x: about which x a right hand is mirrored in frames without lips, 0.5 being the
-            middle of the image; None = its x is missing there, as in the authors' code.
+        mirror_x: about which x a right hand is mirrored in clips that never show the lips, 0.5
+            being the middle of the image; of a flipped clip, whose x are negative, about -0.5.
+            Frames without lips in other clips have the lips where they are on average. None = x is
+            missing in frames without lips, as in the authors' code.
         lip_angles: "published" are the authors' eight corners, "meant" those that they intended
             before they mixed up two orders of points.
         interior_angles: take the angle inside a finger's joint, as the authors' code does, not that
@@ -113,7 +115,13 @@ def one_hand(
     left, right = (xyz[:, :, index(rows, xyz.device)] for rows in hands)
     lip_x = xyz[:, :, layout.row(LIPS_MIDLINE[0]), None, :1]  # (B, T, 1, 1)
     if mirror_x is not None:
-        lip_x = torch.where(lip_x.isnan(), mirror_x, lip_x)
+        seen = ~lip_x.isnan()
+        mean = torch.where(seen, lip_x, 0.0).sum(1, keepdim=True) / seen.sum(1, keepdim=True)
+        x = right[..., :1]
+        flipped = torch.where(x.isnan(), 0.0, x).sum((1, 2), keepdim=True) < 0
+        never = torch.where(flipped, -mirror_x, mirror_x)
+        usual = torch.where(seen.any(1, keepdim=True), mean, never)
+        lip_x = torch.where(seen, lip_x, usual)
     x, yz = right.split([1, 2], dim=-1)
     image = torch.cat([2 * lip_x - x, yz], -1)
     missing_left, missing_right = (h.isnan().sum((1, 2, 3), keepdim=True) for h in (left, right))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from src.recipes.hand_bert import LAYOUT
-from src.transforms.features.hand_bert import LIP_ANGLES, HandBertFeatures
+from src.transforms.features.hand_bert import LIP_ANGLES, HandBertFeatures, one_hand
 
 LIPS, LEFT, RIGHT = (list(LAYOUT.rows(part)) for part in ("lips", "left_hand", "right_hand"))
 # thumb = 0-1-2-3-4: cos_sim(0-1, 1-2), cos_sim(1-2, 2-3), cos_sim(2-3, 3-4).
@@ -36,6 +36,12 @@ def read_hand(xyz: np.ndarray, mirror_x: float | None) -> np.ndarray:
     if np.isnan(xyz[:, LEFT]).sum() < np.isnan(xyz[:, RIGHT]).sum():
         return xyz[:, LEFT]
     hand = xyz[:, RIGHT].copy()
+    if mirror_x is not None:
+        lip = xyz[:, 0, 0]
+        if not np.isnan(lip).all():
+            mirror_x = np.nanmean(lip)
+        elif np.nansum(hand[..., 0]) < 0:
+            mirror_x = -mirror_x
     for frame, x in zip(hand, xyz[:, 0, 0], strict=True):  # point 0 is landmark 0
         x = mirror_x if np.isnan(x) and mirror_x is not None else x
         frame[:, 0] = 2 * x - frame[:, 0]
@@ -88,6 +94,18 @@ FEATURES = {
 def test_features_are_the_documents(features, xyz):
     # Float32 sums of some 2,000 numbers, against float64.
     np.testing.assert_allclose(made(xyz, features), document(xyz, features), atol=3e-5)
+
+
+@pytest.mark.parametrize("never", [False, True], ids=["lips come and go", "never lips"])
+def test_of_a_flipped_clip_the_hand_is_the_flipped_hand(never):
+    """Mirrored about the flipped picture's middle, where there are no lips: it does not jump."""
+    xyz = clip(9, lost=(1.0, 0.3))
+    xyz[slice(None) if never else slice(3, 5), LIPS] = np.nan
+    hands = [
+        one_hand(torch.from_numpy(x)[None], LAYOUT, mirror_x=0.5)[0].numpy()
+        for x in (xyz, xyz * np.float32([-1, 1, 1]))
+    ]
+    np.testing.assert_allclose(hands[1], hands[0] * [-1, 1, 1], atol=1e-6)
 
 
 @pytest.mark.parametrize(("n_frames", "value"), [(4, np.nan), (4, 0.25), (1, 0.25)])
