@@ -26,7 +26,6 @@ from src.common.news import counted
 from src.dataset.clip_file import LARGEST
 from src.dataset.store import Store
 
-WINDOW = 50  # batches in a window
 Read = Callable[[Tensor, Sequence[int]], Tensor]  # rows (T, N, 3), their landmarks -> (T', L, 3)
 
 
@@ -102,12 +101,20 @@ def _prepare(store: Store, read: Read, folder: Path) -> None:
 
 
 def plan(
-    length: np.ndarray, batch_size: int, rng: np.random.Generator | None
+    length: np.ndarray,
+    batch_size: int,
+    rng: np.random.Generator | None,
+    window: int = 50,
 ) -> Iterator[np.ndarray]:
     """The batches of one epoch: indices of clips of similar length.
 
-    An incomplete batch is left out, unless there is no other. Without a generator of a random
-    order, for evaluation, all clips are sorted by length and none is left out.
+    An incomplete batch is left out, unless there is no other.
+
+    Args:
+        length: frames of every clip.
+        batch_size: clips of a batch.
+        rng: of the random order; None = for evaluation, all sorted by length, none left out.
+        window: batches whose clips are sorted together; 1 = random batches, 0 = all are sorted.
     """
     if rng is None:
         order = np.argsort(length, kind="stable")
@@ -118,7 +125,7 @@ def plan(
         order = order[: len(order) - len(order) % batch_size]
     # Of a window of random clips, those of similar length become a batch; then the batches are
     # shuffled, lest an epoch go from short clips to long ones.
-    window = WINDOW * batch_size
+    window = window * batch_size or len(order)
     batches = []
     for start in range(0, len(order), window):
         piece = order[start : start + window]

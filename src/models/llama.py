@@ -30,7 +30,6 @@ from src.models.blocks import LayerMix, MaskedBatchNorm, SwiGlu, heads_joined, k
 from src.models.rotary import Rotary
 
 EPS = 1e-5  # of RMSNorm
-INIT_STD = 0.02  # of positions and class token; all else keeps torch's initialisation
 AttentionMask = Bool[Tensor, "B 1 _ N"] | None  # True where a query sees a key; None = all see all
 
 
@@ -48,6 +47,8 @@ class Config:
     axes: int = 2  # C, coordinates of a point
     dropout: float = 0.1  # in the layers
     classifier_dropout: float = 0.5  # before the classifier
+    # Positions and class token start from N(0, this); the rest as torch starts it.
+    init_std: float = 1.0
     next_frame_share: float = 0.0  # of each batch's clips, from which frames are predicted as well
     next_frame_ahead: int = 1  # how many frames later the predicted frame is
 
@@ -127,7 +128,7 @@ class Llama(nn.Module):
                 nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width), nn.Linear(width, inputs)
             )
         for parameter in (self.positions, self.token):
-            nn.init.normal_(parameter, std=INIT_STD)
+            nn.init.normal_(parameter, std=config.init_std)
 
     def forward(
         self, features: Float[Tensor, "B T L C"], mask: Mask = None, mix: LayerMix | None = None

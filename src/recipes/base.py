@@ -51,6 +51,9 @@ class Recipe:
     epochs: int
     steps: int = 0  # in an epoch, on clips drawn with replacement; 0 = it takes each clip once
     batch_size: int  # clips in a step, over all processes
+    # A batch has clips of similar length: of so many random batches, sorted together; 0 = of all,
+    # where least is padded; 1 = of any length, so that mixup and batch norms see all at once.
+    length_window: int = 50
     clip_norm: float = 0.0  # largest norm of each trained model's gradient; 0 = no clipping
     mean_teacher: MeanTeacher | None = None  # a teacher that follows the student
     distilled: NetworkConfig | None = None  # a smaller network, taught in the same loop

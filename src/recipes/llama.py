@@ -107,6 +107,7 @@ class LlamaRecipe(Recipe):
     epochs: int = 100
     steps: int = 1024
     batch_size: int = 128  # code: 256 on each of four GPUs
+    length_window: int = 1  # clips of any length are mixed with each other
     clip_norm: float = 1.0
     ema: Ema | None = Ema(decay=0.9999)
     shipped: Role = "ema"
@@ -122,10 +123,13 @@ _SMALL = {
     "epochs": 40,
     "steps": 15,
     "batch_size": 32,
+    "length_window": 50,  # for speed; few pairs that are mixed differ in length
     "optimiser": Lion(lr=3e-4, weight_decay=1e-3),
 }
-SINGLE_SAMPLE = replace(SINGLE, model=Config(heads=4, depth=5, hidden=688), **_SMALL)
-THREE_SAMPLE = tuple(replace(recipe, **_SMALL) for recipe in THREE)
+SINGLE_SAMPLE = replace(SINGLE, model=Config(heads=4, depth=5, hidden=688, init_std=0.02), **_SMALL)
+THREE_SAMPLE = tuple(
+    replace(recipe, model=replace(recipe.model, init_std=0.02), **_SMALL) for recipe in THREE
+)
 
 # See profiles.py.
 _FEW_CLIPS = ClipSteps(

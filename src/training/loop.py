@@ -171,10 +171,11 @@ class Loop:
     def _plan(self, train: ClipSet, epoch: int) -> list[np.ndarray]:
         """The clips of each batch of an epoch, the same in all processes."""
         rng, recipe = self._rng(epoch), self.recipe
-        if not recipe.steps:
-            return list(plan(train.length, recipe.batch_size, rng))
-        drawn = rng.integers(0, len(train), recipe.steps * recipe.batch_size)
-        return [drawn[batch] for batch in plan(train.length[drawn], recipe.batch_size, rng)]
+        drawn = np.arange(len(train))
+        if recipe.steps:
+            drawn = rng.integers(0, len(train), recipe.steps * recipe.batch_size)
+        length, window = train.length[drawn], recipe.length_window
+        return [drawn[batch] for batch in plan(length, recipe.batch_size, rng, window)]
 
     def batches(self, train: ClipSet, planned: list[np.ndarray], epoch: int) -> Iterator[Batch]:
         """Gather the epoch's batches on the device, each with its randomness."""

@@ -45,7 +45,7 @@ def _groups(config: Optimiser, models: Iterable[nn.Module]) -> list[dict]:
             if not parameter.requires_grad:
                 continue
             decayed = not any(part in name for part in config.no_decay)
-            share = config.layer_decay ** (depth - _height(name, depth))
+            share = config.layer_decay ** (depth - _height(model, name, depth))
             group = groups.setdefault((decayed, share), {"params": [], "share": share})
             group["weight_decay"] = config.weight_decay if decayed else 0.0
             group["decay_per_rate"] = group["weight_decay"] if config.decay_with_rate else None
@@ -53,12 +53,16 @@ def _groups(config: Optimiser, models: Iterable[nn.Module]) -> list[dict]:
     return list(groups.values())
 
 
-def _height(name: str, depth: int) -> int:
-    """How many layers lie below a parameter: 0 for the embedding, `depth` for the head."""
+def _height(model: nn.Module, name: str, depth: int) -> int:
+    """How many layers lie below a parameter: 0 for the embedding, `depth` for norms and head.
+
+    A network's parts are in the order in which a clip goes through them.
+    """
     words = name.split(".")
     if words[0] == "layers":
         return int(words[1]) + 1
-    return depth if words[0] == "classifier" else 0
+    parts = [part for part, _ in model.named_children()]
+    return depth if depth and words[0] in parts[parts.index("layers") :] else 0
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

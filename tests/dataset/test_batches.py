@@ -154,6 +154,16 @@ def test_long_and_short_batches_come_in_any_order():
     assert 10 < sum(length[batch].mean() < 40 for batch in starts) < 30
 
 
+def test_a_batch_sees_one_length_some_or_all():
+    """Sorted, in a window, random: the spread of a batch's lengths, against that of all clips."""
+    length = np.random.default_rng(0).integers(1, 200, 3200)
+    spreads = [
+        np.mean([length[b].std() for b in plan(length, 32, np.random.default_rng(0), window)])
+        for window in (0, 10, 1)
+    ]
+    assert spreads[0] < 1 < spreads[1] < 10 and spreads[2] > 0.9 * length.std()
+
+
 @pytest.mark.reference
 @pytest.mark.parametrize("recipe", [A, B], ids=["A", "B"])
 def test_little_is_padded_at_genuine_lengths(tmp_path, recipe, reference):

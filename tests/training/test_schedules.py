@@ -11,6 +11,7 @@ from torch.optim import lr_scheduler
 
 from src.common.errors import InputError
 from src.models.hierarchical import Config
+from src.models.llama import Config as LlamaConfig
 from src.recipes.hierarchical import LAYOUT
 from src.recipes.ingredients import (
     AdamW,
@@ -141,3 +142,17 @@ def test_layers_have_their_own_rates():
         below = {"classifier": 0, "encoder": 3}.get(words[0])
         below = 2 - int(words[1]) if below is None else below
         assert rate[id(parameter)] == pytest.approx(0.5 * 0.9**below), name
+
+
+def test_the_norms_behind_the_layers_have_the_peak_too():
+    config = LlamaConfig(heads=2, depth=2, hidden=8, head_dim=4, max_len=4)
+    model = config.build(LAYOUT, 3)
+    optimiser = optim.build(AdamW(lr=1.0, layer_decay=0.9), [model])
+    rate = {id(p): g["share"] for g in optimiser.param_groups for p in g["params"]}
+    for name, parameter in model.named_parameters():
+        first, *rest = name.split(".")
+        below = {"layers": 1, "frames": 2, "frame_norm": 2, "positions": 2, "token": 2}.get(
+            first, 0
+        )
+        below -= int(rest[0]) if first == "layers" else 0
+        assert rate[id(parameter)] == pytest.approx(0.9**below), name

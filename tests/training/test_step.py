@@ -113,7 +113,7 @@ def test_a_card_without_units_for_bf16_takes_fp16(monkeypatch, native, expected)
 
 
 def test_every_view_has_donors_of_its_own_and_micro_batches_keep_them():
-    recipe = replace(next(r for r in RECIPES if r.name == "frame_deberta_a"), batch_size=16)
+    recipe = replace(next(r for r in RECIPES if r.name == "frame_deberta_b"), batch_size=16)
     loop, clips = loop_and_clips(recipe)
     n_views = len(loop.trainee.seeing)
     batch = next(loop.batches(clips, [np.arange(16)], 0))
