@@ -95,18 +95,19 @@ def chosen_weights(tables: Tables) -> dict[str, float]:
     return equal if worse else find_weights(tables)
 
 
-def weights_for(tables: Tables, fold: int) -> dict[str, float]:
+def weights_for(tables: Tables, fold: int, fitted: bool = True) -> dict[str, float]:
     """Weights for the members that are scored on a fold, chosen on all other folds.
 
-    If no other fold is trained, they are equal: weights found on the scored clips would flatter.
+    If no other fold is trained, or if not `fitted`, they are equal: weights found on the scored
+    clips would flatter.
     """
     others = {name: table[table.fold != fold] for name, table in tables.items()}
-    if any(table.empty for table in others.values()):
+    if not fitted or any(table.empty for table in others.values()):
         return {name: 1 / len(tables) for name in tables}
     return chosen_weights(others)
 
 
-def leave_one_out(tables: Tables, fold: int) -> pd.DataFrame:
+def leave_one_out(tables: Tables, fold: int, fitted: bool = True) -> pd.DataFrame:
     """Accuracy on a fold's clips of each member alone, and of the ensemble without it.
 
     The last row, "ensemble", is all of them with the weights of the file that is scored.
@@ -114,14 +115,14 @@ def leave_one_out(tables: Tables, fold: int) -> pd.DataFrame:
     rows = {}
     for name, table in tables.items():
         others = {other: t for other, t in tables.items() if other != name}
-        without = accuracy(on_fold(others, fold)) if others else float("nan")
+        without = accuracy(on_fold(others, fold, fitted)) if others else float("nan")
         rows[name] = {"alone": accuracy(table[table.fold == fold]), "without": without}
-    rows["ensemble"] = {"alone": accuracy(on_fold(tables, fold)), "without": float("nan")}
+    rows["ensemble"] = {"alone": accuracy(on_fold(tables, fold, fitted)), "without": float("nan")}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def on_fold(tables: Tables, fold: int) -> pd.DataFrame:
+def on_fold(tables: Tables, fold: int, fitted: bool = True) -> pd.DataFrame:
     """The ensemble's predictions of a fold's clips, with the weights of `weights_for`."""
-    weights = weights_for(tables, fold)
+    weights = weights_for(tables, fold, fitted)
     here = {name: table[table.fold == fold] for name, table in aligned(tables).items()}
     return blend(here, [weights[name] for name in here])

@@ -8,6 +8,7 @@ typed flag (`--augment.rotate.degrees 30`), and config.json rebuilds it anywhere
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -84,14 +85,25 @@ class Recipe:
 
     @property
     def key(self) -> str:
-        """All that the answer of `read` depends on: points, values of the steps, their code."""
-        code = [inspect.getsource(type(step)) for step in self.clip]
-        return repr((self.layout.points, self.clip, inspect.getsource(select), code))
+        """All that the answer of `read` depends on: points, values of the steps, their code.
+
+        The code is that of the whole file of each step, for it may use the file's constants.
+        """
+        code = sorted({_file_of(step) for step in (select, *map(type, self.clip))})
+        return repr((self.layout.points, self.clip, code))
 
     def config_of(self, role: Role) -> NetworkConfig:
         """The sizes of the network in a role; soup and best are made of the most derived one."""
         derived = role == "distilled" or (role in ("soup", "best") and self.ema is None)
         return self.distilled if derived and self.distilled else self.model
+
+
+def _file_of(step: Callable) -> str:
+    """The source of the file that defines a step; in a notebook, of the step alone."""
+    try:
+        return inspect.getsource(sys.modules[step.__module__])
+    except (OSError, TypeError):
+        return inspect.getsource(step)
 
 
 @dataclass(frozen=True, kw_only=True)

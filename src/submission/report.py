@@ -33,15 +33,20 @@ from src.tflite.scorer import Score
 AS_THEY_ARE = {"disable_numparse": True}  # of a table's texts: a number is formatted already
 
 
-def facts(run: Run, exported: Exported, ladder: Ladder, score: Score) -> dict[str, Any]:
-    """What the report says of the scored file, as plain values."""
+def facts(
+    run: Run, exported: Exported, ladder: Ladder, score: Score, fitted: bool = True
+) -> dict[str, Any]:
+    """What the report says of the scored file, as plain values.
+
+    `fitted` is False for an ensemble of equal weights.
+    """
     fold = scored_fold(run)
     clips = run.clips[run.clips.fold == fold]
     return {
         "accuracy": score.accuracy,
         "nearest_neighbour": nearest_neighbour_accuracy(run, fold, baselines.raw_hands),
         "nearest_neighbour_aligned": nearest_neighbour_accuracy(run, fold, baselines.aligned_hands),
-        "accuracy_all_folds": accuracy_of_all_folds(run),
+        "accuracy_all_folds": accuracy_of_all_folds(run, fitted),
         "accuracy_torch": torch_accuracies(run, fold, exported.members),
         "by_signer": by_signer(run, score),
         "size_mb": exported.size_mb,
@@ -75,13 +80,13 @@ def facts(run: Run, exported: Exported, ladder: Ladder, score: Score) -> dict[st
     }
 
 
-def accuracy_of_all_folds(run: Run) -> dict[str, float]:
+def accuracy_of_all_folds(run: Run, fitted: bool) -> dict[str, float]:
     """Cross-validated accuracy of the ensemble by torch; empty if only one fold is trained."""
     tables = run.shipped_predictions()
     trained = next(iter(tables.values())).fold.unique().tolist()
     if len(trained) < 2:
         return {}
-    predicted = pd.concat([on_fold(tables, fold) for fold in trained])
+    predicted = pd.concat([on_fold(tables, fold, fitted) for fold in trained])
     return {"folds": len(trained), "accuracy": accuracy(predicted)}
 
 

@@ -16,6 +16,7 @@ from typing import Literal
 
 from src.common.errors import InputError
 from src.common.files import write_atomically
+from src.common.news import say
 from src.tflite.converter.convert import Precision, convert
 from src.tflite.graph import Graph
 from src.tflite.members import Member, check_members
@@ -53,6 +54,7 @@ def write_tflite(
         InputError: the file would be over the limit, or a member cannot be exported.
     """
     check_members(members)
+    say(f"{path.name}: {', '.join(member.name for member in members)} become TensorFlow Lite")
     graph = build_graph(members, options)
     content = convert(graph, options.precision)
     size_mb = len(content) / 1e6

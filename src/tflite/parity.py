@@ -27,6 +27,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from src.clips import RawClip
+from src.common.news import say
 from src.landmarks import HANDS, LEFT_HAND, N_LANDMARKS, RIGHT_HAND
 from src.tflite.converter.convert import Precision, convert
 from src.tflite.export import Exported
@@ -115,6 +116,7 @@ def ladder(
     rungs = [_preprocessing(members, graph, clips)]
 
     def climb(name: str, model: Answers, precision: Precision) -> None:
+        say(f"parity on {len(clips)} clips: {name}")
         rungs.append(_rung(name, _logarithms(model, clips), expected, ALLOWED[precision]))
 
     # Each rung adds one source of error to the one above it: the translation of the operators, the
@@ -147,8 +149,12 @@ def _second_route(
     if not every_one:
         members = [replace(members[0], weight=1.0)]
         which = f", {members[0].name} at {members[0].max_len} frames"
-    cores = [OnnxCore(member, every_one) for member in members]
+    cores = []
+    for member in members:
+        say(f"parity: {member.name} by ONNX and onnx2tf")
+        cores.append(OnnxCore(member, every_one))
     expected = _logarithms(partial(answer, members), clips)
+    say(f"parity on {len(clips)} clips: ONNX, and onnx2tf's .tflite")
     by_onnx = _logarithms(partial(_by_onnx, members, cores), clips)
     by_onnx2tf = _logarithms(_converted(Graph(members, cores)), clips)
     return [

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import importlib
+import linecache
+import sys
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import torch
 
 from src.dataset import clip_file
+from src.recipes.base import Recipe
 from src.recipes.frame_deberta import A_CPU, A_SAMPLE, CODE_SOLUTION, LAYOUT, A, B
 
 
@@ -92,3 +96,32 @@ def test_the_key_says_what_reading_depends_on():
     assert A.key != A_CPU.key  # it hides the face
     fewer = replace(A, layout=type(LAYOUT)({"lips": LAYOUT.parts["lips"]}))
     assert fewer.key != A.key
+
+
+OWN_STEP = """
+from dataclasses import dataclass
+from src.transforms.pipeline import ClipPipeline
+EPS = {eps}
+
+@dataclass(frozen=True)
+class Shift:
+    def __call__(self, xyz, layout):
+        return xyz + EPS
+
+@dataclass(frozen=True)
+class Own(ClipPipeline):
+    shift: Shift = Shift()
+"""
+
+
+def test_a_changed_constant_beside_a_step_makes_prepared_clips_new(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    keys = []
+    for eps in ("1e-6", "1e-5", "1e-6"):
+        (tmp_path / "own_step.py").write_text(OWN_STEP.format(eps=eps))
+        linecache.clearcache()
+        sys.modules.pop("own_step", None)
+        own = importlib.import_module("own_step").Own()
+        values = {field.name: getattr(A, field.name) for field in fields(Recipe)}
+        keys.append(Recipe(**values | {"clip": own}).key)
+    assert keys[0] == keys[2] != keys[1]
