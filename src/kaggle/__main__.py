@@ -23,7 +23,7 @@ from src.runs import Run
 def build(
     run: str, user: str, profile: str = "full", recipes: str = "", overrides: str = ""
 ) -> None:
-    """Write a run as a dataset and two kernels, and print the commands that upload them.
+    """Write a run as a dataset and three kernels, and print the commands that upload them.
 
     Args:
         run: the run's folder.

@@ -1,9 +1,10 @@
-"""Writes a run as folders to upload: a flat dataset, a kernel that submits, a kernel that trains.
+"""Writes a run as folders to upload: a flat dataset, and kernels that submit, train and try out.
 
     logs/<run>/kaggle/
         dataset/   wheels, model.tflite, model_card.md, dataset-metadata.json
         submit/    submit.ipynb, kernel-metadata.json: checks, scores and packs the model
         train/     train.ipynb, kernel-metadata.json: runs the numbered notebooks
+        starter/   the same on the sample, without the competition's data or a GPU
 
 - The dataset is flat, because `kaggle datasets create` leaves sub-folders out.
 - Metadata are written here and never taken from `kaggle kernels pull`, whose sources have prefixes
@@ -32,6 +33,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 TEMPLATES = Path(__file__).with_name("templates")
 TAG = "parameters"
 FILES = ("model.tflite", "model_card.md")  # of the run, in the dataset
+TWO_GPUS = "NvidiaTeslaT4"  # Kaggle's name for T4 x 2, on which notebook 02 starts torchrun
 LONGEST = 50  # characters of a title or slug that Kaggle allows
 
 
@@ -42,6 +44,7 @@ class Upload:
     dataset: Path
     submit: Path
     train: Path
+    starter: Path
     user: str
     name: str  # the dataset's slug, with which the kernels' slugs begin
 
@@ -54,7 +57,8 @@ kaggle datasets status {slug}   # wait for: ready
 kaggle kernels push -p {self.submit}   # prints the kernel's version, N
 kaggle kernels status {slug}-submit   # wait for: complete
 kaggle competitions submit {COMPETITION} -k {slug}-submit -f submission.zip -v N -m "..."
-to train there: kaggle kernels push -p {self.train}"""
+to train there: kaggle kernels push -p {self.train}
+to try it there, on the sample: kaggle kernels push -p {self.starter}"""
 
 
 def build(
@@ -76,12 +80,15 @@ def build(
             raise InputError(f"{run.folder / name}: expected what 04 writes; run 04 first")
     folder, name = run.folder / "kaggle", slug(f"asl-signs-{run.folder.name}")
     shutil.rmtree(folder, ignore_errors=True)
-    upload = Upload(folder / "dataset", folder / "submit", folder / "train", user, name)
+    kinds = ("dataset", "submit", "train", "starter")
+    upload = Upload(*(folder / kind for kind in kinds), user, name)
     _dataset(run, upload)
     recipes = recipes or ",".join(run.about.recipes)
     parameters = {"PROFILE": profile, "RECIPES": recipes, "OVERRIDES": overrides}
-    _kernel(upload.submit, f"{user}/{name}", {}, gpu=False)
-    _kernel(upload.train, f"{user}/{name}", parameters, gpu=True)
+    _kernel(upload.submit, "submit", f"{user}/{name}", {})
+    _kernel(upload.train, "train", f"{user}/{name}", parameters, {"machine_shape": TWO_GPUS})
+    sample = {"PROFILE": "sample", "RECIPES": recipes}
+    _kernel(upload.starter, "train", f"{user}/{name}", sample, {"competition_sources": []})
     return upload
 
 
@@ -92,7 +99,7 @@ def slug(text: str) -> str:
         InputError: the slug is too short or too long.
     """
     made = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-    longest = LONGEST - len("-submit")
+    longest = LONGEST - len("-starter")
     if not 6 <= len(made) <= longest:
         raise InputError(
             f"{text!r}: expected a name that makes a slug of 6 to {longest} letters, digits and "
@@ -117,10 +124,16 @@ def _dataset(run: Run, upload: Upload) -> None:
     write_json(upload.dataset / "dataset-metadata.json", values)
 
 
-def _kernel(folder: Path, dataset: str, parameters: Mapping[str, str], gpu: bool) -> None:
+def _kernel(
+    folder: Path,
+    template: str,
+    dataset: str,
+    parameters: Mapping[str, str],
+    metadata: Mapping[str, Any] = {},
+) -> None:
     """Write a kernel: its notebook with these parameters, and its metadata."""
     kind = folder.name
-    write_text(folder / f"{kind}.ipynb", _notebook(TEMPLATES / f"{kind}.ipynb", parameters))
+    write_text(folder / f"{kind}.ipynb", _notebook(TEMPLATES / f"{template}.ipynb", parameters))
     values = {
         "id": f"{dataset}-{kind}",
         "title": f"{dataset.partition('/')[2]}-{kind}".replace("-", " "),
@@ -128,7 +141,7 @@ def _kernel(folder: Path, dataset: str, parameters: Mapping[str, str], gpu: bool
         "language": "python",
         "kernel_type": "notebook",
         "is_private": True,
-        "enable_gpu": gpu,
+        "enable_gpu": "machine_shape" in metadata,
         "enable_tpu": False,
         "enable_internet": False,
         "dataset_sources": [dataset],
@@ -136,9 +149,7 @@ def _kernel(folder: Path, dataset: str, parameters: Mapping[str, str], gpu: bool
         "kernel_sources": [],
         "model_sources": [],
     }
-    if gpu:
-        values["machine_shape"] = "NvidiaTeslaT4"
-    write_json(folder / "kernel-metadata.json", values)
+    write_json(folder / "kernel-metadata.json", values | metadata)
 
 
 def _notebook(path: Path, parameters: Mapping[str, str]) -> str:

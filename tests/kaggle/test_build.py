@@ -39,7 +39,7 @@ def test_the_dataset_is_flat_and_whole(run, upload):
     assert 6 <= len(about["title"]) <= 50
 
 
-@pytest.mark.parametrize("kind", ["submit", "train"])
+@pytest.mark.parametrize("kind", ["submit", "train", "starter"])
 def test_a_kernel_is_a_notebook_without_outputs_by_kaggles_rules(upload, kind):
     folder = getattr(upload, kind)
     found = metadata(folder)
@@ -49,7 +49,7 @@ def test_a_kernel_is_a_notebook_without_outputs_by_kaggles_rules(upload, kind):
     assert found["enable_internet"] is False and found["enable_gpu"] is (kind == "train")
     # No prefixes such as datasets/ or code/, which `kernels pull` writes and `push` refuses.
     assert found["dataset_sources"] == [metadata(upload.dataset)["id"]]
-    assert found["competition_sources"] == ["asl-signs"]
+    assert found["competition_sources"] == ([] if kind == "starter" else ["asl-signs"])
 
     path = folder / found["code_file"]
     notebook = nbformat.read(path, 4)
@@ -57,6 +57,11 @@ def test_a_kernel_is_a_notebook_without_outputs_by_kaggles_rules(upload, kind):
     assert all(not cell.outputs for cell in notebook.cells if cell.cell_type == "code")
     defaults = Notebook(path).defaults
     assert defaults["INPUT"] == "/kaggle/input" and defaults["WORKING"] == "/kaggle/working"
+
+
+def test_the_starter_is_the_sample_of_the_runs_recipes(upload):
+    found = Notebook(upload.starter / "starter.ipynb").defaults
+    assert (found["PROFILE"], found["RECIPES"], found["OVERRIDES"]) == ("sample", "llama", "")
 
 
 def test_the_training_kernel_has_the_values_given_last_and_nothing_of_an_earlier_build(run, upload):
@@ -85,10 +90,10 @@ def test_a_wrong_user_name_is_refused(run):
 
 def test_slugs():
     assert slug("asl-signs-Full run_2") == "asl-signs-full-run-2"
-    for text in ("x" * 44, "-ü-", "abc"):
+    for text in ("x" * 43, "-ü-", "abc"):
         with pytest.raises(InputError, match="expected a name that makes a slug"):
             slug(text)
-    assert len(slug("x" * 43) + "-submit") == 50
+    assert len(slug("x" * 42) + "-starter") == 50
 
 
 def test_the_command_builds_the_folders_and_prints_how_to_upload_them(run, capsys):

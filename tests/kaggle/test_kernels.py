@@ -143,6 +143,18 @@ def test_the_training_kernel_runs_the_numbered_notebooks(kaggle, mounted):
 
 
 @pytest.mark.slow
+def test_the_starter_needs_no_clips(kaggle, run):
+    """The dataset alone is attached; 01 draws the sample, 02 trains on it."""
+    upload = build(run, "somebody")
+    shutil.copytree(upload.dataset, kaggle / "input" / upload.name)
+    small = "--epochs 1 --steps 2 --model.depth 1 --model.hidden 32 --model.heads 2"
+    tiny = {"RECIPES": "llama", "OVERRIDES": small, "NOTEBOOKS": "01 02"}
+    said = execute(upload.starter / "starter.ipynb", kaggle, **tiny)
+    assert "02_training.ipynb" in said and "llama, fold0: epoch 1 of 1" in said
+    assert (kaggle / "working/logs/kaggle/llama/fold0/predictions.parquet").is_file()
+
+
+@pytest.mark.slow
 def test_the_submit_kernel_runs_by_kaggles_python(kaggle, mounted, monkeypatch, tmp_path):
     """By Python 3.12 with packages of the image's age, if `make kaggle-env` has been run."""
     python = ROOT / ".venv-kaggle/bin/python"
