@@ -148,6 +148,8 @@ def _kernel(
         "competition_sources": [COMPETITION],
         "kernel_sources": [],
         "model_sources": [],
+        # Later versions run in the image of the first one, not in whatever is new that day.
+        "docker_image_pinning_type": "original",
     }
     write_json(folder / "kernel-metadata.json", values | metadata)
 

@@ -49,6 +49,7 @@ def test_a_kernel_is_a_notebook_without_outputs_by_kaggles_rules(upload, kind):
     assert found["enable_internet"] is False and found["enable_gpu"] is (kind == "train")
     # No prefixes such as datasets/ or code/, which `kernels pull` writes and `push` refuses.
     assert found["dataset_sources"] == [metadata(upload.dataset)["id"]]
+    assert found["docker_image_pinning_type"] == "original"
     assert found["competition_sources"] == ([] if kind == "starter" else ["asl-signs"])
 
     path = folder / found["code_file"]
