@@ -95,6 +95,22 @@ def read_index(folder: Path, signs: dict[str, int] | None = None) -> pd.DataFram
     return index
 
 
+def _texts(path: Path) -> pd.DataFrame:
+    """The table as it stands in the file, every field a text.
+
+    So no sign turns into NaN (there could be one called "null"), and no participant into a number.
+    """
+    try:
+        # Spreadsheets begin a file with a mark of its encoding, and it is none of a column's name.
+        with path.open(encoding="utf-8-sig") as file:
+            separator = "\t" if "\t" in file.readline() else ","
+        return pd.read_csv(
+            path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
+        )
+    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
+        raise InputError(f"{path}: expected a table of clips, found: {error}") from error
+
+
 def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) -> pd.DataFrame:
     """Read a table of clips, in which commas or tabs divide the fields.
 
@@ -108,17 +124,7 @@ def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) ->
         InputError: the file cannot be read, or has no row; a column or a value is missing; a value
             comes twice; a participant or sequence looks like a path; train holds no True or False.
     """
-    try:
-        # Spreadsheets begin a file with a mark of its encoding, and it is none of a column's name.
-        with path.open(encoding="utf-8-sig") as file:
-            separator = "\t" if "\t" in file.readline() else ","
-        # Everything is text: no sign may turn into NaN (there could be one called "null"), and no
-        # participant into a number.
-        table = pd.read_csv(
-            path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
-        )
-    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise InputError(f"{path}: expected a table of clips, found: {error}") from error
+    table = _texts(path)
     lacking = [column for column in columns if column not in table]
     if lacking:
         raise InputError(

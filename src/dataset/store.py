@@ -130,14 +130,7 @@ def build(
     signs = competition.read_signs(folder)
     index, unknown_signs = _read_indices(folder, extra, signs)
     landmarks = tuple(sorted(landmarks))
-    # Of the clips names, labels, sizes and times; their content would take a whole build.
-    rows = index[["sequence", "participant", "label", "training_only"]].to_dict("split")["data"]
-    made_from = {
-        "format": FORMAT,
-        "clips": digest_of([rows, [stamp(path) for path in index.path]]),
-        "landmarks": digest_of(landmarks),
-        "skip_broken": skip_broken,
-    }
+    made_from = _made_from(index, landmarks, skip_broken)
     mark, others = side_by_side(stores, folder.name, made_from, MARK)
     target, parts = mark.path.parent, mark.path.parent / "shards"
     if mark.is_finished:
@@ -165,6 +158,17 @@ def build(
         mark.write(result)
         shutil.rmtree(parts, ignore_errors=True)
     return Store.open(target)
+
+
+def _made_from(index: pd.DataFrame, landmarks: tuple[int, ...], skip_broken: bool) -> dict:
+    """What a store depends on; of the clips not the content, which would take a whole build."""
+    rows = index[["sequence", "participant", "label", "training_only"]].to_dict("split")["data"]
+    return {
+        "format": FORMAT,
+        "clips": digest_of([rows, [stamp(path) for path in index.path]]),
+        "landmarks": digest_of(landmarks),
+        "skip_broken": skip_broken,
+    }
 
 
 def _read_indices(
