@@ -64,6 +64,7 @@ def test_a_recipe_stays_finite(tmp_path, name, lengths, hits, seed):
     frames = np.random.default_rng(seed).uniform(size=(sum(lengths), N, 3)).astype(np.float16)
     spoil(frames, hits)
     clips = pd.DataFrame({"offset": [0, lengths[0]], "length": lengths, "label": [0, 0]})
+    clips["participant"] = ["one", "another"]
     shutil.rmtree(tmp_path / "prepared", ignore_errors=True)
     with case():
         store = Store(tmp_path, clips, LANDMARKS, {"a": 0}, frames)
