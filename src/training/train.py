@@ -138,18 +138,18 @@ def choosing_clips(
 ) -> Bool[np.ndarray, " clips"]:
     """The clips on which the best epoch is chosen, if the recipe chooses one.
 
-    They are neither learnt from nor scored: those of one signer, about a tenth of what is left. In
-    a fit on everything, too, so that the epoch that ships is chosen as in every fold. If only one
-    signer is left, every tenth clip.
+    They are neither learnt from nor scored: those of one signer, about a tenth of what is left; in
+    a fit on everything, too, so that the epoch that ships is chosen as in every fold. Where every
+    signer has more than a quarter of what is left, every tenth clip.
     """
     none = np.zeros(len(clips), bool)
     if recipe.stop is None and not isinstance(recipe.schedule, OnPlateau):
         return none
     signers = clips.participant[~held_out].value_counts().sort_index()
-    if len(signers) == 1:
+    signer = (signers - signers.sum() / 10).abs().idxmin()
+    if signers[signer] > signers.sum() / 4:
         none[np.flatnonzero(~held_out)[::10]] = True
         return none
-    signer = (signers - signers.sum() / 10).abs().idxmin()
     say(f"{recipe.name}: the best epoch is chosen on signer {signer}, who is not learnt from")
     return (clips.participant == signer).to_numpy() & ~held_out
 

@@ -156,8 +156,13 @@ SIGNERS = pd.DataFrame({"participant": ["a"] * 50 + ["b"] * 9 + ["c"] * 40 + ["d
 
 @pytest.mark.parametrize(
     ("held_out", "expected"),
-    [("d", list(range(50, 59))), ("b", list(range(99, 119))), ("acd", list(range(50, 59, 10)))],
-    ids=["a signer with about a tenth", "the nearest to it", "one signer: every tenth clip"],
+    [
+        ("d", list(range(50, 59))),
+        ("b", list(range(99, 119))),
+        ("acd", list(range(50, 59, 10))),
+        ("bd", [*range(0, 50, 10), *range(59, 99, 10)]),
+    ],
+    ids=["a signer with about a tenth", "the nearest to it", "one signer", "two large ones"],
 )
 def test_the_epoch_is_chosen_on_one_signer_who_is_neither_learnt_from_nor_scored(
     held_out, expected
