@@ -3,9 +3,9 @@
 Unusual here:
 - Two convolutions and two dense layers come before the first activation. Together they are one
   linear map of nine frames, so they are multiplied out, in training too
-  (`LandmarkEmbedding.folded`). Of the first two frames and, in the authors' code, of the last two
-  of `max_len` the map is another one there: the second convolution sees zeros before the clip, and
-  here what the first one makes of the clip's first frames (encoder outputs move by .05 relative).
+  (`LandmarkEmbedding.folded`). A clip's first two frames come out differently in the authors' code:
+  there the second convolution sees zeros before the clip, here it sees what the first convolution
+  makes of the clip's first frames. The last two of `max_len` frames likewise.
 - The type and landmark embeddings are the same in every frame, so a batch norm over the real frames
   takes them out again: they do nothing (`Config.norm_rows` says how they can).
 - The features of a part are centred per clip before its MLP. Centring commutes with the dense

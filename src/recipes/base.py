@@ -52,8 +52,8 @@ class Recipe:
     epochs: int
     steps: int = 0  # in an epoch, on clips drawn with replacement; 0 = it takes each clip once
     batch_size: int  # clips in a step, over all processes
-    # A batch has clips of similar length: of so many random batches, sorted together; 0 = of all,
-    # where least is padded; 1 = of any length, so that mixup and batch norms see all at once.
+    # So many random batches are sorted by length together, so that little is padded. 0 = all clips
+    # are; 1 = none: mixup and batch norms then meet clips of every length in one batch.
     length_window: int = 50
     clip_norm: float = 0.0  # largest norm of each trained model's gradient; 0 = no clipping
     mean_teacher: MeanTeacher | None = None  # a teacher that follows the student

@@ -89,7 +89,7 @@ class Trainee(nn.Module):
     ) -> tuple[dict[Role, View], Float[Tensor, "B K"], Pairs | None]:
         """An independently augmented view of the batch for each model of `seeing`.
 
-        A donor in `draw` is as many batches, one after the other.
+        `draw.donor` holds a batch of donors for each of them, one after the other.
         Returns the views; the targets, mixed like the clips; who is mixed with whom.
         """
         n, recipe, roles = len(clips.label), self.recipe, self.seeing

@@ -36,11 +36,11 @@ class LiveTeacher:
         self, view: View, pairs: Pairs | None, index: Int[Tensor, " B"]
     ) -> Float[Tensor, "B K"]:
         """Answer to what the student sees, mixed before the same layer, or before its own last."""
-        mix = view.mix
-        if mix is not None:
+        mixing = []  # a network without manifold mixup need not know of it
+        if view.mix is not None:
             deepest = len(self.model.layers) - 1
-            mix = replace(mix, layer=mix.layer.clamp(max=deepest))
-        logits = self.model(view.features, view.mask, mix)["logits"].float()
+            mixing = [replace(view.mix, layer=view.mix.layer.clamp(max=deepest))]
+        logits = self.model(view.features, view.mask, *mixing)["logits"].float()
         return (logits / self.temperature).softmax(-1)
 
 

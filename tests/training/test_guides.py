@@ -12,7 +12,7 @@ import torch
 from src.dataset.batches import plan
 from src.recipes.frame_deberta import FrameDebertaRecipe
 from src.training.loop import Loop
-from src.training.roles import Trainee
+from src.training.roles import Trainee, View
 from src.training.teachers import CachedTeacher, LiveTeacher
 from src.transforms.mix import ManifoldMixup, PointMixup, WindowMixup
 from tests.training.trained import FP32, ONE
@@ -79,3 +79,16 @@ def test_a_cached_teacher_mixes_its_answers(seen):
         share = pairs.share.numpy()[:, None]
         expected = share * expected + (1 - share) * own[index[pairs.partner]]
     np.testing.assert_allclose(answers, expected, rtol=1e-5)
+
+
+def test_a_teacher_need_not_know_of_manifold_mixup(tiny_recipe, tiny_clips):
+    """As README has networks: called with features and mask alone."""
+
+    class Plain(torch.nn.Module):
+        def forward(self, features, mask=None):
+            return {"logits": features.flatten(1)[:, :3]}
+
+    clips = tiny_clips.gather(torch.arange(4), 8)
+    features = tiny_recipe.features(clips.xyz, clips.mask, tiny_recipe.layout)
+    answers = LiveTeacher(Plain(), 1.0)(View(features, clips.mask, None), None, torch.arange(4))
+    torch.testing.assert_close(answers, features.flatten(1)[:, :3].softmax(-1))

@@ -35,9 +35,9 @@ class TimeWarp:
     """Show a clip faster or slower, by a factor from U(low, high).
 
     It is always shown from its first frame to its last. A faster clip keeps at least `keep` frames.
-    A slower one stays as it is: in the authors' code no clip gets longer than the 128 frames that
-    in the document every clip has. A clip of fewer than `min_frames` frames is left alone; each of
-    the others is chosen with probability `p`. Source: Slovo, recognition.md 4.4.
+    A slower one stays as it is, because no clip may get longer: in the document they all have the
+    full length already. A clip of fewer than `min_frames` frames is left alone; each of the others
+    is chosen with probability `p`. Source: Slovo, recognition.md 4.4.
     """
 
     p: float
