@@ -109,7 +109,7 @@ def parity(run: Run) -> Path:
     figure, ax = plots.figure(6.4, 2.4)
     ax.barh(list(rungs), [rung["difference"] for rung in rungs.values()], color="tab:blue")
     ax.invert_yaxis()
-    ax.set(xscale="log", xlabel="largest difference from torch, over all clips and signs")
+    ax.set(xscale="log", xlabel="largest difference from torch")
     ax.spines[["top", "right"]].set_visible(False)
     return write(figure, "parity")
 
