@@ -155,4 +155,5 @@ ENSEMBLE_SOLUTION = replace(
     full=THREE,
     cpu=THREE_CPU,
     sample=THREE_SAMPLE,
+    pool="logits",
 )

@@ -86,6 +86,15 @@ def test_a_blend_is_the_weighted_mean_of_probabilities(predictions, student):
         np.testing.assert_allclose(np.exp(row.logits), mean, rtol=1e-5)
 
 
+def test_a_blend_of_logits_is_the_softmax_of_their_mean(predictions, student):
+    """The geometric mean of the probabilities: the doubts of one count more than its sureness."""
+    soup = predictions[predictions.role == "soup"]
+    blended = tables.blend({"a": student, "b": soup}, [0.25, 0.75], pool="logits")
+    for row, (*_, first, second) in zip(blended.itertuples(), CLIPS, strict=True):
+        mean = np.exp(0.25 * np.array(first) + 0.75 * np.array(second))
+        np.testing.assert_allclose(np.exp(row.logits), mean / mean.sum(), rtol=1e-5)
+
+
 def test_members_of_other_clips_are_refused(student):
     with pytest.raises(InputError, match="b: expected predictions of the clips that a predicts"):
         tables.blend({"a": student, "b": student[:3]})
