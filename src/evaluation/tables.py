@@ -108,3 +108,19 @@ def mistakes(predictions: pd.DataFrame, signs: Sequence[str]) -> pd.DataFrame:
     )
     wrong = table[best != predictions.label.to_numpy()]
     return wrong.sort_values("probability", ascending=False, ignore_index=True)
+
+
+def worth_recording(predictions: pd.DataFrame, clips: pd.DataFrame) -> pd.DataFrame:
+    """A row per sign, those that more recordings would help most first.
+
+    Clips and signers are all that there are, accuracy is of the held-out ones: sign -> clips,
+    signers, accuracy, taken for (the sign that it is most often taken for, or nothing).
+    """
+    signs = clips.drop_duplicates("label").set_index("label").sign
+    best = pd.Series(stacked(predictions).argmax(1), predictions.index)
+    wrong = predictions[best != predictions.label]
+    taken = best[wrong.index].map(signs).groupby(wrong.sign).agg(lambda for_: for_.mode()[0])
+    table = clips.groupby("sign").agg(clips=("sign", "size"), signers=("participant", "nunique"))
+    table = table.assign(accuracy=by_group(predictions, "sign"), taken_for=taken)
+    table["taken_for"] = table.taken_for.fillna("")
+    return table.sort_values(["accuracy", "signers", "clips"], na_position="first")

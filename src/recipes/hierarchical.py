@@ -65,6 +65,7 @@ from src.transforms.steps.normalise import (
     MirrorHands,
     Standardise,
 )
+from src.transforms.steps.one_handed import OneHanded
 
 LAYOUT = Layout(  # 87 points are read; the other forearm is there to be mirrored
     {
@@ -85,6 +86,7 @@ class ClipSteps(ClipPipeline):
     """
 
     hide: Hide | None = None
+    one_handed: OneHanded | None = None
     shoulders: FromShoulders | None = None
     into_image: IntoImage | None = None  # for the augmentations
     hands: KeepFramesWith = KeepFramesWith(("left_hand", "right_hand"))

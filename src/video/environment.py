@@ -5,6 +5,7 @@ python -m src.video.environment
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -30,6 +31,17 @@ def interpreter() -> Path:
             "`make video-env` (some 500 MB)"
         )
     return folder / "bin" / "python"
+
+
+def draw_videos(folder: Path) -> Path:
+    """Write the videos of the drawn signers; those that are there stay.
+
+    Raises:
+        Unavailable: as `interpreter`.
+    """
+    words = [interpreter(), "-m", "src.video.drawn", folder.resolve()]
+    subprocess.run([*map(str, words)], check=True, cwd=root())
+    return folder
 
 
 def main() -> None:
