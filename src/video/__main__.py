@@ -19,6 +19,7 @@ from src.common.errors import InputError
 from src.common.paths import SIGN_MAP, anchored
 from src.dataset.competition import read_signs
 from src.runs import Run
+from src.tflite.scorer import Model
 from src.video.collection import make
 from src.video.extract import Extract, Recording, holistic, save, videos, view
 from src.video.overlay import write_gif
@@ -66,11 +67,11 @@ def predict(
         mirrored: the video is a selfie view, as in a mirror; it is turned back.
         seconds: how long a webcam records where there is no display.
     """
-    path, numbers = _model(run, model, signs)
+    file, numbers = _model(run, model, signs)
 
     def tell(name: str, recording: Recording) -> None:
         clip = save(recording, anchored(to), name)
-        best = top(path, recording.xyz, numbers)
+        best = top(file, recording.xyz, numbers)
         print("\n".join(f"{share:>7.1%}  {sign}" for sign, share in best))
         text = f"{best[0][0]} {best[0][1]:.0%}"
         print(f"{clip}\n{write_gif(recording, anchored(to) / f'{name}.gif', text)}")
@@ -98,16 +99,19 @@ def dataset(
     return 0
 
 
-def _model(run: str, model: str, signs: str) -> tuple[Path, dict[str, int]]:
-    """The .tflite file, and the number of each sign in its answers."""
+def _model(run: str, model: str, signs: str) -> tuple[Model, dict[str, int]]:
+    """The .tflite file, opened, and the number of each sign in its answers."""
     if model and not signs:
         raise InputError(
             f"--signs: expected a folder, found none; name the one with the {SIGN_MAP} of {model}"
         )
     if model:
-        return anchored(model), read_signs(anchored(signs))
+        return Model(anchored(model)), read_signs(anchored(signs))
     opened = Run.open(anchored(run))
-    return opened.folder / "model.tflite", read_signs(opened.data)
+    # The data's own map may have more signs by now: those recorded since the training.
+    kept = anchored(opened.about.store).is_dir()
+    numbers = opened.store.signs if kept else read_signs(opened.data)
+    return Model(opened.folder / "model.tflite"), numbers
 
 
 def _each(
