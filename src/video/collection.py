@@ -135,12 +135,13 @@ def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
     """
     videos = find(source)
     with locked(to, "makes a competition folder of videos"):
+        recorded = [*filter(_is_recorded, _listed(to))]
         missing = [video for video in videos if not _is_made(to, video)]
         failed = _make_clips(missing, to, mirrored, workers or os.cpu_count() or 1)
         made = [video for video in videos if video not in failed]
         if not made:
             raise InputError(f"{source}: not one video can be read; {next(iter(failed.values()))}")
-        made += filter(_is_recorded, _listed(to))
+        made += recorded
         _write_tables(made, to)
         report = _report(made, failed, to)
         return write_atomically(to / "report.md", lambda path: path.write_text(report))
