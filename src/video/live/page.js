@@ -119,7 +119,7 @@ const heard = {
       return row;
     }));
     $("time").textContent =
-      `${frames} pictures; answered ${Math.round(performance.now() - last)} ms after the last one`;
+      `${final ? "" : "so far: "}${frames} pictures; answered ${Math.round(performance.now() - last)} ms after the last one`;
     if (!final) return;
     $("answer").textContent = `${best[0][0]}, ${per(best[0][1])}`;
     if (waiting) { show({ state: "waiting", frames }); say("Keep or discard this sign."); }

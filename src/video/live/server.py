@@ -42,7 +42,8 @@ from src.video import collection
 from src.video.live.session import Event, Frame, Session, Shot, State
 
 HOST = "127.0.0.1"
-WIDTH, HEIGHT = 640, 480  # of a picture, at most, in pixels
+WIDTH = 640  # of a picture, at most, in pixels
+HEIGHT = 480
 MOST_BYTES = 1_000_000  # of a picture; 640 x 480 have 40,000
 MOST_MESSAGE = 4_000_000  # bytes; beyond this the connection is closed
 MOST_WORDS = 10_000  # characters of a message that is no picture
@@ -159,15 +160,14 @@ class Socket(_Guarded, WebSocketHandler):
         """`prepare` has checked it."""
         return True
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Greet the browser, or refuse it if there is one."""
         if self.live.browser:
-            self._say("refused", text=BUSY)
+            await self._say("refused", text=BUSY)
             self.close(1013, "another browser is connected")
             return
         self.live.browser, self.session = self, Session()
-        self._say("hello", title=self.live.title, to=str(self.live.to), edges=EDGES)
-        self._best: tuple[int, list] | None = None  # frames of the clip, and its signs
+        await self._say("hello", title=self.live.title, to=str(self.live.to), edges=EDGES)
 
     def on_close(self) -> None:
         """Make room for another browser."""
@@ -183,19 +183,21 @@ class Socket(_Guarded, WebSocketHandler):
                 await self._picture(message)
             else:
                 await self._words(message)
+        except asyncio.CancelledError:  # Ctrl-C
+            self.close(1001)
         except Exception as error:
             text = str(error)
             if not isinstance(error, InputError):
                 app_log.exception("the live page")
                 text = f"The server failed ({error!r}); its terminal says more."
             # A picture that was refused is answered too, or the browser would wait for it.
-            self._say("notice", text=text, frame=isinstance(message, bytes))
+            await self._say("notice", text=text, frame=isinstance(message, bytes))
 
     async def _picture(self, jpeg: bytes) -> None:
         _check_picture(jpeg)
         frame = await self._in_thread(self.live.landmarks, jpeg)
         event = self.session.feed(Shot(frame, jpeg, time.monotonic()))
-        self._say(
+        await self._say(
             "frame", xy=_drawable(frame), state=self.session.state, frames=len(self.session.shots)
         )
         await self._tell(event)
@@ -212,24 +214,22 @@ class Socket(_Guarded, WebSocketHandler):
                 await self._keep(_name("sign", sign), _name("signer", who), video)
             case {"kind": "discard"}:
                 self.session.discard()
-                self._say("notice", text="Discarded.")
+                await self._say("notice", text="Discarded.")
             case _:
                 raise InputError(f"expected a word of the page, found {text[:60]!r}")
 
     async def _tell(self, event: Event) -> None:
         """Say what a frame or the key has brought about."""
         if event is Event.TOO_SHORT:
-            self._say("notice", text="That was too short for a sign; hold it a little longer.")
+            await self._say(
+                "notice", text="That was too short for a sign; hold it a little longer."
+            )
         if event not in (Event.PAUSED, Event.ENDED):
             return
         clip, final = self.session.clip(), event is Event.ENDED
-        # By hands, the clip that has ended is the one that paused.
-        if not (final and self._best and self._best[0] == len(clip)):
-            self._best = len(clip), await self._in_thread(self.live.best, clip)
+        best = await self._in_thread(self.live.best, clip)
         waiting = self.session.state is State.WAITING
-        self._say("answer", best=self._best[1], frames=len(clip), final=final, waiting=waiting)
-        if final:
-            self._best = None
+        await self._say("answer", best=best, frames=len(clip), final=final, waiting=waiting)
 
     async def _keep(self, sign: str, signer: str, video: bool) -> None:
         if self.session.state is not State.WAITING:
@@ -243,15 +243,15 @@ class Socket(_Guarded, WebSocketHandler):
             save = partial(self.live.save_video, jpegs=[s.jpeg for s in shots], fps=fps)
             await self._in_thread(write_atomically, path.with_suffix(".mp4"), save)
         self.session.discard()
-        self._say("kept", text=f"Kept {sign} by {signer}: {path}")
+        await self._say("kept", text=f"Kept {sign} by {signer}: {path}")
 
     async def _in_thread(self, call: Callable, *arguments: object) -> object:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.live.thread, call, *arguments)
 
-    def _say(self, kind: str, **what: object) -> None:
+    async def _say(self, kind: str, **what: object) -> None:
         with suppress(WebSocketClosedError):  # the browser went while it was answered
-            self.write_message(json.dumps({"kind": kind, **what}))
+            await self.write_message(json.dumps({"kind": kind, **what}))
 
 
 # --- what comes in ------------------------------------------------------------------------------

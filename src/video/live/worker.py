@@ -62,7 +62,7 @@ def main(fd: int) -> None:
     check_order()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this one
     with Connection(fd) as parent, Solution.Holistic(model_complexity=1) as holistic:
-        landmarks(np.zeros((48, 64, 3), np.uint8), holistic)  # the first one takes seconds
+        landmarks(np.zeros((32, 32, 3), np.uint8), holistic)  # the first one takes seconds
         parent.send_bytes(b"+")
         while True:
             try:
