@@ -107,8 +107,10 @@ async def opened(folder: Path, camera: Path) -> AsyncIterator[Tab]:
                 await asyncio.sleep(0.02)
             port, _ = told.read_text().split()
             connection = await _first_tab(int(port))
-            yield Tab(connection)
-            connection.close()
+            try:
+                yield Tab(connection)
+            finally:
+                connection.close()
         finally:
             process.terminate()
             process.wait()

@@ -39,7 +39,7 @@ def scene(up: float) -> np.ndarray:
 @asynccontextmanager
 async def page(
     folder: Path, best: Callable[[RawClip], list[tuple[str, float]]], title: str
-) -> AsyncIterator[tuple[Tab, Landmarker]]:
+) -> AsyncIterator[tuple[Tab, Live, Landmarker]]:
     """The page in a browser, camera off; clips go to folder/mine."""
     landmarker = Landmarker()
     live = Live(landmarker, landmarker.save_video, best, folder / "mine", title)
@@ -49,7 +49,7 @@ async def page(
         async with opened(folder / "browser", camera) as tab:
             await tab.call("Page.navigate", url=live.address)
             await tab.until("document.readyState === 'complete'")
-            yield tab, landmarker
+            yield tab, live, landmarker
     finally:
         server.stop()
         await server.close_all_connections()
@@ -68,7 +68,7 @@ async def measure(run: str, seconds: float, shot: str) -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         async with page(
             Path(folder), lambda clip: top(model, clip, numbers), f"{len(numbers)} signs of {run}"
-        ) as (tab, landmarker):
+        ) as (tab, _, landmarker):
             await tab.value("$('start').click()")
             await tab.until("$('title').textContent.includes('signs of')")
             await tab.value("document.querySelector('[value=hands]').click()")

@@ -6,14 +6,14 @@ import asyncio
 import json
 import os
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from io import BytesIO
 
 import numpy as np
 import pytest
 from PIL import Image
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
-from tornado.websocket import WebSocketClientConnection, websocket_connect
+from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
 
 from src.common.errors import InputError
 from src.dataset import competition
@@ -199,7 +199,8 @@ async def test_what_cannot_be_taken_is_answered_by_one_sentence(live, _):
 async def test_a_message_beyond_all_bounds_ends_its_connection_alone(live, _):
     browser = await connected(live)
     await heard(browser)
-    await browser.write_message(bytes(server.MOST_MESSAGE + 1), binary=True)
+    with suppress(WebSocketClosedError):  # mostly it is closed before all is written
+        await browser.write_message(bytes(server.MOST_MESSAGE + 1), binary=True)
     assert await heard(browser) is None
     while live.browser:
         await asyncio.sleep(0.01)
@@ -207,16 +208,16 @@ async def test_a_message_beyond_all_bounds_ends_its_connection_alone(live, _):
 
 
 @live_test
-async def test_a_thousand_connections_are_bounded_and_leave_the_browser_alone(live, _):
+async def test_hundreds_of_connections_are_bounded_and_leave_the_browser_alone(live, _):
     browser = await connected(live)
     await heard(browser)
     crowd = []
-    for number in range(1_000):
+    for number in range(400):  # more than the bound, fewer than a process may have
         crowd.append(socket.create_connection(("127.0.0.1", live.port)))
         crowd[-1].sendall(b"GET / HTT" if number % 2 else os.urandom(100))
         if number % 50 == 0:
             assert (await ask(browser, jpeg()))["kind"] == "frame"
-    assert len(os.listdir("/proc/self/fd")) < 1_000 + CONNECTIONS + 100
+    assert len(os.listdir("/proc/self/fd")) < 400 + CONNECTIONS + 100
     for one in crowd:
         one.close()
     await asyncio.sleep(0.1)

@@ -77,11 +77,17 @@ function take(current) {
 
 // --- server ------------------------------------------------------------------------------------
 
-function connect() {
+// A page that was just left or loaded anew may still be the server's browser for a moment.
+function connect(tries = 5) {
   const current = socket = new WebSocket(`ws://${location.host}/live${location.search}`);
   let refused = false;
   socket.onmessage = ({ data }) => {
     const message = JSON.parse(data);
+    if (message.kind === "refused" && tries > 1) {
+      socket.onclose = null;
+      setTimeout(() => { if (stream && socket === current) connect(tries - 1); }, 400);
+      return;
+    }
     refused ||= message.kind === "refused";
     heard[message.kind](message);
   };

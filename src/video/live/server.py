@@ -16,6 +16,7 @@ import hmac
 import json
 import re
 import secrets
+import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +31,6 @@ from PIL import Image
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 from tornado.log import app_log
-from tornado.netutil import bind_sockets
 from tornado.web import Application, Finish, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
@@ -321,12 +321,13 @@ def listen(live: Live, port: int) -> HTTPServer:
         InputError: the port is taken.
     """
     try:
-        sockets = bind_sockets(port, HOST)
+        listening = socket.create_server((HOST, port))
     except OSError as error:
         raise InputError(
             f"port {port}: expected it free, found {error.strerror}; choose another by --port"
         ) from error
-    live.port = sockets[0].getsockname()[1]
+    listening.setblocking(False)
+    live.port = listening.getsockname()[1]
     given = {"live": live}
     routes = [
         (r"/", Page, given),
@@ -345,7 +346,7 @@ def listen(live: Live, port: int) -> HTTPServer:
         max_header_size=16_384,  # bytes
         max_body_size=MOST_WORDS,
     )
-    server.add_sockets(sockets)
+    server.add_socket(listening)
     return server
 
 
