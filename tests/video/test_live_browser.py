@@ -80,11 +80,7 @@ async def visit(folder: Path, model: Model) -> dict:
     def best(clip):
         return top(model, clip, SIGNS)
 
-    async with page(folder, lambda clip: top(model, clip, SIGNS), "6 signs") as (
-        tab,
-        live,
-        landmarker,
-    ):
+    async with page(folder, best, "6 signs") as (tab, live, landmarker):
         await tab.call("Emulation.setFocusEmulationEnabled", enabled=True)
         noted["contrast"] = await tab.value(CONTRAST)
         noted["tree"] = (await tab.call("Accessibility.getFullAXTree"))["nodes"]
