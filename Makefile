@@ -9,6 +9,7 @@
 # make docs          the pictures and pages of docs/, from the sample's run
 # make check-runtime RUN_DIR's model.tflite in the competition's own runtime, where Python 3.9 is
 # make video-env     .venv-video, for landmarks from video: python -m src.video
+# make live          a page with the camera, landmarks and the five likeliest signs, by RUN_DIR's model
 # make kaggle-env    .venv-kaggle, Python 3.12 with what Kaggle's image has, for some of the tests
 #
 # All of them first make .venv from requirements.txt, once. Every parameter of the notebooks can be
@@ -27,7 +28,7 @@ GIVEN = $(foreach name,$(filter-out $(OWN),$(sort $(SET))),-p $(name) '$(subst '
 
 COPIES := $(patsubst %,logs/%,$(wildcard notebooks/*.ipynb))
 
-.PHONY: help docs submission motion test lint bench rehearsal notebook check-runtime video-env kaggle-env clean
+.PHONY: help docs submission motion test lint bench rehearsal notebook check-runtime video-env live kaggle-env clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -71,6 +72,9 @@ check-runtime: $(INSTALLED)
 
 video-env: $(INSTALLED)
 	$(BIN)/python -m src.video.environment
+
+live: $(INSTALLED)
+	$(BIN)/python -m src.video live --run $(RUN_DIR)
 
 kaggle-env: $(INSTALLED)
 	$(BIN)/python -m src.kaggle environment

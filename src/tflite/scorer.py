@@ -99,7 +99,7 @@ class Model:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._runner = path, _runner(path, _interpreter(path))
+        self.path, self._runner = path, _runner(path, _interpreter(path))
         self.size_mb = path.stat().st_size / 1e6
 
     def __call__(self, frames: Frames) -> Float[np.ndarray, "..."]:
@@ -115,7 +115,7 @@ class Model:
             node = re.search(r"Node number \d+ \((\w+)\)", text)
             found = f"its operation {node[1]}" if node else f"an error: {text[:200]}"
             raise InputError(
-                f"{self._path}: expected a file that TFLite runs, found {found}, which it cannot; "
+                f"{self.path}: expected a file that TFLite runs, found {found}, which it cannot; "
                 "export it with TFLite's own operations"
             ) from error
 

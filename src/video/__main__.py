@@ -5,10 +5,12 @@ python -m src.video folder/                  of every video in the folder
 python -m src.video webcam                   of a clip that it records
 python -m src.video predict clip.mp4         landmarks, the five most likely signs, an animation
 python -m src.video dataset VIDEOS TO        a competition folder of many videos
+python -m src.video live --run logs/mine     the page with the camera, on this machine
 """
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +20,13 @@ import tyro
 from src.common.errors import InputError
 from src.common.paths import SIGN_MAP, anchored
 from src.dataset.competition import read_signs
+from src.landmarks import undetected
 from src.runs import Run
+from src.tflite.scorer import Model
 from src.video.collection import make
 from src.video.extract import Extract, Recording, holistic, save, videos, view
+from src.video.live.landmarker import Landmarker
+from src.video.live.server import Live, serve
 from src.video.overlay import write_gif
 from src.video.predict import top
 
@@ -33,7 +39,7 @@ def landmarks(
 ) -> int:
     """Write the landmarks of videos as clips in the competition's format.
 
-    More: python -m src.video predict --help, python -m src.video dataset --help
+    More: python -m src.video predict --help; likewise dataset, live
 
     Args:
         source: a video, a folder of them, `webcam`, or `webcam:1`.
@@ -66,11 +72,11 @@ def predict(
         mirrored: the video is a selfie view, as in a mirror; it is turned back.
         seconds: how long a webcam records where there is no display.
     """
-    path, numbers = _model(run, model, signs)
+    file, numbers = _model(run, model, signs)
 
     def tell(name: str, recording: Recording) -> None:
         clip = save(recording, anchored(to), name)
-        best = top(path, recording.xyz, numbers)
+        best = top(file, recording.xyz, numbers)
         print("\n".join(f"{share:>7.1%}  {sign}" for sign, share in best))
         text = f"{best[0][0]} {best[0][1]:.0%}"
         print(f"{clip}\n{write_gif(recording, anchored(to) / f'{name}.gif', text)}")
@@ -98,16 +104,45 @@ def dataset(
     return 0
 
 
-def _model(run: str, model: str, signs: str) -> tuple[Path, dict[str, int]]:
-    """The .tflite file, and the number of each sign in its answers."""
+def live(run: str = "logs/sample", to: str = "input/mine", port: int = 8765) -> int:
+    """Serve the page with the camera on this machine, and print its address.
+
+    Args:
+        run: the run's folder, for its model.tflite and its signs.
+        to: the competition folder for clips that are recorded and kept.
+        port: of the page; 0 = any that is free.
+    """
+    model, numbers = _model(run, "", "")
+    top(model, undetected(2), numbers)  # the first call is slow, and says whether the file fits
+    landmarker = Landmarker()
+    page = Live(
+        landmarks=landmarker,
+        save_video=landmarker.save_video,
+        best=lambda clip: top(model, clip, numbers),
+        to=anchored(to),
+        title=f"{len(numbers)} signs of {run}",
+    )
+    try:
+        asyncio.run(serve(page, port))
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        landmarker.close()
+
+
+def _model(run: str, model: str, signs: str) -> tuple[Model, dict[str, int]]:
+    """The .tflite file, opened, and the number of each sign in its answers."""
     if model and not signs:
         raise InputError(
             f"--signs: expected a folder, found none; name the one with the {SIGN_MAP} of {model}"
         )
     if model:
-        return anchored(model), read_signs(anchored(signs))
+        return Model(anchored(model)), read_signs(anchored(signs))
     opened = Run.open(anchored(run))
-    return opened.folder / "model.tflite", read_signs(opened.data)
+    # The data's own map may have more signs by now: those recorded since the training.
+    kept = anchored(opened.about.store).is_dir()
+    numbers = opened.store.signs if kept else read_signs(opened.data)
+    return Model(opened.folder / "model.tflite"), numbers
 
 
 def _each(
@@ -136,7 +171,7 @@ def _extracted(extract: Extract, video: str, mirrored: bool, seconds: float) -> 
     return recording
 
 
-COMMANDS = {"predict": predict, "dataset": dataset}
+COMMANDS = {"predict": predict, "dataset": dataset, "live": live}
 
 if __name__ == "__main__":
     try:

@@ -9,12 +9,15 @@
   with the columns path, signer, sign.
 - A clip's number follows from its place alone, so more videos leave the others' numbers as they
   are. A clip that is newer than its video is not made again.
+- A clip that the live page has recorded has no video to be found by. Its number is its time, which
+  is beyond all others, and `make` leaves it in the tables.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -39,6 +42,8 @@ from src.video.extract import VIDEOS, Extract, Recording, holistic
 from src.video.overlay import drawn
 
 CLIPS = "train_landmark_files"
+COLUMNS = ["path", "participant_id", "sequence_id", "sign"]  # of train.csv
+RECORDED = 2**48  # numbers of recorded clips begin here, those of videos end
 FEW = 0.2  # of a clip's frames: with a hand in fewer of them it is doubtful
 LAYOUTS = "<signer>/<sign>/<take>.mp4, <sign>/<signer>_<take>.mp4, or a csv of path, signer, sign"
 
@@ -130,14 +135,60 @@ def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
     """
     videos = find(source)
     with locked(to, "makes a competition folder of videos"):
+        recorded = [*filter(_is_recorded, _listed(to))]
         missing = [video for video in videos if not _is_made(to, video)]
         failed = _make_clips(missing, to, mirrored, workers or os.cpu_count() or 1)
         made = [video for video in videos if video not in failed]
         if not made:
             raise InputError(f"{source}: not one video can be read; {next(iter(failed.values()))}")
+        made += recorded
         _write_tables(made, to)
         report = _report(made, failed, to)
         return write_atomically(to / "report.md", lambda path: path.write_text(report))
+
+
+def add(xyz: RawClip, signer: str, sign: str, to: Path) -> Path:
+    """Add a recorded clip to a competition folder, which is made if it is not there.
+
+    Args:
+        xyz: the clip, NaN = not detected.
+        signer: who signs; like `sign`, a plain name.
+        sign: what is signed.
+        to: the competition folder.
+
+    Returns:
+        The clip's file.
+
+    Raises:
+        InputError: the folder was not made by `make` or here, or another process holds it.
+    """
+    with locked(to, "adds a recorded clip"):
+        listed = _listed(to)
+        # Signs are numbered anew below, which would spoil a folder with numbers of its own.
+        if not (to / "report.md").is_file() and not all(map(_is_recorded, listed)):
+            raise InputError(
+                f"{to}: expected a folder that `python -m src.video dataset` or the live page "
+                "made, found another one; record into a folder of its own"
+            )
+        number = str(time.time_ns())
+        video = Video(to / f"{CLIPS}/{signer}/{number}.parquet", signer, sign, number)
+        write_atomically(video.path, lambda path: write_clip(path, xyz))
+        _write_tables([*listed, video], to)
+        return video.path
+
+
+def _listed(to: Path) -> list[Video]:
+    """The clips of a folder, if it is here; of each its own file stands for the video."""
+    if not (to / "train.csv").is_file():
+        return []
+    table = pd.read_csv(to / "train.csv", dtype=str, keep_default_na=False)
+    if [*table] != COLUMNS:
+        raise InputError(f"{to / 'train.csv'}: expected the columns {COLUMNS}, found {[*table]}")
+    return [Video(to / path, signer, sign, number) for path, signer, number, sign in table.values]
+
+
+def _is_recorded(video: Video) -> bool:
+    return video.number.isdigit() and int(video.number) >= RECORDED
 
 
 def _is_made(to: Path, video: Video) -> bool:
@@ -198,7 +249,7 @@ def _write_tables(videos: Sequence[Video], to: Path) -> None:
     signs = sorted({video.sign for video in videos})
     write_json(to / SIGN_MAP, {sign: number for number, sign in enumerate(signs)})
     rows = [(v.clip, v.signer, v.number, v.sign) for v in videos]
-    table = pd.DataFrame(rows, columns=["path", "participant_id", "sequence_id", "sign"])
+    table = pd.DataFrame(rows, columns=COLUMNS)
     write_atomically(to / "train.csv", lambda path: table.to_csv(path, index=False))
 
 

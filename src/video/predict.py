@@ -5,8 +5,6 @@ Letters: **K** signs.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import scipy.special
 from jaxtyping import Float
@@ -23,22 +21,24 @@ def probabilities(answer: Float[np.ndarray, "K"]) -> Float[np.ndarray, "K"]:
     return scipy.special.softmax(answer)
 
 
-def top(path: Path, xyz: RawClip, signs: dict[str, int], most: int = 5) -> list[tuple[str, float]]:
+def top(
+    model: Model, xyz: RawClip, signs: dict[str, int], most: int = 5
+) -> list[tuple[str, float]]:
     """The most likely signs of a clip, with their probabilities.
 
     Args:
-        path: the `.tflite` file.
+        model: the `.tflite` file, opened.
         xyz: the clip.
         signs: sign -> number.
         most: how many signs to return.
 
     Raises:
-        InputError: the file is not one for the competition, or has another number of signs.
+        InputError: the file cannot be run, or has another number of signs.
     """
-    answer = Model(path)(xyz).ravel()
+    answer = model(xyz).ravel()
     if len(answer) != len(signs):
         raise InputError(
-            f"{path}: expected an answer for each of {len(signs)} signs, found {len(answer)} "
+            f"{model.path}: expected an answer for each of {len(signs)} signs, found {len(answer)} "
             "numbers; name the sign map of the data that this file was trained on"
         )
     shares = probabilities(answer)

@@ -137,3 +137,28 @@ def test_if_nothing_can_be_read_no_folder_is_half_written(tmp_path):
     with pytest.raises(InputError, match=r"not one video can be read; .*1\.mp4: expected a video"):
         collection.make(source, tmp_path / "mine", False)
     assert not (tmp_path / "mine/train.csv").exists()
+
+
+def test_a_recorded_clip_is_added_and_stays_when_videos_are_read_again(tmp_path):
+    source, to = write(tmp_path / "videos", "ann/hi/1.mp4", "bob/bye/1.mp4"), tmp_path / "mine"
+    xyz = undetected(4)
+    xyz[:, POSE] = 0.25
+    collection.add(xyz, "ann", "again", to)  # a folder is made of nothing but recorded clips
+    collection.add(xyz, "cy", "zoo", to)
+    collection.make(source, to, False)
+    path = collection.add(xyz, "cy", "hi", to)
+    collection.make(source, to, False)
+    index = competition.read_index(to)
+    assert sorted(zip(index.participant, index.sign, strict=True)) == [
+        ("ann", "again"), ("ann", "hi"), ("bob", "bye"), ("cy", "hi"), ("cy", "zoo"),
+    ]  # fmt: skip
+    assert competition.read_signs(to) == {"again": 0, "bye": 1, "hi": 2, "zoo": 3}
+    assert str(path) in set(index.path)
+    np.testing.assert_array_equal(read_clip(path), xyz)
+
+
+def test_nothing_is_recorded_into_a_folder_from_elsewhere(sample):
+    before = (sample / "train.csv").read_bytes()
+    with pytest.raises(InputError, match="record into a folder of its own"):
+        collection.add(undetected(2), "ann", "hi", sample)
+    assert (sample / "train.csv").read_bytes() == before

@@ -28,7 +28,7 @@ from src.landmarks import (
     rows_of,
 )
 from src.tflite.converter.convert import convert
-from src.tflite.scorer import load_frames
+from src.tflite.scorer import Model, load_frames
 from src.video import __main__ as command
 from src.video import environment
 from src.video.extract import Recording, holistic, save, videos
@@ -348,11 +348,13 @@ def test_what_was_missed_is_said(made_up):
 
 def test_the_most_likely_signs_come_first(made_up, file):
     signs = {f"sign{number}": number for number in range(6)}
-    best = top(file, made_up.xyz, signs)
+    best = top(Model(file), made_up.xyz, signs)
     assert [name for name, _ in best] == ["sign2", "sign3", "sign1", "sign4", "sign0"]
     np.testing.assert_allclose([share for _, share in best], [0.5, 0.2, 0.1, 0.1, 0.05], 1e-6)
     with pytest.raises(InputError, match="expected an answer for each of 5 signs, found 6"):
-        top(file, made_up.xyz, {name: number for name, number in signs.items() if number < 5})
+        top(
+            Model(file), made_up.xyz, {name: number for name, number in signs.items() if number < 5}
+        )
 
 
 def test_logits_become_probabilities_and_probabilities_stay():

@@ -1,0 +1,109 @@
+"""The live page in headless Chromium, whose camera plays the drawn signer; also measured:
+
+.venv/bin/python -m tests.video.live_page [--run logs/sample] [--seconds 180] [--picture FILE.png]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+import tyro
+
+from src.clips import RawClip
+from src.video.__main__ import _model
+from src.video.live.landmarker import Landmarker
+from src.video.live.server import Live, listen
+from src.video.predict import top
+from tests.video.browser import Tab, opened, write_camera
+from tests.video.figure import SIZE, picture
+
+FPS = 30
+# The right arm rests, goes up, waves, and comes down again: three and a half seconds.
+MOVES = (np.zeros(25), np.linspace(0, 1, 15), 0.8 + 0.2 * np.cos(np.arange(45) / 4), np.zeros(20))
+
+
+def scene(up: float) -> np.ndarray:
+    """(480, 640, 3) uint8: the figure in the middle of what a camera sees."""
+    wide = np.full((SIZE, 640, 3), picture(up)[0, 0], np.uint8)
+    wide[:, 80 : 80 + SIZE] = picture(up)
+    return wide
+
+
+@asynccontextmanager
+async def page(
+    folder: Path, best: Callable[[RawClip], list[tuple[str, float]]], title: str
+) -> AsyncIterator[tuple[Tab, Live, Landmarker]]:
+    """The page in a browser, camera off; clips go to folder/mine."""
+    landmarker = Landmarker()
+    live = Live(landmarker, landmarker.save_video, best, folder / "mine", title)
+    server = listen(live, 0)
+    camera = write_camera(folder / "camera.y4m", map(scene, np.concatenate(MOVES)), FPS)
+    try:
+        async with opened(folder / "browser", camera) as tab:
+            await tab.call("Page.navigate", url=live.address)
+            await tab.until("document.readyState === 'complete'")
+            yield tab, live, landmarker
+    finally:
+        server.stop()
+        await server.close_all_connections()
+        await asyncio.sleep(0.2)  # a picture may be under way
+        live.thread.shutdown()
+        landmarker.close()
+
+
+def _mib(pid: int) -> float:
+    return psutil.Process(pid).memory_info().rss / 2**20
+
+
+async def measure(run: str, seconds: float, shot: str) -> None:
+    """Print pictures a second, the time to the answer, and what memory becomes."""
+    model, numbers = _model(run, "", "")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        async with page(
+            Path(folder), lambda clip: top(model, clip, numbers), f"{len(numbers)} signs of {run}"
+        ) as (tab, _, landmarker):
+            await tab.value("$('start').click()")
+            await tab.until("$('title').textContent.includes('signs of')")
+            await tab.value("document.querySelector('[value=hands]').click()")
+            waits, rates, memory, told = [], [], [], ""
+            for second in range(round(5 * seconds)):
+                await asyncio.sleep(0.2)
+                text, rate = await tab.value("[$('time').textContent, $('rate').value]")
+                if text != told:
+                    told = text
+                    waits += [int(text.split(" ms")[0].split()[-1])]
+                rates += [int(rate)]
+                if second % 150 == 25:
+                    memory += [(_mib(os.getpid()), _mib(landmarker.pid))]
+                    print(f"{second / 5:.0f} s: server {memory[-1][0]:.0f} MiB, "
+                          f"mediapipe {memory[-1][1]:.0f} MiB", flush=True)  # fmt: skip
+            if shot:
+                await tab.until("$('state').textContent.startsWith('signing, 2')")
+                image = await tab.screenshot()
+                image.quantize(128).save(shot, optimize=True)
+    print(f"{np.median(rates[25:]):.0f} pictures a second (median; lowest {min(rates[25:])})")
+    print(f"answer after {np.median(waits):.0f} ms (median of {len(waits)}; 95th percentile "
+          f"{np.percentile(waits, 95):.0f}) from taking the last picture")  # fmt: skip
+    print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+
+
+def main(run: str = "logs/sample", seconds: float = 30, picture: str = "") -> None:
+    """Measure the live page on this machine.
+
+    Args:
+        run: the run's folder, for its model.
+        seconds: how long.
+        picture: where to save a screenshot.
+    """
+    asyncio.run(measure(run, seconds, picture))
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
