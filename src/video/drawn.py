@@ -23,7 +23,7 @@ FRAMES = 24  # of a clip, at a pace of 1
 TAKES = 3  # of each sign by each signer
 REST = (115.0, 430.0)  # where a wrist hangs: pixels outwards from the middle, and from the top
 SHADE, BACKGROUND = "#be8769", "#bac4cd"
-Place = tuple[float, float]
+Place = tuple[float | int, float | int]  # pixels
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,10 @@ class Signer:
 
 SIGNERS = (
     Signer("ana"),
-    Signer("ben", skin="#8d5a3c", shirt="#7a3b3b", hair="#1a1210", zoom=0.9, right=20, pace=1.2),
-    Signer("cleo", skin="#f0c8a8", shirt="#3f6b4f", hair="#b08040", zoom=1.05, right=-15, pace=0.9),
+    Signer("ben", skin="#8d5a3c", shirt="#7a3b3b", hair="#1a1210", zoom=0.9, right=20.0, pace=1.2),
+    Signer(
+        "cleo", skin="#f0c8a8", shirt="#3f6b4f", hair="#b08040", zoom=1.05, right=-15.0, pace=0.9
+    ),
     Signer("dov", shirt="#555566", hair="#777777", left_handed=True, zoom=0.95, pace=1.1),
 )
 
@@ -109,8 +111,8 @@ def _body(pen: ImageDraw.ImageDraw, signer: Signer) -> None:
     pen.rounded_rectangle([middle - 24, 175, middle + 24, 225], 8, SHADE)
 
 
-def _limb(pen: ImageDraw.ImageDraw, a: Place, b: Place, width: float, colour: str) -> None:
-    pen.line([a, b], colour, round(width))
+def _limb(pen: ImageDraw.ImageDraw, a: Place, b: Place, width: int, colour: str) -> None:
+    pen.line([a, b], colour, width)
     for x, y in (a, b):
         pen.ellipse([x - width / 2, y - width / 2, x + width / 2, y + width / 2], colour)
 
