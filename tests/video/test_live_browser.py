@@ -16,11 +16,12 @@ import tensorflow as tf
 from src.common.environments import Unavailable
 from src.dataset import competition
 from src.landmarks import (
+    ARMS,
     FACE,
     LEFT_SHOULDER,
     LEFT_WRIST,
     N_LANDMARKS,
-    POSE_17,
+    RIGHT_HAND,
     RIGHT_SHOULDER,
     RIGHT_WRIST,
 )
@@ -123,7 +124,7 @@ async def visit(folder: Path, model: Model) -> dict:
 
         os.kill(landmarker.pid, 9)
         noted["killed"] = await tab.until(f"{NOTICE}.includes('started again') && {NOTICE}")
-        await tab.until("unanswered[0] > performance.now() - 300")
+        await tab.until("last > performance.now() - 500")
         await tab.value("stream.getVideoTracks()[0].dispatchEvent(new Event('ended'))")
         noted["camera"] = await tab.value(NOTICE)
         noted["running"] = await tab.value("video.srcObject !== null")
@@ -194,20 +195,21 @@ def extract(path: Path) -> Recording:
 
 def test_landmarks_live_are_those_of_the_file(kept, python, folder):
     """Of a lossless file of what the camera plays. Pictures are left out live, so each is compared
-    with the frame that is most like it. JPEG and the other history cost 0.0004 of the picture here;
-    a tenth of the arm's way is 0.003."""
+    with the frame whose arms are most like it. JPEG and the other history cost 0.002 of the picture
+    at the arms; two frames in a row of the moving arm are 0.007 apart."""
     pictures = np.stack([scene(up) for up in np.concatenate(MOVES)])
-    file = extract(encode(python, pictures, folder / "lossless.avi")).xyz
-    live, points = load_frames(kept), [*FACE, *POSE_17]
-    apart = np.abs(live[:, None, points, :2] - file[None, :, points, :2]).mean((2, 3)).min(1)
-    assert np.median(apart) < 0.002
+    file = extract(encode(python, pictures, folder / "lossless.avi")).xyz[..., :2]
+    live = load_frames(kept)[..., :2]
+    arms = np.abs(live[:, None, list(ARMS)] - file[None, :, list(ARMS)]).mean((2, 3))
+    apart = np.abs(live - file[arms.argmin(1)])
+    cost = [np.median(arms.min(1)), *(np.nanmedian(apart[:, p]) for p in (FACE, RIGHT_HAND))]
+    assert max(cost) < 0.005, cost
 
 
 def test_the_kept_video_is_the_clip_frame_by_frame(kept):
     live, file = load_frames(kept), extract(kept.with_suffix(".mp4")).xyz
-    points = [*FACE, *POSE_17]
-    apart = np.abs(live - file)[:, points, :2].mean((1, 2))
-    assert np.median(apart) < 0.01
+    apart = np.abs(live - file)[:, ARMS, :2].mean((1, 2))
+    assert np.median(apart) < 0.007  # it is compressed twice
 
 
 def test_left_is_the_signers_left(kept):

@@ -5,10 +5,11 @@
 const WIDTH = 640, HEIGHT = 480, QUALITY = 0.85, IN_FLIGHT = 2;
 const COLOURS = { face: "#d0d0d0", left_hand: "#1f77b4", pose: "#2ca02c", right_hand: "#d62728" };
 const $ = (id) => document.getElementById(id);
-const video = $("video"), lines = $("lines").getContext("2d"), shot = document.createElement("canvas");
+const video = $("video"), lines = $("lines").getContext("2d");
 
 let socket = null, stream = null, edges = {}, state = "idle", down = false;
-let unanswered = [];             // when each picture under way was taken, in milliseconds
+let unanswered = [];             // the pictures under way: {time in milliseconds, canvas}
+let spare = [];                  // canvases for more of them
 let last = 0;                    // when the last answered picture was taken
 let answered = [];               // when the last pictures were answered
 let queue = Promise.resolve();   // keeps pictures and words in the order in which they came
@@ -66,11 +67,12 @@ function take(current) {
   if (!stream || socket !== current) return;
   if (socket.readyState === WebSocket.OPEN && unanswered.length < IN_FLIGHT && video.videoWidth) {
     const scale = Math.min(1, WIDTH / video.videoWidth, HEIGHT / video.videoHeight);
-    shot.width = Math.round(video.videoWidth * scale);
-    shot.height = Math.round(video.videoHeight * scale);
-    shot.getContext("2d").drawImage(video, 0, 0, shot.width, shot.height);
-    unanswered.push(performance.now());
-    send(new Promise((done) => shot.toBlob(done, "image/jpeg", QUALITY)));
+    const canvas = spare.pop() || document.createElement("canvas");
+    canvas.width = Math.round(video.videoWidth * scale);
+    canvas.height = Math.round(video.videoHeight * scale);
+    canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
+    unanswered.push({ time: performance.now(), canvas });
+    send(new Promise((done) => canvas.toBlob(done, "image/jpeg", QUALITY)));
   }
   next(() => take(current));
 }
@@ -82,6 +84,7 @@ function connect(tries = 5) {
   const current = socket = new WebSocket(`ws://${location.host}/live${location.search}`);
   let refused = false;
   socket.onmessage = ({ data }) => {
+    if (socket !== current) return;
     const message = JSON.parse(data);
     if (message.kind === "refused" && tries > 1) {
       socket.onclose = null;
@@ -106,11 +109,13 @@ const heard = {
     say("Connected. Sign, while you hold the space bar or hands-free.");
   },
   frame(message) {
-    last = unanswered.shift();
+    const { time, canvas } = unanswered.shift();
+    last = time;
     answered = [...answered, performance.now()].slice(-41);
     const seconds = (answered.at(-1) - answered[0]) / 1000;
     $("rate").value = seconds ? Math.round((answered.length - 1) / seconds) : 0;
-    draw(message.xy);
+    draw(canvas, message.xy);
+    spare.push(canvas);
     show(message);
   },
   answer({ best, frames, final, waiting }) {
@@ -146,12 +151,13 @@ function show({ state: now, frames }) {
   for (const id of ["keep", "discard"]) $(id).setAttribute("aria-disabled", state !== "waiting");
 }
 
-function draw(xy) {
+// Landmarks are drawn over the picture in which they were found, not over a later one.
+function draw(picture, xy) {
   const { canvas } = lines;
-  if (canvas.width !== shot.width || canvas.height !== shot.height) {
-    [canvas.width, canvas.height] = [shot.width, shot.height];
+  if (canvas.width !== picture.width || canvas.height !== picture.height) {
+    [canvas.width, canvas.height] = [picture.width, picture.height];
   }
-  lines.clearRect(0, 0, canvas.width, canvas.height);
+  lines.drawImage(picture, 0, 0);
   const at = (k) => [xy[2 * k] * canvas.width / 1e4, xy[2 * k + 1] * canvas.height / 1e4];
   for (const [part, pairs] of Object.entries(edges)) {
     lines.strokeStyle = COLOURS[part];

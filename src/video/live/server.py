@@ -238,11 +238,11 @@ class Socket(_Guarded, WebSocketHandler):
         path = await self._in_thread(
             collection.add, self.session.clip(), signer, sign, self.live.to
         )
+        self.session.discard()  # kept already, whatever becomes of the video
         if video:
             fps = (len(shots) - 1) / max(shots[-1].time - shots[0].time, 1e-3)
             save = partial(self.live.save_video, jpegs=[s.jpeg for s in shots], fps=fps)
             await self._in_thread(write_atomically, path.with_suffix(".mp4"), save)
-        self.session.discard()
         await self._say("kept", text=f"Kept {sign} by {signer}: {path}")
 
     async def _in_thread(self, call: Callable, *arguments: object) -> object:
