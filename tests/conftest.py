@@ -9,6 +9,13 @@ import pytest
 
 from src.dataset.sample import write_sample
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: of two processes none is left alone with them at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 REFERENCE = Path(__file__).resolve().parents[1] / "../shared/data"
 
 
