@@ -11,7 +11,7 @@ from src.dataset.sample import write_sample
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first: of two processes none is left alone with them at the end."""
+    """Files with slow tests come first, so that at the end no process waits for the other."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 
