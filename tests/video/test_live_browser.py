@@ -257,7 +257,8 @@ def test_everything_has_a_name_for_a_screen_reader(noted):
     assert found["textbox"] == ["Sign", "Signer"]
     assert len(found["radio"]) == 2 and len(found["checkbox"]) == 2
     assert all(found["radio"] + found["checkbox"])
-    assert found["status"]  # what is said there is read out
+    # What is said there is read out; the pictures a second are not, twenty times a second.
+    assert len(found["status"]) == 1
 
 
 def test_text_can_be_read(noted):

@@ -113,7 +113,7 @@ const heard = {
     last = time;
     answered = [...answered, performance.now()].slice(-41);
     const seconds = (answered.at(-1) - answered[0]) / 1000;
-    $("rate").value = seconds ? Math.round((answered.length - 1) / seconds) : 0;
+    $("rate").textContent = seconds ? Math.round((answered.length - 1) / seconds) : 0;
     draw(canvas, message.xy);
     spare.push(canvas);
     show(message);
