@@ -77,11 +77,11 @@ class Tab:
         said = await self.value("document.body.innerText")
         raise AssertionError(f"{script} is never true; the page says: {said}")
 
-    async def key(self, key: str, down: bool | None = None) -> None:
+    async def key(self, key: str, down: bool | None = None, shift: bool = False) -> None:
         """Press a key down, or let it go, or both."""
         codes = {"Tab": 9, " ": 32, "ArrowDown": 40}
         about = {"key": key, "code": {" ": "Space"}.get(key, key)}
-        about["windowsVirtualKeyCode"] = codes[key]
+        about |= {"windowsVirtualKeyCode": codes[key], "modifiers": 8 if shift else 0}
         text = {"text": key} if len(key) == 1 else {}
         if down is not False:
             await self.call("Input.dispatchKeyEvent", type="keyDown", **about, **text)

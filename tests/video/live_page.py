@@ -86,7 +86,7 @@ async def measure(run: str, seconds: float, shot: str) -> None:
             before = _cpu(processes)
             for number in range(round(seconds / step)):
                 await asyncio.sleep(step)
-                text, rate = await tab.value("[$('time').textContent, $('rate').value]")
+                text, rate = await tab.value("[$('time').textContent, $('rate').textContent]")
                 if text != told:
                     told = text
                     waits.append(int(text.split(" ms")[0].split()[-1]))

@@ -20,8 +20,9 @@ from src.dataset import competition
 from src.dataset.clip_file import read_clip
 from src.landmarks import POSE, RIGHT_HAND, undetected
 from src.video.live import server
+from src.video.live.incoming import MOST_BYTES
 from src.video.live.landmarker import Lost
-from src.video.live.server import BUSY, CONNECTIONS, MOST_BYTES, Live, listen
+from src.video.live.server import BUSY, CONNECTIONS, Live, listen
 
 
 def jpeg(grey: int = 100, size: tuple[int, int] = (64, 48)) -> bytes:

@@ -60,6 +60,12 @@ function stop(why) {
   if (why) say(why);
 }
 
+// A canvas that gets its size anew is emptied and allocated anew, so only when it changes.
+function resize(canvas, width, height) {
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
+}
+
 const next = (call) => video.requestVideoFrameCallback
   ? video.requestVideoFrameCallback(call) : requestAnimationFrame(call);
 
@@ -68,9 +74,9 @@ function take(current) {
   if (socket.readyState === WebSocket.OPEN && unanswered.length < IN_FLIGHT && video.videoWidth) {
     const scale = Math.min(1, WIDTH / video.videoWidth, HEIGHT / video.videoHeight);
     const canvas = spare.pop() || document.createElement("canvas");
-    canvas.width = Math.round(video.videoWidth * scale);
-    canvas.height = Math.round(video.videoHeight * scale);
-    canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
+    resize(canvas, Math.round(video.videoWidth * scale), Math.round(video.videoHeight * scale));
+    canvas.getContext("2d", { willReadFrequently: true, alpha: false })
+      .drawImage(video, 0, 0, canvas.width, canvas.height);
     unanswered.push({ time: performance.now(), canvas });
     send(new Promise((done) => canvas.toBlob(done, "image/jpeg", QUALITY)));
   }
@@ -113,7 +119,7 @@ const heard = {
     last = time;
     answered = [...answered, performance.now()].slice(-41);
     const seconds = (answered.at(-1) - answered[0]) / 1000;
-    $("rate").value = seconds ? Math.round((answered.length - 1) / seconds) : 0;
+    $("rate").textContent = seconds ? Math.round((answered.length - 1) / seconds) : 0;
     draw(canvas, message.xy);
     spare.push(canvas);
     show(message);
@@ -154,9 +160,7 @@ function show({ state: now, frames }) {
 // Landmarks are drawn over the picture in which they were found, not over a later one.
 function draw(picture, xy) {
   const { canvas } = lines;
-  if (canvas.width !== picture.width || canvas.height !== picture.height) {
-    [canvas.width, canvas.height] = [picture.width, picture.height];
-  }
+  resize(canvas, picture.width, picture.height);
   lines.drawImage(picture, 0, 0);
   const at = (k) => [xy[2 * k] * canvas.width / 1e4, xy[2 * k + 1] * canvas.height / 1e4];
   for (const [part, pairs] of Object.entries(edges)) {

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-import re
 import secrets
 import socket
 import time
@@ -23,11 +22,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 from tornado.log import app_log
@@ -39,18 +36,14 @@ from src.common.errors import InputError
 from src.common.files import write_atomically
 from src.landmarks import EDGES
 from src.video import collection
+from src.video.live.incoming import MOST_WORDS, check_picture, parsed, plain_name
 from src.video.live.session import Event, Frame, Session, Shot, State
 
 HOST = "127.0.0.1"
-WIDTH = 640  # of a picture, at most, in pixels
-HEIGHT = 480
-MOST_BYTES = 1_000_000  # of a picture; 640 x 480 have 40,000
 MOST_MESSAGE = 4_000_000  # bytes; beyond this the connection is closed
-MOST_WORDS = 10_000  # characters of a message that is no picture
 CONNECTIONS = 64  # open at a time; a browser keeps six
 IDLE = 20  # seconds after which a connection that asks nothing is closed
 PING = 30  # seconds
-NAME = re.compile(r"\w(?:[\w .,'()+-]{0,58}[\w)])?")  # a plain name, safe as that of a file
 ASSETS = {"page.js": "text/javascript", "page.css": "text/css"}
 HEADERS = {
     "Cache-Control": "no-store",
@@ -59,7 +52,6 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 BUSY = "Another browser is on this page; close it there, then press Start."
 
 
@@ -194,7 +186,7 @@ class Socket(_Guarded, WebSocketHandler):
             await self._say("notice", text=text, frame=isinstance(message, bytes))
 
     async def _picture(self, jpeg: bytes) -> None:
-        _check_picture(jpeg)
+        check_picture(jpeg)
         frame = await self._in_thread(self.live.landmarks, jpeg)
         event = self.session.feed(Shot(frame, jpeg, time.monotonic()))
         await self._say(
@@ -203,7 +195,7 @@ class Socket(_Guarded, WebSocketHandler):
         await self._tell(event)
 
     async def _words(self, text: str) -> None:
-        match _parsed(text):
+        match parsed(text):
             case {"kind": "settings", "way": "key" | "hands" as way, "record": bool(record)}:
                 self.session.change(way, record)
             case {"kind": "press"}:
@@ -211,7 +203,7 @@ class Socket(_Guarded, WebSocketHandler):
             case {"kind": "release"}:
                 await self._tell(self.session.release())
             case {"kind": "keep", "sign": str(sign), "signer": str(who), "video": bool(video)}:
-                await self._keep(_name("sign", sign), _name("signer", who), video)
+                await self._keep(plain_name("sign", sign), plain_name("signer", who), video)
             case {"kind": "discard"}:
                 self.session.discard()
                 await self._say("notice", text="Discarded.")
@@ -252,42 +244,6 @@ class Socket(_Guarded, WebSocketHandler):
     async def _say(self, kind: str, **what: object) -> None:
         with suppress(WebSocketClosedError):  # the browser went while it was answered
             await self.write_message(json.dumps({"kind": kind, **what}))
-
-
-# --- what comes in ------------------------------------------------------------------------------
-
-
-def _check_picture(jpeg: bytes) -> None:
-    """Look at a picture's size before anything decodes it: it could be of a billion pixels."""
-    if len(jpeg) > MOST_BYTES:
-        raise InputError(f"expected a picture of at most {MOST_BYTES:,} bytes, found {len(jpeg):,}")
-    try:
-        with Image.open(BytesIO(jpeg), formats=["JPEG"]) as picture:
-            width, height = picture.size
-    except (OSError, ValueError, SyntaxError, *BOMBS) as error:
-        raise InputError("expected a JPEG picture, found something else") from error
-    if width > WIDTH or height > HEIGHT:
-        raise InputError(
-            f"expected a picture of at most {WIDTH} x {HEIGHT}, found {width} x {height}"
-        )
-
-
-def _parsed(text: str) -> object:
-    if len(text) > MOST_WORDS:
-        raise InputError(f"expected at most {MOST_WORDS:,} characters, found {len(text):,}")
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError("expected JSON, found something else") from error
-
-
-def _name(what: str, text: str) -> str:
-    if not NAME.fullmatch(text := text.strip()):
-        raise InputError(
-            f"expected the name of a {what}: letters and figures first and last, at most 60 of "
-            f"them and of spaces . , ' ( ) + - between; found {text[:60]!r}"
-        )
-    return text
 
 
 def _drawable(frame: Frame) -> list[int | None]:

@@ -1,0 +1,68 @@
+"""What may come in from a browser: its bounds, each with one sentence for what is beyond.
+
+A message that is larger still ends its connection: see server.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from io import BytesIO
+
+from PIL import Image
+
+from src.common.errors import InputError
+
+WIDTH = 640  # of a picture, at most, in pixels
+HEIGHT = 480
+MOST_BYTES = 1_000_000  # of a picture; 640 x 480 have 40,000
+MOST_WORDS = 10_000  # characters of a message that is no picture
+NAME = re.compile(r"\w(?:[\w .,'()+-]{0,58}[\w)])?")  # a plain name, safe as that of a file
+BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
+def check_picture(jpeg: bytes) -> None:
+    """Look at a picture's size before anything decodes it: it could be of a billion pixels.
+
+    Raises:
+        InputError: it is too large, or no JPEG picture.
+    """
+    if len(jpeg) > MOST_BYTES:
+        raise InputError(f"expected a picture of at most {MOST_BYTES:,} bytes, found {len(jpeg):,}")
+    try:
+        with Image.open(BytesIO(jpeg), formats=["JPEG"]) as picture:
+            width, height = picture.size
+    except (OSError, ValueError, SyntaxError, *BOMBS) as error:
+        raise InputError("expected a JPEG picture, found something else") from error
+    if width > WIDTH or height > HEIGHT:
+        raise InputError(
+            f"expected a picture of at most {WIDTH} x {HEIGHT}, found {width} x {height}"
+        )
+
+
+def parsed(text: str) -> object:
+    """What a message in JSON says.
+
+    Raises:
+        InputError: it is too long, or no JSON.
+    """
+    if len(text) > MOST_WORDS:
+        raise InputError(f"expected at most {MOST_WORDS:,} characters, found {len(text):,}")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError("expected JSON, found something else") from error
+
+
+def plain_name(what: str, text: str) -> str:
+    """The name of a sign or a signer, without spaces around it.
+
+    Raises:
+        InputError: it is not a plain name.
+    """
+    if not NAME.fullmatch(text := text.strip()):
+        raise InputError(
+            f"expected the name of a {what}: letters and figures first and last, at most 60 of "
+            f"them and of spaces . , ' ( ) + - between; found {text[:60]!r}"
+        )
+    return text
