@@ -23,7 +23,6 @@ Letters: **B** windows, **T** frames, **J** joints, **M** channels.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -41,7 +40,7 @@ from src.motion.data.sampling import Sampling, WindowSampler
 from src.motion.models import transformer
 from src.motion.training import optimisers
 from src.motion.training.losses import MeanSquared, forecast_loss
-from src.motion.training.task import Task, forecasts
+from src.motion.training.task import Task, forecasts, seconds_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +56,7 @@ class GanTraining:
     """How the two are trained."""
 
     steps: int = 20_000  # of the generator, at most
-    seconds: float = 0.0  # at most; 0 = no bound
+    seconds: float = 0.0  # at most, of CPU or GPU; 0 = no bound
     batch: int = 64  # windows of a step
     sampling: Sampling = "fixed"  # of training windows
     critic_steps: int = 5  # before each step of the generator
@@ -219,7 +218,8 @@ def train_gan(gan: Gan, task: Task, folder: Path) -> pd.DataFrame:
     )
     torch.manual_seed(config.seed)
     rows: list[dict[str, float | int]] = []
-    best, best_score, started = None, float("inf"), time.monotonic()
+    device = task.valid.device
+    best, best_score, started = None, float("inf"), seconds_of(device)
     progress, step, drawn = 0.0, 0, 0
     while progress < 1:
         pretraining = progress < config.pretraining
@@ -229,7 +229,7 @@ def train_gan(gan: Gan, task: Task, folder: Path) -> pd.DataFrame:
         gan.generator_step(sampler(drawn)[0], pretraining)
         drawn += 1
         step += 1
-        elapsed = time.monotonic() - started
+        elapsed = seconds_of(device) - started
         clock = elapsed / config.seconds if config.seconds else 0.0
         progress = max(step / config.steps, clock)
         if progress >= 1 or step % config.validate_every == 0:

@@ -37,6 +37,24 @@ def test_a_windows_seed_does_not_know_what_comes_after_it():
     assert not torch.equal(one.valid[0, 24:], other.valid[0, 24:])
 
 
+def test_where_a_signer_stands_and_how_large_changes_nothing_but_the_unit(rng):
+    """From the shoulders, as the seed shows them: the target has no part in it."""
+    clip = rng.uniform(0.3, 0.6, (60, len(s.LAYOUT), 3)).astype(np.float32)
+    moved = 1.5 * clip + np.float32([0.1, -0.2, 0])
+    later = clip.copy()
+    later[24:] += 0.1
+    one, other, far = (s.sign_task([clip], [c], s.FromShoulders(1.5)) for c in (clip, moved, later))
+    assert torch.allclose(one.valid, other.valid, atol=1e-3)
+    assert torch.allclose(other.space.size, 1.5 * one.space.size, rtol=1e-3)
+    assert torch.equal(one.valid[:, :24], far.valid[:, :24])
+    # Errors are in the unit of the clip, whatever it was normalised to.
+    plain = s.part_errors(s.sign_task([clip], [clip]), {})
+    assert np.allclose(s.part_errors(one, {}), plain, rtol=1e-3)
+    drawn = s.liveliest(one, one.valid[:, 24:])
+    made, true = drawn["forecast"][0], drawn["truth, 24 frames on"][0]
+    assert np.allclose(made[LEFT_WRIST], true[LEFT_WRIST]) and np.isnan(made[0, 0])
+
+
 def test_short_clips_are_left_out_and_too_few_are_refused():
     task = s.sign_task([moving(), moving(47)], [moving(100)])
     assert len(task.train) == 1 and len(task.valid) == 3  # 48 frames every 24 of 100
