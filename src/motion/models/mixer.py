@@ -30,8 +30,8 @@ from src.motion.models.forecaster import Forecaster
 class Config:
     """Sizes."""
 
-    width: int = 96  # D
-    layers: int = 3  # of a map over frames and a feed-forward, which is 2 D wide
+    width: int = 128  # D
+    layers: int = 4  # of a map over frames and a feed-forward, which is 2 D wide
     window: int = 20  # T; the maps over frames are T by T, so every window has this length
     frames_per_step: int = 24  # N
 

@@ -93,8 +93,9 @@ _OURS = Experiment(
     mixer.Config(),
     scaling=BY_STD,
     training=Training(
-        steps=4000, sampling="uniform", loss=WorldRotations(), optimiser=_adam_for_short(3e-3),
-        schedule=Cosine(floor=0.01), warmup=100, average=0.99, validate_every=100, patience=1000,
+        steps=3000, sampling="uniform", loss=WorldRotations(),
+        optimiser=AdamW(lr=3e-3, betas=(0.9, 0.99), weight_decay=0.2), schedule=Cosine(floor=0.01),
+        warmup=100, average=0.99, validate_every=100, patience=1000,
     ),
     mirror=True,
     speeds=(0.85, 1.15),
