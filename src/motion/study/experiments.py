@@ -4,7 +4,8 @@
 size and time. A run's config.json has all values after that.
 
 - "02-width-128" is study 02 at the published width in every profile: the document's Fig. 5 shows
-  the columns of an embedding of 128 channels, and its text is about columns 40 to 50.
+  the columns of an embedding of 128 channels, and its text is about columns 40 to 50. In the same
+  way `Profile.deep` keeps the published depth for Fig. 7 and 11.
 - "ours" is a mixer, made to learn quickly from little data: it predicts all 24 frames at once from
   a short window, begins as zero velocity, and its loss is of rotations in the world, as the score.
 """
@@ -132,12 +133,14 @@ class Profile:
     average: float = 0.99  # decay of the moving average of the weights
     rollout: int = 1000  # frames of the long roll-out
     seeds: int = 3  # of the best five experiments
-    deep_steps: int = 100_000  # of the networks of eight layers whose gradients are shown
+    large_steps: int = 100_000  # of the networks of the published depth or width, see the module
 
     @property
     def deep(self) -> Profile:
         """At the published depth, for Fig. 7 and 11: two layers say nothing about depth."""
-        return replace(self, layers=st_transformer.Config().layers, steps=self.deep_steps)
+        return replace(
+            self, layers=st_transformer.Config().layers, steps=min(self.steps, self.large_steps)
+        )
 
 
 PROFILES = {
@@ -145,7 +148,7 @@ PROFILES = {
     "sample": Profile(
         steps=60, width=16, heads=2, layers=2, window=20, frames_per_step=4,
         hidden=32, batch=16, validate_every=15, average=0.9, rollout=120,
-        seeds=2, deep_steps=15,
+        seeds=2, large_steps=10,
     ),
     # Ten minutes on two cores with the corpus of real motion capture. A study gets some 200 steps,
     # so they are small, and the rate is high and reached at once (batch 32 at rate 2e-3 gives a
@@ -248,17 +251,16 @@ def resized(experiment: Experiment, profile: Profile) -> Experiment:
         own = experiment.training
         steps, every = min(own.steps, profile.steps), profile.validate_every
         return replace(experiment, training=replace(own, steps=steps, validate_every=every))
+    if experiment.name == WIDE:
+        width = st_transformer.Config().width
+        profile = replace(profile, width=width, steps=min(profile.steps, profile.large_steps))
     return replace(
         experiment,
-        model=_resized_model(experiment.model, _widened(profile, experiment.name)),
+        model=_resized_model(experiment.model, profile),
         scaling=replace(BY_STD, over=experiment.scaling.over),
         training=_resized_training(experiment, profile),
         mirror=True,
     )
-
-
-def _widened(profile: Profile, name: str) -> Profile:
-    return replace(profile, width=st_transformer.Config().width) if name == WIDE else profile
 
 
 def _resized_model(

@@ -28,16 +28,15 @@ from torch import Tensor
 
 from src.clips import RawClip
 from src.common.errors import InputError
+from src.dataset.sample.lexicon import draw_lexicon
+from src.dataset.sample.signers import draw_signers
+from src.dataset.sample.writer import record
 from src.dataset.store import Store
 from src.landmarks import (
-    LEFT_ELBOW,
     LEFT_HAND,
-    LEFT_WRIST,
     N_LANDMARKS,
     POSE_17,
-    RIGHT_ELBOW,
     RIGHT_HAND,
-    RIGHT_WRIST,
     Layout,
 )
 from src.motion import models
@@ -150,30 +149,19 @@ def from_store(store: Store, fold: int = 0) -> tuple[list[np.ndarray], list[np.n
     return clips
 
 
-def synthetic_signs(seed: int, clips: int = 40) -> list[np.ndarray]:
-    """Made-up clips in the same layout: hands circle, arms follow, hands are lost for some frames.
+def synthetic_signs(seed: int, clips: int = 40) -> list[Float[np.ndarray, "_ L 3"]]:
+    """Clips of the sample's made-up signers, one signer after the other.
 
-    They show that the code works and say nothing about signing.
+    They show that the code works and say nothing about signing. The signers are slow, for most
+    clips of the sample are shorter than seed and target together.
     """
-    rng = np.random.default_rng(seed)
+    signs, signers = draw_lexicon(8, seed), draw_signers(5, seed)
+    columns = [point for (point,) in LAYOUT.points]
     made = []
-    hands = {part: list(LAYOUT.rows(part)) for part in ("left_hand", "right_hand")}
-    arms = {"left_hand": (LEFT_ELBOW, LEFT_WRIST), "right_hand": (RIGHT_ELBOW, RIGHT_WRIST)}
-    pose = rng.uniform(0.3, 0.7, (len(LAYOUT), 3))
-    for _ in range(clips):
-        t = np.arange(rng.integers(50, 90)) / 30
-        clip = np.tile(pose, (len(t), 1, 1)) + rng.normal(0, 0.02, 3)
-        for part, rows in hands.items():
-            phase, hertz, size = rng.uniform(), rng.uniform(0.5, 1.2), rng.uniform(0.05, 0.12)
-            turn = 2 * np.pi * (hertz * t + phase)
-            path = size * np.stack([np.cos(turn), np.sin(turn), 0 * t], -1)
-            clip[:, rows] += path[:, None] + 0.01 * np.sin(turn)[:, None, None]
-            for share, point in zip((0.4, 1.0), arms[part], strict=True):
-                clip[:, LAYOUT.points.index((point,))] += share * path
-        gone = hands["left_hand" if rng.uniform() < 0.5 else "right_hand"]
-        start = int(rng.integers(len(t)))
-        clip[start : start + int(rng.integers(0, 12)), gone] = np.nan
-        made.append(clip.astype(np.float32))
+    for number in range(clips):
+        signer = replace(signers[number * len(signers) // clips], frames=90.0)
+        rng = np.random.default_rng([seed, number])
+        made.append(record(signs[number % len(signs)], signer, rng)[:, columns])
     return made
 
 
