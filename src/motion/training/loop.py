@@ -5,7 +5,6 @@
 - A training may be bounded by seconds, on a CPU those of its thread, so that what else the machine
   does changes nothing. Its schedules then follow the clock, and two runs differ.
   If it is bounded by steps alone, the same seed gives the same history, also after a kill.
-- Metrics are computed in full precision, even if the training is not.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 import torch
@@ -58,7 +56,6 @@ class Training:
     # lowest score, however little it fell.
     patience: int = 20
     improvement: float = 0.01
-    precision: Literal["fp32", "bf16"] = "fp32"  # of matrix products
     seed: int = 1237  # of everything random
 
 
@@ -164,9 +161,7 @@ class Loop:
         config = self.config
         optim.set_rate(self.optimiser, self.rate)
         frames, truth = self.sampler(self.step)
-        device = frames.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16"):
-            predicted, wanted = self.model.teach(frames, truth, self.progress)
+        predicted, wanted = self.model.teach(frames, truth, self.progress)
         loss = forecast_loss(config.loss, predicted, wanted, self.task.space)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
