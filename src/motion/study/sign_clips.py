@@ -155,7 +155,7 @@ def synthetic_signs(seed: int, clips: int = 40) -> list[Float[np.ndarray, "_ L 3
     They show that the code works and say nothing about signing. The signers are slow, for most
     clips of the sample are shorter than seed and target together.
     """
-    signs, signers = draw_lexicon(8, seed), draw_signers(5, seed)
+    signs, signers = draw_lexicon(24, seed), draw_signers(5, seed)
     columns = [point for (point,) in LAYOUT.points]
     made = []
     for number in range(clips):
