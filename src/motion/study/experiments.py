@@ -146,9 +146,9 @@ class Profile:
 PROFILES = {
     # A few seconds: shows that the code works, says nothing about accuracy.
     "sample": Profile(
-        steps=60, width=16, heads=2, layers=2, window=20, frames_per_step=4,
-        hidden=32, batch=16, validate_every=15, average=0.9, rollout=120,
-        seeds=2, large_steps=10,
+        steps=30, width=16, heads=2, layers=2, window=20, frames_per_step=4,
+        hidden=32, batch=16, validate_every=10, average=0.9, rollout=120,
+        seeds=2, large_steps=5,
     ),
     # Ten minutes on two cores with the corpus of real motion capture. A study gets some 200 steps,
     # so they are small, and the rate is high and reached at once (batch 32 at rate 2e-3 gives a
