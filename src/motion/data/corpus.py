@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -161,6 +161,7 @@ def prepare(
     scaling: Scaling,
     mirror: bool = True,
     device: torch.device | str = "cpu",
+    speeds: Sequence[float] = (),
 ) -> MotionData:
     """Encode, normalise and cut a corpus.
 
@@ -171,6 +172,7 @@ def prepare(
             too short for a training window.
         mirror: train on the mirror image of every clip too.
         device: where the tensors go.
+        speeds: train also on every clip played so many times as fast.
 
     Raises:
         InputError: a split has no clip long enough for a window of 144 frames.
@@ -182,9 +184,9 @@ def prepare(
     inputs = windows.sliding(raw["train"], length=windows.SEED).flatten(0, 1)
     measured = inputs if scaling.over == "sources" and len(inputs) else torch.cat(raw["train"])
     normaliser = Normaliser.fit(measured, scaling)
-    if mirror:
-        reflected = (mirrored(clip) for clip in corpus.train)
-        raw["train"] += [pose_format.encode(torch.from_numpy(c.rotations)) for c in reflected]
+    more = [resample(replace(c, fps=c.fps * speed)) for speed in speeds for c in corpus.train]
+    more += [mirrored(clip) for clip in (*corpus.train, *more)] if mirror else []
+    raw["train"] += [pose_format.encode(torch.from_numpy(clip.rotations)) for clip in more]
     seen = {name: [normaliser.normalise(c).to(device) for c in raw[name]] for name in raw}
     return MotionData(
         PoseSpace(pose_format, normaliser.to(device)),

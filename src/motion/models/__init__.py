@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from src.motion.body.pose_space import Normaliser
-from src.motion.models import seq2seq, st_conv, st_transformer, taxonomy, transformer
+from src.motion.models import mixer, seq2seq, st_conv, st_transformer, taxonomy, transformer
 from src.motion.models.forecaster import Forecaster
 
 Config = (
-    st_transformer.Config | st_conv.Config | seq2seq.Config | transformer.Config | taxonomy.Config
+    st_transformer.Config
+    | st_conv.Config
+    | seq2seq.Config
+    | transformer.Config
+    | taxonomy.Config
+    | mixer.Config
 )
 
 
@@ -33,3 +38,5 @@ def build(config: Config, normaliser: Normaliser) -> Forecaster:
             return transformer.Transformer(config, joints, channels)
         case taxonomy.Config():
             return taxonomy.build(config, joints, channels)
+        case mixer.Config():
+            return mixer.Mixer(config, joints, channels)

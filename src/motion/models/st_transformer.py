@@ -6,9 +6,7 @@
   TensorFlow's contrib) takes moments over all frames and joints of a sample; through them later
   frames change earlier outputs.
 - With `frames_per_step` > 1 each position predicts several frames at once, as offsets from the last
-  frame seen, so that errors are not fed back within a step (ours; the document's models predict
-  one).
-- With `velocities` the embedding also sees the change from the frame before (ours).
+  frame seen, so that errors are not fed back within a step (the document's models predict one).
 
 Letters: **B** windows, **T** frames, **J** joints, **M** channels, **D** width, **H** heads.
 Source: Aksan et al., arXiv 2004.08692; studies: motion-prediction.txt, appendix.
@@ -63,7 +61,6 @@ class Config:
     noise: float = 0.0
     dropout: float = 0.1  # after the embedding, both attentions and the feed-forward
     frames_per_step: int = 1  # frames predicted from each position
-    velocities: bool = False  # the embedding also sees the change from the frame before
     start_still: bool = False  # begin with an output map of zeros: as zero velocity (ours)
 
 
@@ -80,8 +77,7 @@ class StTransformer(Forecaster):
         joints, channels = scale.shape
         _check(config, joints)
         self.config = config
-        inputs = channels * (2 if config.velocities else 1)
-        self.embedding = PerJointLinear(joints, inputs, config.width)
+        self.embedding = PerJointLinear(joints, channels, config.width)
         self.layers = nn.ModuleList(Layer(config, joints) for _ in range(config.layers))
         self.output = PerJointLinear(joints, config.width, config.frames_per_step * channels)
         if config.start_still:
@@ -122,8 +118,6 @@ class StTransformer(Forecaster):
         batch, frames = x.shape[:2]
         if self.training and self.config.noise:
             x = x + self.noise * torch.randn_like(x)
-        if self.config.velocities:
-            x = torch.cat([x, F.pad(x.diff(dim=1), (0, 0, 0, 0, 1, 0))], -1)
         flat = x.permute(2, 0, 1, 3).flatten(1, 2)
         h = self.embedding(flat).unflatten(1, (batch, frames))
         if self.config.positions:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -91,20 +92,23 @@ def animation(
     title: str = "",
     fps: float = 30.0,
 ) -> FuncAnimation:
-    """Predicted and true body side by side; `.to_jshtml()` for HTML, `.save` for a GIF.
+    """Predicted and true body side by side, from the front.
 
     The truth may be shorter; it stays on its last frame, paler.
     """
-    fig, axes = figure(6.0, 3.8, ncols=2)
+    fig, axes = figure(5.0, 3.6, ncols=2)
+    bones = [LineCollection([], colors=colour, linewidths=2.5) for colour in ("0.3", PREDICTED)]
+    for ax, lines in zip(axes, bones, strict=True):
+        ax.add_collection(lines)
+        _clean(ax)
 
     def show(t: int) -> list:
-        for ax, joints, colour, name in zip(
-            axes, (true, predicted), (TRUE, PREDICTED), ("true", "predicted"), strict=True
+        for ax, lines, joints, name in zip(
+            axes, bones, (true, predicted), ("true", "predicted"), strict=True
         ):
-            ax.clear()
             over = t >= len(joints)
-            draw_body(ax, joints[min(t, len(joints) - 1)], "0.9" if over else colour)
-            _clean(ax)
+            lines.set_segments(joints[min(t, len(joints) - 1), :, :2][np.array(EDGES)])
+            lines.set_alpha(0.2 if over else 1.0)
             ax.set_title(f"{name}{' (over)' if over else ''}", fontsize=9)
         fig.suptitle(f"{title}  {t / fps:.1f} s", fontsize=10)
         return []

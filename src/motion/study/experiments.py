@@ -4,10 +4,10 @@
 size and time. A run's config.json has all values after that.
 
 - "02-width-128" is study 02 at the published width in every profile: the document's Fig. 5 shows
-  the columns of an embedding of 128 channels, and its text is about columns 40 to 50.
-- "ours" is the spatio-temporal transformer, made to learn quickly from little data: from every
-  position of a short window it predicts all 24 frames at once. It also reads velocities, and begins
-  as zero velocity.
+  the columns of an embedding of 128 channels, and its text is about columns 40 to 50. In the same
+  way `Profile.deep` keeps the published depth for Fig. 7 and 11.
+- "ours" is a mixer, made to learn quickly from little data: it predicts all 24 frames at once from
+  a short window, begins as zero velocity, and its loss is of rotations in the world, as the score.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from src.motion.body.pose_space import (
     Scaling,
 )
 from src.motion.data.windows import SEED, TARGET
-from src.motion.models import seq2seq, st_conv, st_transformer, taxonomy, transformer
+from src.motion.models import mixer, seq2seq, st_conv, st_transformer, taxonomy, transformer
 from src.motion.study.studies import STUDIES
 from src.motion.training import gan
 from src.motion.training.loop import Training
-from src.motion.training.losses import JointNorm, MeanSquared
+from src.motion.training.losses import JointNorm, MeanSquared, WorldRotations
 from src.motion.training.optimisers import Noam, RmsProp, Sgd
 from src.recipes.ingredients import AdamW, Cosine, OnPlateau
 
@@ -48,6 +48,7 @@ class Experiment:
     scaling: Scaling = BY_VARIANCE
     training: Training | gan.GanTraining = Training()
     mirror: bool = False  # train on the mirror image of every clip too
+    speeds: tuple[float, ...] = ()  # train on every clip also so many times as fast
     every: int = 1  # frames of 60 Hz of which the network sees one; 6 = 10 a second
 
 
@@ -90,16 +91,15 @@ _GANS = tuple(
 )
 _OURS = Experiment(
     "ours",
-    st_transformer.Config(
-        width=64, feed_forward=128, heads=4, layers=4, window=30, frames_per_step=24,
-        velocities=True, start_still=True,
-    ),
+    mixer.Config(),
     scaling=BY_STD,
     training=Training(
-        sampling="uniform", loss=JointNorm("raw"), optimiser=_adam_for_short(2e-3),
-        schedule=Cosine(floor=0.01), warmup=100, average=0.99, validate_every=100,
+        steps=3000, sampling="uniform", loss=WorldRotations(),
+        optimiser=AdamW(lr=3e-3, betas=(0.9, 0.99), weight_decay=0.2), schedule=Cosine(floor=0.01),
+        warmup=100, average=0.99, validate_every=100, patience=1000,
     ),
     mirror=True,
+    speeds=(0.85, 1.15),
 )  # fmt: skip
 WIDE = "02-width-128"
 PUBLISHED: dict[str, Experiment] = {
@@ -119,10 +119,8 @@ class Profile:
     """Sizes and time for a machine."""
 
     seconds: float = 0.0  # of each training except "ours"; 0 = as many as the steps take
-    best_seconds: float = 0.0  # of the training of "ours"
     steps: int  # of each training, at most
     width: int  # of the spatio-temporal networks; feed-forward is twice that
-    best_width: int  # of "ours"
     heads: int  # of their attentions
     layers: int  # in place of the published eight
     window: int  # frames they look back
@@ -134,25 +132,35 @@ class Profile:
     validate_every: int  # steps
     average: float = 0.99  # decay of the moving average of the weights
     rollout: int = 1000  # frames of the long roll-out
+    seeds: int = 3  # of the best five experiments
+    large_steps: int = 100_000  # of the networks of the published depth or width, see the module
+
+    @property
+    def deep(self) -> Profile:
+        """At the published depth, for Fig. 7 and 11: two layers say nothing about depth."""
+        return replace(
+            self, layers=st_transformer.Config().layers, steps=min(self.steps, self.large_steps)
+        )
 
 
 PROFILES = {
     # A few seconds: shows that the code works, says nothing about accuracy.
     "sample": Profile(
-        steps=60, width=16, best_width=16, heads=2, layers=2, window=20, frames_per_step=4,
-        hidden=32, batch=16, validate_every=15, average=0.9, rollout=120,
+        steps=30, width=16, heads=2, layers=2, window=20, frames_per_step=4,
+        hidden=32, batch=16, validate_every=10, average=0.9, rollout=120,
+        seeds=2, large_steps=5,
     ),
     # Ten minutes on two cores with the corpus of real motion capture. A study gets some 200 steps,
     # so they are small, and the rate is high and reached at once (batch 32 at rate 2e-3 gives a
     # joint angle of 4.2 instead of 3.5).
     "cpu": Profile(
-        seconds=13.0, best_seconds=130.0, steps=100_000, width=32, best_width=32, heads=4, layers=2,
+        seconds=13.0, steps=100_000, width=32, heads=4, layers=2,
         window=20, frames_per_step=24, hidden=128, batch=16, rate=4e-3, warmup=15,
         validate_every=50,
     ),
     # Ten minutes on one large GPU (an estimate: not measured).
     "gpu": Profile(
-        seconds=15.0, best_seconds=120.0, steps=100_000, width=64, best_width=96, heads=4, layers=4,
+        seconds=15.0, steps=100_000, width=64, heads=4, layers=4,
         window=40, frames_per_step=24, hidden=256, batch=128, validate_every=100,
     ),
 }  # fmt: skip
@@ -219,7 +227,7 @@ class Variation:
 def _thinned(model: models.Config, window: int, target: int) -> models.Config:
     """A network that looks back no further than a seed, and adds no more than a target."""
     match model:
-        case st_transformer.Config() | st_conv.Config():
+        case st_transformer.Config() | st_conv.Config() | mixer.Config():
             steps = min(target, model.frames_per_step)
             return replace(model, window=min(window, model.window), frames_per_step=steps)
         case seq2seq.Config() | transformer.Config():
@@ -236,35 +244,35 @@ def resized(experiment: Experiment, profile: Profile) -> Experiment:
 
     What the experiment is about stays. Besides sizes, four things change: every network predicts
     changes instead of poses, channels are scaled by standard deviation, losses are of raw
-    differences, and mirrored clips are trained on too.
+    differences, and mirrored clips are trained on too. "ours" has one size for all profiles, and
+    steps instead of seconds.
     """
+    if experiment.name == _OURS.name:
+        own = experiment.training
+        steps, every = min(own.steps, profile.steps), profile.validate_every
+        return replace(experiment, training=replace(own, steps=steps, validate_every=every))
+    if experiment.name == WIDE:
+        width = st_transformer.Config().width
+        profile = replace(profile, width=width, steps=min(profile.steps, profile.large_steps))
     return replace(
         experiment,
-        model=_resized_model(
-            experiment.model, _widened(profile, experiment.name), experiment.name == _OURS.name
-        ),
+        model=_resized_model(experiment.model, profile),
         scaling=replace(BY_STD, over=experiment.scaling.over),
         training=_resized_training(experiment, profile),
         mirror=True,
     )
 
 
-def _widened(profile: Profile, name: str) -> Profile:
-    return replace(profile, width=st_transformer.Config().width) if name == WIDE else profile
-
-
 def _resized_model(
-    model: models.Config | gan.Config, profile: Profile, best: bool
+    model: models.Config | gan.Config, profile: Profile
 ) -> models.Config | gan.Config:
     match model:
         case st_transformer.Config():
-            width = profile.best_width if best else profile.width
-            missing = 0 if best else st_transformer.Config().layers - model.layers
+            missing = st_transformer.Config().layers - model.layers
             return replace(
-                model, width=width, feed_forward=2 * width, heads=profile.heads,
+                model, width=profile.width, feed_forward=2 * profile.width, heads=profile.heads,
                 layers=profile.layers - missing, window=profile.window,
-                frames_per_step=24 if best else profile.frames_per_step, start_still=True,
-                dropout=0.0 if best else model.dropout,
+                frames_per_step=profile.frames_per_step, start_still=True,
             )  # fmt: skip
         case st_conv.Config():
             return replace(
@@ -280,10 +288,10 @@ def _resized_model(
                 model, hidden=profile.hidden, residual=True, window=profile.window, dropout=0.1
             )
         case taxonomy.Config():
-            inner = _resized_model(model.transformer, profile, best)
+            inner = _resized_model(model.transformer, profile)
             return replace(model, transformer=inner, identity=True)
         case gan.Config():
-            return replace(model, generator=_resized_model(model.generator, profile, best))
+            return replace(model, generator=_resized_model(model.generator, profile))
 
 
 def _resized_training(experiment: Experiment, profile: Profile) -> Training | gan.GanTraining:
@@ -294,7 +302,7 @@ def _resized_training(experiment: Experiment, profile: Profile) -> Training | ga
         "sampling": "uniform",
         "optimiser": _adam_for_short(profile.rate),
     }
-    seconds = profile.best_seconds if experiment.name == _OURS.name else profile.seconds
+    seconds = profile.seconds
     match experiment.training:
         case gan.GanTraining():
             thirds = max(2, profile.steps // 3)  # a step of a GAN trains the critic five times

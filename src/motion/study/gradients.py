@@ -17,6 +17,9 @@ from src.motion.training.loop import Training
 from src.motion.training.losses import Loss, forecast_loss
 from src.motion.training.task import Task, pose_task
 
+# What the document says of Fig. 7 and 11 is about these.
+DEEP = ("02-original", "10-no-time", "11-no-space", "12-no-positions", "13-seven-layers")
+
 
 def layer_gradients(
     model: Forecaster, task: Task, loss: Loss, batch: tuple[Tensor, Tensor]

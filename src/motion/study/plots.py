@@ -17,9 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from src.clips import RawClip
 from src.motion.body.skeleton import CENTRE, LEFT, PREDICTED_NAMES, RIGHT
 from src.motion.metrics import METRICS
-from src.plots import figure
+from src.plots import draw_frame, figure, name_hands
 
 BAND = (40, 50)  # channels of the embedding in which the document sees a grey band
 AXES = {
@@ -238,6 +239,19 @@ def part_bars(table: pd.DataFrame, unit: str) -> Figure:
     ax.set_ylabel(f"mean position error,\n{unit}")
     ax.margins(y=0.15)
     fig.legend(loc="outside upper center", ncols=table.shape[1], frameon=False, fontsize=8)
+    return fig
+
+
+def sign_forecast(clips: Mapping[str, RawClip]) -> Figure:
+    """The first frame of each clip side by side, by title."""
+    fig, axes = figure(3.0 * len(clips), 3.0, ncols=len(clips), sharex=True, sharey=True)
+    for ax, (title, clip) in zip(axes, clips.items(), strict=True):
+        draw_frame(ax, clip[0])
+        ax.set(aspect="equal")
+        ax.set_title(title, fontsize=9)
+        ax.set_axis_off()
+    axes[0].invert_yaxis()  # y points down, as in an image
+    name_hands(fig)
     return fig
 
 

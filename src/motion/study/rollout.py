@@ -129,6 +129,19 @@ def by_action(rollout: RollOut, corpus: Corpus) -> pd.DataFrame:
     return pd.DataFrame(rows).T.astype({"clips": int})
 
 
+def examples(
+    rollout: RollOut, corpus: Corpus
+) -> dict[str, tuple[Float[Tensor, "N 15 3 3"], Float[Tensor, "_ 15 3 3"]]]:
+    """By action, the roll-out of the clip whose truth lasts longest, and that truth."""
+    found: dict[str, tuple[Tensor, Tensor]] = {}
+    clips = (corpus.test[number] for number in _long_enough(corpus))
+    for clip, made, truth in zip(clips, rollout.predicted, _futures(corpus), strict=True):
+        action = action_of(clip.name)
+        if action not in found or len(truth) > len(found[action][1]):
+            found[action] = made, truth
+    return found
+
+
 def per_second(
     predicted: Float[Tensor, "B N 15 3 3"], truth: list[Float[Tensor, "_ 15 3 3"]]
 ) -> pd.DataFrame:

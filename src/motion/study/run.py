@@ -8,13 +8,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 import torch
 from jaxtyping import Float
+from joblib import Parallel, delayed, parallel_config
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from src.common import checkpoint
 from src.common.errors import InputError
@@ -121,13 +125,46 @@ def run(
     choose(name)
     experiment = PUBLISHED[name] if profile is None else resized(PUBLISHED[name], profile)
     experiment = variation.of(experiment)
-    data = prepare(corpus, experiment.pose_format, experiment.scaling, experiment.mirror, device)
+    data = prepare(
+        corpus, experiment.pose_format, experiment.scaling, experiment.mirror, device,
+        experiment.speeds,
+    )  # fmt: skip
     model, history = _trained(experiment, data, folder / name, seed)
     predicted = data.space.decode(forecasts(model, data.test[:, :SEED], TARGET))
     errors = frame_errors(predicted, data.test_truth)
     table = errors.table()
     write_atomically(folder / name / "metrics.csv", lambda path: table.to_csv(path))
     return Result(experiment, model, data, history, predicted, errors)
+
+
+def run_many(
+    names: Sequence[str],
+    corpus: Corpus,
+    profile: Profile | None,
+    folder: Path,
+    seed: int,
+    device: str = "cpu",
+    variation: Variation = AS_IT_IS,
+) -> dict[str, Result]:
+    """`run` for several experiments: on CPUs a process of one thread each, which is faster than
+    one process of many threads, for the tensors are small."""
+    processes = len(os.sched_getaffinity(0)) if device == "cpu" else 1
+    with parallel_config("loky", inner_max_num_threads=1):
+        made = Parallel(min(processes, len(names)), return_as="generator")(
+            delayed(run)(name, corpus, profile, folder, seed, device, variation) for name in names
+        )
+        return dict(zip(names, tqdm(made, total=len(names)), strict=True))
+
+
+def best(results: Mapping[str, Result], n: int) -> list[str]:
+    """The n experiments with the lowest joint angle on the validation windows, best first."""
+    lowest = {}
+    for name, result in results.items():
+        history = result.history
+        if "pretraining" in history:  # of a GAN, whose weights are never from there
+            history = history[~history.pretraining]
+        lowest[name] = history.joint_angle.min()
+    return sorted(lowest, key=lowest.__getitem__)[:n]
 
 
 def _trained(

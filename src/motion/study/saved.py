@@ -15,7 +15,7 @@ from cattrs.strategies import configure_tagged_union
 
 from src.common.errors import InputError
 from src.motion import models
-from src.motion.models import seq2seq, st_conv, st_transformer, taxonomy, transformer
+from src.motion.models import mixer, seq2seq, st_conv, st_transformer, taxonomy, transformer
 from src.motion.study.experiments import Experiment
 from src.motion.training import gan, losses, optimisers
 from src.motion.training.loop import Training
@@ -27,10 +27,12 @@ KINDS: dict[str, type] = {
     "recurrent": seq2seq.Config,
     "transformer": transformer.Config,
     "taxonomy": taxonomy.Config,
+    "mixer": mixer.Config,
     "gan": gan.Config,
     "training": Training,
     "gan training": gan.GanTraining,
     "joint norm": losses.JointNorm,
+    "world rotations": losses.WorldRotations,
     "mean squared": losses.MeanSquared,
     "adamw": AdamW,
     "sgd": optimisers.Sgd,

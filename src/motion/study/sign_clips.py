@@ -2,6 +2,9 @@
 
 - The networks get landmarks instead of joints, and coordinates instead of rotation entries: J = L,
   M = 3.
+- Clips are normalised as the recipes do it, from the shoulders: where the signer stands and how
+  large the signer is tells nothing about the sign. What is measured for that is measured on the
+  frames given. Errors are in the unit of the clip.
 - A landmark that was not detected is NaN. The network reads the last place where it was detected,
   or, before its first detection, the mean of all clips. Losses and errors do not count it. Errors
   do not count landmarks that are missing from the whole seed either.
@@ -23,16 +26,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from src.clips import RawClip
 from src.common.errors import InputError
+from src.dataset.sample.lexicon import draw_lexicon
+from src.dataset.sample.signers import draw_signers
+from src.dataset.sample.writer import record
 from src.dataset.store import Store
 from src.landmarks import (
-    LEFT_ELBOW,
     LEFT_HAND,
-    LEFT_WRIST,
+    N_LANDMARKS,
     POSE_17,
-    RIGHT_ELBOW,
     RIGHT_HAND,
-    RIGHT_WRIST,
     Layout,
 )
 from src.motion import models
@@ -41,8 +45,9 @@ from src.motion.data import windows
 from src.motion.study.bars import zero_velocity
 from src.motion.study.experiments import PROFILES, PUBLISHED, Profile, resized
 from src.motion.training.loop import Training, train
-from src.motion.training.losses import PointSpace
+from src.motion.training.losses import JointNorm, PointSpace
 from src.motion.training.task import Task, forecasts
+from src.transforms.steps.normalise import FromShoulders
 
 LAYOUT = Layout({"left_hand": LEFT_HAND, "pose": POSE_17, "right_hand": RIGHT_HAND})
 SEED = 24  # frames given
@@ -53,6 +58,7 @@ COORDINATES = Scaling(floor=1e-3)  # of image units: coordinates within 0 to 1
 def sign_task(
     train: Sequence[Float[np.ndarray, "_ L 3"]],
     valid: Sequence[Float[np.ndarray, "_ L 3"]],
+    normalise: FromShoulders | None = None,
     seed: int = SEED,
     target: int = TARGET,
     device: torch.device | str = "cpu",
@@ -62,6 +68,7 @@ def sign_task(
     Args:
         train: clips, NaN = not detected.
         valid: clips of other signers.
+        normalise: a clip's step of a recipe; None = coordinates stay those of the image.
         seed: frames given.
         target: frames forecast.
         device: where the tensors go.
@@ -81,23 +88,44 @@ def sign_task(
                 f"{len(clips[split])} has {longest}; give more clips, or a shorter seed"
             )
         clips[split] = long_enough
-    normaliser = Normaliser.fit(torch.cat(clips["train"]), COORDINATES)
-    truths = {s: [normaliser.normalise(c).to(device) for c in clips[s]] for s in clips}
-    normaliser = normaliser.to(device)
     # A stride of the target's length: every frame is forecast about once.
-    cut = _only_seen(windows.sliding(truths["valid"], target, length, length), seed)
-    space = PointSpace(normaliser)
+    cut = _only_seen(windows.sliding(clips["valid"], target, length, length), seed)
+    size = torch.ones(len(cut), 1, 1, 3)
+    if normalise is not None:
+        clips["train"] = [normalise(clip, LAYOUT) for clip in clips["train"]]
+        for number, window in enumerate(cut):
+            cut[number], size[number] = _by_its_seed(window, seed, normalise)
+    normaliser = Normaliser.fit(torch.cat(clips["train"]), COORDINATES)
+    truths = tuple(normaliser.normalise(clip).to(device) for clip in clips["train"])
+    cut = normaliser.normalise(cut).to(device)
+    space = PointSpace(normaliser.to(device), size.to(device))
 
     def position_error(forecasts: Tensor) -> float:
-        made, true = normaliser.restore(forecasts), normaliser.restore(cut[:, seed:])
-        return _distances(made, true).nanmean().item()
+        return _distances(forecasts, cut[:, seed:], space).nanmean().item()
 
-    filled = tuple(hold_last(clip) for clip in truths["train"])
+    filled = tuple(hold_last(clip) for clip in truths)
     valid_filled = torch.stack([hold_last(window) for window in cut])
-    return Task(
-        filled, tuple(truths["train"]), valid_filled, cut, seed, space, position_error,
-        "position_error",
-    )  # fmt: skip
+    return Task(filled, truths, valid_filled, cut, seed, space, position_error, "position_error")
+
+
+def _by_its_seed(
+    window: Float[Tensor, "T L 3"], seed: int, normalise: FromShoulders
+) -> tuple[Float[Tensor, "T L 3"], Float[Tensor, "3"]]:
+    """A window normalised by what its seed shows, and the size of the new unit per coordinate.
+
+    The step shifts and scales each coordinate. By how much is read off the seed's extremes before
+    and after it, so that the target, which is not known yet, has no part in it.
+    """
+    before, after = (x[:seed].flatten(0, 1) for x in (window, normalise(window[:seed], LAYOUT)))
+    low, high = (before.nan_to_num(sign * torch.inf) for sign in (1, -1))
+    size, shift = torch.ones(3), torch.zeros(3)
+    for axis in range(3):
+        first, last = low[:, axis].argmin(), high[:, axis].argmax()
+        apart = after[last, axis] - after[first, axis]
+        if apart.isfinite() and apart > 0:
+            size[axis] = (before[last, axis] - before[first, axis]) / apart
+            shift[axis] = before[first, axis] - after[first, axis] * size[axis]
+    return (window - shift) / size, size
 
 
 def from_store(store: Store, fold: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -121,30 +149,19 @@ def from_store(store: Store, fold: int = 0) -> tuple[list[np.ndarray], list[np.n
     return clips
 
 
-def synthetic_signs(seed: int, clips: int = 40) -> list[np.ndarray]:
-    """Made-up clips in the same layout: hands circle, arms follow, hands are lost for some frames.
+def synthetic_signs(seed: int, clips: int = 40) -> list[Float[np.ndarray, "_ L 3"]]:
+    """Clips of the sample's made-up signers, one signer after the other.
 
-    They show that the code works and say nothing about signing.
+    They show that the code works and say nothing about signing. The signers are slow, for most
+    clips of the sample are shorter than seed and target together.
     """
-    rng = np.random.default_rng(seed)
+    signs, signers = draw_lexicon(24, seed), draw_signers(5, seed)
+    columns = [point for (point,) in LAYOUT.points]
     made = []
-    hands = {part: list(LAYOUT.rows(part)) for part in ("left_hand", "right_hand")}
-    arms = {"left_hand": (LEFT_ELBOW, LEFT_WRIST), "right_hand": (RIGHT_ELBOW, RIGHT_WRIST)}
-    pose = rng.uniform(0.3, 0.7, (len(LAYOUT), 3))
-    for _ in range(clips):
-        t = np.arange(rng.integers(50, 90)) / 30
-        clip = np.tile(pose, (len(t), 1, 1)) + rng.normal(0, 0.02, 3)
-        for part, rows in hands.items():
-            phase, hertz, size = rng.uniform(), rng.uniform(0.5, 1.2), rng.uniform(0.05, 0.12)
-            turn = 2 * np.pi * (hertz * t + phase)
-            path = size * np.stack([np.cos(turn), np.sin(turn), 0 * t], -1)
-            clip[:, rows] += path[:, None] + 0.01 * np.sin(turn)[:, None, None]
-            for share, point in zip((0.4, 1.0), arms[part], strict=True):
-                clip[:, LAYOUT.points.index((point,))] += share * path
-        gone = hands["left_hand" if rng.uniform() < 0.5 else "right_hand"]
-        start = int(rng.integers(len(t)))
-        clip[start : start + int(rng.integers(0, 12)), gone] = np.nan
-        made.append(clip.astype(np.float32))
+    for number in range(clips):
+        signer = replace(signers[number * len(signers) // clips], frames=90.0)
+        rng = np.random.default_rng([seed, number])
+        made.append(record(signs[number % len(signs)], signer, rng)[:, columns])
     return made
 
 
@@ -179,7 +196,9 @@ def run_signs(task: Task, profile: Profile | None, folder: Path, seed: int) -> d
         experiment = resized(PUBLISHED[name], profile)
         assert isinstance(experiment.training, Training)
         window = {"window": min(task.seed, experiment.model.window)}
-        training = replace(experiment.training, seed=seed, seconds=profile.seconds)
+        training = replace(
+            experiment.training, seed=seed, seconds=profile.seconds, loss=JointNorm("raw")
+        )
         torch.manual_seed(seed)
         model = models.build(replace(experiment.model, **window), task.space.normaliser)
         model.to(task.valid.device)
@@ -201,23 +220,40 @@ def part_errors(
     Returns:
         Parts down, models across, "zero velocity" first.
     """
-    restore = task.space.normaliser.restore
-    true = restore(task.valid_truth[:, task.seed :])
+    true = task.valid_truth[:, task.seed :]
     held = zero_velocity(task.valid[:, : task.seed], task.target)
     table = {}
     for name, made in {"zero velocity": held, **forecasts}.items():
-        distances = _distances(restore(made), true)
+        distances = _distances(made, true, task.space)
         table[name] = {
             part: distances[..., list(layout.rows(part))].nanmean().item() for part in layout.parts
         }
     return pd.DataFrame(table)
 
 
+def liveliest(task: Task, forecast: Float[Tensor, "B N L 3"]) -> dict[str, RawClip]:
+    """The validation window that moves the most: last frame seen, truth and forecast at the end.
+
+    Each is a clip of one frame; NaN = not in the layout, or not detected.
+    """
+    seen, future = task.valid_truth[:, task.seed - 1], task.valid_truth[:, -1]
+    moved = _distances(seen[:, None], future[:, None], task.space).nansum((1, 2))
+    chosen = int(moved.argmax())
+    made = torch.where(future.isnan(), torch.nan, forecast[:, -1])
+    frames = {"last frame seen": seen, f"truth, {task.target} frames on": future, "forecast": made}
+    drawn = {}
+    for name, windows_of in frames.items():
+        drawn[name] = np.full((1, N_LANDMARKS, 3), np.nan, np.float32)
+        restored = task.space.normaliser.restore(windows_of[chosen])
+        drawn[name][0, [point for (point,) in LAYOUT.points]] = restored.cpu().numpy()
+    return drawn
+
+
 def _distances(
-    made: Float[Tensor, "B N L 3"], true: Float[Tensor, "B N L 3"]
+    made: Float[Tensor, "B N L 3"], true: Float[Tensor, "B N L 3"], space: PointSpace
 ) -> Float[Tensor, "B N L"]:
-    """Distance in the image plane (x, y); NaN where the truth was not detected.
+    """Distance in the image plane (x, y), in the clips' unit; NaN where nothing was detected.
 
     MediaPipe's z is an estimate on another scale, so it is forecast but not scored.
     """
-    return (made - true)[..., :2].norm(dim=-1)
+    return ((made - true) * space.normaliser.scale * space.size)[..., :2].norm(dim=-1)

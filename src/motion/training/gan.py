@@ -11,10 +11,9 @@ Where text and Algorithm 1 differ, the text is the default:
 | the critic sees | the 24 target frames | seed and target (lines 4-5) |
 
 - EMD(p, q): mean square of the difference of the cumulative sums over joints (Reading of equation
-  1, whose brackets are broken in print); "total" squares the difference of the totals only.
+  1, whose brackets are broken in print).
 - In training the first input of the critic's decoder is the answer (1 real, 0 fake), in validation
-  it is noise. The critic can simply copy the answer, so `critic_emd` is always measured with noise,
-  and `seeding="noise"` trains with noise too.
+  it is noise. The critic can simply copy the answer, so `critic_emd` is measured with noise.
 - The document takes its hyper-parameters from its reference [11] without naming them; the defaults
   here are those of the literature on WGANs.
 
@@ -23,7 +22,6 @@ Letters: **B** windows, **T** frames, **J** joints, **M** channels.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -41,7 +39,7 @@ from src.motion.data.sampling import Sampling, WindowSampler
 from src.motion.models import transformer
 from src.motion.training import optimisers
 from src.motion.training.losses import MeanSquared, forecast_loss
-from src.motion.training.task import Task, forecasts
+from src.motion.training.task import Task, forecasts, seconds_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +55,7 @@ class GanTraining:
     """How the two are trained."""
 
     steps: int = 20_000  # of the generator, at most
-    seconds: float = 0.0  # at most; 0 = no bound
+    seconds: float = 0.0  # at most, of CPU or GPU; 0 = no bound
     batch: int = 64  # windows of a step
     sampling: Sampling = "fixed"  # of training windows
     critic_steps: int = 5  # before each step of the generator
@@ -67,12 +65,9 @@ class GanTraining:
     # "adversarial": mean square of the critic's output to 1; "mse": to the truth; "sum" of both.
     generator_loss: Literal["adversarial", "mse", "sum"] = "adversarial"
 
-    # Weight of HP-GAN's pose gradient, (sum_t |y_t - y_(t-1)|^p)^(1/p), with p = `power`: the
-    # document's equation 2. Its bone term is 0, for bones are fixed.
+    # Weight of HP-GAN's pose gradient, (sum_t |y_t - y_(t-1)|^2)^(1/2), the document's equation 2.
+    # Its bone term is 0, for bones are fixed.
     smoothness: float = 0.0
-    power: float = 2.0
-    emd: Literal["joints", "total"] = "joints"  # see the module
-    seeding: Literal["truth", "noise"] = "truth"  # of the critic's decoder, see the module
 
     # Share of the training in which the generator learns the truth by mean square, without a
     # critic; 0 in the document. In a short training the critic has too little time to learn what a
@@ -114,12 +109,8 @@ class Critic(nn.Module):
         return self.project(out[:, 0]).sigmoid()
 
 
-def emd(
-    p: Float[Tensor, "B J"], q: Float[Tensor, "B J"], form: Literal["joints", "total"] = "joints"
-) -> Float[Tensor, ""]:
+def emd(p: Float[Tensor, "B J"], q: Float[Tensor, "B J"]) -> Float[Tensor, ""]:
     """Earth mover's distance of the critic's outputs, the document's equation 1."""
-    if form == "total":
-        return (p.sum(1) - q.sum(1)).square().mean()
     return (p.cumsum(1) - q.cumsum(1)).square().mean()
 
 
@@ -147,7 +138,7 @@ class Gan:
         if self.config.critic_sees == "whole":
             frames = torch.cat([seed[:, -self.config.generator.window :], target], 1)
         shape = (len(frames), frames.shape[2])
-        if real is None or self.training.seeding == "noise":
+        if real is None:
             return self.critic(frames, torch.rand(shape, device=frames.device))
         return self.critic(frames, torch.full(shape, real, device=frames.device))
 
@@ -156,9 +147,7 @@ class Gan:
         seed, target = self._cut(frames)
         with torch.no_grad():
             made = self.generator.next_frames(seed)
-        distance = emd(
-            self.judge(seed, target, 1.0), self.judge(seed, made, 0.0), self.training.emd
-        )
+        distance = emd(self.judge(seed, target, 1.0), self.judge(seed, made, 0.0))
         self.critic_optimiser.zero_grad(set_to_none=True)
         (-distance).backward()
         before = [p.detach().clone() for p in self.critic.parameters()]
@@ -186,9 +175,8 @@ class Gan:
         if config.generator_loss != "adversarial" or pretraining:
             loss = loss + (made - target).square().mean()
         if config.smoothness:
-            change = torch.cat([seed[:, -1:], made], 1).diff(dim=1).abs()
-            gradient = change.pow(config.power).sum(1).clamp(min=1e-12).pow(1 / config.power)
-            loss = loss + config.smoothness * gradient.mean()
+            change = torch.cat([seed[:, -1:], made], 1).diff(dim=1)
+            loss = loss + config.smoothness * change.norm(dim=1).mean()
         self.generator_optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.generator_optimiser.step()
@@ -219,7 +207,8 @@ def train_gan(gan: Gan, task: Task, folder: Path) -> pd.DataFrame:
     )
     torch.manual_seed(config.seed)
     rows: list[dict[str, float | int]] = []
-    best, best_score, started = None, float("inf"), time.monotonic()
+    device = task.valid.device
+    best, best_score, started = None, float("inf"), seconds_of(device)
     progress, step, drawn = 0.0, 0, 0
     while progress < 1:
         pretraining = progress < config.pretraining
@@ -229,7 +218,7 @@ def train_gan(gan: Gan, task: Task, folder: Path) -> pd.DataFrame:
         gan.generator_step(sampler(drawn)[0], pretraining)
         drawn += 1
         step += 1
-        elapsed = time.monotonic() - started
+        elapsed = seconds_of(device) - started
         clock = elapsed / config.seconds if config.seconds else 0.0
         progress = max(step / config.steps, clock)
         if progress >= 1 or step % config.validate_every == 0:
@@ -255,7 +244,7 @@ def _validate(gan: Gan, task: Task, pretraining: bool) -> dict[str, float]:
     seed, target = task.valid[:, : task.seed], task.valid[:, task.seed :]
     made = forecasts(gan.generator, seed, task.target)
     gan.critic.eval()
-    distance = emd(gan.judge(seed, target, None), gan.judge(seed, made, None), gan.training.emd)
+    distance = emd(gan.judge(seed, target, None), gan.judge(seed, made, None))
     gan.critic.train()
     return {
         "critic_emd": float("nan") if pretraining else distance.item(),

@@ -2,18 +2,16 @@
 
 - Gradients are clipped before the step they are for (fairmotion clips after it).
 - Every validation can become the best one (fairmotion considers every fifth epoch only).
-- A training may be bounded by seconds. Its schedules then follow the clock, and two runs differ.
+- A training may be bounded by seconds, on a CPU those of its thread, so that what else the machine
+  does changes nothing. Its schedules then follow the clock, and two runs differ.
   If it is bounded by steps alone, the same seed gives the same history, also after a kill.
-- Metrics are computed in full precision, even if the training is not.
 """
 
 from __future__ import annotations
 
 import copy
-import time
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 import torch
@@ -27,7 +25,7 @@ from src.motion.data.sampling import Sampling, WindowSampler
 from src.motion.models.forecaster import Forecaster
 from src.motion.training import optimisers
 from src.motion.training.losses import JointNorm, Loss, MeanSquared, forecast_loss
-from src.motion.training.task import Task, forecasts
+from src.motion.training.task import Task, forecasts, seconds_of
 from src.recipes.ingredients import AdamW
 from src.training import optim, resume
 from src.training.averaging import follow, warm_decay
@@ -39,7 +37,7 @@ class Training:
     """How to train."""
 
     steps: int = 100_000  # at most
-    seconds: float = 0.0  # at most; 0 = no bound
+    seconds: float = 0.0  # at most, of CPU or GPU; 0 = no bound
     batch: int = 32  # windows of a step
     sampling: Sampling = "one per clip"  # of training windows
     loss: Loss = field(default_factory=JointNorm)  # of what `teach` predicts
@@ -58,7 +56,6 @@ class Training:
     # lowest score, however little it fell.
     patience: int = 20
     improvement: float = 0.01
-    precision: Literal["fp32", "bf16"] = "fp32"  # of matrix products
     seed: int = 1237  # of everything random
 
 
@@ -150,11 +147,12 @@ class Loop:
         torch.manual_seed(self.config.seed * 1_000_003 + self.step)  # dropout, teacher forcing
         self.model.train()
         self._losses: list[Tensor] = []
-        started, before = time.monotonic(), self.elapsed
+        device = self.task.valid.device
+        started, before = seconds_of(device), self.elapsed
         while True:
             self._losses.append(self._step())
             self.step += 1
-            self.elapsed = before + time.monotonic() - started
+            self.elapsed = before + seconds_of(device) - started
             if self.progress >= 1 or self.step % self.config.validate_every == 0:
                 return
 
@@ -163,9 +161,7 @@ class Loop:
         config = self.config
         optim.set_rate(self.optimiser, self.rate)
         frames, truth = self.sampler(self.step)
-        device = frames.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16"):
-            predicted, wanted = self.model.teach(frames, truth, self.progress)
+        predicted, wanted = self.model.teach(frames, truth, self.progress)
         loss = forecast_loss(config.loss, predicted, wanted, self.task.space)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()

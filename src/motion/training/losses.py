@@ -15,7 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from src.motion.body.kinematics import fill_joints, global_rotations
 from src.motion.body.pose_space import Normaliser, PoseSpace
+from src.motion.body.skeleton import PREDICTED
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,29 @@ class MeanSquared:
     """Mean square of all channels, normalised (fairmotion's; the original's "all_mean")."""
 
 
-Loss = JointNorm | MeanSquared
+@dataclass(frozen=True)
+class WorldRotations:
+    """Length of the difference of each joint's rotation in the world, summed over joints (ours).
+
+    For small errors it is sqrt(2) times the joint angle, by which forecasts are scored: an error of
+    the spine turns the arms too. Poses only.
+    """
+
+
+Loss = JointNorm | MeanSquared | WorldRotations
 
 
 @dataclass(frozen=True)
 class PointSpace:
-    """The scale of points that are no rotations, such as landmarks."""
+    """The scale of points that are no rotations, such as landmarks.
+
+    Args:
+        normaliser: leads back to what the clip was normalised to.
+        size: per validation window and coordinate, of that unit in the clip's own (image widths).
+    """
 
     normaliser: Normaliser
+    size: Float[Tensor, "B 1 1 3"] | float = 1.0
 
 
 def forecast_loss(
@@ -54,6 +71,11 @@ def forecast_loss(
         truth: on the same scale, NaN = not observed; poses have no NaN.
         space: leads back from the network's scale.
     """
+    if loss == WorldRotations():
+        made, true = (global_rotations(fill_joints(space.decode(x))) for x in (predicted, truth))
+        # The clamp is for lengths of zero, which have no derivative.
+        squares = (made - true)[..., PREDICTED, :, :].square().sum((-1, -2))
+        return squares.clamp(min=1e-8).sqrt().sum(-1).mean()
     difference, count = _observed(predicted.float(), truth, space)
     joints = truth.shape[-2]
     match loss:

@@ -6,6 +6,7 @@ Letters: **B** windows, **T** frames, **J** joints, **M** channels per joint.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -71,6 +72,11 @@ def pose_task(data: MotionData) -> Task:
     return Task(
         data.train, None, data.valid, data.valid, SEED, data.space, joint_angle, "joint_angle"
     )
+
+
+def seconds_of(device: torch.device) -> float:
+    """A clock: on a CPU the seconds that this thread has computed, otherwise those that pass."""
+    return time.thread_time() if device.type == "cpu" else time.monotonic()
 
 
 @torch.no_grad()

@@ -160,6 +160,17 @@ def test_channels_that_never_move_are_zero_and_finite_at_the_floor(corpus):
         assert data.space.normaliser.scale.min() >= scaling.floor
 
 
+def test_clips_at_other_speeds_are_trained_on_too(corpus):
+    """Twice as fast: every second frame, half as long; the scale stays that of the clips."""
+    without = prepare(corpus, MOTION_TRANSFORMER, Scaling(), mirror=False)
+    with_ = prepare(corpus, MOTION_TRANSFORMER, Scaling(), mirror=False, speeds=(2.0,))
+    count = len(without.train)
+    assert len(with_.train) == 2 * count
+    for clip, fast in zip(without.train, with_.train[count:], strict=True):
+        assert torch.equal(fast, clip[::2])
+    assert torch.equal(with_.space.normaliser.mean, without.space.normaliser.mean)
+
+
 def test_mirrored_clips_double_the_training_and_nothing_else(corpus):
     with_, without = (prepare(corpus, MOTION_TRANSFORMER, Scaling(), m) for m in (True, False))
     assert len(with_.train) == 2 * len(without.train)

@@ -140,7 +140,7 @@ def test_no_space_block_no_word_between_joints():
     assert not torch.allclose(base(x)[..., others, :], base(changed)[..., others, :])
 
 
-# --- embedding: positions, relations, noise, velocities -----------------------------------------
+# --- embedding: positions, relations, noise -----------------------------------------------------
 
 
 def test_sinusoids_are_the_papers():
@@ -208,16 +208,6 @@ def test_the_velocity_path_stays_clean_of_noise():
     model = model_of(replace(SMALL, noise=0.5, start_still=True)).train()
     x = frames()
     assert torch.equal(model(x)[:, :, 0], x)
-
-
-def test_velocities_are_the_change_from_the_frame_before():
-    model = model_of(replace(SMALL, velocities=True, positions=False))
-    model.embedding.weight.data.zero_()
-    model.embedding.weight.data[:, CHANNELS:, :CHANNELS] = torch.eye(CHANNELS)
-    x = frames()
-    seen = model._embed(x)[..., :CHANNELS].permute(1, 2, 0, 3)
-    assert torch.allclose(seen[:, 1:], x.diff(dim=1), atol=1e-6)
-    assert (seen[:, 0] == 0).all()
 
 
 # --- teaching and forecasting -------------------------------------------------------------------

@@ -14,6 +14,7 @@ from src.motion.study.rollout import (
     action_of,
     angular_speed,
     by_action,
+    examples,
     per_second,
     roll_out,
     spectral_entropy,
@@ -111,6 +112,10 @@ def test_freezing_is_told_per_action(corpus):
     frozen, moving = (
         by_action(RollOut(torch.stack(made), pd.DataFrame()), corpus) for made in (held, true)
     )
+    held_on = examples(RollOut(torch.stack(held), pd.DataFrame()), corpus)
+    assert set(held_on) == set(frozen.index)
+    for made, truth in held_on.values():  # a clip's own roll-out beside its own truth
+        assert torch.equal(made[0], truth[0]) and len(truth) == 480
     assert list(frozen.index) == sorted({action_of(clip.name) for clip in corpus.test})
     assert (frozen["speed, last"] < 1e-3).all() and frozen.clips.sum() == len(corpus.test)
     assert (moving["speed, first"] > 0.1).all() and (moving.drift < 1e-4).all()

@@ -187,12 +187,25 @@ def test_the_same_seed_gives_the_same_result_and_the_order_of_names_no_other(cor
     assert torch.equal(one.predicted, other.predicted)
 
 
+def test_many_are_run_as_one_is_and_the_best_are_those_of_the_validation(corpus, tmp_path):
+    """In processes of their own; a GAN's pretraining, from which no weights are, does not count."""
+    names = ["ours", "gan"]
+    many = running.run_many(names, corpus, PROFILE, tmp_path / "many", 1)
+    assert list(many) == names
+    one = running.run("ours", corpus, PROFILE, tmp_path / "one", 1)
+    assert torch.equal(many["ours"].predicted, one.predicted)
+    for scores, first in (([0.0, 9.0], "ours"), ([9.0, 0.0], "gan")):
+        history = many["gan"].history.assign(pretraining=[True, False], joint_angle=scores)
+        low = {"gan": replace(many["gan"], history=history), "ours": many["ours"]}
+        assert running.best(low, 1) == [first]
+
+
 def test_an_unfinished_or_foreign_folder_is_refused(corpus, tmp_path):
     with pytest.raises(InputError, match=r"config.json: expected an experiment"):
         running.load(tmp_path, corpus)
     running.run("ours", corpus, PROFILE, tmp_path, seed=0)
     path = tmp_path / "ours" / "config.json"
-    path.write_text(path.read_text().replace('"heads"', '"tails"'))
+    path.write_text(path.read_text().replace('"width"', '"tails"'))
     with pytest.raises(InputError, match="run it again"):
         running.load(tmp_path / "ours", corpus)
 

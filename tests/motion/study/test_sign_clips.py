@@ -7,7 +7,7 @@ import torch
 
 from src.common.errors import InputError
 from src.dataset.store import Store
-from src.landmarks import LEFT_HAND, LEFT_WRIST, POSE_17, RIGHT_HAND, Layout
+from src.landmarks import LEFT_HAND, LEFT_WRIST, POSE_17, RIGHT_HAND, RIGHT_WRIST, Layout
 from src.motion.study import sign_clips as s
 from src.motion.study.experiments import PROFILES
 
@@ -35,6 +35,24 @@ def test_a_windows_seed_does_not_know_what_comes_after_it():
     one, other = (s.sign_task(clips, [c]) for c in (clips[1], later))
     assert torch.equal(one.valid[0, :24], other.valid[0, :24])
     assert not torch.equal(one.valid[0, 24:], other.valid[0, 24:])
+
+
+def test_where_a_signer_stands_and_how_large_changes_nothing_but_the_unit(rng):
+    """From the shoulders, as the seed shows them: the target has no part in it."""
+    clip = rng.uniform(0.3, 0.6, (60, len(s.LAYOUT), 3)).astype(np.float32)
+    moved = 1.5 * clip + np.float32([0.1, -0.2, 0])
+    later = clip.copy()
+    later[24:] += 0.1
+    one, other, far = (s.sign_task([clip], [c], s.FromShoulders(1.5)) for c in (clip, moved, later))
+    assert torch.allclose(one.valid, other.valid, atol=1e-3)
+    assert torch.allclose(other.space.size, 1.5 * one.space.size, rtol=1e-3)
+    assert torch.equal(one.valid[:, :24], far.valid[:, :24])
+    # Errors are in the unit of the clip, whatever it was normalised to.
+    plain = s.part_errors(s.sign_task([clip], [clip]), {})
+    assert np.allclose(s.part_errors(one, {}), plain, rtol=1e-3)
+    drawn = s.liveliest(one, one.valid[:, 24:])
+    made, true = drawn["forecast"][0], drawn["truth, 24 frames on"][0]
+    assert np.allclose(made[LEFT_WRIST], true[LEFT_WRIST]) and np.isnan(made[0, 0])
 
 
 def test_short_clips_are_left_out_and_too_few_are_refused():
@@ -90,12 +108,21 @@ def test_a_store_gives_hands_and_pose_of_other_and_of_held_out_signers(tmp_path)
         s.from_store(poor)
 
 
-def test_the_studys_networks_learn_synthetic_signs(tmp_path):
-    """A hundred steps are enough to beat holding still where hands circle."""
-    clips = s.synthetic_signs(0, 24)
+def test_synthetic_signs_are_bodies_whose_hands_move():
+    clips = s.synthetic_signs(0, 10)
     assert any(np.isnan(c).any() for c in clips) and clips[0].shape[1:] == (59, 3)
-    moved = np.ptp(clips[0], 0).max(-1)
-    assert moved[s.LAYOUT.points.index((LEFT_WRIST,))] > 0.05  # arms follow the hands
+    assert sum(len(c) >= 48 for c in clips) > 5
+    moved = np.median([np.ptp(c, 0).max(-1) for c in clips], 0)
+    assert np.nanmax(moved[[s.LAYOUT.points.index((p,)) for p in (LEFT_WRIST, RIGHT_WRIST)]]) > 0.1
+    assert all(
+        np.array_equal(a, b, True) for a, b in zip(clips, s.synthetic_signs(0, 10), strict=True)
+    )
+
+
+def test_the_studys_networks_learn_movements_that_go_on(tmp_path):
+    """Sixty steps are enough to beat holding still."""
+    clips = [moving(80, len(s.LAYOUT), seed=0) for _ in range(24)]
+    clips = [c + 0.02 * n for n, c in enumerate(clips)]
     task = s.sign_task(clips[:20], clips[20:])
     profile = replace(PROFILES["sample"], steps=60, validate_every=20, width=16, rate=5e-3)
     made = s.run_signs(task, profile, tmp_path, seed=0)

@@ -40,12 +40,6 @@ def test_emd_is_zero_for_equals_and_grows_with_the_distance_mass_is_moved():
     assert emd(p, p + 0.1).item() == pytest.approx(0.01 * (1 + 4 + 9 + 16 + 25) / 5)
 
 
-def test_the_total_form_sees_sums_only():
-    p = torch.eye(3)
-    assert emd(p, p.roll(1, 1), "total") == 0
-    assert emd(p, p + 1, "total").item() == pytest.approx(9)
-
-
 def test_the_critic_gives_a_probability_per_joint_from_one_decoder_step():
     critic = Critic(SMALL.generator, J, M, 5).eval()
     x, seed = torch.randn(2, 5, J, M), torch.rand(2, J)
@@ -137,7 +131,7 @@ def test_pretraining_is_by_mean_square_whatever_the_loss():
 
 
 def test_smoothness_is_the_documents_equation_2():
-    """(sum_t |y_t - y_(t-1)|^p)^(1/p): with a huge weight the generator comes to a halt."""
+    """(sum_t |y_t - y_(t-1)|^2)^(1/2): with a huge weight the generator comes to a halt."""
     gan = gan_of(generator_loss="mse", smoothness=100.0, optimiser=RmsProp(lr=3e-3))
     window = frames(16)
     gan.generator.eval()
@@ -152,36 +146,19 @@ def test_smoothness_is_the_documents_equation_2():
     assert speed() < 0.7 * before
 
 
-def test_a_critic_seeded_with_the_truth_can_copy_it_and_one_seeded_with_noise_cannot():
+def test_a_critic_told_the_truth_copies_it_and_knows_nothing_without():
     """The warning of motion.md, section 5. The critic's encoder is made blind."""
-    distances = {}
-    for seeding in ("truth", "noise"):
-        gan = gan_of(seeding=seeding, clipped="update", clip=1.0, optimiser=RmsProp(lr=1e-2))
-        gan.critic.encoder.register_forward_hook(lambda module, given, out: out * 0)
-        gan.critic.eval()
-        window = frames(64)
-        for _ in range(60):
-            gan.critic_step(window)
-        seed, target = window[:, :8], window[:, 8:]
-        made = gan.generator.next_frames(seed).detach()
-        told = emd(gan.judge(seed, target, 1.0), gan.judge(seed, made, 0.0))
-        untold = emd(
-            gan.judge(seed, target, None).mean(0, True), gan.judge(seed, made, None).mean(0, True)
-        )
-        distances[seeding] = (told.item(), untold.item())
-    assert distances["truth"][0] > 1  # it reads the answer off its seed
-    assert distances["truth"][1] < 0.1 * distances["truth"][0]  # and knows nothing without
-
-
-def test_emd_with_noise_seeds_separates_real_from_fake_by_looking():
-    gan = gan_of(seeding="noise", clipped="update", clip=1.0, optimiser=RmsProp(lr=3e-3))
+    gan = gan_of(clipped="update", clip=1.0, optimiser=RmsProp(lr=1e-2))
+    gan.critic.encoder.register_forward_hook(lambda module, given, out: out * 0)
     gan.critic.eval()
     window = frames(64)
-    window[:, 8:] *= 3  # real targets move much more than an untrained generator's
-    first = gan.critic_step(window)
-    for _ in range(80):
-        last = gan.critic_step(window)
-    assert last > 1 and last > 10 * first
+    for _ in range(60):
+        gan.critic_step(window)
+    seed, target = window[:, :8], window[:, 8:]
+    made = gan.generator.next_frames(seed).detach()
+    told = emd(gan.judge(seed, target, 1.0), gan.judge(seed, made, 0.0)).item()
+    blind = (gan.judge(seed, frames, None).mean(0, True) for frames in (target, made))
+    assert told > 1 and emd(*blind).item() < 0.1 * told
 
 
 SMALL = Config(

@@ -228,14 +228,6 @@ def test_the_average_trails_the_weights(task):
     assert loop.averaged is not model
 
 
-def test_bfloat16_trains_about_the_same(task, tmp_path):
-    """Eight bits of mantissa: half a percent of a loss."""
-    full = train(network(task), task, QUICK, tmp_path / "a")
-    half = train(network(task), task, replace(QUICK, precision="bf16"), tmp_path / "b")
-    assert half.train_loss.to_numpy() == pytest.approx(full.train_loss.to_numpy(), rel=0.05)
-    assert (half.train_loss != full.train_loss).any()
-
-
 # --- learning -----------------------------------------------------------------------------------
 
 

@@ -2,7 +2,14 @@ import pytest
 import torch
 
 from src.motion.body.pose_space import MOTION_TRANSFORMER, Normaliser, PoseSpace
-from src.motion.training.losses import JointNorm, MeanSquared, PointSpace, forecast_loss
+from src.motion.metrics import frame_errors
+from src.motion.training.losses import (
+    JointNorm,
+    MeanSquared,
+    PointSpace,
+    WorldRotations,
+    forecast_loss,
+)
 
 SPACE = PointSpace(Normaliser(torch.zeros(3, 2), torch.tensor([[2.0, 2], [1, 1], [0.5, 0.5]])))
 
@@ -51,6 +58,24 @@ def test_what_was_not_observed_is_not_counted(loss):
     assert torch.equal(forecast_loss(loss, other, truth, SPACE), one)
     nothing = forecast_loss(loss, other, torch.full_like(truth, torch.nan), SPACE)
     assert nothing == 0
+
+
+def test_rotations_in_the_world_are_what_the_joint_angle_is(data):
+    """sqrt(2) times the angle for small ones; a local error of the spine turns the arms too."""
+    truth = data.test[:3, 120:]
+    near = data.space.encode  # of a clip of all 24 joints
+    rotations = torch.eye(3).expand(24, 24, 3, 3).clone()
+    rotations[:, 3] = torch.linalg.matrix_exp(
+        torch.tensor([[0, -0.01, 0], [0.01, 0, 0], [0, 0, 0]])
+    )
+    made, still = near(rotations)[None], near(torch.eye(3).expand(24, 24, 3, 3))[None]
+    angle = frame_errors(data.space.decode(made), data.space.decode(still)).joint_angle.mean() * 15
+    loss = forecast_loss(WorldRotations(), made, still, data.space)
+    assert loss.item() == pytest.approx(2**0.5 * angle.item(), rel=0.02)
+    assert forecast_loss(JointNorm("raw"), made, still, data.space) < 0.2 * loss  # one joint of 11
+    held = truth.clone().requires_grad_()
+    forecast_loss(WorldRotations(), held, truth, data.space).backward()
+    assert held.grad.isfinite().all()
 
 
 def test_a_perfect_prediction_has_a_finite_gradient():

@@ -1,0 +1,89 @@
+"""A mixer: plain maps over frames and over channels in turn, of whole poses as tokens (ours).
+
+No attention and no recurrence: in two seconds of motion every frame has its own place, so a matrix
+per layer says which frame looks at which. A step costs a third of the spatio-temporal transformer's
+(docs/motion.md), and 57 clips of training are learned from better.
+
+- The input is every frame's difference from the last one, and in the last one's place the pose.
+- The output is the difference of every target frame from the last one seen; it begins at zero,
+  which is zero velocity.
+
+Letters: **B** windows, **T** frames seen, **N** frames forecast, **D** width, **C** = J M channels.
+Source: Tolstikhin et al., MLP-Mixer, arXiv 2105.01601; Guo et al., siMLPe, arXiv 2207.01567, which
+has a cosine transform over time: left out, for it gained nothing (docs/motion.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from src.common.errors import InputError
+from src.motion.models.forecaster import Forecaster
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Sizes."""
+
+    width: int = 128  # D
+    layers: int = 4  # of a map over frames and a feed-forward, which is 2 D wide
+    window: int = 20  # T; the maps over frames are T by T, so every window has this length
+    frames_per_step: int = 24  # N
+
+
+class Mixer(Forecaster):
+    """The network for J joints of M channels."""
+
+    def __init__(self, config: Config, joints: int, channels: int):
+        super().__init__(config.window, config.frames_per_step)
+        pose = joints * channels
+        self.embedding = nn.Linear(pose, config.width)
+        self.layers = nn.Sequential(*(Layer(config) for _ in range(config.layers)))
+        self.frames = nn.Linear(config.window, config.frames_per_step)
+        self.output = nn.Linear(config.width, pose)
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+
+    def teach(
+        self, frames: Float[Tensor, "B T J M"], truth: Float[Tensor, "B T J M"], progress: float
+    ) -> tuple[Tensor, Tensor]:
+        """The window predicts the frames after it."""
+        return self.next_frames(frames[:, : self.window]), truth[:, self.window :]
+
+    def next_frames(self, window: Float[Tensor, "B T J M"]) -> Float[Tensor, "B N J M"]:
+        """The frames after the last one.
+
+        Raises:
+            InputError: the window is not of the network's length.
+        """
+        if window.shape[1] != self.window:
+            raise InputError(
+                f"expected {self.window} frames to forecast from, the model's window, got "
+                f"{window.shape[1]}; give longer seeds"
+            )
+        poses = window.flatten(2)
+        seen = torch.cat([poses[:, :-1] - poses[:, -1:], poses[:, -1:]], 1)
+        h = self.layers(self.embedding(seen))
+        made = self.output(self.frames(h.mT).mT)
+        return window[:, -1:] + made.unflatten(-1, window.shape[2:])
+
+
+class Layer(nn.Module):
+    """A map over frames, then a feed-forward over channels, each added to its input."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        width = config.width
+        self.frames = nn.Linear(config.window, config.window)
+        self.expand, self.contract = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
+
+    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        """One layer."""
+        x = x + self.frames(self.norms[0](x).mT).mT
+        return x + self.contract(F.gelu(self.expand(self.norms[1](x))))
