@@ -1,8 +1,8 @@
 """A mixer: plain maps over frames and over channels in turn, of whole poses as tokens (ours).
 
 No attention and no recurrence: in two seconds of motion every frame has its own place, so a matrix
-per layer says which frame looks at which. A step costs a third of the spatio-temporal transformer's
-(docs/motion.md), and 57 clips of training are learned from better.
+per layer says which frame looks at which. In the cpu profile a step of 32 windows costs 28 ms, one
+of 16 windows of the spatio-temporal transformer 57 ms, and little data are learned from better.
 
 - The input is every frame's difference from the last one, and in the last one's place the pose.
 - The output is the difference of every target frame from the last one seen; it begins at zero,

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -116,6 +118,12 @@ def test_freezing_is_told_per_action(corpus):
     assert set(held_on) == set(frozen.index)
     for made, truth in held_on.values():  # a clip's own roll-out beside its own truth
         assert torch.equal(made[0], truth[0]) and len(truth) == 480
+    whole = corpus.test[0]
+    short = replace(whole, rotations=whole.rotations[:300])
+    for test in ((whole, short), (short, whole)):  # of two clips of an action the longer truth
+        rolled = RollOut(torch.zeros(2, 5, 15, 3, 3), pd.DataFrame())
+        ((_, truth),) = examples(rolled, replace(corpus, test=test)).values()
+        assert len(truth) == 480
     assert list(frozen.index) == sorted({action_of(clip.name) for clip in corpus.test})
     assert (frozen["speed, last"] < 1e-3).all() and frozen.clips.sum() == len(corpus.test)
     assert (moving["speed, first"] > 0.1).all() and (moving.drift < 1e-4).all()
