@@ -42,7 +42,7 @@ motion: $(INSTALLED)
 # Two processes of one thread each: small tensors gain nothing from threads, and each process holds
 # torch and TensorFlow (4 GiB). A file's tests stay together, for what they share is made once.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

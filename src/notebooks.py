@@ -41,9 +41,10 @@ from src.common.news import say
 from src.common.paths import COMPETITION, anchored, root
 
 NOTEBOOKS = root() / "notebooks"
-MAIN_PATH = ("01", "02", "03", "04")  # 05 is a study of its own
+MAIN_PATH = ("01", "02", "03", "04")  # 05 and 06 are ways of their own
 RUN_DIR = "RUN_DIR"
-READ = ("DATA", "EXTRA_DATA", "LISTS", "SIGNS", "AUTHORS_WEIGHTS")  # what a notebook reads
+# What notebooks read.
+READ = ("DATA", "EXTRA_DATA", "LISTS", "SIGNS", "AUTHORS_WEIGHTS", "VIDEOS")
 TAG = "parameters"
 MARKS = ".finished"
 CLEAR_LINE = "\r\x1b[K"

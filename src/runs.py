@@ -168,7 +168,7 @@ class Run:
     def training_mark(self, name: str, fold: Fold) -> Mark:
         """What says that a recipe is trained on a fold, and what its weights were made from.
 
-        It holds the same of its teacher, and of the stage that it starts from, if they are in this
+        It holds the same of its teachers, and of the stage that it starts from, if they are in this
         run: a training that learnt from other values is not finished.
         """
         recipe = self.recipe(name)
@@ -176,9 +176,10 @@ class Run:
             "recipe": config.to_json(recipe)["values"],
             "folds": DIGEST + digest(self.folder / "folds.csv"),
         }
-        for role, other in (("teacher", recipe.distil.teacher), ("start", recipe.start)):
-            if other in self.recipes:
-                made_from[role] = self.training_mark(other, fold).made_from
+        for role, names in (("teacher", recipe.distil.teachers), ("start", (recipe.start,))):
+            others = [self.training_mark(n, fold).made_from for n in names if n in self.recipes]
+            if others:
+                made_from[role] = others[0] if len(names) == 1 else others
         return Mark(self.training_folder(name, fold) / TRAINED, made_from)
 
     def discard_stale(self, name: str, fold: Fold) -> None:

@@ -9,6 +9,13 @@ import pytest
 
 from src.dataset.sample import write_sample
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that at the end no process waits for the other."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 REFERENCE = Path(__file__).resolve().parents[1] / "../shared/data"
 
 

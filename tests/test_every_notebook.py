@@ -10,6 +10,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from src.dataset import competition
 from src.dataset.clip_file import read_clip
 from src.dataset.folds import EVERYTHING
 from src.dataset.sample import write_sample
+from src.evaluation.ensemble import votes_for
 from src.evaluation.tables import accuracy
 from src.runs import Run
 from src.submission import costs
@@ -126,7 +128,10 @@ def test_the_report_says_what_the_run_is(run, report, values):
     assert set(report["latency_ms"]) == {"mean", "median", "p95"}
     assert all(report["limits"].values()) and all(r["passed"] for r in report["parity"].values())
     parameters = sum(p.numel() for p in run.model(RECIPE, 0).parameters())
-    assert report["members"] == {RECIPE: {"parameters": parameters, "weight": 1.0}}
+    # Alone it has all of the weight; it is calibrated on the folds that it is not scored on.
+    vote = votes_for(run.shipped_predictions(), 0)[RECIPE]
+    assert vote.weight == 1.0 and vote.temperature != 1.0
+    assert report["members"] == {RECIPE: {"parameters": parameters, **asdict(vote)}}
 
 
 def test_the_report_in_words_says_the_same(run, report):
@@ -136,7 +141,13 @@ def test_the_report_in_words_says_the_same(run, report):
     assert ["this file", f"{report['accuracy']:.1%}"] in rows
     member = report["members"][RECIPE]
     by_torch = f"{report['accuracy_torch'][RECIPE]:.1%}"
-    assert [RECIPE, f"{member['parameters']:,}", "1.00", by_torch] in rows
+    assert [
+        RECIPE,
+        f"{member['parameters']:,}",
+        "1.00",
+        f"{member['temperature']:.2f}",
+        by_torch,
+    ] in rows
     for name, rung in report["parity"].items():
         assert [name, f"{rung['difference']:.1e}", f"{rung['agreement']:.1%}", "pass"] in rows
 

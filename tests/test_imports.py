@@ -125,7 +125,7 @@ PART_ENDS = set(np.cumsum([*PARTS.values()]).tolist())
 SIZES = {"widths", "BUCKETS"}
 TAKES_POINTS = {"range", "row", "rows"}
 # Where lists of large numbers are joints of the motion study, per cent, or degrees.
-NOT_POINTS = ("src.motion", "src.plots", "src.dataset.sample")
+NOT_POINTS = ("src.motion", "src.plots", "src.dataset.sample", "src.video.drawn")
 
 
 class _BareIndices(ast.NodeVisitor):

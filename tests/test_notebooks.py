@@ -209,7 +209,7 @@ def test_the_numbered_notebooks_follow_the_rules():
     """One cell of plain parameters, a first cell that says what, short cells, no outputs."""
     folder = Path(run.__file__).parents[1] / "notebooks"
     paths = sorted(folder.glob("*.ipynb"))
-    assert [path.name[:2] for path in paths] == ["01", "02", "03", "04", "05"]
+    assert [path.name[:2] for path in paths] == ["01", "02", "03", "04", "05", "06"]
     for path in paths:
         notebook = nbformat.read(path, 4)
         assert "RUN_DIR" in run.Notebook(path).defaults

@@ -1,28 +1,104 @@
-"""The weight of each member of an ensemble, found on signers whom the members have not seen.
+"""How much each member of an ensemble counts, found on signers whom the members have not seen.
 
+- First every member is calibrated: its logits are divided by the temperature under which the right
+  signs are most likely. A member that is too sure of itself would otherwise lose its weight for
+  few bold mistakes.
 - The weights are those of a mixture: they maximise the likelihood of the out-of-fold predictions.
   The problem is convex, and expectation-maximisation solves it without a step size.
-- No weights are scored on the clips that they were found on: signers are dealt into groups, and
-  each group is predicted with the weights of the other groups.
+- Nothing is scored on the clips that it was found on: signers are dealt into groups, and each group
+  is predicted with what was found on the other groups. Weights that do worse there than equal ones
+  are not taken.
 
 Letters: **M** members, **N** clips, **K** signs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
+import scipy.optimize
+import scipy.special
 from jaxtyping import Float
 from sklearn.model_selection import GroupKFold
 
+from src.common.errors import InputError
+from src.dataset.folds import Fold
 from src.evaluation.tables import accuracy, blend, softmax, stacked
+from src.recipes import SOLUTIONS, solution_of
+from src.recipes.base import Pool
 
 ROUNDS = 200  # of expectation-maximisation; the weights move by less than 1e-3 after some fifty
 GROUPS = 4  # of signers, fewer where there are fewer signers
 NEGLIGIBLE = 0.01  # a member of less weight is left out of the file
+COLDEST, HOTTEST = 0.1, 10.0  # temperatures; a network with label smoothing has about 0.5
 Tables = Mapping[str, pd.DataFrame]  # member -> its shipped role's out-of-fold predictions
+Rule = Literal["fitted", "equal", "logits"]  # logits: the mean is of logits, all count the same
+
+
+@dataclass(frozen=True)
+class Vote:
+    """How a member counts: its weight, and what its logits are divided by."""
+
+    weight: float
+    temperature: float = 1.0
+
+
+Votes = dict[str, Vote]
+
+
+def rule_for(names: Collection[str], asked: str = "") -> Rule:
+    """The rule that is asked for; of nothing, a solution's own for its recipes, else fitted.
+
+    Raises:
+        InputError: there is no such rule.
+    """
+    if asked and asked not in get_args(Rule):
+        raise InputError(
+            f"ENSEMBLE: expected {', '.join(get_args(Rule))} or nothing, found {asked!r}"
+        )
+    solutions = {solution_of(name) for name in names}
+    as_published = len(solutions) == 1 and SOLUTIONS[solutions.pop()].pool == "logits"
+    return asked or ("logits" if as_published else "fitted")
+
+
+def pool_of(rule: Rule) -> Pool:
+    """What the ensemble takes the mean of."""
+    return "logits" if rule == "logits" else "probabilities"
+
+
+def equal_votes(names: Collection[str]) -> Votes:
+    """All members count the same, as they are."""
+    return {name: Vote(1 / len(names)) for name in names}
+
+
+def together(tables: Tables, votes: Votes, rule: Rule = "fitted") -> pd.DataFrame:
+    """The ensemble's predictions."""
+    calibrated = {name: cooled(table, votes[name].temperature) for name, table in tables.items()}
+    return blend(calibrated, [votes[name].weight for name in tables], pool_of(rule))
+
+
+def cooled(table: pd.DataFrame, temperature: float) -> pd.DataFrame:
+    """Predictions with their logits divided by the temperature; the order of signs stays."""
+    return table.assign(logits=list(stacked(table) / temperature))
+
+
+def temperature_of(table: pd.DataFrame) -> float:
+    """The temperature under which the right signs are most likely.
+
+    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, section 4.2.
+    """
+    logits, label = stacked(table).astype(np.float64), table.label.to_numpy()
+
+    def unlikely(log_temperature: float) -> float:
+        cooler = scipy.special.log_softmax(logits / np.exp(log_temperature), axis=1)
+        return -cooler[np.arange(len(label)), label].mean()
+
+    bounds = np.log([COLDEST, HOTTEST])
+    return float(np.exp(scipy.optimize.minimize_scalar(unlikely, bounds, bounds=bounds).x))
 
 
 def aligned(tables: Tables) -> dict[str, pd.DataFrame]:
@@ -46,12 +122,18 @@ def mixture_weights(
     return weights
 
 
-def find_weights(tables: Tables) -> dict[str, float]:
-    """The most likely weights for predictions of the same clips; negligible ones become 0."""
+def find_votes(tables: Tables) -> Votes:
+    """The most likely temperatures and weights for predictions of the same clips.
+
+    Negligible weights become 0.
+    """
     tables = aligned(tables)
-    found = mixture_weights(np.stack([_of_the_right_sign(t) for t in tables.values()]))
+    temperatures = {name: temperature_of(table) for name, table in tables.items()}
+    alike = [cooled(table, temperatures[name]) for name, table in tables.items()]
+    found = mixture_weights(np.stack([_of_the_right_sign(table) for table in alike]))
     found = np.where(found < NEGLIGIBLE, 0.0, found)
-    return dict(zip(tables, (found / found.sum()).tolist(), strict=True))
+    weights = dict(zip(tables, (found / found.sum()).tolist(), strict=True))
+    return {name: Vote(weights[name], temperatures[name]) for name in tables}
 
 
 def _of_the_right_sign(table: pd.DataFrame) -> Float[np.ndarray, " N"]:
@@ -69,10 +151,11 @@ def signer_groups(table: pd.DataFrame) -> np.ndarray:
     return group
 
 
-def cross_fitted(tables: Tables) -> pd.DataFrame:
-    """The ensemble's predictions, each group of signers with the weights of the other groups.
+def cross_fitted(tables: Tables, calibrated_only: bool = False) -> pd.DataFrame:
+    """The ensemble's predictions, each group of signers with the votes of the other groups.
 
-    If there is only one signer, there is no other group, and the weights are equal.
+    With `calibrated_only` the weights are equal. If there is only one signer, there is no other
+    group, and the members are blended equally, as they are.
     """
     tables = aligned(tables)
     group = signer_groups(next(iter(tables.values())))
@@ -80,49 +163,59 @@ def cross_fitted(tables: Tables) -> pd.DataFrame:
     for number in np.unique(group):
         here = {name: table[group == number] for name, table in tables.items()}
         others = {name: table[group != number] for name, table in tables.items()}
-        weights = find_weights(others) if (group != number).any() else None
-        pieces.append(blend(here, list(weights.values()) if weights else None))
+        votes = find_votes(others) if (group != number).any() else equal_votes(tables)
+        pieces.append(together(here, levelled(votes) if calibrated_only else votes))
     return pd.concat(pieces, ignore_index=True)
 
 
-def chosen_weights(tables: Tables) -> dict[str, float]:
-    """The fitted weights, or equal ones where the fitted ones are worse on other signers.
+def levelled(votes: Votes) -> Votes:
+    """The same temperatures, with equal weights."""
+    return {name: Vote(1 / len(votes), vote.temperature) for name, vote in votes.items()}
 
-    Likelihood punishes a member that is too sure of itself, also one that is right very often.
+
+def chosen_votes(tables: Tables, rule: Rule = "fitted") -> Votes:
+    """Fitted votes; or equal ones, calibrated or as they are, where those do better.
+
+    Better is the accuracy on signers on whom nothing was fitted. Of equals the first is taken.
     """
-    equal = {name: 1 / len(tables) for name in tables}
-    worse = accuracy(cross_fitted(tables)) < accuracy(blend(aligned(tables)))
-    return equal if worse else find_weights(tables)
+    equal = equal_votes(tables)
+    if rule != "fitted":
+        return equal
+    fitted = find_votes(tables)
+    candidates = (
+        (fitted, cross_fitted(tables)),
+        (levelled(fitted), cross_fitted(tables, calibrated_only=True)),
+        (equal, together(aligned(tables), equal)),
+    )
+    return max(candidates, key=lambda candidate: accuracy(candidate[1]))[0]
 
 
-def weights_for(tables: Tables, fold: int, fitted: bool = True) -> dict[str, float]:
-    """Weights for the members that are scored on a fold, chosen on all other folds.
+def votes_for(tables: Tables, fold: Fold, rule: Rule = "fitted") -> Votes:
+    """Votes of the members that are scored on a fold, chosen on all other folds.
 
-    If no other fold is trained, or if not `fitted`, they are equal: weights found on the scored
-    clips would flatter.
+    If no other fold is trained they are equal: what is found on the scored clips would flatter.
     """
     others = {name: table[table.fold != fold] for name, table in tables.items()}
-    if not fitted or any(table.empty for table in others.values()):
-        return {name: 1 / len(tables) for name in tables}
-    return chosen_weights(others)
+    if any(table.empty for table in others.values()):
+        return equal_votes(tables)
+    return chosen_votes(others, rule)
 
 
-def leave_one_out(tables: Tables, fold: int, fitted: bool = True) -> pd.DataFrame:
+def leave_one_out(tables: Tables, fold: Fold, rule: Rule = "fitted") -> pd.DataFrame:
     """Accuracy on a fold's clips of each member alone, and of the ensemble without it.
 
-    The last row, "ensemble", is all of them with the weights of the file that is scored.
+    The last row, "ensemble", is all of them with the votes of the file that is scored.
     """
     rows = {}
     for name, table in tables.items():
         others = {other: t for other, t in tables.items() if other != name}
-        without = accuracy(on_fold(others, fold, fitted)) if others else float("nan")
+        without = accuracy(on_fold(others, fold, rule)) if others else float("nan")
         rows[name] = {"alone": accuracy(table[table.fold == fold]), "without": without}
-    rows["ensemble"] = {"alone": accuracy(on_fold(tables, fold, fitted)), "without": float("nan")}
+    rows["ensemble"] = {"alone": accuracy(on_fold(tables, fold, rule)), "without": float("nan")}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def on_fold(tables: Tables, fold: int, fitted: bool = True) -> pd.DataFrame:
-    """The ensemble's predictions of a fold's clips, with the weights of `weights_for`."""
-    weights = weights_for(tables, fold, fitted)
+def on_fold(tables: Tables, fold: Fold, rule: Rule = "fitted") -> pd.DataFrame:
+    """The ensemble's predictions of a fold's clips, with the votes of `votes_for`."""
     here = {name: table[table.fold == fold] for name, table in aligned(tables).items()}
-    return blend(here, [weights[name] for name in here])
+    return together(here, votes_for(tables, fold, rule), rule)

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from sklearn.metrics import confusion_matrix
 
 from src.common.errors import InputError
+from src.recipes.base import Pool
 
 
 def accuracy(predictions: pd.DataFrame, top: int = 1) -> float:
@@ -66,12 +67,17 @@ def softmax(logits: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N K"]:
     return scipy.special.softmax(logits, axis=1)
 
 
-def blend(members: dict[str, pd.DataFrame], weights: Sequence[float] | None = None) -> pd.DataFrame:
-    """The ensemble of members: the weighted mean of their probabilities, as log probabilities.
+def blend(
+    members: dict[str, pd.DataFrame],
+    weights: Sequence[float] | None = None,
+    pool: Pool = "probabilities",
+) -> pd.DataFrame:
+    """The ensemble of members: the weighted mean of their answers, as log probabilities.
 
     Args:
         members: one role's predictions per member, of the same clips in any order.
         weights: one per member, sum 1; None = equal.
+        pool: what the mean is of.
 
     Raises:
         InputError: the members predict different clips.
@@ -85,9 +91,11 @@ def blend(members: dict[str, pd.DataFrame], weights: Sequence[float] | None = No
             )
     weights = weights or [1 / len(tables)] * len(tables)
     ordered = [stacked(table.loc[tables[0].index]) for table in tables]
-    mean = sum(w * softmax(logits) for w, logits in zip(weights, ordered, strict=True))
+    answers = ordered if pool == "logits" else [softmax(logits) for logits in ordered]
+    mean = sum(w * answer for w, answer in zip(weights, answers, strict=True))
+    probability = softmax(mean) if pool == "logits" else mean
     blended = tables[0].reset_index().assign(role="ensemble")
-    blended["logits"] = list(np.log(np.maximum(mean, 1e-12)).astype(np.float32))
+    blended["logits"] = list(np.log(np.maximum(probability, 1e-12)).astype(np.float32))
     return blended
 
 
@@ -100,3 +108,19 @@ def mistakes(predictions: pd.DataFrame, signs: Sequence[str]) -> pd.DataFrame:
     )
     wrong = table[best != predictions.label.to_numpy()]
     return wrong.sort_values("probability", ascending=False, ignore_index=True)
+
+
+def worth_recording(predictions: pd.DataFrame, clips: pd.DataFrame) -> pd.DataFrame:
+    """A row per sign, those that more recordings would help most first.
+
+    Clips and signers are all that there are, accuracy is of the held-out ones: sign -> clips,
+    signers, accuracy, taken for (the sign that it is most often taken for, or nothing).
+    """
+    signs = clips.drop_duplicates("label").set_index("label").sign
+    best = pd.Series(stacked(predictions).argmax(1), predictions.index)
+    wrong = predictions[best != predictions.label]
+    taken = best[wrong.index].map(signs).groupby(wrong.sign).agg(lambda for_: for_.mode()[0])
+    table = clips.groupby("sign").agg(clips=("sign", "size"), signers=("participant", "nunique"))
+    table = table.assign(accuracy=by_group(predictions, "sign"), taken_for=taken)
+    table["taken_for"] = table.taken_for.fillna("")
+    return table.sort_values(["accuracy", "signers", "clips"], na_position="first")

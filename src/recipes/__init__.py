@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from src.common.errors import InputError
-from src.recipes import conv_transformer, frame_deberta, hand_bert, hierarchical, llama
+from src.recipes import conv_transformer, frame_deberta, hand_bert, hierarchical, llama, pupil
 from src.recipes.base import Recipe, Solution
 
 SOLUTIONS: dict[str, Solution] = {
@@ -15,6 +15,7 @@ SOLUTIONS: dict[str, Solution] = {
     "llama": llama.SOLUTION,
     "llama_ensemble": llama.ENSEMBLE_SOLUTION,
     "hierarchical": hierarchical.SOLUTION,
+    "pupil": pupil.SOLUTION,  # last: its teachers are recipes of the others
 }
 
 
@@ -28,11 +29,18 @@ def choose(names: str, profile: str) -> tuple[Recipe, ...]:
     Raises:
         InputError: there is no such solution or recipe.
     """
-    single = {r.name: r for solution in SOLUTIONS.values() for r in solution.recipes(profile)}
+    single = {
+        r.name: r
+        for solution in reversed(SOLUTIONS.values())  # a recipe as its own solution has it
+        for r in solution.recipes(profile)
+    }
     chosen: dict[str, Recipe] = {}
     for name in (name.strip() for name in names.split(",") if name.strip()):
         if name in SOLUTIONS:
-            chosen |= {recipe.name: recipe for recipe in SOLUTIONS[name].recipes(profile)}
+            for recipe in SOLUTIONS[name].recipes(profile):
+                # What one solution ships and another only learns from is shipped.
+                if recipe.ships or recipe.name not in chosen:
+                    chosen[recipe.name] = recipe
         elif name in single:
             chosen[name] = single[name]
         else:

@@ -11,6 +11,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
@@ -31,6 +32,8 @@ from src.transforms.augment.pace import KeepFrames
 from src.transforms.mix import ManifoldMixup
 from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
 from src.transforms.steps.frames import select
+
+Pool = Literal["probabilities", "logits"]  # what an ensemble takes the mean of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +123,7 @@ class Solution:
     full: tuple[Recipe, ...]  # as published
     cpu: tuple[Recipe, ...]  # for some hundred clips and two CPU cores
     sample: tuple[Recipe, ...]  # for the synthetic sample
+    pool: Pool = "probabilities"  # what its own ensemble takes the mean of
 
     def recipes(self, profile: str) -> tuple[Recipe, ...]:
         """The recipes of a profile: full, cpu or sample."""

@@ -45,6 +45,7 @@ from src.transforms.mix import ManifoldMixup
 from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
 from src.transforms.steps.frames import Hide, KeepFramesWith, Truncate
 from src.transforms.steps.normalise import Enlarge, FromShoulders, IntoImage
+from src.transforms.steps.one_handed import OneHanded
 
 MAX_LEN = 384
 LAYOUT = Layout(  # 118 points
@@ -64,6 +65,7 @@ class ClipSteps(ClipPipeline):
     """Remove frames in which nothing was seen, keep the first 384. The rest is for few clips."""
 
     hide: Hide | None = None
+    one_handed: OneHanded | None = None
     shoulders: FromShoulders | None = None
     into_image: IntoImage | None = None  # for the augmentations
     seen: KeepFramesWith = KeepFramesWith(tuple(LAYOUT.parts))

@@ -39,6 +39,7 @@ from src.transforms.mix import ManifoldMixup
 from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
 from src.transforms.steps.frames import Hide, KeepFramesWith, Stride
 from src.transforms.steps.normalise import Enlarge, FromShoulders, Standardise
+from src.transforms.steps.one_handed import OneHanded
 
 LAYOUT = Layout(  # 100 points; an average is one point
     {
@@ -61,6 +62,7 @@ class ClipSteps(ClipPipeline):
     """
 
     hide: Hide | None = None
+    one_handed: OneHanded | None = None
     hands: KeepFramesWith = KeepFramesWith(("left_hand", "right_hand"))
     stride: Stride
     normalise: Standardise | FromShoulders = Standardise()

@@ -33,6 +33,7 @@ from src.transforms.features.hand_bert import HandBertFeatures
 from src.transforms.mix import ManifoldMixup
 from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
 from src.transforms.steps.frames import Hide, Subsample
+from src.transforms.steps.one_handed import OneHanded
 
 LAYOUT = Layout(  # 82 points, of which the features read 61
     {"lips": LIPS_40_BY_SIDE, "left_hand": LEFT_HAND, "right_hand": RIGHT_HAND}
@@ -49,6 +50,7 @@ class ClipSteps(ClipPipeline):
     """
 
     hide: Hide | None = None
+    one_handed: OneHanded | None = None
     subsample: Subsample = Subsample(LONGEST)  # code's graph: 96
 
 

@@ -65,6 +65,7 @@ from src.transforms.steps.normalise import (
     MirrorHands,
     Standardise,
 )
+from src.transforms.steps.one_handed import OneHanded
 
 LAYOUT = Layout(  # 87 points are read; the other forearm is there to be mirrored
     {
@@ -81,10 +82,11 @@ LAYOUT = Layout(  # 87 points are read; the other forearm is there to be mirrore
 class ClipSteps(ClipPipeline):
     """Remove frames without hands, bring the clip to one length.
 
-    `hide`, `shoulders`, `into_image` and `enlarge` are ours, for few clips.
+    `hide`, `one_handed`, `shoulders`, `into_image` and `enlarge` are ours, for few clips.
     """
 
     hide: Hide | None = None
+    one_handed: OneHanded | None = None
     shoulders: FromShoulders | None = None
     into_image: IntoImage | None = None  # for the augmentations
     hands: KeepFramesWith = KeepFramesWith(("left_hand", "right_hand"))
@@ -192,13 +194,15 @@ _SMALL = replace(
 SAMPLE = _stages(_SMALL, 40, 20, 20)
 
 # For few clips, see profiles.py: as many batches however many clips there are; the network is not
-# shown the shoulders. A width of 0.33 is usual in a picture.
+# shown the shoulders. A width of 0.33 is usual in a picture. Clips are mirrored to one signing
+# hand, for no augmentation exchanges the hands here.
 _FEW_CLIPS = replace(
     _SMALL,
     layout=Layout(LAYOUT.parts | {"shoulders": (LEFT_SHOULDER, RIGHT_SHOULDER)}),
     clip=replace(
         _SMALL.clip,
         hide=Hide(("lips",)),
+        one_handed=OneHanded(),
         shoulders=FromShoulders(width=0.33),
         into_image=IntoImage(),
         enlarge=Enlarge(("left_hand", "right_hand"), factor=3.0),

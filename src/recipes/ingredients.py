@@ -167,14 +167,22 @@ class Ema:
 
 @dataclass(frozen=True)
 class Distil:
-    """Learn from the logits of a finished training as well.
+    """Learn from the logits of finished trainings as well.
 
-    Its training on the same fold is used, so that it has not seen the held-out signers either.
+    Their trainings on the same fold are used, which have not seen the held-out signers either.
+    Several teachers, separated by commas, teach by the mean of their probabilities; those of a run
+    by its ensemble's.
     """
 
-    teacher: str = ""  # a recipe of the same run, or a path logs/<run>/<recipe>; "" = no teacher
+    # Recipes of the same run, paths logs/<run>/<recipe>, or a run, logs/<run>; "" = no teacher.
+    teacher: str = ""
     weight: float = 1.0  # of T^2 KL(teacher / T || student / T), added to the recipe's own loss
     temperature: float = 2.0  # T
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """The teachers' names."""
+        return tuple(name.strip() for name in self.teacher.split(",") if name.strip())
 
 
 @dataclass(frozen=True)

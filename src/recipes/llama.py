@@ -46,6 +46,7 @@ from src.transforms.mix import WindowMixup
 from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
 from src.transforms.steps.frames import Hide, Subsample
 from src.transforms.steps.normalise import CentreOn, Enlarge, FromShoulders
+from src.transforms.steps.one_handed import OneHanded
 
 _ARMS = (LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_ELBOW, RIGHT_ELBOW, LEFT_WRIST, RIGHT_WRIST)
 LAYOUT = Layout(  # 85 points in ascending order
@@ -71,6 +72,7 @@ class ClipSteps(ClipPipeline):
     """Put the head at the origin; no scaling, and every frame stays. The rest is for few clips."""
 
     hide: Hide | None = None
+    one_handed: OneHanded | None = None
     centre: CentreOn | FromShoulders = CentreOn(("face", "pose_head"))
     enlarge: Enlarge | None = None
     limit: Subsample | None = None  # the authors' file: Subsample(512)
@@ -155,4 +157,5 @@ ENSEMBLE_SOLUTION = replace(
     full=THREE,
     cpu=THREE_CPU,
     sample=THREE_SAMPLE,
+    pool="logits",
 )

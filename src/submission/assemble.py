@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from src.clips import RawClip
 from src.common.files import write_atomically
 from src.dataset.competition import read_index
 from src.dataset.folds import EVERYTHING, Fold
+from src.evaluation.ensemble import Votes
 from src.runs import Run
 from src.tflite.export import Exported, write_tflite, write_zip
 from src.tflite.members import Member, member_of
@@ -32,12 +32,12 @@ def scored_fold(run: Run) -> int:
     return next(fold for fold in run.about.folds if fold != EVERYTHING)
 
 
-def members(run: Run, fold: Fold, weights: Mapping[str, float]) -> list[Member]:
+def members(run: Run, fold: Fold, votes: Votes) -> list[Member]:
     """The run's networks whose training held this fold out; a member of weight 0 is left out."""
     return [
-        member_of(run.recipe(name), run.model(name, fold), weight)
-        for name, weight in weights.items()
-        if weight > 0
+        member_of(run.recipe(name), run.model(name, fold), vote.weight, vote.temperature)
+        for name, vote in votes.items()
+        if vote.weight > 0
     ]
 
 
@@ -60,15 +60,15 @@ def parity_clips(run: Run, clips: pd.DataFrame, max_len: int) -> list[RawClip]:
     return [*some_clips(run, clips), *edge_clips(max_len).values()]
 
 
-def write_submission(run: Run, scored: Exported, weights: Mapping[str, float]) -> list[Path]:
+def write_submission(run: Run, scored: Exported, votes: Votes) -> list[Path]:
     """Write model.tflite and submission.zip.
 
-    The file is made of the fit on everything if the profile has one, with weights that were found
+    The file is made of the fit on everything if the profile has one, with votes that were found
     on all out-of-fold clips; else it is the scored file.
     """
     path = run.folder / "model.tflite"
     if EVERYTHING in run.about.folds:
-        write_tflite(members(run, EVERYTHING, weights), path, scored.options)
+        write_tflite(members(run, EVERYTHING, votes), path, scored.options)
     else:
         write_atomically(path, lambda temporary: shutil.copyfile(scored.path, temporary))
     archive = run.folder / "submission.zip"

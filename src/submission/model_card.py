@@ -38,7 +38,6 @@ LIMITS = (
     "confident nonsense.",
     "Hands that MediaPipe loses are missing to the network as well; a clip without any detected "
     "hand gets an answer that means nothing.",
-    "Probabilities were not calibrated: 90 % does not mean right nine times out of ten.",
 )
 
 
@@ -139,4 +138,19 @@ def _costs(facts: Mapping[str, Any]) -> str:
 
 def _limits(facts: Mapping[str, Any]) -> str:
     landmarks = DRAWN_LANDMARKS if facts["synthetic"] else GENUINE_LANDMARKS
-    return "\n".join(f"- {limit.format(landmarks=landmarks)}" for limit in LIMITS)
+    limits = [limit.format(landmarks=landmarks) for limit in LIMITS]
+    return "\n".join(f"- {limit}" for limit in [*limits, _confidence(facts)])
+
+
+def _confidence(facts: Mapping[str, Any]) -> str:
+    """What a probability means, which only a calibrated file may say."""
+    if all(member["temperature"] == 1 for member in facts["members"].values()):
+        return (
+            "Probabilities are not calibrated: 90 % does not mean right nine times out of ten. "
+            "Calibration needs a second trained fold."
+        )
+    return (
+        f"Probabilities are calibrated on other signers than those scored. The scored file gives "
+        f"its answers {facts['confidence']:.1%} on average; {facts['accuracy']:.1%} are right. "
+        "Strangers to the training data may be further from it."
+    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from src.dataset import folds
 from src.dataset.folds import EVERYTHING
 from src.dataset.sample import is_synthetic
 from src.evaluation import baselines
-from src.evaluation.ensemble import on_fold
-from src.evaluation.tables import accuracy
+from src.evaluation.ensemble import Rule, Votes, on_fold, together
+from src.evaluation.tables import accuracy, softmax, stacked
 from src.runs import Run
 from src.submission import model_card
 from src.submission.assemble import held_out_clips, scored_fold
@@ -34,19 +35,21 @@ AS_THEY_ARE = {"disable_numparse": True}  # of a table's texts: a number is form
 
 
 def facts(
-    run: Run, exported: Exported, ladder: Ladder, score: Score, fitted: bool = True
+    run: Run,
+    exported: Exported,
+    ladder: Ladder,
+    score: Score,
+    votes: Votes,
+    rule: Rule = "fitted",
 ) -> dict[str, Any]:
-    """What the report says of the scored file, as plain values.
-
-    `fitted` is False for an ensemble of equal weights.
-    """
+    """What the report says of the scored file, as plain values; it has these votes by this rule."""
     fold = scored_fold(run)
     clips = run.clips[run.clips.fold == fold]
     return {
         "accuracy": score.accuracy,
         "nearest_neighbour": nearest_neighbour_accuracy(run, fold, baselines.raw_hands),
         "nearest_neighbour_aligned": nearest_neighbour_accuracy(run, fold, baselines.aligned_hands),
-        "accuracy_all_folds": accuracy_of_all_folds(run, fitted),
+        "accuracy_all_folds": accuracy_of_all_folds(run, rule),
         "accuracy_torch": torch_accuracies(run, fold, exported.members),
         "by_signer": by_signer(run, score),
         "size_mb": exported.size_mb,
@@ -72,22 +75,30 @@ def facts(
         "held_out": sorted(clips.participant.unique().tolist()),
         "signers_seen": folds.shared_signers(run.clips, fold),
         "members": {
-            member.name: {"parameters": member.parameters, "weight": member.weight}
+            member.name: {"parameters": member.parameters, **asdict(votes[member.name])}
             for member in exported.members
         },
+        "mean_of": exported.options.pool,
+        "confidence": confidence(run, fold, votes, rule),
         "seed": run.about.seed,
         "versions": _versions(),
     }
 
 
-def accuracy_of_all_folds(run: Run, fitted: bool) -> dict[str, float]:
+def accuracy_of_all_folds(run: Run, rule: Rule) -> dict[str, float]:
     """Cross-validated accuracy of the ensemble by torch; empty if only one fold is trained."""
     tables = run.shipped_predictions()
     trained = next(iter(tables.values())).fold.unique().tolist()
     if len(trained) < 2:
         return {}
-    predicted = pd.concat([on_fold(tables, fold, fitted) for fold in trained])
+    predicted = pd.concat([on_fold(tables, fold, rule) for fold in trained])
     return {"folds": len(trained), "accuracy": accuracy(predicted)}
+
+
+def confidence(run: Run, fold: int, votes: Votes, rule: Rule) -> float:
+    """The mean probability of the answers on a fold's clips, by torch."""
+    tables = {name: table[table.fold == fold] for name, table in run.shipped_predictions().items()}
+    return float(softmax(stacked(together(tables, votes, rule))).max(1).mean())
 
 
 def torch_accuracies(run: Run, fold: int, members: Sequence[Member]) -> dict[str, float]:
@@ -172,7 +183,9 @@ def _accuracies(facts: Mapping[str, Any]) -> str:
 def _members(facts: Mapping[str, Any]) -> str:
     table = pd.DataFrame.from_dict(facts["members"], orient="index").astype({"parameters": int})
     table["accuracy by torch"] = pd.Series(facts["accuracy_torch"]).map("{:.1%}".format)
-    shown = {"parameters": "{:,}".format, "weight": "{:.2f}".format}
+    shown = {"parameters": "{:,}".format} | dict.fromkeys(
+        ("weight", "temperature"), "{:.2f}".format
+    )
     return table.assign(**{c: table[c].map(f) for c, f in shown.items()}).to_markdown(**AS_THEY_ARE)
 
 

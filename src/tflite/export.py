@@ -17,6 +17,7 @@ from typing import Literal
 from src.common.errors import InputError
 from src.common.files import write_atomically
 from src.common.news import say
+from src.recipes.base import Pool
 from src.tflite.converter.convert import Precision, convert
 from src.tflite.graph import Graph
 from src.tflite.members import Member, check_members
@@ -32,6 +33,7 @@ class ExportOptions:
 
     precision: Precision = "fp16"  # of the stored weights
     route: Route = "table"  # from torch to TensorFlow
+    pool: Pool = "probabilities"  # what the ensemble takes the mean of
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,10 @@ def write_tflite(
 def build_graph(members: Sequence[Member], options: ExportOptions) -> Graph:
     """The ensemble in TensorFlow, by the route asked for."""
     if options.route == "table":
-        return Graph(members)
+        return Graph(members, pool=options.pool)
     from src.tflite.converter.onnx_route import OnnxCore  # onnx takes seconds to import
 
-    return Graph(members, [OnnxCore(member) for member in members])
+    return Graph(members, [OnnxCore(member) for member in members], options.pool)
 
 
 def write_zip(tflite_path: Path, zip_path: Path) -> None:

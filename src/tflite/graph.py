@@ -23,6 +23,7 @@ from torch import Tensor
 from src.clips import RawClip
 from src.common.errors import InputError
 from src.landmarks import N_LANDMARKS, undetected
+from src.recipes.base import Pool
 from src.tflite.converter.translate import Program, check, translate
 from src.tflite.interpreter import INPUT, OUTPUT
 from src.tflite.members import Member, Step, choose, shares
@@ -56,13 +57,20 @@ class Graph(tf.Module):
     Args:
         members: the ensemble.
         cores: each member's network in TensorFlow; default: translated from torch.
+        pool: what the ensemble takes the mean of.
 
     Raises:
         InputError: a step or a network cannot be translated; the message names the member.
     """
 
-    def __init__(self, members: Sequence[Member], cores: Sequence[Core] | None = None) -> None:
+    def __init__(
+        self,
+        members: Sequence[Member],
+        cores: Sequence[Core] | None = None,
+        pool: Pool = "probabilities",
+    ) -> None:
         super().__init__()
+        self._pool = pool
         self._shares = tuple(shares(members))
         stages: list[Stage] = []
         self._ends = tuple(_add_stages(stages, member) for member in members)
@@ -75,11 +83,15 @@ class Graph(tf.Module):
     )
     def __call__(self, inputs):
         answers = [
-            tf.nn.softmax(core(xyz[None])[0])
-            for core, xyz in zip(self.cores, self.prepared(inputs), strict=True)
+            core(xyz[None])[0] for core, xyz in zip(self.cores, self.prepared(inputs), strict=True)
         ]
-        weighted = [w * a for w, a in zip(self._shares, answers, strict=True)]
-        return {OUTPUT: tf.add_n(weighted) if len(weighted) > 1 else answers[0]}
+        of_logits = self._pool == "logits"
+        if not of_logits:
+            answers = [tf.nn.softmax(logits) for logits in answers]
+        if len(answers) > 1:
+            weighted = [w * a for w, a in zip(self._shares, answers, strict=True)]
+            answers = [tf.add_n(weighted)]
+        return {OUTPUT: tf.nn.softmax(answers[0]) if of_logits else answers[0]}
 
     def prepared(self, frames: tf.Tensor) -> list[tf.Tensor]:
         """The input of each member's network, (T', L, 3)."""

@@ -16,7 +16,7 @@ from src.clips import RawClip
 from src.common.errors import InputError
 from src.dataset.clip_file import LARGEST
 from src.landmarks import undetected
-from src.recipes.base import Recipe
+from src.recipes.base import Pool, Recipe
 from src.transforms.steps.frames import select
 
 Step = Callable[[Tensor], Tensor]
@@ -49,23 +49,30 @@ class Member:
 
 
 class RecipeCore(nn.Module):
-    """A recipe's features and network as one module: normalised landmarks in, logits out."""
+    """A recipe's features and network as one module: normalised landmarks in, logits out.
 
-    def __init__(self, recipe: Recipe, network: nn.Module) -> None:
+    The logits are divided by the temperature.
+    """
+
+    def __init__(self, recipe: Recipe, network: nn.Module, temperature: float = 1.0) -> None:
         super().__init__()
-        self.recipe, self.network = recipe, network
+        self.recipe, self.network, self.temperature = recipe, network, temperature
 
     def forward(
         self, xyz: Float[Tensor, "1 T L 3"], mask: Bool[Tensor, "1 T"] | None = None
     ) -> Float[Tensor, "1 K"]:
         """Classify one clip; mask: True = a real frame, default all."""
         features = self.recipe.features(xyz, mask, self.recipe.layout)
-        return self.network(features, mask)["logits"]
+        logits = self.network(features, mask)["logits"]
+        return logits if self.temperature == 1 else logits / self.temperature
 
 
-def member_of(recipe: Recipe, network: nn.Module, weight: float = 1.0) -> Member:
+def member_of(
+    recipe: Recipe, network: nn.Module, weight: float = 1.0, temperature: float = 1.0
+) -> Member:
     """A trained recipe as a member of an ensemble."""
-    steps, core = recipe.clip.bound(recipe.layout), RecipeCore(recipe, network).eval()
+    steps = recipe.clip.bound(recipe.layout)
+    core = RecipeCore(recipe, network, temperature).eval()
     return Member(recipe.name, recipe.layout.points, steps, core, recipe.max_len, weight)
 
 
@@ -116,13 +123,19 @@ def prepare(member: Member, frames: RawClip) -> Float[Tensor, "T L 3"]:
     return xyz
 
 
-def blended(members: Sequence[Member], logits: Sequence[Float[Tensor, "K"]]) -> Float[Tensor, "K"]:
-    """The weighted mean of the members' probabilities."""
-    return sum(w * x.softmax(-1) for w, x in zip(shares(members), logits, strict=True))
+def blended(
+    members: Sequence[Member], logits: Sequence[Float[Tensor, "K"]], pool: Pool = "probabilities"
+) -> Float[Tensor, "K"]:
+    """The ensemble's probabilities: the weighted mean of the members', or of their logits."""
+    answers = logits if pool == "logits" else [x.softmax(-1) for x in logits]
+    mean = sum(w * x for w, x in zip(shares(members), answers, strict=True))
+    return mean.softmax(-1) if pool == "logits" else mean
 
 
 @torch.no_grad()
-def answer(members: Sequence[Member], frames: RawClip) -> Float[Tensor, "K"]:
+def answer(
+    members: Sequence[Member], frames: RawClip, pool: Pool = "probabilities"
+) -> Float[Tensor, "K"]:
     """The ensemble's probabilities for a raw clip, by torch alone: the top of the parity ladder."""
     logits = [member.core(prepare(member, frames)[None])[0] for member in members]
-    return blended(members, logits)
+    return blended(members, logits, pool)

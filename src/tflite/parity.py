@@ -29,6 +29,7 @@ from torch import Tensor
 from src.clips import RawClip
 from src.common.news import say
 from src.landmarks import HANDS, LEFT_HAND, N_LANDMARKS, RIGHT_HAND
+from src.recipes.base import Pool
 from src.tflite.converter.convert import Precision, convert
 from src.tflite.export import Exported
 from src.tflite.graph import Graph
@@ -111,8 +112,8 @@ def ladder(
     Raises:
         InputError: ONNX, before onnx2tf, does not say what torch says.
     """
-    members, graph = exported.members, exported.graph
-    expected = _logarithms(partial(answer, members), clips)
+    members, graph, pool = exported.members, exported.graph, exported.options.pool
+    expected = _logarithms(partial(answer, members, pool=pool), clips)
     rungs = [_preprocessing(members, graph, clips)]
 
     def climb(name: str, model: Answers, precision: Precision) -> None:
@@ -133,14 +134,14 @@ def ladder(
         # The second route shares torch with the first and nothing else. Where onnx2tf fails, the
         # shipped file is still proven by the rungs above, so this is reported and fails nothing.
         try:
-            rungs += _second_route(members, clips, second_route == "all")
+            rungs += _second_route(members, clips, pool, second_route == "all")
         except NotConverted as error:
             missing = str(error)
     return Ladder(tuple(rungs), len(clips), missing)
 
 
 def _second_route(
-    members: Sequence[Member], clips: Sequence[RawClip], every_one: bool
+    members: Sequence[Member], clips: Sequence[RawClip], pool: Pool, every_one: bool
 ) -> list[Rung]:
     """The rungs by ONNX: of all members, or of the first one at its longest length."""
     from src.tflite.converter.onnx_route import OnnxCore
@@ -153,10 +154,10 @@ def _second_route(
     for member in members:
         say(f"parity: {member.name} by ONNX and onnx2tf")
         cores.append(OnnxCore(member, every_one))
-    expected = _logarithms(partial(answer, members), clips)
+    expected = _logarithms(partial(answer, members, pool=pool), clips)
     say(f"parity on {len(clips)} clips: ONNX, and onnx2tf's .tflite")
-    by_onnx = _logarithms(partial(_by_onnx, members, cores), clips)
-    by_onnx2tf = _logarithms(_converted(Graph(members, cores)), clips)
+    by_onnx = _logarithms(partial(_by_onnx, members, cores, pool), clips)
+    by_onnx2tf = _logarithms(_converted(Graph(members, cores, pool)), clips)
     return [
         _rung(f"ONNX{which}", by_onnx, expected, ALLOWED["fp32"]),
         _rung(f"onnx2tf .tflite fp32{which}", by_onnx2tf, expected, ALLOWED["fp32"]),
@@ -227,10 +228,10 @@ def edge_clips(max_len: int) -> dict[str, RawClip]:
     }
 
 
-def _by_onnx(members: Sequence[Member], cores: Sequence, frames: RawClip) -> np.ndarray:
+def _by_onnx(members: Sequence[Member], cores: Sequence, pool: Pool, frames: RawClip) -> np.ndarray:
     """The ensemble's probabilities, (K,), by the ONNX files alone."""
     logits = [
         torch.from_numpy(core.by_onnxruntime(prepare(member, frames)[None].numpy())[0])
         for member, core in zip(members, cores, strict=True)
     ]
-    return blended(members, logits).numpy()
+    return blended(members, logits, pool).numpy()

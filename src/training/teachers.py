@@ -5,6 +5,7 @@ Calling a teacher gives its probabilities, at the recipe's temperature, for the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from src.common.errors import InputError
 from src.common.paths import anchored
 from src.dataset.batches import prepare
 from src.dataset.folds import Fold
+from src.evaluation.ensemble import Vote, Votes, rule_for, votes_for
 from src.evaluation.predict import predict
 from src.recipes.base import Recipe
 from src.runs import Run
@@ -58,36 +60,74 @@ class CachedTeacher:
         return probabilities if pairs is None else pairs.target(probabilities)
 
 
-Guide = LiveTeacher | CachedTeacher
+class Ensemble:
+    """Several teachers, who teach by the weighted mean of their probabilities."""
+
+    def __init__(self, teachers: Sequence[LiveTeacher | CachedTeacher], weights: Sequence[float]):
+        self.teachers = teachers
+        self.shares = [weight / sum(weights) for weight in weights]
+
+    def __call__(
+        self, view: View, pairs: Pairs | None, index: Int[Tensor, " B"]
+    ) -> Float[Tensor, "B K"]:
+        """Ask all of them about the same clips."""
+        answers = (teacher(view, pairs, index) for teacher in self.teachers)
+        return sum(s * answer for s, answer in zip(self.shares, answers, strict=True))
+
+
+Guide = LiveTeacher | CachedTeacher | Ensemble
 
 
 def find(
     run: Run, recipe: Recipe, fold: Fold, train_index: np.ndarray, device: torch.device
 ) -> Guide | None:
-    """The teacher that `recipe.distil` names, trained on the same fold.
+    """The teachers that `recipe.distil` names, trained on the same fold.
 
     `train_index` are the store's clips that are learnt from.
 
     Raises:
         InputError: there is no such training, or it knows other signs.
     """
-    distil = recipe.distil
-    if not distil.teacher:
-        return None
+    found, weights = [], []
+    for of, name, vote in _named(run, recipe, fold):
+        teacher, model = of.recipe(name), of.model(name, fold).to(device)
+        temperature = recipe.distil.temperature * vote.temperature
+        reads = [(r.layout, r.clip, r.features) for r in (recipe, teacher)]
+        if reads[0] == reads[1]:
+            found.append(LiveTeacher(model, temperature))
+        else:
+            clips = prepare(run.store, teacher.read, teacher.key, device).subset(train_index)
+            logits = torch.from_numpy(predict(model, teacher, clips)).to(device)
+            found.append(CachedTeacher(logits, temperature))
+        weights.append(vote.weight)
+    return Ensemble(found, weights) if len(found) > 1 else next(iter(found), None)
+
+
+def _named(run: Run, recipe: Recipe, fold: Fold) -> list[tuple[Run, str, Vote]]:
+    """The trainings behind `recipe.distil.teacher`, and how each of them counts.
+
+    All count the same, but for the members of a run, which count as in its ensemble.
+    """
     learns = f"{recipe.name} learns from it (distil.teacher)"
-    of, name = _trained(run, distil.teacher, fold, "distil.teacher", learns)
-    if of.store.signs != run.store.signs:
-        raise InputError(
-            f"{of.folder}: {learns}, expected the signs of {run.about.data}, found other signs; "
-            "choose a teacher of the same signs"
-        )
-    teacher, model = of.recipe(name), of.model(name, fold).to(device)
-    reads = [(r.layout, r.clip, r.features) for r in (recipe, teacher)]
-    if reads[0] == reads[1]:
-        return LiveTeacher(model, distil.temperature)
-    clips = prepare(run.store, teacher.read, teacher.key, device).subset(train_index)
-    logits = torch.from_numpy(predict(model, teacher, clips)).to(device)
-    return CachedTeacher(logits, distil.temperature)
+    votes: Votes = {}
+    for teacher in recipe.distil.teachers:
+        if teacher not in run.recipes and (anchored(teacher) / "run.json").is_file():
+            tables = Run.open(anchored(teacher)).shipped_predictions()
+            members = votes_for(tables, fold, rule_for(tables)).items()
+            votes |= {f"{teacher}/{name}": vote for name, vote in members if vote.weight > 0}
+        else:
+            votes[teacher] = Vote(1.0)
+    named = [
+        (*_trained(run, teacher, fold, "distil.teacher", learns), vote)
+        for teacher, vote in votes.items()
+    ]
+    for of, _, _ in named:
+        if of.store.signs != run.store.signs:
+            raise InputError(
+                f"{of.folder}: {learns}, expected the signs of {run.about.data}, found other "
+                "signs; choose a teacher of the same signs"
+            )
+    return named
 
 
 def weights_to_start_from(run: Run, recipe: Recipe, fold: Fold) -> dict[str, Tensor] | None:
@@ -124,7 +164,7 @@ def _trained(run: Run, teacher: str, fold: Fold, field: str, why: str) -> tuple[
         raise InputError(
             f"{field}: no recipe {teacher!r} in {run.folder}, and no folder of that name with a "
             f"config.json; this run has {', '.join(run.recipes)}. Name it in RECIPES too, or give "
-            "the path logs/<run>/<recipe> of one that is trained"
+            "the path logs/<run>/<recipe> of one that is trained, or logs/<run> for all of a run"
         )
     if not of.training_mark(name, fold).is_finished:
         raise InputError(

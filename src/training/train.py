@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -167,8 +168,8 @@ def _predictions(trained: Trained, task: Task, clips: pd.DataFrame) -> pd.DataFr
 
 
 def main(  # noqa: PLR0913 - each is an option of the command
-    run: tyro.conf.Positional[str],
-    recipe: tyro.conf.Positional[str],
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
+    recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")],
     fold: Fold = 0,
     precision: Precision = "auto",
     compile: bool = False,
@@ -177,18 +178,18 @@ def main(  # noqa: PLR0913 - each is an option of the command
     device: str = "auto",
     retrain: bool = False,
 ) -> None:
-    """Train one recipe of a run on one fold.
+    """Train one recipe of a run on one fold, or go on where a training was stopped.
 
     Args:
-        run: the run's folder, made by 01_preparation.
-        recipe: the member's name.
-        fold: the fold that is held out; `everything` holds out none.
-        precision: of the matrix products.
-        compile: use torch.compile.
-        micro_batch: clips whose gradients are computed at once; 0 = as many as fit into memory.
-        tests: on held-out clips, evenly spaced over the epochs.
-        device: cpu, cuda, or auto.
-        retrain: delete a finished training of other values, and train again.
+        run: The run's folder, such as logs/full; 01_preparation makes it.
+        recipe: Its name in the run, such as frame_deberta_b.
+        fold: The fold to hold out; `everything` holds out none.
+        precision: Of matrix products; auto is the fastest that the device computes natively.
+        compile: Compile the step first: a minute more at the start, less for every step.
+        micro_batch: Clips whose gradients are computed at once; 0 is as many as fit into memory.
+        tests: How often held-out clips are tested on the way, evenly spaced over the epochs.
+        device: cpu, cuda, or auto, which is cuda where there is one.
+        retrain: Delete a finished training of other values, and train again.
     """
     opened = Run.open(anchored(run))
     settings = Settings(opened.about.seed, precision, compile, micro_batch=micro_batch, tests=tests)
@@ -202,6 +203,6 @@ def main(  # noqa: PLR0913 - each is an option of the command
 
 if __name__ == "__main__":
     try:
-        tyro.cli(main)
+        tyro.cli(main, prog="python -m src.training.train")
     except InputError as error:
         sys.exit(f"error: {error}")

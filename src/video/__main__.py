@@ -17,6 +17,7 @@ from pathlib import Path
 
 import tyro
 
+from src.common.environments import Unavailable
 from src.common.errors import InputError
 from src.common.paths import SIGN_MAP, anchored
 from src.dataset.competition import read_signs
@@ -158,6 +159,8 @@ def _each(
         for video, name in videos(source).items():
             try:
                 use(name, _extracted(extract, video, mirrored, seconds))
+            except Unavailable:  # no other video would fare better
+                raise
             except InputError as error:
                 print(f"error: {error}", file=sys.stderr)
                 failed = True

@@ -31,6 +31,7 @@ import pandas as pd
 from PIL import Image
 
 from src.clips import RawClip
+from src.common.environments import Unavailable
 from src.common.errors import InputError
 from src.common.files import locked, write_atomically, write_json
 from src.common.news import counted
@@ -225,6 +226,8 @@ def _make_clip(
     extract = idle.get()
     try:
         recording = extract(str(video.path), mirrored)
+    except Unavailable:  # no other video would fare better
+        raise
     except InputError as error:
         return error
     finally:

@@ -5,6 +5,8 @@ python -m src.video.environment
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -30,6 +32,26 @@ def interpreter() -> Path:
             "`make video-env` (some 500 MB)"
         )
     return folder / "bin" / "python"
+
+
+def quiet() -> dict[str, str]:
+    """The variables of a process in the environment: few words, and no window for pictures.
+
+    A notebook tells its own children to draw with a package that is not there.
+    """
+    words = {"GLOG_minloglevel": "2", "OPENCV_FFMPEG_LOGLEVEL": "-8", "MPLBACKEND": "agg"}
+    return {**os.environ, **words}
+
+
+def draw_videos(folder: Path) -> Path:
+    """Write the videos of the drawn signers; those that are there stay.
+
+    Raises:
+        Unavailable: as `interpreter`.
+    """
+    words = [interpreter(), "-m", "src.video.drawn", folder.resolve()]
+    subprocess.run([*map(str, words)], check=True, cwd=root(), env=quiet())
+    return folder
 
 
 def main() -> None:

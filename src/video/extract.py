@@ -6,27 +6,26 @@ Letters: **T** frames.
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from jaxtyping import UInt8
 
 from src.clips import RawClip
+from src.common.environments import Unavailable
 from src.common.errors import InputError
 from src.common.files import write_atomically
 from src.common.paths import root
 from src.dataset.sample.writer import write_clip
 from src.landmarks import PARTS, rows_of
-from src.video.environment import interpreter
+from src.video.environment import interpreter, quiet
 
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".pose")
 
@@ -74,49 +73,69 @@ def holistic() -> Iterator[Extract]:
     - seconds: how long a webcam records where there is no display to press keys at.
 
     Raises:
-        Unavailable: there is no environment with mediapipe.
+        Unavailable: there is no environment with mediapipe, or it does not start.
         InputError: by the function: the source cannot be read, or has no frames.
     """
-    words = [str(interpreter()), "-m", "src.video.holistic"]
-    quiet = {"GLOG_minloglevel": "2", "OPENCV_FFMPEG_LOGLEVEL": "-8"}
-    # This project is not installed in that environment: the module is found by `cwd`.
-    options = {"text": True, "cwd": root(), "env": {**os.environ, **quiet}}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with (
-        tempfile.TemporaryFile("w+", errors="replace") as errors,
-        subprocess.Popen(words, **pipes, stderr=errors, **options) as process,
-    ):
+    with ExitStack() as stack:
+        yield partial(_extract, _Process(stack))
+
+
+class _Process:
+    """The process with mediapipe; one that a video has ended is started again for the next."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._words = [str(interpreter()), "-m", "src.video.holistic"]
+        self._stack = stack
+        self._start()
+
+    def _start(self) -> None:
+        errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (the stack closes it)
+        self._errors = self._stack.enter_context(errors)
+        # This project is not installed in that environment: the module is found by `cwd`.
+        options = {"text": True, "cwd": root(), "env": quiet(), "stderr": self._errors}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.process = subprocess.Popen(self._words, **pipes, **options)
+        self._stack.callback(self._end, self.process)
+        if not self.process.stdout.readline():  # it says when it is ready
+            raise Unavailable(f"{self._words[0]}: {self._last_words()}; run `make video-env`")
+
+    @staticmethod
+    def _end(process: subprocess.Popen) -> None:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        with suppress(BrokenPipeError):  # of words that a dead process has not read
+            process.stdin.close()
+
+    def ask(self, request: dict) -> dict:
+        """Its answer, or why there is none."""
+        if self.process.poll() is not None:
+            self._start()
         try:
-            yield partial(_extract, process, errors)
-        finally:
-            process.kill()
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+            return json.loads(self.process.stdout.readline())
+        except (OSError, ValueError):  # the process has ended
+            return {"error": self._last_words()}
+
+    def _last_words(self) -> str:
+        code = self.process.wait()
+        self._errors.seek(0)
+        lines = [line for line in self._errors.read().splitlines() if line.strip()] or ["no word"]
+        return f"mediapipe ended with code {code}: {lines[-1]}"
 
 
-def _extract(
-    process: subprocess.Popen, errors: IO[str], source: str, mirrored: bool, seconds: float = 3.0
-) -> Recording:
+def _extract(process: _Process, source: str, mirrored: bool, seconds: float = 3.0) -> Recording:
     if not is_webcam(source) and not Path(source).is_file():
         raise InputError(f"{source}: expected a video, found none; name a file, or `webcam`")
     path = source if is_webcam(source) else str(Path(source).resolve())
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.npz"
         request = {"source": path, "out": str(out), "view": view(mirrored), "seconds": seconds}
-        if why := _answer(process, errors, request).get("error"):
+        if why := process.ask(request).get("error"):
             raise InputError(f"{source}: {why}")
         with np.load(out) as arrays:
             return Recording(arrays["xyz"], arrays["pictures"], float(arrays["fps"]))
-
-
-def _answer(process: subprocess.Popen, errors: IO[str], request: dict) -> dict:
-    try:
-        process.stdin.write(json.dumps(request) + "\n")
-        process.stdin.flush()
-        return json.loads(process.stdout.readline())
-    except (OSError, ValueError):  # the process has ended
-        code = process.wait()
-        errors.seek(0)
-        lines = [line for line in errors.read().splitlines() if line.strip()] or ["no word"]
-        return {"error": f"mediapipe ended with code {code}: {lines[-1]}"}
 
 
 def videos(source: str) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
     python -m src.video.holistic          one request a line, as JSON; one answer a line
 
+- It says {} when it is ready.
+
 - A request is {"source", "out", "view", "seconds"}. The answer is {} when `out` is written, an .npz
   file of xyz, pictures and fps, or {"error": why not}. Starting takes seconds, so one process
   answers for many videos.
@@ -270,6 +272,7 @@ def answer(source: str, out: str, view: str, seconds: float) -> None:
 def main() -> None:
     """Answer requests until there are no more."""
     check_order()
+    print("{}", flush=True)  # ready
     for line in sys.stdin:
         try:
             answer(**json.loads(line))

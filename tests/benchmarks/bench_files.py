@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from src.evaluation.ensemble import Votes, equal_votes
 from src.recipes import solution_of
 from src.runs import Run
 from src.submission import assemble as submission
@@ -29,21 +30,21 @@ RECIPES = "frame_deberta,hand_bert,conv_transformer,llama,hierarchical"
 PRECISIONS: tuple[Precision, ...] = ("fp16", "int8")
 
 
-def contents(run: Run) -> dict[str, dict[str, float]]:
-    """What each file holds: the weight of every member."""
+def contents(run: Run) -> dict[str, Votes]:
+    """What each file holds: how every member counts."""
     solutions: dict[str, list[str]] = {}
     for name in run.shipped_predictions():
         solutions.setdefault(solution_of(name), []).append(name)
-    files = {of: dict.fromkeys(names, 1 / len(names)) for of, names in solutions.items()}
-    return files | {TOGETHER: {name: w for names in files.values() for name, w in names.items()}}
+    files = {of: equal_votes(names) for of, names in solutions.items()}
+    return files | {TOGETHER: {name: v for votes in files.values() for name, v in votes.items()}}
 
 
-def scored(run: Run, weights: dict[str, float], precision: Precision) -> Score:
+def scored(run: Run, votes: Votes, precision: Precision) -> Score:
     """A file of these members on the held-out clips."""
     clips = submission.held_out_clips(run, FOLD)
     known = set(run.clips.sign[run.clips.fold != FOLD])
     with tempfile.TemporaryDirectory() as folder:
-        members = submission.members(run, FOLD, weights)
+        members = submission.members(run, FOLD, votes)
         options = ExportOptions(precision=precision)
         path = write_tflite(members, Path(folder) / "model.tflite", options).path
         return score(path, run.data, clips[clips.sign.isin(known)])
@@ -53,11 +54,11 @@ def rows_of(split: Split, run: Run) -> list[dict]:
     """A row per file."""
     by_torch = accuracies(run)
     rows = []
-    for name, weights in contents(run).items():
+    for name, votes in contents(run).items():
         print(f"files: {split.name}, {name} ...", flush=True)
         row: dict = {"held out of": split.name, "file": name, "torch": by_torch[name]}
         for precision in PRECISIONS:
-            found = scored(run, weights, precision)
+            found = scored(run, votes, precision)
             row |= {precision: found.accuracy, f"{precision} MB": found.size_mb}
             row |= {f"{precision} ms": found.latencies["mean"]}
         rows.append(row)

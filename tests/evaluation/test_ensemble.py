@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import scipy.optimize
 
+from src.common.errors import InputError
 from src.evaluation import ensemble
 from src.evaluation.tables import accuracy
 
@@ -51,7 +52,7 @@ def test_a_member_that_is_always_worse_gets_nothing():
 def test_the_order_of_the_clips_does_not_matter():
     a, b = member(0, 2.0), member(1, 1.0)
     shuffled = b.sample(frac=1, random_state=0)
-    assert ensemble.find_weights({"a": a, "b": b}) == ensemble.find_weights({"a": a, "b": shuffled})
+    assert ensemble.find_votes({"a": a, "b": b}) == ensemble.find_votes({"a": a, "b": shuffled})
 
 
 def test_no_signer_is_in_two_groups():
@@ -87,9 +88,9 @@ def test_weights_for_a_fold_come_from_the_others():
         name: pd.concat([table, member(7, there[name], fold=1).assign(sequence=table.sequence)])
         for name, table in here.items()
     }
-    assert ensemble.weights_for(tables, fold=0)["b"] > 0.9  # b is good in fold 1
-    assert ensemble.weights_for(tables, fold=1)["a"] > 0.9
-    assert ensemble.weights_for(here, fold=0) == {"a": 0.5, "b": 0.5}
+    assert ensemble.votes_for(tables, fold=0)["b"].weight > 0.9  # b is good in fold 1
+    assert ensemble.votes_for(tables, fold=1)["a"].weight > 0.9
+    assert ensemble.votes_for(here, fold=0) == ensemble.equal_votes("ab")
 
 
 def test_leaving_out_the_good_member_costs_most():
@@ -110,20 +111,51 @@ def test_the_ensembles_accuracy_is_that_of_the_files_weights():
     assert ensemble.leave_one_out(tables, 0).alone["ensemble"] == equal
 
 
-def test_weights_that_make_the_ensemble_worse_are_not_taken():
-    """One member gives the right sign .95, and .45 to each fifth clip's; the other always .6.
+def test_votes_that_make_the_ensemble_worse_are_not_taken():
+    """Each member is right about two of four signers, and a little less sure where it is wrong.
 
-    Likelihood leaves the modest one out, by hand: .8 x .6 / .95 + .2 x .6 / .45 = .77 is below 1.
-    With equal weights it corrects every mistake.
+    The votes that three signers lead to are for the member that is wrong about the fourth.
     """
-    right = np.arange(200) % 5 != 4
-    bold = two_signs(np.where(right, 0.95, 0.45))
-    modest = two_signs(np.full(200, 0.6))
-    tables = {"bold": bold, "modest": modest}
-    assert ensemble.find_weights(tables) == {"bold": 1.0, "modest": 0.0}
-    assert accuracy(ensemble.cross_fitted(tables)) == 0.8
+    right = np.arange(200) < 100
+    first, second = (two_signs(np.where(of, 0.9, 0.2)) for of in (right, ~right))
+    tables = {"first": first, "second": second}
+    assert accuracy(ensemble.cross_fitted(tables)) == 0.0
+    assert accuracy(ensemble.cross_fitted(tables, calibrated_only=True)) == 0.0
     assert accuracy(ensemble.blend(tables)) == 1.0
-    assert ensemble.chosen_weights(tables) == {"bold": 0.5, "modest": 0.5}
+    assert ensemble.chosen_votes(tables) == ensemble.equal_votes(tables)
+
+
+def test_calibration_keeps_a_member_that_is_always_right_and_never_sure():
+    """One gives the right sign .95, and .45 to each fifth clip's; the other gives it .6, always.
+
+    Without calibration likelihood leaves the modest one out: .8 x .6 / .95 + .2 x .6 / .45 < 1.
+    """
+    bold = two_signs(np.where(np.arange(200) % 5 != 4, 0.95, 0.45))
+    tables = {"bold": bold, "modest": two_signs(np.full(200, 0.6))}
+    raw = np.exp([np.stack(table.logits)[:, 0] for table in tables.values()])
+    np.testing.assert_allclose(ensemble.mixture_weights(raw), [1, 0], atol=1e-9)
+    votes = ensemble.chosen_votes(tables)
+    assert votes["modest"].weight > 0.9 and votes["modest"].temperature == pytest.approx(0.1, 0.01)
+    assert accuracy(ensemble.together(tables, votes)) == 1.0
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_the_temperature_of_logits_that_labels_were_drawn_from_is_found(temperature):
+    """Labels drawn from softmax(x) make x a temperature of 1, and 3 x one of 3."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (20_000, SIGNS))
+    label = (logits + rng.gumbel(size=logits.shape)).argmax(1)
+    table = pd.DataFrame({"label": label, "logits": list(temperature * logits)})
+    assert ensemble.temperature_of(table) == pytest.approx(temperature, rel=0.03)
+
+
+@pytest.mark.parametrize("asked, rule", [("", "logits"), ("equal", "equal"), ("fitted", "fitted")])
+def test_the_26th_places_three_are_blended_by_logits_unless_asked_otherwise(asked, rule):
+    three = ["llama_1", "llama_2", "llama_3"]
+    assert ensemble.rule_for(three, asked) == rule
+    assert ensemble.rule_for([*three, "conv_transformer"]) == "fitted"
+    with pytest.raises(InputError, match="ENSEMBLE: expected fitted, equal, logits or nothing"):
+        ensemble.rule_for(three, "weighted")
 
 
 def test_weights_that_help_are_taken():
@@ -132,7 +164,7 @@ def test_weights_that_help_are_taken():
     good, poor = two_signs(np.where(right, 0.8, 0.2)), two_signs(np.where(right, 0.1, 0.9))
     tables = {"good": good, "poor": poor}
     assert accuracy(ensemble.blend(tables)) == pytest.approx(0.1)
-    assert ensemble.chosen_weights(tables)["good"] > 0.8
+    assert ensemble.chosen_votes(tables)["good"].weight > 0.8
 
 
 def two_signs(probability: np.ndarray) -> pd.DataFrame:

@@ -56,6 +56,20 @@ def test_accuracy_within_groups(student):
     assert tables.by_group(student, "sign").to_dict() == {"bird": 1.0, "cat": 0.5, "dog": 0.0}
 
 
+def test_signs_worth_recording_are_the_worst_recognised_and_least_recorded(student):
+    learnt = [("p", 1), ("r", 2), ("p", 0)]
+    more = pd.DataFrame(
+        [(who, SIGNS[label], label) for who, label in learnt],
+        columns=["participant", "sign", "label"],
+    )
+    clips = pd.concat([student[["participant", "sign", "label"]], more])
+    found = tables.worth_recording(student, clips)
+    assert list(found.index) == ["dog", "cat", "bird"]
+    assert found.clips.tolist() == [2, 3, 2] and found.signers.tolist() == [2, 2, 1]
+    assert found.accuracy.tolist() == [0.0, 0.5, 1.0]
+    assert found.taken_for.tolist() == ["bird", "bird", ""]
+
+
 def test_confusions_are_counted_by_sign_and_answer(student):
     counts = tables.confusion_counts(student, classes=3)
     assert counts.tolist() == [[1, 0, 0], [1, 1, 0], [1, 0, 0]]
@@ -84,6 +98,15 @@ def test_a_blend_is_the_weighted_mean_of_probabilities(predictions, student):
         shares = [np.exp(x) / np.exp(x).sum() for x in (first, second)]
         mean = 0.25 * shares[0] + 0.75 * shares[1]
         np.testing.assert_allclose(np.exp(row.logits), mean, rtol=1e-5)
+
+
+def test_a_blend_of_logits_is_the_softmax_of_their_mean(predictions, student):
+    """The geometric mean of the probabilities: the doubts of one count more than its sureness."""
+    soup = predictions[predictions.role == "soup"]
+    blended = tables.blend({"a": student, "b": soup}, [0.25, 0.75], pool="logits")
+    for row, (*_, first, second) in zip(blended.itertuples(), CLIPS, strict=True):
+        mean = np.exp(0.25 * np.array(first) + 0.75 * np.array(second))
+        np.testing.assert_allclose(np.exp(row.logits), mean / mean.sum(), rtol=1e-5)
 
 
 def test_members_of_other_clips_are_refused(student):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from src.clips import Clips
 from src.dataset import store as stores
+from src.evaluation.ensemble import Vote
 from src.landmarks import LEFT_HAND, RIGHT_HAND, Layout
 from src.losses import CrossEntropy
 from src.models.blocks import masked_mean
@@ -128,7 +129,7 @@ def test_a_new_recipe_goes_from_its_file_to_a_tflite_file(sample, tmp_path, monk
     assert run.recipes == {"means": recipe}
     train_all(run, Settings(seed=0, precision="fp32"), "cpu")
 
-    members = assemble.members(run, 0, {"means": 1.0})
+    members = assemble.members(run, 0, {"means": Vote(1.0)})
     exported = write_tflite(members, run.folder / "model.tflite")
     rungs = ladder(exported, list(edge_clips(recipe.max_len).values()))
     assert rungs.passed, str(rungs)

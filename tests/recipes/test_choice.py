@@ -41,11 +41,18 @@ def test_no_name_is_refused(names):
 
 def test_every_solution_has_every_profile_and_no_name_comes_twice():
     for size in PROFILES:
-        names = [r.name for solution in SOLUTIONS.values() for r in solution.recipes(size)]
-        assert len(set(names)) == len(names)
-        assert choose(",".join(SOLUTIONS), size) == tuple(
-            r for solution in SOLUTIONS.values() for r in solution.recipes(size)
-        )
+        recipes = [r for of, s in SOLUTIONS.items() if of != "pupil" for r in s.recipes(size)]
+        assert len({recipe.name for recipe in recipes}) == len(recipes)
+        assert choose(",".join(SOLUTIONS), size) == (*recipes, SOLUTIONS["pupil"].recipes(size)[-1])
+
+
+def test_the_pupil_comes_after_its_teachers_who_are_shipped_only_where_they_are_asked_for():
+    *teachers, pupil = choose("pupil", "cpu")
+    assert pupil.name == "pupil" and pupil.ships and not any(t.ships for t in teachers)
+    assert set(pupil.distil.teachers) < {teacher.name for teacher in teachers}
+    for names in ("llama,pupil", "pupil,llama"):
+        assert [r.name for r in choose(names, "cpu") if r.ships] == sorted(["llama", "pupil"])
+    assert choose("llama", "cpu") == SOLUTIONS["llama"].cpu
 
 
 def test_an_unknown_profile_lists_the_known():

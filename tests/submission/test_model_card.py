@@ -31,8 +31,17 @@ FACTS = {
     "fit_on_everything": False,
     "held_out": ["2044", "4718"],
     "signers_seen": False,
-    "members": {"llama": {"parameters": 9_200_000, "weight": 1.0}},
+    "members": {"llama": {"parameters": 9_200_000, "weight": 1.0, "temperature": 1.0}},
 }
+
+
+def test_only_calibrated_probabilities_are_said_to_be():
+    raw = sections(model_card.markdown(FACTS))["Limits"]
+    assert "Probabilities are not calibrated" in raw and "73" not in raw
+    member = FACTS["members"]["llama"] | {"temperature": 0.6}
+    calibrated = FACTS | {"members": {"llama": member}, "confidence": 0.731}
+    said = sections(model_card.markdown(calibrated))["Limits"]
+    assert "73.1% on average; 60.0% are right" in said and "not calibrated" not in said
 
 
 def sections(card: str) -> dict[str, str]:

@@ -7,15 +7,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import tensorflow as tf
+import torch
 from torch import Tensor, nn
 
 from src.common.errors import InputError
 from src.landmarks import FACE, LEFT_HAND, undetected
 from src.models.llama import Config
 from src.recipes.llama import SINGLE, THREE
+from src.tflite.export import ExportOptions, write_tflite
 from src.tflite.graph import Graph
 from src.tflite.members import Member, answer, check_members, prepare
-from src.tflite.parity import edge_clips
+from src.tflite.parity import edge_clips, ladder
+from src.tflite.scorer import Model
 from src.transforms.steps.frames import Subsample
 from tests.tflite import toys
 
@@ -77,6 +80,21 @@ def test_probabilities_are_averaged_by_weight():
     by_hand = 0.75 * a / a.sum() + 0.25 * b / b.sum()
     np.testing.assert_allclose(outputs, by_hand, 1e-5)
     np.testing.assert_allclose(answer(members, frames), by_hand, 1e-5)
+
+
+def test_logits_are_averaged_after_their_temperatures_where_that_is_asked_for(tmp_path):
+    """The file against the networks by hand: softmax of the mean of logits / temperature."""
+    members = [toys.deberta(9, seed=1), replace(toys.families()["llama"], weight=3.0)]
+    frames = toys.raw_clip(7)
+    with torch.no_grad():
+        logits = [one.core(prepare(one, frames)[None])[0].numpy() for one in members]
+    by_hand = np.exp(0.25 * logits[0] / 2 + 0.75 * logits[1])
+    members[0].core.temperature = 2.0
+
+    options = ExportOptions("fp32", pool="logits")
+    exported = write_tflite(members, tmp_path / "model.tflite", options)
+    np.testing.assert_allclose(Model(exported.path)(frames), by_hand / by_hand.sum(), 1e-4)
+    assert ladder(exported, [frames, *edge_clips(9).values()]).passed
 
 
 def test_a_clip_without_frames_is_one_frame_without_detections():

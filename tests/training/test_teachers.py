@@ -15,6 +15,7 @@ import torch
 from src.common.errors import InputError
 from src.dataset import store as stores
 from src.dataset.batches import plan, prepare
+from src.evaluation.ensemble import Vote
 from src.evaluation.predict import predict
 from src.evaluation.tables import softmax
 from src.losses import CrossEntropy
@@ -25,7 +26,7 @@ from src.runs import About, Run
 from src.training import teachers
 from src.training.loop import Loop
 from src.training.roles import Trainee, View
-from src.training.teachers import CachedTeacher, LiveTeacher
+from src.training.teachers import CachedTeacher, Ensemble, LiveTeacher
 from src.training.train import train, train_all
 from tests.training.trained import FP32, ONE, assert_same_training, history, stopped, weights
 
@@ -283,6 +284,45 @@ def test_a_teacher_that_reads_otherwise_is_asked_once_about_the_clips_as_they_ar
         torch.testing.assert_close(guide.probabilities[k], expected, rtol=1e-4, atol=1e-6)
     found = guide(View(features, alone.mask, None), None, torch.tensor([2, 0]))
     assert torch.equal(found, guide.probabilities[[2, 0]])
+
+
+# --- several teachers ---------------------------------------------------------------------------
+
+
+def test_several_teachers_answer_with_the_mean_of_their_probabilities(unbroken):
+    recipe = replace(STAGES[2], distil=Distil(teacher=f"{FIRST}, {SECOND}"))
+    guide = teachers.find(unbroken, recipe, FOLD, np.arange(len(unbroken.store)), ONE.device)
+    assert isinstance(guide, Ensemble) and len(guide.teachers) == 2
+    views, _, pairs, index = seen(unbroken, recipe, Trainee(recipe, 4))
+    each = [teacher(views["student"], pairs, index) for teacher in guide.teachers]
+    assert not torch.equal(*each)
+    torch.testing.assert_close(guide(views["student"], pairs, index), (each[0] + each[1]) / 2)
+    weighted = Ensemble(guide.teachers, [1.0, 3.0])(views["student"], pairs, index)
+    torch.testing.assert_close(weighted, each[0] / 4 + 3 * each[1] / 4)
+
+
+def test_the_networks_that_a_run_ships_teach_with_their_votes(unbroken, make_run, monkeypatch):
+    """Those that only teach others do not; temperatures multiply."""
+    votes = {THIRD: Vote(0.25, temperature=3.0)}
+    asked = []
+    monkeypatch.setattr(teachers, "votes_for", lambda tables, *_: asked.append([*tables]) or votes)
+    recipe = replace(LONELY, name="pupil", distil=Distil(teacher=str(unbroken.folder)))
+    run = make_run(recipe)
+    guide = teachers.find(run, recipe, FOLD, np.arange(len(run.store)), ONE.device)
+    assert asked == [[THIRD]] and guide.temperature == 6.0
+    for key, value in guide.model.state_dict().items():
+        assert torch.equal(value, weights(folder(unbroken, THIRD))[key])
+
+
+def test_a_training_is_stale_when_one_of_its_teachers_is(make_run):
+    """The mark holds what every teacher was made from."""
+    pupil = replace(LONELY, name="pupil", distil=Distil(teacher=f"{FIRST},{SECOND}"))
+    before = make_run(*STAGES, pupil).training_mark("pupil", FOLD).made_from
+    for changed in STAGES[:2]:
+        other = replace(changed, epochs=changed.epochs + 1)
+        recipes = [other if recipe is changed else recipe for recipe in STAGES]
+        after = make_run(*recipes, pupil).training_mark("pupil", FOLD).made_from
+        assert before["teacher"] != after["teacher"] and before["recipe"] == after["recipe"]
 
 
 # --- across solutions ---------------------------------------------------------------------------

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -232,9 +235,28 @@ def test_one_process_answers_for_many_and_its_end_is_said(mediapipe, video, reco
             np.testing.assert_array_equal(ask(str(video), False).xyz, recording.xyz)
         with pytest.raises(InputError, match="expected a video, found none"):
             ask("none.mp4", False)
-        ask.args[0].kill()
+        ended = ask.args[0].process
+        os.kill(ended.pid, signal.SIGSTOP)  # in the middle of a video
+        killer = threading.Timer(0.5, ended.kill)
+        killer.start()
         with pytest.raises(InputError, match=r"raise\.avi: mediapipe ended with code -9"):
             ask(str(video), False)
+        # One video's end is not that of the others.
+        np.testing.assert_array_equal(ask(str(video), False).xyz, recording.xyz)
+
+
+def test_a_notebooks_backend_for_pictures_does_not_reach_mediapipe(mediapipe, video, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    assert len(extract(str(video), mirrored=False).xyz) == FRAMES
+
+
+def test_a_process_that_does_not_start_ends_all_in_one_line(tmp_path, monkeypatch):
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho no module >&2\nexit 3\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr("src.video.extract.interpreter", lambda: broken)
+    with pytest.raises(Unavailable, match="ended with code 3: no module; run `make video-env`"):
+        extract("any.mp4", mirrored=False)
 
 
 def test_no_camera_is_said(mediapipe):

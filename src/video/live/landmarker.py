@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import numpy as np
 from src.common.errors import InputError
 from src.common.paths import root
 from src.landmarks import N_LANDMARKS
-from src.video.environment import interpreter
+from src.video.environment import interpreter, quiet
 from src.video.live.session import Frame
 
 STARTS = 60.0  # seconds; three on two idle cores
@@ -81,7 +80,7 @@ class Landmarker:
                 stderr=self._errors,
                 stdout=self._errors,
                 cwd=root(),  # this project is not installed in that environment
-                env={**os.environ, "GLOG_minloglevel": "2"},
+                env=quiet(),
             )
         try:
             self._answer(STARTS)

@@ -1,0 +1,41 @@
+"""A pupil of all: one small network that learns from five published solutions together.
+
+`RECIPES=pupil` trains the five, which stay at home, and then the pupil, which alone is shipped.
+Ours.
+
+- The pupil is the 1st place's network: the smallest file of the five that is as good as the best.
+- It learns from the labels and from the mean of what the five say about a clip. They read other
+  points at other instants than it does, so they are asked once, about the clips as they are, except
+  for the 1st place's own, which sees the pupil's augmented clips.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from src.recipes import conv_transformer, frame_deberta, hand_bert, hierarchical, llama
+from src.recipes.base import Recipe, Solution
+from src.recipes.ingredients import Distil
+
+TEACHERS = tuple(
+    module.SOLUTION for module in (frame_deberta, hand_bert, conv_transformer, llama, hierarchical)
+)
+
+
+def taught(profile: str) -> tuple[Recipe, ...]:
+    """The five solutions in one of their sizes, and then the pupil."""
+    teachers = [recipe for solution in TEACHERS for recipe in solution.recipes(profile)]
+    names = [recipe.name for recipe in teachers if recipe.ships]
+    (network,) = conv_transformer.SOLUTION.recipes(profile)
+    pupil = replace(network, name="pupil", seed=1, distil=Distil(teacher=",".join(names)))
+    return (*(replace(teacher, ships=False) for teacher in teachers), pupil)
+
+
+SOLUTION = Solution(
+    source="ours, of the five solutions above",
+    score="none published",
+    cost="that of all five, and of the 1st place's once more",
+    full=taught("full"),
+    cpu=taught("cpu"),
+    sample=taught("sample"),
+)

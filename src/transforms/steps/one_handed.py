@@ -1,0 +1,33 @@
+"""A clip step that makes every signer right-handed. NaN stays NaN. Letters: **T** frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from src.landmarks import Layout
+
+
+@dataclass(frozen=True)
+class OneHanded:
+    """Mirror the whole clip, x -> 1 - x, where the left hand is the one that signs.
+
+    That is the hand that is seen more and higher: of the heights of its points above the picture's
+    lower edge, the mean over its points and the sum over the frames that show it. A sign means the
+    same with either hand, and few signers do not teach that. It comes before the steps that move
+    the landmarks, for it measures in picture heights. Ours.
+    """
+
+    def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T L 3"]:
+        left, right = (_presence(xyz, layout.rows(f"{side}_hand")) for side in ("left", "right"))
+        x, yz = xyz[:, torch.tensor(layout.mirror)].split([1, 2], dim=-1)
+        return torch.where(left > right, torch.cat([1 - x, yz], -1), xyz)
+
+
+def _presence(xyz: Float[Tensor, "T L 3"], hand: tuple[int, ...]) -> Float[Tensor, ""]:
+    """How long and how high a hand is held up."""
+    height = (1 - xyz[:, torch.tensor(hand), 1]).mean(1)  # (T,), NaN where a point is missing
+    return torch.where(height.isnan(), 0.0, height.clamp(min=0.0)).sum()
