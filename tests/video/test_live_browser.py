@@ -213,15 +213,17 @@ def extract(path: Path) -> Recording:
 
 def test_landmarks_live_are_those_of_the_file(kept, python, folder):
     """Of a lossless file of what the camera plays. Pictures are left out live, so each is compared
-    with the frame whose arms are most like it. JPEG and the other history cost 0.002 of the picture
-    at the arms; two frames in a row of the moving arm are 0.007 apart."""
+    with the frame whose arms are most like it. JPEG and the other history cost 0.004 of the picture
+    at the arms and 0.005 at the hand, where two frames in a row are 0.007 and 0.02 apart."""
     pictures = np.stack([scene(up) for up in np.concatenate(MOVES)])
     file = extract(encode(python, pictures, folder / "lossless.avi")).xyz[..., :2]
     live = load_frames(kept)[..., :2]
     arms = np.abs(live[:, None, list(ARMS)] - file[None, :, list(ARMS)]).mean((2, 3))
     apart = np.abs(live - file[arms.argmin(1)])
-    cost = [np.median(arms.min(1)), *(np.nanmedian(apart[:, p]) for p in (FACE, RIGHT_HAND))]
-    assert max(cost) < 0.005, cost
+    face, hand = (np.nanmedian(apart[:, part]) for part in (FACE, RIGHT_HAND))
+    assert np.median(arms.min(1)) < 0.006
+    assert face < 0.002
+    assert hand < 0.012
 
 
 def test_the_kept_video_is_the_clip_frame_by_frame(kept):
