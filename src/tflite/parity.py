@@ -87,12 +87,14 @@ class Ladder:
         return all(rung.passed for rung in self.rungs)
 
     def __str__(self) -> str:
+        title = f"against torch, {self.clips} clips"
+        width = max(len(name) for name in (title, *(rung.name for rung in self.rungs))) + 2
         rows = [
-            f"{r.name:<28}{r.difference:>12.1e}{r.allowed.difference:>10.0e}{r.agreement:>11.1%}"
+            f"{r.name:<{width}}{r.difference:>12.1e}{r.allowed.difference:>10.0e}{r.agreement:>11.1%}"
             f"  {'pass' if r.passed else 'FAIL'}"
             for r in self.rungs
         ]
-        head = f"{f'against torch, {self.clips} clips':<28}{'difference':>12}{'allowed':>10}"
+        head = f"{title:<{width}}{'difference':>12}{'allowed':>10}"
         missing = [f"no rungs by ONNX: {self.no_second_route}"] if self.no_second_route else []
         return "\n".join([f"{head}{'same sign':>11}", *rows, *missing])
 
