@@ -95,7 +95,7 @@ def test_one_member_or_all_climb_by_onnx(exported, monkeypatch, route, climbers)
                 return self.member.core(torch.from_numpy(xyz)).numpy()
 
     monkeypatch.setattr("src.tflite.converter.onnx_route.OnnxCore", Core)
-    monkeypatch.setattr("src.tflite.parity.Graph", lambda members, cores: members)
+    monkeypatch.setattr("src.tflite.parity.Graph", lambda members, cores, pool: members)
     monkeypatch.setattr(
         "src.tflite.parity._converted",
         lambda graph: Model(exported.path) if graph is exported.graph else partial(answer, graph),
