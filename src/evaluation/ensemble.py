@@ -34,7 +34,7 @@ from src.recipes.base import Pool
 ROUNDS = 200  # of expectation-maximisation; the weights move by less than 1e-3 after some fifty
 GROUPS = 4  # of signers, fewer where there are fewer signers
 NEGLIGIBLE = 0.01  # a member of less weight is left out of the file
-COLDEST, HOTTEST = 0.1, 10.0  # temperatures; a network with label smoothing has about 0.5
+COLDEST, HOTTEST = 0.1, 10.0  # temperatures; of a member that is always right it would be 0
 Tables = Mapping[str, pd.DataFrame]  # member -> its shipped role's out-of-fold predictions
 Rule = Literal["fitted", "equal", "logits"]  # logits: the mean is of logits, all count the same
 

@@ -1,12 +1,12 @@
 """A pupil of all: one small network that learns from five published solutions together.
 
-`RECIPES=pupil` trains the five, which stay at home, and then the pupil, which alone is shipped.
-Ours.
+`RECIPES=pupil` trains the five, and then the pupil, which is the only one in the file. Ours;
+whether it is better than the same network without teachers has not been measured.
 
-- The pupil is the 1st place's network: the smallest file of the five that is as good as the best.
-- It learns from the labels and from the mean of what the five say about a clip. They read other
-  points at other instants than it does, so they are asked once, about the clips as they are, except
-  for the 1st place's own, which sees the pupil's augmented clips.
+- The pupil is the 1st place's network: small, and on real clips as good as any of the five.
+- It learns from the labels and from the mean of what the five say about a clip. Those that read
+  other points or frames than it does are asked once, about the clips without augmentation. The
+  1st place's own reads the same, and is asked about what the pupil sees.
 """
 
 from __future__ import annotations

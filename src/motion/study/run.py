@@ -146,8 +146,10 @@ def run_many(
     device: str = "cpu",
     variation: Variation = AS_IT_IS,
 ) -> dict[str, Result]:
-    """`run` for several experiments: on CPUs a process of one thread each, which is faster than
-    one process of many threads, for the tensors are small."""
+    """`run` for several experiments, on CPUs in a process per core.
+
+    The tensors are small: a thread in each of several processes is faster than many in one.
+    """
     processes = len(os.sched_getaffinity(0)) if device == "cpu" else 1
     with parallel_config("loky", inner_max_num_threads=1):
         made = Parallel(min(processes, len(names)), return_as="generator")(
