@@ -21,7 +21,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from src.landmarks import LEFT_HAND, LIPS_40_BY_SIDE, RIGHT_HAND, Layout
+from src.landmarks import (
+    LEFT_HAND,
+    LEFT_SHOULDER,
+    LIPS_40_BY_SIDE,
+    RIGHT_HAND,
+    RIGHT_SHOULDER,
+    Layout,
+)
 from src.losses import CrossEntropy
 from src.models.hand_bert import Config
 from src.recipes.base import Recipe, Solution
@@ -33,6 +40,7 @@ from src.transforms.features.hand_bert import HandBertFeatures
 from src.transforms.mix import ManifoldMixup
 from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
 from src.transforms.steps.frames import Hide, Subsample
+from src.transforms.steps.normalise import FromShoulders
 from src.transforms.steps.one_handed import OneHanded
 
 LAYOUT = Layout(  # 82 points, of which the features read 61
@@ -51,6 +59,7 @@ class ClipSteps(ClipPipeline):
 
     hide: Hide | None = None
     one_handed: OneHanded | None = None
+    shoulders: FromShoulders | None = None
     subsample: Subsample = Subsample(LONGEST)  # code's graph: 96
 
 
@@ -115,9 +124,22 @@ _NARROW = {"layers": 3, "width": 128, "inner": 256}
 BERT_SAMPLE = replace(BERT, model=replace(BERT.model, **_NARROW), **_SMALL)
 DEBERTA_SAMPLE = replace(DEBERTA, model=replace(DEBERTA.model, **_NARROW), **_SMALL)
 
-# For few clips, see profiles.py.
-BERT_CPU = replace(BERT_SAMPLE, clip=ClipSteps(hide=Hide(("lips",))))
-DEBERTA_CPU = replace(DEBERTA_SAMPLE, clip=BERT_CPU.clip)
+# For few clips, see profiles.py. Where the hand is on the body is said by the wrists: the features
+# of one hand alone do not know it.
+_FEW_FEATURES = HandBertFeatures(mirror_x=0.0, wrists=True)
+
+
+def _for_few_clips(recipe: HandBertRecipe) -> HandBertRecipe:
+    return replace(
+        recipe,
+        layout=Layout(LAYOUT.parts | {"shoulders": (LEFT_SHOULDER, RIGHT_SHOULDER)}),
+        clip=ClipSteps(hide=Hide(("lips",)), shoulders=FromShoulders(width=1.0)),
+        features=_FEW_FEATURES,
+        model=replace(recipe.model, features=_FEW_FEATURES.size),
+    )
+
+
+BERT_CPU, DEBERTA_CPU = _for_few_clips(BERT_SAMPLE), _for_few_clips(DEBERTA_SAMPLE)
 
 SOLUTION = Solution(
     source="2nd place's transformers, ffs333 and team (ffs333/2nd_place_GISLR, Apache-2.0)",

@@ -3,7 +3,7 @@
     python -m tests.benchmarks files
 
 - The networks are those of `real_clips`, seed 0; finished trainings are not repeated. There is a
-  file per solution, and one of all solutions with equal weights.
+  file per solution, and one of all but the pupil with equal weights.
 - The competition's scorer answers the raw clips. As in `real_clips`, only clips whose sign is among
   the training clips are scored.
 """
@@ -23,10 +23,18 @@ from src.submission import assemble as submission
 from src.tflite.converter.convert import Precision
 from src.tflite.export import ExportOptions, write_tflite
 from src.tflite.scorer import Score, score
-from tests.benchmarks.real_clips import FOLD, SPLITS, TOGETHER, Split, accuracies, all_trained
+from tests.benchmarks.real_clips import (
+    FOLD,
+    PUPIL,
+    SPLITS,
+    TOGETHER,
+    Split,
+    accuracies,
+    all_trained,
+)
 from tests.benchmarks.table import Table
 
-RECIPES = "frame_deberta,hand_bert,conv_transformer,llama,hierarchical"
+RECIPES = "frame_deberta,hand_bert,conv_transformer,llama,hierarchical,pupil"
 PRECISIONS: tuple[Precision, ...] = ("fp16", "int8")
 
 
@@ -36,7 +44,8 @@ def contents(run: Run) -> dict[str, Votes]:
     for name in run.shipped_predictions():
         solutions.setdefault(solution_of(name), []).append(name)
     files = {of: equal_votes(names) for of, names in solutions.items()}
-    return files | {TOGETHER: {name: v for votes in files.values() for name, v in votes.items()}}
+    teachers = [votes for of, votes in files.items() if of != PUPIL]
+    return files | {TOGETHER: {name: vote for votes in teachers for name, vote in votes.items()}}
 
 
 def scored(run: Run, votes: Votes, precision: Precision) -> Score:

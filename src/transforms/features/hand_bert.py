@@ -1,5 +1,7 @@
 """2nd place's features: one hand and the lips, their motion, distances and angles.
 
+Ours, for few clips: where the wrists are.
+
 - One hand is read, the one with fewer missing numbers, and always as a left hand: a right hand is
   mirrored about the middle of the upper lip. It is chosen here, after the augmentations, because
   one of them exchanges the hands.
@@ -8,8 +10,8 @@
 - Lip distances are those between the first twenty points only. The authors call it a mistake that
   gave good results.
 
-Letters: **B** batch, **T** frames, **L** points, **P** pairs or triples of points, **M** points
-that are read, 61. Source: second-place-transformers.txt 1.2; recognition.md 1.3.
+Letters: **B** batch, **T** frames, **F** features, **L** points, **P** pairs or triples of points,
+**M** points that are read, 61. Source: second-place-transformers.txt 1.2; recognition.md 1.3.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from src.landmarks import (
     LIP_ANGLES_PUBLISHED,
     LIPS_40_BY_SIDE,
     LIPS_MIDLINE,
+    WRIST,
     Layout,
 )
 from src.transforms.pipeline import index
@@ -49,11 +52,12 @@ LIP_PAIRS = tuple(combinations(range(LIPS_IN_DISTANCES), 2))
 
 @dataclass(frozen=True)
 class HandBertFeatures:
-    """972 numbers per frame, from a layout with the parts lips, left_hand and right_hand.
+    """972 numbers per frame (984 with wrists), from the parts lips, left_hand and right_hand.
 
     In this order: positions, motion since the frame before, motion until the frame after (183
     each: x, y, z of 40 lip points, then of 21 hand points), 190 lip distances, 210 hand distances,
-    8 lip angles, 15 finger angles. A number that needs a missing point, or a frame before the first
+    8 lip angles, 15 finger angles; with `wrists`, x and y of the read hand's wrist and of the
+    other's, and their two motions. A number that needs a missing point, or a frame before the first
     or after the last, is 0.
 
     Args:
@@ -67,31 +71,42 @@ class HandBertFeatures:
             between its two bones, as the document does; the cosines differ in sign.
         future_first: order the two motions as the authors' code does: first the future one, with
             the opposite sign.
+        wrists: say where the wrists are, in the clip's units. The published positions do not where
+            the lips are hidden: their mean is then the hand's own. Ours.
     """
 
     mirror_x: float | None = 0.5
     lip_angles: Literal["published", "meant"] = "published"
     interior_angles: bool = False
     future_first: bool = False
+    wrists: bool = False
+
+    @property
+    def size(self) -> int:
+        """How many numbers a frame has: F."""
+        return 972 + (12 if self.wrists else 0)
 
     def __call__(
         self, xyz: Float[Tensor, "B T L 3"], mask: Bool[Tensor, "B T"] | None, layout: Layout
-    ) -> Float[Tensor, "B T 972"]:
+    ) -> Float[Tensor, "B T F"]:
         """Make the features; padded frames come out as 0."""
         if mask is not None:  # padded frames count as missing
             xyz = torch.where(mask[..., None, None], xyz, torch.nan)
         lips = xyz[:, :, index(layout.rows("lips"), xyz.device)]
-        hand = one_hand(xyz, layout, self.mirror_x)
+        hand, other = both_hands(xyz, layout, self.mirror_x)
         position = standardised(torch.cat([lips, hand], 2)).flatten(2)
         finger_angles = cosines(hand, FINGER_ANGLES)
-        blocks = (
+        blocks = [
             position,
             *self._motions(position),
             distances(lips, LIP_PAIRS),
             distances(hand, HAND_PAIRS),
             cosines(lips, LIP_ANGLES[self.lip_angles]),
             finger_angles if self.interior_angles else -finger_angles,
-        )
+        ]
+        if self.wrists:
+            place = torch.cat([hand[:, :, WRIST, :2], other[:, :, WRIST, :2]], -1)
+            blocks += [place, *self._motions(place)]
         features = torch.cat(blocks, -1)
         return torch.where(features.isnan(), 0.0, features)
 
@@ -104,28 +119,38 @@ class HandBertFeatures:
         return (-future, history) if self.future_first else (history, future)
 
 
-def one_hand(
+def both_hands(
     xyz: Float[Tensor, "B T L 3"], layout: Layout, mirror_x: float | None
-) -> Float[Tensor, "B T 21 3"]:
-    """The hand with fewer missing numbers, or else the right one, as a left hand.
+) -> tuple[Float[Tensor, "B T 21 3"], Float[Tensor, "B T 21 3"]]:
+    """The hand with fewer missing numbers, or else the right one, as a left hand; and the other.
 
-    `mirror_x` is as in `HandBertFeatures`.
+    If the first is mirrored, so is the other. `mirror_x` is as in `HandBertFeatures`.
     """
     hands = (layout.rows("left_hand"), layout.rows("right_hand"))
     left, right = (xyz[:, :, index(rows, xyz.device)] for rows in hands)
-    lip_x = xyz[:, :, layout.row(LIPS_MIDLINE[0]), None, :1]  # (B, T, 1, 1)
-    if mirror_x is not None:
-        seen = ~lip_x.isnan()
-        mean = torch.where(seen, lip_x, 0.0).sum(1, keepdim=True) / seen.sum(1, keepdim=True)
-        x = right[..., :1]
-        flipped = torch.where(x.isnan(), 0.0, x).sum((1, 2), keepdim=True) < 0
-        never = torch.where(flipped, -mirror_x, mirror_x)
-        usual = torch.where(seen.any(1, keepdim=True), mean, never)
-        lip_x = torch.where(seen, lip_x, usual)
-    x, yz = right.split([1, 2], dim=-1)
-    image = torch.cat([2 * lip_x - x, yz], -1)
     missing_left, missing_right = (h.isnan().sum((1, 2, 3), keepdim=True) for h in (left, right))
-    return torch.where(missing_left < missing_right, left, image)
+    left_signs = missing_left < missing_right
+    middle = _mirror(xyz[:, :, layout.row(LIPS_MIDLINE[0]), None, :1], right, mirror_x)
+    images = (torch.cat([2 * middle - h[..., :1], h[..., 1:]], -1) for h in (right, left))
+    return tuple(
+        torch.where(left_signs, hand, image)
+        for hand, image in zip((left, right), images, strict=True)
+    )
+
+
+def _mirror(
+    lip_x: Float[Tensor, "B T 1 1"], right: Float[Tensor, "B T 21 3"], mirror_x: float | None
+) -> Float[Tensor, "B T 1 1"]:
+    """The x about which the right hand is mirrored, frame by frame."""
+    if mirror_x is None:
+        return lip_x
+    seen = ~lip_x.isnan()
+    mean = torch.where(seen, lip_x, 0.0).sum(1, keepdim=True) / seen.sum(1, keepdim=True)
+    x = right[..., :1]
+    flipped = torch.where(x.isnan(), 0.0, x).sum((1, 2), keepdim=True) < 0
+    never = torch.where(flipped, -mirror_x, mirror_x)
+    usual = torch.where(seen.any(1, keepdim=True), mean, never)
+    return torch.where(seen, lip_x, usual)
 
 
 def standardised(xyz: Float[Tensor, "B T M 3"]) -> Float[Tensor, "B T M 3"]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from src.recipes.hand_bert import LAYOUT
-from src.transforms.features.hand_bert import LIP_ANGLES, HandBertFeatures, one_hand
+from src.transforms.features.hand_bert import LIP_ANGLES, HandBertFeatures, both_hands
 
 LIPS, LEFT, RIGHT = (list(LAYOUT.rows(part)) for part in ("lips", "left_hand", "right_hand"))
 # thumb = 0-1-2-3-4: cos_sim(0-1, 1-2), cos_sim(1-2, 2-3), cos_sim(2-3, 3-4).
@@ -46,6 +46,17 @@ def read_hand(xyz: np.ndarray, mirror_x: float | None) -> np.ndarray:
         x = mirror_x if np.isnan(x) and mirror_x is not None else x
         frame[:, 0] = 2 * x - frame[:, 0]
     return hand
+
+
+def wrists(xyz: np.ndarray) -> np.ndarray:
+    """(T, 12) of a clip counted from the shoulders: the signing wrist, the other, their motions."""
+    places = [xyz[:, LEFT[0], :2], xyz[:, RIGHT[0], :2]]
+    if np.isnan(xyz[:, LEFT]).sum() >= np.isnan(xyz[:, RIGHT]).sum():
+        places = [places[1] * [-1, 1], places[0] * [-1, 1]]
+    place = np.concatenate(places, 1)
+    still, motion = np.zeros((1, 4)), np.diff(place, axis=0)
+    history, future = np.concatenate([still, motion]), np.concatenate([motion, still])
+    return np.nan_to_num(np.concatenate([place, history, future], 1))
 
 
 def cosine(a: np.ndarray, vertex: np.ndarray, c: np.ndarray) -> float:
@@ -96,13 +107,32 @@ def test_features_are_the_documents(features, xyz):
     np.testing.assert_allclose(made(xyz, features), document(xyz, features), atol=3e-5)
 
 
+@pytest.mark.parametrize("xyz", CLIPS.values(), ids=CLIPS)
+def test_the_wrists_come_after_the_documents_features(xyz):
+    xyz = xyz - np.float32([0.5, 0.5, 0.0])
+    xyz[:, LIPS] = np.nan  # the cpu profile hides them
+    plain, more = HandBertFeatures(mirror_x=0.0), HandBertFeatures(mirror_x=0.0, wrists=True)
+    out = made(xyz, more)
+    assert out.shape[1] == more.size == plain.size + 12
+    np.testing.assert_array_equal(out[:, : plain.size], made(xyz, plain))
+    np.testing.assert_allclose(out[:, plain.size :], wrists(xyz), atol=1e-6)
+
+
+def test_the_wrists_of_a_left_handed_signer_are_those_of_the_mirror_image():
+    xyz = clip(9, lost=(0.0, 0.3)) - np.float32([0.5, 0.5, 0.0])
+    xyz[:, LIPS] = np.nan
+    image = xyz[:, list(LAYOUT.mirror)] * np.float32([-1, 1, 1])
+    features = HandBertFeatures(mirror_x=0.0, wrists=True)
+    np.testing.assert_allclose(made(image, features), made(xyz, features), atol=1e-6)
+
+
 @pytest.mark.parametrize("never", [False, True], ids=["lips come and go", "never lips"])
 def test_of_a_flipped_clip_the_hand_is_the_flipped_hand(never):
     """Mirrored about the flipped picture's middle, where there are no lips: it does not jump."""
     xyz = clip(9, lost=(1.0, 0.3))
     xyz[slice(None) if never else slice(3, 5), LIPS] = np.nan
     hands = [
-        one_hand(torch.from_numpy(x)[None], LAYOUT, mirror_x=0.5)[0].numpy()
+        both_hands(torch.from_numpy(x)[None], LAYOUT, mirror_x=0.5)[0][0].numpy()
         for x in (xyz, xyz * np.float32([-1, 1, 1]))
     ]
     np.testing.assert_allclose(hands[1], hands[0] * [-1, 1, 1], atol=1e-6)
