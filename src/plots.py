@@ -14,6 +14,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from torch import Tensor
@@ -49,8 +50,9 @@ def limits(xyz: RawClip) -> tuple[np.ndarray, np.ndarray]:
 def draw_frame(ax: Axes, frame: Float[np.ndarray, "L 3"]) -> None:
     """Draw one frame's landmarks as lines, y down as in an image."""
     for part, edges in EDGES.items():
-        lines = frame[np.array(edges), :2]  # (edges, 2, 2)
-        ax.plot(lines[..., 0].T, lines[..., 1].T, color=COLOURS[part], lw=0.9)
+        lines = frame[np.array(edges), :2]  # (edges, 2, 2); one with a missing end is not drawn
+        ax.add_collection(LineCollection(lines, colors=COLOURS[part], linewidths=0.9))
+    ax.autoscale_view()
 
 
 def name_hands(fig: Figure) -> None:

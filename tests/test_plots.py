@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgba
 
 from src import plots
 from src.landmarks import EDGES, LEFT_HAND, RIGHT_HAND, undetected
@@ -28,8 +29,9 @@ def clip() -> np.ndarray:
 
 
 def drawn(ax) -> np.ndarray:
-    """All points of an axes' lines that are numbers."""
-    points = np.concatenate([line.get_xydata() for line in ax.lines])
+    """The ends of all lines of a clip's frame, of those that are numbers."""
+    paths = [path for part in ax.collections for path in part.get_paths()]
+    points = np.concatenate([path.vertices for path in paths])
     return points[np.isfinite(points).all(1)]
 
 
@@ -47,11 +49,15 @@ def test_frames_show_the_hand_where_it_is_and_y_goes_down(clip):
 
 
 def test_the_hands_have_their_own_colours_and_nothing_detected_is_an_empty_picture(clip):
-    assert all(not len(drawn(ax)) for ax in plots.frames(undetected(2)).axes if ax.lines)
+    assert all(not len(drawn(ax)) for ax in plots.frames(undetected(2)).axes if ax.collections)
     clip[:, LEFT_HAND] = clip[:, RIGHT_HAND]
-    lines = plots.frames(clip, count=1).axes[0].lines
-    seen = {line.get_color() for line in lines if np.isfinite(line.get_xydata()).all()}
-    assert seen == {plots.COLOURS["left_hand"], plots.COLOURS["right_hand"]}
+    parts = plots.frames(clip, count=1).axes[0].collections
+    seen = {
+        tuple(part.get_colors()[0])
+        for part in parts
+        if all(np.isfinite(path.vertices).all() for path in part.get_paths())
+    }
+    assert seen == {to_rgba(plots.COLOURS[part]) for part in ("left_hand", "right_hand")}
 
 
 def test_the_animation_has_every_frame(clip):
