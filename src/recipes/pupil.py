@@ -1,7 +1,9 @@
 """A pupil of all: one small network that learns from five published solutions together.
 
-`RECIPES=pupil` trains the five, and then the pupil, which is the only one in the file. Ours;
-whether it is better than the same network without teachers has not been measured.
+`RECIPES=pupil` trains the five, and then the pupil, which is the only one in the file. Ours. With a
+few hundred clips it is not better than the same network without teachers (logs/EXPERIMENTS.md):
+about clips that they have learnt from, teachers say little more than the label. Where there are
+many clips, nobody has measured it.
 
 - The pupil is the 1st place's network: small, and on real clips as good as any of the five.
 - It learns from the labels and from the mean of what the five say about a clip. Those that read
