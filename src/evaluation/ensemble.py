@@ -8,6 +8,9 @@
 - Nothing is scored on the clips that it was found on: signers are dealt into groups, and each group
   is predicted with what was found on the other groups. Weights that do worse there than equal ones
   are not taken.
+- Where a single fold is trained nothing can be fitted. Different solutions are then blended by the
+  mean of their logits: one that has learnt from smoothed labels is never sure, and would hardly
+  count in a mean of probabilities.
 
 Letters: **M** members, **N** clips, **K** signs.
 """
@@ -50,8 +53,10 @@ class Vote:
 Votes = dict[str, Vote]
 
 
-def rule_for(names: Collection[str], asked: str = "") -> Rule:
+def rule_for(tables: Tables, asked: str = "") -> Rule:
     """The rule that is asked for; of nothing, a solution's own for its recipes, else fitted.
+
+    Of several solutions that are trained on a single fold it is the mean of logits.
 
     Raises:
         InputError: there is no such rule.
@@ -60,9 +65,13 @@ def rule_for(names: Collection[str], asked: str = "") -> Rule:
         raise InputError(
             f"ENSEMBLE: expected {', '.join(get_args(Rule))} or nothing, found {asked!r}"
         )
-    solutions = {solution_of(name) for name in names}
-    as_published = len(solutions) == 1 and SOLUTIONS[solutions.pop()].pool == "logits"
-    return asked or ("logits" if as_published else "fitted")
+    if asked:
+        return asked
+    solutions = {solution_of(name) for name in tables}
+    if len(solutions) == 1:
+        return "logits" if SOLUTIONS[solutions.pop()].pool == "logits" else "fitted"
+    folds = {fold for table in tables.values() for fold in table.fold.unique()}
+    return "logits" if len(folds) == 1 else "fitted"
 
 
 def pool_of(rule: Rule) -> Pool:

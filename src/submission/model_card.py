@@ -144,7 +144,8 @@ def _limits(facts: Mapping[str, Any]) -> str:
 
 def _confidence(facts: Mapping[str, Any]) -> str:
     """What a probability means, which only a calibrated file may say."""
-    if all(member["temperature"] == 1 for member in facts["members"].values()):
+    as_they_are = all(member["temperature"] == 1 for member in facts["members"].values())
+    if as_they_are or not facts["accuracy_all_folds"]:
         return (
             "Probabilities are not calibrated: 90 % does not mean right nine times out of ten. "
             "Calibration needs a second trained fold."

@@ -16,8 +16,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from src.evaluation.ensemble import Votes, equal_votes
-from src.recipes import solution_of
+from src.evaluation.ensemble import pool_of, rule_for, votes_for
 from src.runs import Run
 from src.submission import assemble as submission
 from src.tflite.converter.convert import Precision
@@ -25,9 +24,7 @@ from src.tflite.export import ExportOptions, write_tflite
 from src.tflite.scorer import Score, score
 from tests.benchmarks.real_clips import (
     FOLD,
-    PUPIL,
     SPLITS,
-    TOGETHER,
     Split,
     accuracies,
     all_trained,
@@ -38,23 +35,15 @@ RECIPES = "frame_deberta,hand_bert,conv_transformer,llama,hierarchical,pupil"
 PRECISIONS: tuple[Precision, ...] = ("fp16", "int8")
 
 
-def contents(run: Run) -> dict[str, Votes]:
-    """What each file holds: how every member counts."""
-    solutions: dict[str, list[str]] = {}
-    for name in run.shipped_predictions():
-        solutions.setdefault(solution_of(name), []).append(name)
-    files = {of: equal_votes(names) for of, names in solutions.items()}
-    teachers = [votes for of, votes in files.items() if of != PUPIL]
-    return files | {TOGETHER: {name: vote for votes in teachers for name, vote in votes.items()}}
-
-
-def scored(run: Run, votes: Votes, precision: Precision) -> Score:
+def scored(run: Run, names: list[str], precision: Precision) -> Score:
     """A file of these members on the held-out clips."""
+    tables = {name: run.shipped_predictions()[name] for name in names}
+    rule = rule_for(tables)
+    members = submission.members(run, FOLD, votes_for(tables, FOLD, rule))
     clips = submission.held_out_clips(run, FOLD)
     known = set(run.clips.sign[run.clips.fold != FOLD])
     with tempfile.TemporaryDirectory() as folder:
-        members = submission.members(run, FOLD, votes)
-        options = ExportOptions(precision=precision)
+        options = ExportOptions(precision=precision, pool=pool_of(rule))
         path = write_tflite(members, Path(folder) / "model.tflite", options).path
         return score(path, run.data, clips[clips.sign.isin(known)])
 
@@ -63,11 +52,11 @@ def rows_of(split: Split, run: Run) -> list[dict]:
     """A row per file."""
     by_torch = accuracies(run)
     rows = []
-    for name, votes in contents(run).items():
+    for name, members in contents(run).items():
         print(f"files: {split.name}, {name} ...", flush=True)
         row: dict = {"held out of": split.name, "file": name, "torch": by_torch[name]}
         for precision in PRECISIONS:
-            found = scored(run, votes, precision)
+            found = scored(run, members, precision)
             row |= {precision: found.accuracy, f"{precision} MB": found.size_mb}
             row |= {f"{precision} ms": found.latencies["mean"]}
         rows.append(row)

@@ -26,7 +26,8 @@ import tyro
 from src.common.paths import anchored
 from src.dataset import store as stores
 from src.evaluation import baselines
-from src.evaluation.tables import accuracy, blend
+from src.evaluation.ensemble import on_fold, rule_for
+from src.evaluation.tables import accuracy
 from src.recipes import choose, landmark_union, solution_of
 from src.runs import About, Run
 from tests.benchmarks.table import Table
@@ -113,21 +114,24 @@ def costs(minutes: dict[str, float]) -> dict[str, float]:
 
 
 def accuracies(run: Run) -> dict[str, float]:
-    """Accuracy of each member, of each solution of several, and of all solutions together."""
+    """Accuracy of each member, of each solution, and of all together, as a file has them."""
     known = set(run.clips.label[run.clips.fold != FOLD])
-    members = {
-        name: table[table.label.isin(known)].reset_index(drop=True)
-        for name, table in run.shipped_predictions().items()
-    }
-    solutions: dict[str, dict[str, pd.DataFrame]] = {}
-    for name, table in members.items():
-        solutions.setdefault(solution_of(name), {})[name] = table
-    blends = {name: blend(of) for name, of in solutions.items()}
-    teachers = {name: table for name, table in blends.items() if name != PUPIL}
-    if len(teachers) > 1:
-        blends[TOGETHER] = blend(teachers)
-    shown = {n: table for n, table in members.items() if len(solutions[solution_of(n)]) > 1}
-    return {name: accuracy(table) for name, table in (shown | blends).items()}
+    tables = run.shipped_predictions()
+    found = {}
+    for name, inside in ({name: [name] for name in tables} | contents(run)).items():
+        of = {member: tables[member] for member in inside}
+        table = on_fold(of, FOLD, rule_for(of))
+        found[name] = accuracy(table[table.label.isin(known)])
+    return found
+
+
+def contents(run: Run) -> dict[str, list[str]]:
+    """The members of each solution, and of all solutions but the pupil."""
+    files: dict[str, list[str]] = {}
+    for recipe in (recipe for recipe in run.recipes.values() if recipe.ships):
+        files.setdefault(solution_of(recipe.name), []).append(recipe.name)
+    taken = [name for of, names in files.items() if of != PUPIL for name in names]
+    return files | {TOGETHER: taken} if len(files) > 1 else files
 
 
 def nearest_neighbour(run: Run) -> float:

@@ -151,11 +151,33 @@ def test_the_temperature_of_logits_that_labels_were_drawn_from_is_found(temperat
 
 @pytest.mark.parametrize("asked, rule", [("", "logits"), ("equal", "equal"), ("fitted", "fitted")])
 def test_the_26th_places_three_are_blended_by_logits_unless_asked_otherwise(asked, rule):
-    three = ["llama_1", "llama_2", "llama_3"]
+    three = {name: member(0, 1.0) for name in ("llama_1", "llama_2", "llama_3")}
     assert ensemble.rule_for(three, asked) == rule
-    assert ensemble.rule_for([*three, "conv_transformer"]) == "fitted"
     with pytest.raises(InputError, match="ENSEMBLE: expected fitted, equal, logits or nothing"):
         ensemble.rule_for(three, "weighted")
+
+
+def test_several_solutions_on_a_single_fold_are_blended_by_logits():
+    one = {name: member(0, 1.0) for name in ("frame_deberta_a", "frame_deberta_b")}
+    assert ensemble.rule_for(one) == "fitted"  # a solution's own
+    several = one | {"hand_bert_3": member(0, 1.0)}
+    assert ensemble.rule_for(several) == "logits"
+    assert ensemble.rule_for(several, "fitted") == "fitted"
+    again = member(0, 1.0, fold=1)
+    assert ensemble.rule_for({n: pd.concat([t, again]) for n, t in several.items()}) == "fitted"
+
+
+def test_a_member_that_is_never_sure_counts_among_logits():
+    """The bold one is wrong about half of the clips, by little; there the modest one is right."""
+    right = np.arange(200) < 100
+    bold = two_signs(np.where(right, 0.95, 0.45))
+    modest = two_signs(np.where(right, 0.45, 0.56))
+    sure = bold.assign(logits=[np.append(logits, -9.0) for logits in bold.logits])
+    flat = modest.assign(logits=[np.append(logits, 0.0) for logits in modest.logits])
+    tables = {"bold": sure, "modest": flat}
+    votes = ensemble.equal_votes(tables)
+    assert accuracy(ensemble.together(tables, votes, "logits")) == 1.0
+    assert accuracy(ensemble.together(tables, votes, "fitted")) == 0.5
 
 
 def test_weights_that_help_are_taken():

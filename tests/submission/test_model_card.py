@@ -31,6 +31,7 @@ FACTS = {
     "fit_on_everything": False,
     "held_out": ["2044", "4718"],
     "signers_seen": False,
+    "accuracy_all_folds": {},
     "members": {"llama": {"parameters": 9_200_000, "weight": 1.0, "temperature": 1.0}},
 }
 
@@ -39,7 +40,9 @@ def test_only_calibrated_probabilities_are_said_to_be():
     raw = sections(model_card.markdown(FACTS))["Limits"]
     assert "Probabilities are not calibrated" in raw and "73" not in raw
     member = FACTS["members"]["llama"] | {"temperature": 0.6}
-    calibrated = FACTS | {"members": {"llama": member}, "confidence": 0.731}
+    cooled = FACTS | {"members": {"llama": member}, "confidence": 0.731}
+    assert "not calibrated" in sections(model_card.markdown(cooled))["Limits"]  # of one fold
+    calibrated = cooled | {"accuracy_all_folds": {"folds": 4, "accuracy": 0.6}}
     said = sections(model_card.markdown(calibrated))["Limits"]
     assert "73.1% on average; 60.0% are right" in said and "not calibrated" not in said
 
