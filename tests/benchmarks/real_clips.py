@@ -37,6 +37,7 @@ PROFILE = "cpu"
 FOLD = 0
 TOGETHER = "all together"  # but for the pupil, which has learnt from them
 PUPIL = "pupil"
+SMALL = ("pupil", "hand_bert")  # together still a small file
 NEAREST = "nearest neighbour on aligned hands"
 
 
@@ -126,12 +127,15 @@ def accuracies(run: Run) -> dict[str, float]:
 
 
 def contents(run: Run) -> dict[str, list[str]]:
-    """The members of each solution, and of all solutions but the pupil."""
+    """The members of each solution, of all solutions but the pupil, and of the small file."""
     files: dict[str, list[str]] = {}
     for recipe in (recipe for recipe in run.recipes.values() if recipe.ships):
         files.setdefault(solution_of(recipe.name), []).append(recipe.name)
     taken = [name for of, names in files.items() if of != PUPIL for name in names]
-    return files | {TOGETHER: taken} if len(files) > 1 else files
+    several = {TOGETHER: taken} if len(files) > 1 else {}
+    if set(SMALL) <= set(files):
+        several[" and ".join(SMALL)] = [name for of in SMALL for name in files[of]]
+    return files | several
 
 
 def nearest_neighbour(run: Run) -> float:
