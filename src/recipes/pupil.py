@@ -3,7 +3,7 @@
 `RECIPES=pupil` trains the five, and then the pupil, which is the only one in the file. Ours. On
 real clips it has .714, and the same network without teachers .691 (docs/results.md): less than the
 five together, for about clips that they have learnt from teachers say little more than the label.
-`RECIPES=pupil,hand_bert` puts the 2nd place's network beside it, which reads the hand's shape alone:
+`RECIPES=pupil,hand_bert` puts the 2nd place's network beside it, which reads a hand by its shape:
 a small file as good as the five.
 
 - The pupil is the 1st place's network: small, and on real clips as good as any of the five.
