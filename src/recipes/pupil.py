@@ -6,7 +6,7 @@ five together, for about clips that they have learnt from teachers say little mo
 `RECIPES=pupil,hand_bert` puts the 2nd place's network beside it, which reads a hand by its shape:
 a small file as good as the five.
 
-- The pupil is the 1st place's network: small, and on real clips as good as any of the five.
+- The pupil is the 1st place's network, which is small and needs no stages.
 - It learns from the labels and from the mean of what the five say about a clip. Those that read
   other points or frames than it does are asked once, about the clips without augmentation. The
   1st place's own reads the same, and is asked about what the pupil sees.
