@@ -36,6 +36,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from torch import Tensor
 
 from src.common.errors import InputError
+from src.common.news import say
 from src.tflite.converter import quiet_export
 from src.tflite.interpreter import SIGNATURE
 from src.tflite.members import Member
@@ -102,6 +103,7 @@ class OnnxCore:
         """Make the copies for one bucket and compare each step with torch."""
         # torch -> ONNX; a network that takes no mask is refused here
         path, (xyz, mask) = folder / "core.onnx", _example(member, length)
+        say(f"{member.name} for {length} frames: torch to ONNX")
         _to_onnx(member, (xyz, mask), path)
         with torch.no_grad():
             expected = member.core(xyz, mask).numpy()
@@ -115,6 +117,7 @@ class OnnxCore:
 
         # ONNX -> TensorFlow: strict mode only where the fast copy is wrong
         for strict in (False, True):
+            say(f"{member.name} for {length} frames: ONNX to TensorFlow" + ", strictly" * strict)
             copy = _to_tensorflow(member, path, folder / f"strict_{strict}", strict)
             got = _inlined(copy, tf.constant(xyz.numpy()), tf.constant(mask.numpy())).numpy()
             off = _difference(got, expected)
