@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import src.tflite  # noqa: F401 - sets TensorFlow up before a test imports keras or onnx
 from src.dataset.sample import write_sample
 
 

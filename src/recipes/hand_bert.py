@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from src.common.errors import InputError
 from src.landmarks import (
     LEFT_HAND,
     LEFT_SHOULDER,
@@ -78,7 +79,11 @@ class Augment(AugmentationPipeline):
 
 @dataclass(frozen=True, kw_only=True)
 class HandBertRecipe(Recipe):
-    """One stage of the 2nd place's recipe."""
+    """One stage of the 2nd place's recipe.
+
+    Raises:
+        InputError: the network does not read as many numbers as the features make.
+    """
 
     layout: Layout = LAYOUT
     clip: ClipSteps = ClipSteps()
@@ -94,6 +99,13 @@ class HandBertRecipe(Recipe):
     epochs: int = 70
     batch_size: int = 128
     clip_norm: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.model.features != self.features.size:
+            raise InputError(
+                f"model.features {self.model.features}: expected {self.features.size}, as many "
+                "numbers as the features make of a frame"
+            )
 
 
 def stages(recipe: HandBertRecipe) -> tuple[HandBertRecipe, ...]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from src.common.errors import InputError
 from src.recipes import choose
 from src.recipes.config import override
 from src.recipes.hand_bert import BERT, DEBERTA, LAYOUT
@@ -35,6 +36,13 @@ def test_no_frame_is_dropped():
     read = BERT.read(rows, LAYOUT.sources)
     chosen = rows[:, [LAYOUT.sources.index(k) for (k,) in LAYOUT.points]]
     assert torch.equal(read.nan_to_num(nan=9), chosen.nan_to_num(nan=9))
+
+
+def test_a_network_that_reads_other_numbers_than_the_features_make_is_refused():
+    with pytest.raises(InputError, match=r"model\.features 972: expected 984"):
+        override(BERT, "--features.wrists")
+    more = override(BERT, "--features.wrists --model.features 984")
+    assert more.model.features == more.features.size
 
 
 @pytest.mark.parametrize("profile", ["full", "cpu", "sample"])

@@ -38,11 +38,13 @@ def families(profile: str = "sample") -> dict[str, Member]:
     def small(solution: str, model: object) -> Member:
         return trained(replace(SOLUTIONS[solution].recipes(profile)[-1], model=model))
 
+    numbers = SOLUTIONS["hand_bert"].recipes(profile)[-1].features.size
+    hand = hand_bert.Config(layers=2, features=numbers, width=32, inner=48, heads=4)
     convolutional = conv_transformer.Config(dim=24, groups=1, convs=2, kernel=5, heads=4)
     return {
         "deberta": deberta(13, base=SOLUTIONS["frame_deberta"].recipes(profile)[0]),
         "conv_transformer": small("conv_transformer", convolutional),
-        "hand_bert": small("hand_bert", hand_bert.Config(layers=2, width=32, inner=48, heads=4)),
+        "hand_bert": small("hand_bert", hand),
         "llama": small("llama", llama.Config(heads=2, depth=2, hidden=48, head_dim=8)),
         "hierarchical": trained(SOLUTIONS["hierarchical"].recipes(profile)[-1]),
     }
