@@ -104,6 +104,8 @@ def test_the_digest_changes_with_every_value(recipe):
     numbers = [path for path, leaf in json_leaves.items() if not isinstance(leaf, str)]
     # A few of the hundred landmark numbers stand for all.
     numbers = [p for n, p in enumerate(numbers) if p[0] != "layout" or n % 10 == 0]
+    # hand_bert refuses one of these two without the other.
+    numbers = [p for p in numbers if p not in (("model", "features"), ("features", "wrists"))]
     assert len(numbers) > 20
     digests = {digest(recipe)}
     for path in numbers:
