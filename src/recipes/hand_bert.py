@@ -136,8 +136,8 @@ _NARROW = {"layers": 3, "width": 128, "inner": 256}
 BERT_SAMPLE = replace(BERT, model=replace(BERT.model, **_NARROW), **_SMALL)
 DEBERTA_SAMPLE = replace(DEBERTA, model=replace(DEBERTA.model, **_NARROW), **_SMALL)
 
-# For few clips, see profiles.py. Where the hand is on the body is said by the wrists: the features
-# of one hand alone do not know it.
+# For few clips, see profiles.py. The published features describe a hand, but do not say where it is
+# on the body, so the wrists' places are added.
 _FEW_FEATURES = HandBertFeatures(mirror_x=0.0, wrists=True)
 
 

@@ -37,7 +37,7 @@ PROFILE = "cpu"
 FOLD = 0
 TOGETHER = "all together"  # but for the pupil, which has learnt from them
 PUPIL = "pupil"
-SMALL = ("pupil", "hand_bert")  # together still a small file
+SMALL = (("pupil", "hand_bert"), ("conv_transformer", "hand_bert"))  # together still small files
 NEAREST = "nearest neighbour on aligned hands"
 
 
@@ -117,9 +117,10 @@ def costs(minutes: dict[str, float]) -> dict[str, float]:
 def accuracies(run: Run) -> dict[str, float]:
     """Accuracy of each member, of each solution, and of all together, as a file has them."""
     known = set(run.clips.label[run.clips.fold != FOLD])
-    tables = run.shipped_predictions()
+    tables, files = run.shipped_predictions(), contents(run)
+    members = {name: [name] for name in tables if files[solution_of(name)] != [name]}
     found = {}
-    for name, inside in ({name: [name] for name in tables} | contents(run)).items():
+    for name, inside in (members | files).items():
         of = {member: tables[member] for member in inside}
         table = on_fold(of, FOLD, rule_for(of))
         found[name] = accuracy(table[table.label.isin(known)])
@@ -127,14 +128,15 @@ def accuracies(run: Run) -> dict[str, float]:
 
 
 def contents(run: Run) -> dict[str, list[str]]:
-    """The members of each solution, of all solutions but the pupil, and of the small file."""
+    """The members of each solution, of all solutions but the pupil, and of small files."""
     files: dict[str, list[str]] = {}
     for recipe in (recipe for recipe in run.recipes.values() if recipe.ships):
         files.setdefault(solution_of(recipe.name), []).append(recipe.name)
     taken = [name for of, names in files.items() if of != PUPIL for name in names]
     several = {TOGETHER: taken} if len(files) > 1 else {}
-    if set(SMALL) <= set(files):
-        several[" and ".join(SMALL)] = [name for of in SMALL for name in files[of]]
+    for pair in SMALL:
+        if set(pair) <= set(files):
+            several[" and ".join(pair)] = [name for of in pair for name in files[of]]
     return files | several
 
 

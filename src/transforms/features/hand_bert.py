@@ -131,10 +131,12 @@ def both_hands(
     missing_left, missing_right = (h.isnan().sum((1, 2, 3), keepdim=True) for h in (left, right))
     left_signs = missing_left < missing_right
     middle = _mirror(xyz[:, :, layout.row(LIPS_MIDLINE[0]), None, :1], right, mirror_x)
-    images = (torch.cat([2 * middle - h[..., :1], h[..., 1:]], -1) for h in (right, left))
-    return tuple(
-        torch.where(left_signs, hand, image)
-        for hand, image in zip((left, right), images, strict=True)
+    left_image, right_image = (
+        torch.cat([2 * middle - hand[..., :1], hand[..., 1:]], -1) for hand in (left, right)
+    )
+    return (
+        torch.where(left_signs, left, right_image),
+        torch.where(left_signs, right, left_image),
     )
 
 
