@@ -2,35 +2,31 @@
 
 - A shard is an array file. The mark beside it says how many frames each of its clips has; a shard
   of another size is written again.
-- The first shard becomes the whole array: the others are appended to it, and it is renamed. So a
-  store of one shard is written once, and a large one twice.
 - Workers are spawned, not forked: pyarrow's and torch's threads do not survive a fork.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
-from typing import IO
 
 import numpy as np
 import torch
 
 from src.common.errors import InputError
-from src.common.files import needing_room, write_atomically
+from src.common.files import write_atomically
 from src.common.marks import Mark, digest_of
 from src.common.news import counted
 from src.dataset.clip_file import read_clip
 
 CLIPS_PER_SHARD = 256  # some 8 MB, and so much work a kill may cost
 SHARDS_PER_WORKER = 4  # at least: a worker takes 2 s to start, as long as a shard from a slow disk
-HEADER = 128  # bytes before the numbers of an array file, whatever its shape
+HEADER = 128  # bytes before the float16 numbers of an array file
 
 
 @dataclass(frozen=True)
@@ -62,26 +58,23 @@ def build(
 
 
 def join(shards: Sequence[Shard], target: Path, n_landmarks: int) -> None:
-    """Make one array file of all shards: the first grows, beyond the size that its mark says."""
-    first, *others = shards
+    """Write all shards as one array file."""
     n_frames = sum(sum(shard.lengths) for shard in shards)
-    with needing_room(target), first.data.open("rb+") as whole:
-        whole.seek(0, os.SEEK_END)
-        for shard in others:
-            with shard.data.open("rb") as piece:
-                piece.seek(HEADER)
-                shutil.copyfileobj(piece, whole)
-        whole.seek(0)
-        _write_header(whole, n_frames, n_landmarks)
-        whole.flush()
-        os.fsync(whole.fileno())
-    os.replace(first.data, target)
+    pieces = (np.load(shard.data) for shard in shards)  # one by one, so that memory does not grow
+    _write_array(target, pieces, (n_frames, n_landmarks, 3))
 
 
-def _write_header(file: IO[bytes], n_frames: int, n_landmarks: int) -> None:
-    header = {"descr": "<f2", "fortran_order": False, "shape": (n_frames, n_landmarks, 3)}
-    np.lib.format.write_array_header_1_0(file, header)
-    assert file.tell() == HEADER, "the header of array files has another size"
+def _write_array(target: Path, pieces: Iterable[np.ndarray], shape: tuple[int, int, int]) -> None:
+    """Write pieces of float16 as one array of this shape."""
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for piece in pieces:
+                file.write(piece.data)
+
+    write_atomically(target, write)
 
 
 def _in_processes(tasks: list[tuple], workers: int) -> Iterator[Shard]:
@@ -117,35 +110,14 @@ def _start_worker() -> None:
 def _build_shard(
     paths: list[str], target: Path, landmarks: tuple[int, ...], skip_broken: bool
 ) -> Shard:
-    """Write one shard, unless a whole one is there from a killed build."""
+    """Write one shard, unless it is there from a killed build."""
     made_from = {"clips": digest_of(paths), "landmarks": len(landmarks)}
     mark = Mark(target.with_suffix(".json"), made_from)
-    if mark.is_finished:
+    if mark.is_finished and target.is_file():
         shard = Shard(target, **mark.result)
-        size = HEADER + 2 * sum(shard.lengths) * len(landmarks) * 3  # float16
-        if target.is_file() and target.stat().st_size == size:
+        if target.stat().st_size == HEADER + 2 * sum(shard.lengths) * len(landmarks) * 3:
             return shard
-    lengths, broken = [], []
-
-    def write(path: Path) -> None:
-        with path.open("wb") as file:
-            _write_header(file, 0, len(landmarks))
-            for clip in _read_clips(paths, landmarks, skip_broken, broken):
-                lengths.append(len(clip))
-                # torch takes a quarter of numpy's time, and tofile would empty the file's buffer.
-                file.write(torch.from_numpy(clip).half().numpy().data)
-            file.seek(0)
-            _write_header(file, sum(lengths), len(landmarks))
-
-    write_atomically(target, write)
-    mark.write({"lengths": lengths, "broken": broken})
-    return Shard(target, lengths, broken)
-
-
-def _read_clips(
-    paths: list[str], landmarks: tuple[int, ...], skip_broken: bool, broken: list[str]
-) -> Iterator[np.ndarray]:
-    """Every clip; for a broken one no frames, and the reason at the end of `broken`."""
+    clips, broken = [], []
     for path in paths:
         try:
             clip = read_clip(path, landmarks)
@@ -156,4 +128,8 @@ def _read_clips(
                 ) from error
             broken.append(str(error))
             clip = np.empty((0, len(landmarks), 3), np.float32)
-        yield clip
+        clips.append(torch.from_numpy(clip).half().numpy())  # a quarter of numpy's time
+    lengths = [len(clip) for clip in clips]
+    _write_array(target, clips, (sum(lengths), len(landmarks), 3))
+    mark.write({"lengths": lengths, "broken": broken})
+    return Shard(target, lengths, broken)

@@ -142,8 +142,7 @@ def build(
         # The clips are read into shards, which a killed build need not read again.
         pieces = shards.build(index.path.tolist(), parts, landmarks, workers, skip_broken)
         clips = _clips_table(folder, index, pieces)
-        # Then the shards become one array, and the mark makes it a store. Their own marks go last:
-        # they tell a killed build whether the first shard has begun to grow into the array.
+        # Then the shards become one array, and the mark makes it a store.
         shards.join(pieces, target / LANDMARKS, len(landmarks))
         write_atomically(target / CLIPS, lambda path: clips.to_parquet(path, index=False))
         result = {

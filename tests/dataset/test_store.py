@@ -185,14 +185,14 @@ def read_or_die(path, landmarks):
         os.kill(os.getpid(), signal.SIGKILL)
     return read(path, landmarks)
 
-def copy_and_die(piece, whole):
-    whole.write(piece.read(99))
-    whole.flush()
-    os.kill(os.getpid(), signal.SIGKILL)
+load = shards.np.load
 
-shards.read_clip, shards.CLIPS_PER_SHARD = read_or_die, 2
-if clip < 0:
-    shards.shutil.copyfileobj = copy_and_die
+def load_or_die(path):
+    if clip < 0 and path.name == "00001.npy":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return load(path)
+
+shards.read_clip, shards.CLIPS_PER_SHARD, shards.np.load = read_or_die, 2, load_or_die
 store.build(folder, stores, [int(k) for k in sys.argv[4].split(",")], workers=1)
 """
 
@@ -212,21 +212,16 @@ def killed_build(folder: Path, stores: Path, clip: int) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("clip", "marks", "again"),
-    [(7, 3, slice(0, 6)), (-1, 6, slice(2, None))],
-    ids=["while it reads", "while it joins"],
+    ("clip", "marks"), [(7, 3), (-1, 6)], ids=["while it reads", "while it joins"]
 )
-def test_a_killed_build_goes_on_where_it_was(
-    make_competition, tmp_path, monkeypatch, clip, marks, again
-):
-    """A build that is killed while it joins writes the first shard again."""
+def test_a_killed_build_goes_on_where_it_was(make_competition, tmp_path, monkeypatch, clip, marks):
     folder = make_competition()
     whole = contents(build(folder, tmp_path / "unbroken", KEPT, workers=1))
     unfinished = killed_build(folder, tmp_path / "stores", clip)
     assert len(list((unfinished / "shards").glob("*.json"))) == marks
     with pytest.raises(InputError, match=r"manifest\.json.*finished.*run preparation again"):
         Store.open(unfinished)
-    for path in parquet_files(folder)[again]:  # if it read these again, it would say so
+    for path in parquet_files(folder)[: 2 * marks]:  # if it read these again, it would say so
         same_time(path, garble)
     monkeypatch.setattr(shards, "CLIPS_PER_SHARD", 2)
     assert contents(build(folder, tmp_path / "stores", KEPT, workers=1)) == whole
