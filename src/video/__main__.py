@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 
 import tyro
@@ -25,11 +26,11 @@ from src.landmarks import undetected
 from src.runs import Run
 from src.tflite.scorer import Model
 from src.video.collection import make
-from src.video.extract import Extract, Recording, holistic, save, videos, view
-from src.video.live.landmarker import Landmarker
 from src.video.live.server import Live, serve
 from src.video.overlay import write_gif
 from src.video.predict import top
+from src.video.process import MediaPipe
+from src.video.recording import Recording, save, videos
 
 
 def landmarks(
@@ -115,20 +116,16 @@ def live(run: str = "logs/sample", to: str = "input/mine", port: int = 8765) -> 
     """
     model, numbers = _model(run, "", "")
     top(model, undetected(2), numbers)  # the first call is slow, and says whether the file fits
-    landmarker = Landmarker()
-    page = Live(
-        landmarks=landmarker,
-        save_video=landmarker.save_video,
-        best=lambda clip: top(model, clip, numbers),
-        to=anchored(to),
-        title=f"{len(numbers)} signs of {run}",
-    )
-    try:
+    with closing(MediaPipe(live=True)) as mediapipe, suppress(KeyboardInterrupt):
+        page = Live(
+            landmarks=mediapipe.landmarks,
+            save_video=mediapipe.save_video,
+            best=lambda clip: top(model, clip, numbers),
+            to=anchored(to),
+            title=f"{len(numbers)} signs of {run}",
+        )
         asyncio.run(serve(page, port))
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        landmarker.close()
+    return 0
 
 
 def _model(run: str, model: str, signs: str) -> tuple[Model, dict[str, int]]:
@@ -155,23 +152,20 @@ def _each(
         The exit code: 1 if a video could not be read.
     """
     failed = False
-    with holistic() as extract:
+    turned = "mirrored picture, turned back"
+    plain = "plain picture, taken as somebody facing the signer sees it"
+    with closing(MediaPipe()) as mediapipe:
         for video, name in videos(source).items():
             try:
-                use(name, _extracted(extract, video, mirrored, seconds))
+                recording = mediapipe.recording(video, mirrored, seconds)
+                print(f"{video}: {turned if mirrored else plain}; {recording.missing()}")
+                use(name, recording)
             except Unavailable:  # no other video would fare better
                 raise
             except InputError as error:
                 print(f"error: {error}", file=sys.stderr)
                 failed = True
     return int(failed)
-
-
-def _extracted(extract: Extract, video: str, mirrored: bool, seconds: float) -> Recording:
-    recording = extract(video, mirrored, seconds)
-    turned = "turned back" if mirrored else "taken as somebody facing the signer sees it"
-    print(f"{video}: {view(mirrored)} picture, {turned}; {recording.missing()}")
-    return recording
 
 
 COMMANDS = {"predict": predict, "dataset": dataset, "live": live}

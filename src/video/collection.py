@@ -20,7 +20,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,8 +39,9 @@ from src.common.paths import SIGN_MAP
 from src.dataset.clip_file import read_clip
 from src.dataset.sample.writer import write_clip
 from src.landmarks import LEFT_HAND, RIGHT_HAND
-from src.video.extract import VIDEOS, Extract, Recording, holistic
 from src.video.overlay import drawn
+from src.video.process import MediaPipe
+from src.video.recording import VIDEOS, Recording
 
 CLIPS = "train_landmark_files"
 COLUMNS = ["path", "participant_id", "sequence_id", "sign"]  # of train.csv
@@ -206,10 +207,10 @@ def _make_clips(
         return failed
     with ExitStack() as stack:
         # A thread waits for its process with mediapipe, and every process takes any video.
-        idle: SimpleQueue[Extract] = SimpleQueue()
+        idle: SimpleQueue[MediaPipe] = SimpleQueue()
         workers = min(workers, len(videos))
         for _ in range(workers):
-            idle.put(stack.enter_context(holistic()))
+            idle.put(stack.enter_context(closing(MediaPipe())))
         pool = stack.enter_context(ThreadPoolExecutor(workers))
         results = pool.map(partial(_make_clip, idle, to, mirrored), videos)
         told = counted(results, "landmarks", "videos", len(videos))
@@ -221,17 +222,17 @@ def _make_clips(
 
 
 def _make_clip(
-    idle: SimpleQueue[Extract], to: Path, mirrored: bool, video: Video
+    idle: SimpleQueue[MediaPipe], to: Path, mirrored: bool, video: Video
 ) -> InputError | None:
-    extract = idle.get()
+    mediapipe = idle.get()
     try:
-        recording = extract(str(video.path), mirrored)
+        recording = mediapipe.recording(str(video.path), mirrored)
     except Unavailable:  # no other video would fare better
         raise
     except InputError as error:
         return error
     finally:
-        idle.put(extract)
+        idle.put(mediapipe)
     write_atomically(to / video.clip, lambda path: write_clip(path, recording.xyz))
     if _share_with_a_hand(recording.xyz) < FEW:
         name = f"{video.signer}-{video.sign}-{video.number}.png"

@@ -1,12 +1,5 @@
-"""Landmarks of videos by MediaPipe Holistic; runs in the environment with mediapipe.
+"""Landmarks of videos by MediaPipe Holistic; runs in the environment with mediapipe, see worker.py.
 
-    python -m src.video.holistic          one request a line, as JSON; one answer a line
-
-- It says {} when it is ready.
-
-- A request is {"source", "out", "view", "seconds"}. The answer is {} when `out` is written, an .npz
-  file of xyz, pictures and fps, or {"error": why not}. Starting takes seconds, so one process
-  answers for many videos.
 - Beside mediapipe, numpy, OpenCV and pose-format it can import src.landmarks only: torch is not
   installed there.
 - Landmarks are in the competition's order, and left is the signer's left. Counts and sides are
@@ -20,9 +13,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import time
 from collections.abc import Iterator
 
@@ -244,42 +235,25 @@ def _between_keys(capture: cv2.VideoCapture, mirrored: bool) -> Iterator[np.ndar
     cv2.destroyAllWindows()
 
 
-# --- requests -----------------------------------------------------------------------------------
+# --- all sources --------------------------------------------------------------------------------
 
 
-def answer(source: str, out: str, view: str, seconds: float) -> None:
-    """Write xyz, pictures and fps of one source to an .npz file.
+def of_source(source: str, mirrored: bool, seconds: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """Landmarks, pictures and pictures per second of a file's absolute path, or of `webcam:1`.
+
+    Returns:
+        As `extract`; of a .pose file pictures of one black pixel.
 
     Raises:
         Refused: the source cannot be read.
     """
-    mirrored = {"plain": False, "mirrored": True}[view]
     if source.endswith(".pose"):
         xyz, fps = of_pose_file(source)
-        small = np.zeros((len(xyz), 1, 1, 3), np.uint8)  # there are no pictures
-    elif os.path.isabs(source):
+        return xyz, np.zeros((len(xyz), 1, 1, 3), np.uint8), fps
+    if os.path.isabs(source):
         video = VideoFile(source)
-        xyz, small = extract(video.pictures(), mirrored)
-        fps = video.fps()
-    else:
-        number = int(source.partition(":")[2] or 0)
-        started = time.monotonic()
-        xyz, small = extract(of_webcam(number, mirrored, seconds), mirrored)
-        fps = len(xyz) / (time.monotonic() - started)
-    np.savez(out, xyz=xyz, pictures=small, fps=np.array(fps))
-
-
-def main() -> None:
-    """Answer requests until there are no more."""
-    check_order()
-    print("{}", flush=True)  # ready
-    for line in sys.stdin:
-        try:
-            answer(**json.loads(line))
-            print("{}", flush=True)
-        except Refused as reason:
-            print(json.dumps({"error": str(reason)}), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+        return *extract(video.pictures(), mirrored), video.fps()
+    number = int(source.partition(":")[2] or 0)
+    started = time.monotonic()
+    xyz, small = extract(of_webcam(number, mirrored, seconds), mirrored)
+    return xyz, small, len(xyz) / (time.monotonic() - started)

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from src.common.files import write_atomically
 from src.landmarks import EDGES, N_LANDMARKS
-from src.video.extract import Recording
+from src.video.recording import Recording
 
 COLOURS = {"face": "#d0d0d0", "left_hand": "#1f77b4", "pose": "#2ca02c", "right_hand": "#d62728"}
 MOST_FPS = 15.0  # more makes the GIF larger and no clearer

@@ -18,9 +18,9 @@ import tyro
 
 from src.clips import RawClip
 from src.video.__main__ import _model
-from src.video.live.landmarker import Landmarker
 from src.video.live.server import Live, listen
 from src.video.predict import top
+from src.video.process import MediaPipe
 from tests.video.browser import Tab, opened, write_camera
 from tests.video.figure import SIZE, picture
 
@@ -42,23 +42,23 @@ def scene(up: float) -> np.ndarray:
 @asynccontextmanager
 async def page(
     folder: Path, best: Callable[[RawClip], list[tuple[str, float]]], title: str
-) -> AsyncIterator[tuple[Tab, Live, Landmarker]]:
+) -> AsyncIterator[tuple[Tab, Live, MediaPipe]]:
     """The page in a browser, camera off; clips go to folder/mine."""
-    landmarker = Landmarker()
-    live = Live(landmarker, landmarker.save_video, best, folder / "mine", title)
+    mediapipe = MediaPipe(live=True)
+    live = Live(mediapipe.landmarks, mediapipe.save_video, best, folder / "mine", title)
     server = listen(live, 0)
     camera = write_camera(folder / "camera.y4m", map(scene, np.concatenate(MOVES)), FPS)
     try:
         async with opened(folder / "browser", camera) as tab:
             await tab.call("Page.navigate", url=live.address)
             await tab.until("document.readyState === 'complete'")
-            yield tab, live, landmarker
+            yield tab, live, mediapipe
     finally:
         server.stop()
         await server.close_all_connections()
         await asyncio.sleep(0.2)  # a picture may be under way
         live.thread.shutdown()
-        landmarker.close()
+        mediapipe.close()
 
 
 def _cpu(processes: list[psutil.Process]) -> float:
@@ -76,7 +76,7 @@ async def measure(run: str, seconds: float, shot: str) -> None:
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         title = f"{len(numbers)} signs of {run}"
-        async with page(Path(folder), best, title) as (tab, _, landmarker):
+        async with page(Path(folder), best, title) as (tab, _, mediapipe):
             await tab.value("$('start').click()")
             await tab.until("$('title').textContent.includes('signs of')")
             await tab.value("document.querySelector('[value=hands]').click()")
@@ -93,7 +93,7 @@ async def measure(run: str, seconds: float, shot: str) -> None:
                 rates.append(int(rate))
                 if number % round(30 / step) == 0:
                     memory = [psutil.Process(p).memory_info().rss / 2**20
-                              for p in (server.pid, landmarker.pid)]  # fmt: skip
+                              for p in (server.pid, mediapipe.pid)]  # fmt: skip
                     print("{:.0f} s: server {:.0f} MiB, mediapipe {:.0f} MiB".format(
                         number * step, *memory), flush=True)  # fmt: skip
             cpu = (_cpu(processes) - before) / (len(rates) * step * np.mean(rates))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from src.dataset import competition
 from src.dataset.clip_file import read_clip
 from src.landmarks import LEFT_HAND, POSE, undetected
 from src.video import collection
-from src.video.extract import Recording
+from src.video.recording import Recording
 
 ASKED: list[str] = []
 
@@ -23,11 +23,7 @@ ASKED: list[str] = []
 def drawn_answers(monkeypatch):
     """Coordinates are the file's size. A video of one byte is broken, one of two has no hand."""
 
-    @contextmanager
-    def holistic():
-        yield answer
-
-    def answer(source: str, mirrored: bool) -> Recording:
+    def recording(source: str, mirrored: bool) -> Recording:
         ASKED.append(source)
         size = Path(source).stat().st_size
         if size == 1:
@@ -39,7 +35,8 @@ def drawn_answers(monkeypatch):
         return Recording(xyz, np.zeros((3, 20, 30, 3), np.uint8), 30.0)
 
     ASKED.clear()
-    monkeypatch.setattr(collection, "holistic", holistic)
+    process = SimpleNamespace(recording=recording, close=lambda: None)
+    monkeypatch.setattr(collection, "MediaPipe", lambda: process)
 
 
 def write(folder: Path, *places: str, size: int = 5) -> Path:

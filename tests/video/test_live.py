@@ -1,4 +1,4 @@
-"""The live page's server, with a landmarker that is drawn: who may come, what may come, keeping."""
+"""The live page's server, with landmarks that are drawn: who may come, what may come, keeping."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from src.dataset.clip_file import read_clip
 from src.landmarks import POSE, RIGHT_HAND, undetected
 from src.video.live import server
 from src.video.live.incoming import MOST_BYTES
-from src.video.live.landmarker import Lost
 from src.video.live.server import BUSY, CONNECTIONS, Live, listen
 
 
@@ -35,7 +34,7 @@ def landmarks(picture: bytes) -> np.ndarray:
     """All of the right hand and the pose is where the picture's grey says; 13: mediapipe dies."""
     grey = int(np.asarray(Image.open(BytesIO(picture))).mean().round())
     if grey == 13:
-        raise Lost("the process with mediapipe was ended by signal 9; it was started again")
+        raise InputError("the process with mediapipe was ended by signal 9; it was started again")
     (frame,) = undetected(1)
     frame[[*RIGHT_HAND, *POSE]] = grey / 255
     return frame
@@ -227,7 +226,7 @@ async def test_hundreds_of_connections_are_bounded_and_leave_the_browser_alone(l
 
 
 @live_test
-async def test_a_killed_landmarker_is_said_and_the_next_picture_is_answered(live, _):
+async def test_a_killed_mediapipe_is_said_and_the_next_picture_is_answered(live, _):
     browser = await connected(live)
     await heard(browser)
     said = await ask(browser, jpeg(13))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,9 @@ from src.landmarks import (
 from src.tflite.converter.convert import convert
 from src.tflite.scorer import Model, load_frames
 from src.video import environment
-from src.video.extract import Recording, holistic
 from src.video.predict import top
+from src.video.process import MediaPipe
+from src.video.recording import Recording
 from tests.video.browser import CHROMIUM, Tab
 from tests.video.live_page import MOVES, page, scene
 from tests.video.test_video import encode
@@ -135,14 +137,14 @@ async def visit(folder: Path, model: Model) -> dict:
     def best(clip):
         return top(model, clip, SIGNS)
 
-    async with page(folder, best, "6 signs") as (tab, live, landmarker):
+    async with page(folder, best, "6 signs") as (tab, live, mediapipe):
         await tab.call("Emulation.setFocusEmulationEnabled", enabled=True)
         await look(tab, noted)
         await start(tab)
         await record(tab, noted)
         await sign_by_hands(tab, noted)
 
-        os.kill(landmarker.pid, 9)
+        os.kill(mediapipe.pid, 9)
         noted["killed"] = await tab.until(f"{NOTICE}.includes('started again') && {NOTICE}")
         await tab.until("last > performance.now() - 500")
         await tab.value("stream.getVideoTracks()[0].dispatchEvent(new Event('ended'))")
@@ -207,8 +209,8 @@ def test_the_answer_is_what_predict_says_of_the_kept_clip(noted, kept, model):
 
 
 def extract(path: Path) -> Recording:
-    with holistic() as ask:
-        return ask(str(path), False)
+    with closing(MediaPipe()) as process:
+        return process.recording(str(path), False)
 
 
 def test_landmarks_live_are_those_of_the_file(kept, python, folder):

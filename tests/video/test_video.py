@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +35,10 @@ from src.tflite.converter.convert import convert
 from src.tflite.scorer import Model, load_frames
 from src.video import __main__ as command
 from src.video import environment
-from src.video.extract import Recording, holistic, save, videos
 from src.video.overlay import drawn, write_gif
 from src.video.predict import probabilities, top
+from src.video.process import MediaPipe
+from src.video.recording import Recording, save, videos
 from tests.video.figure import SIZE, picture
 
 FRAMES, FPS = 10, 10
@@ -67,8 +69,8 @@ def pictures() -> np.ndarray:
 
 
 def extract(source: str, mirrored: bool) -> Recording:
-    with holistic() as ask:
-        return ask(source, mirrored)
+    with closing(MediaPipe()) as process:
+        return process.recording(source, mirrored)
 
 
 def encode(python: Path, pictures: np.ndarray, path: Path) -> Path:
@@ -230,19 +232,20 @@ def test_pose_files_of_holistic_are_read(mediapipe, tmp_path, face):
 
 
 def test_one_process_answers_for_many_and_its_end_is_said(mediapipe, video, recording):
-    with holistic() as ask:
+    with closing(MediaPipe()) as process:
         for _ in range(2):
-            np.testing.assert_array_equal(ask(str(video), False).xyz, recording.xyz)
+            again = process.recording(str(video), False)
+            np.testing.assert_array_equal(again.xyz, recording.xyz)
         with pytest.raises(InputError, match="expected a video, found none"):
-            ask("none.mp4", False)
-        ended = ask.args[0].process
-        os.kill(ended.pid, signal.SIGSTOP)  # in the middle of a video
-        killer = threading.Timer(0.5, ended.kill)
-        killer.start()
-        with pytest.raises(InputError, match=r"raise\.avi: mediapipe ended with code -9"):
-            ask(str(video), False)
+            process.recording("none.mp4", False)
+        os.kill(process.pid, signal.SIGSTOP)  # in the middle of a video
+        threading.Timer(0.5, os.kill, (process.pid, signal.SIGKILL)).start()
+        with pytest.raises(
+            InputError, match=r"raise\.avi: the process .* ended by signal 9; it was"
+        ):
+            process.recording(str(video), False)
         # One video's end is not that of the others.
-        np.testing.assert_array_equal(ask(str(video), False).xyz, recording.xyz)
+        np.testing.assert_array_equal(process.recording(str(video), False).xyz, recording.xyz)
 
 
 def test_a_notebooks_backend_for_pictures_does_not_reach_mediapipe(mediapipe, video, monkeypatch):
@@ -254,7 +257,7 @@ def test_a_process_that_does_not_start_ends_all_in_one_line(tmp_path, monkeypatc
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho no module >&2\nexit 3\n")
     broken.chmod(0o755)
-    monkeypatch.setattr("src.video.extract.interpreter", lambda: broken)
+    monkeypatch.setattr("src.video.process.interpreter", lambda: broken)
     with pytest.raises(Unavailable, match="ended with code 3: no module; run `make video-env`"):
         extract("any.mp4", mirrored=False)
 

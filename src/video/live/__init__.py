@@ -2,6 +2,5 @@
 
 - index.html, page.js, page.css: what the browser shows; it sends JPEG pictures over a websocket.
 - server.py answers it, on this machine alone; incoming.py bounds what it takes; session.py decides
-  when a sign begins and ends.
-- worker.py finds the landmarks, in the environment with mediapipe; landmarker.py asks it.
+  when a sign begins and ends. The landmarks come from process.py.
 """

@@ -1,0 +1,149 @@
+"""The process with mediapipe: started, asked, and started again when it has ended."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from multiprocessing import Pipe
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from src.common.environments import Unavailable
+from src.common.errors import InputError
+from src.common.paths import root
+from src.landmarks import N_LANDMARKS
+from src.video.environment import interpreter, quiet
+from src.video.recording import Recording, is_webcam
+
+STARTS = 60.0  # seconds; three on two idle cores
+ANSWERS = 10.0  # seconds; a picture takes 0.04
+
+
+class MediaPipe:
+    """A process with mediapipe, for videos or for the pictures of one signer, one by one.
+
+    Whatever ends or stops the process, a new one is there for the next question.
+
+    Args:
+        live: pictures will come, of which the first one would take seconds.
+
+    Raises:
+        Unavailable: here and later: there is no environment with mediapipe, or it does not start.
+    """
+
+    def __init__(self, live: bool = False) -> None:
+        self._words = [str(interpreter()), "-m", "src.video.worker"]
+        self._first = "warm_up" if live else "check_order"
+        try:
+            self._start()
+        except Unavailable:
+            self.close()
+            raise
+
+    def recording(self, source: str, mirrored: bool, seconds: float = 3.0) -> Recording:
+        """A video with its landmarks.
+
+        Args:
+            source: a video, a .pose file, `webcam`, or `webcam:1` for the second webcam.
+            mirrored: True for a picture as in a mirror: the signer's right is on the right.
+            seconds: how long a webcam records where there is no display to press keys at.
+
+        Raises:
+            InputError: the source cannot be read or has no frames, or it ended the process.
+        """
+        path = source
+        if not is_webcam(source):
+            path = str(Path(source).resolve())
+            if not Path(source).is_file():
+                raise InputError(
+                    f"{source}: expected a video, found none; name a file, or `webcam`"
+                )
+        try:
+            return Recording(*self._ask(None, "of_source", path, mirrored, seconds))
+        except Unavailable:
+            raise
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from error
+
+    def landmarks(self, jpeg: bytes) -> Float[np.ndarray, f"{N_LANDMARKS} 3"]:
+        """The landmarks in the next picture, NaN = not detected.
+
+        Raises:
+            InputError: the picture cannot be decoded, or the process ended or hung.
+        """
+        return self._ask(ANSWERS, "of_jpeg", jpeg)
+
+    def save_video(self, path: Path, jpegs: Sequence[bytes], fps: float) -> None:
+        """Write pictures as an mp4 file.
+
+        Raises:
+            InputError: the process ended or hung.
+        """
+        self._ask(ANSWERS, "write_video", str(path), list(jpegs), fps)
+
+    def close(self) -> None:
+        """End the process."""
+        self._pipe.close()
+        self._process.kill()
+        self._process.wait()
+        self._errors.close()
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
+    def _start(self) -> None:
+        self._pipe, its_end = Pipe()
+        self._errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (see close)
+        with its_end:
+            number = its_end.fileno()
+            self._process = subprocess.Popen(
+                [*self._words, str(number)],
+                pass_fds=[number],
+                stdin=subprocess.DEVNULL,
+                stderr=self._errors,
+                stdout=self._errors,
+                cwd=root(),  # this project is not installed in that environment
+                env=quiet(),
+            )
+        try:
+            self._answer(STARTS, self._first)
+        except (EOFError, OSError) as error:
+            why = self._last_words()
+            raise Unavailable(f"{self._words[0]}: mediapipe {why}; run `make video-env`") from error
+
+    def _ask(self, seconds: float | None, *request: Any) -> Any:
+        """Its answer; there is one in so many seconds, None = however long it takes."""
+        try:
+            is_answer, answer = self._answer(seconds, *request)
+        except (EOFError, OSError) as error:
+            why = self._last_words()
+            self.close()
+            self._start()
+            raise InputError(f"the process with mediapipe {why}; it was started again") from error
+        if not is_answer:
+            raise InputError(answer)
+        return answer
+
+    def _answer(self, seconds: float | None, *request: Any) -> tuple[bool, Any]:
+        self._pipe.send(request)
+        if not self._pipe.poll(seconds):
+            raise TimeoutError
+        return self._pipe.recv()
+
+    def _last_words(self) -> str:
+        """Why it does not answer, in a few words."""
+        try:
+            code = self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            return "gave no answer"
+        if code < 0:
+            return f"was ended by signal {-code}"
+        self._errors.seek(0)
+        lines = [line for line in self._errors.read().splitlines() if line.strip()] or ["no word"]
+        return f"ended with code {code}: {lines[-1][:200]}"

@@ -1,0 +1,75 @@
+"""Videos with their landmarks: which there are, what is said of them, how they are kept.
+
+Letters: **T** frames.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from src.clips import RawClip
+from src.common.errors import InputError
+from src.common.files import write_atomically
+from src.dataset.sample.writer import write_clip
+from src.landmarks import PARTS, rows_of
+
+VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".pose")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A video with its landmarks.
+
+    Args:
+        xyz: the landmarks, NaN = not detected.
+        pictures: the video, scaled down, in red, green, blue; of one black pixel for a .pose file.
+        fps: pictures per second.
+    """
+
+    xyz: RawClip
+    pictures: UInt8[np.ndarray, "T height width 3"]
+    fps: float
+
+    def missing(self) -> str:
+        """In words, the share of frames in which each part was not detected."""
+        lost = {part: np.isnan(self.xyz[:, rows_of(part), 0]).all(1).mean() for part in PARTS}
+        shares = [f"{part.replace('_', ' ')} {share:.0%}" for part, share in lost.items()]
+        return f"{len(self.xyz)} frames at {self.fps:.0f} a second; missing: {', '.join(shares)}"
+
+
+def is_webcam(source: str) -> bool:
+    """True for `webcam` and `webcam:1`, unless a file has that very name."""
+    return bool(re.fullmatch(r"webcam(:\d+)?", source)) and not Path(source).exists()
+
+
+def videos(source: str) -> dict[str, str]:
+    """The videos of a source, and what their files are called: a folder's, in order, or itself.
+
+    Raises:
+        InputError: the folder has no videos.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        return {source: source.replace(":", "-") if is_webcam(source) else folder.stem}
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEOS)
+    if not found:
+        raise InputError(
+            f"{folder}: expected videos ({', '.join(VIDEOS)}), found none; name another folder"
+        )
+    # a.mp4 and a.mov are two videos: where one stem is not enough, the ending is added.
+    stems = [path.stem for path in found]
+    return {
+        str(path): path.stem if stems.count(path.stem) == 1 else path.name.replace(".", "-")
+        for path in found
+    }
+
+
+def save(recording: Recording, folder: Path, name: str) -> Path:
+    """Write the landmarks as a clip in the competition's format."""
+    path = folder / f"{name}.parquet"
+    return write_atomically(path, lambda temporary: write_clip(temporary, recording.xyz))
