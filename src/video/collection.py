@@ -33,12 +33,12 @@ from PIL import Image
 from src.clips import RawClip
 from src.common.environments import Unavailable
 from src.common.errors import InputError
-from src.common.files import locked, write_atomically, write_json
+from src.common.files import locked, write_atomically, write_json, write_text
 from src.common.news import counted
 from src.common.paths import SIGN_MAP
 from src.dataset.clip_file import read_clip
 from src.dataset.sample.writer import write_clip
-from src.landmarks import LEFT_HAND, RIGHT_HAND
+from src.landmarks import HANDS
 from src.video.overlay import drawn
 from src.video.process import MediaPipe
 from src.video.recording import VIDEOS, Recording
@@ -52,19 +52,12 @@ LAYOUTS = "<signer>/<sign>/<take>.mp4, <sign>/<signer>_<take>.mp4, or a csv of p
 
 @dataclass(frozen=True)
 class Video:
-    """One video of the collection.
-
-    Args:
-        path: of the file.
-        signer: who signs.
-        sign: what is signed.
-        number: of the clip, as text; from the video's place in the collection.
-    """
+    """One video of the collection."""
 
     path: Path
     signer: str
     sign: str
-    number: str
+    number: str  # of the clip; from the video's place in the collection
 
     @property
     def clip(self) -> str:
@@ -80,8 +73,7 @@ def find(source: Path) -> list[Video]:
     """
     if not source.exists():
         raise InputError(f"{source}: expected a folder of videos or a csv file, found none")
-    rows = _rows_of_csv(source) if source.is_file() else _rows_of_folder(source)
-    videos = [Video(path, signer, sign, _number(place)) for place, path, signer, sign in rows]
+    videos = [*(_of_csv(source) if source.is_file() else _of_folder(source))]
     if not videos:
         raise InputError(f"{source}: expected videos as {LAYOUTS}; found none")
     for video in videos:
@@ -93,7 +85,7 @@ def find(source: Path) -> list[Video]:
     return videos
 
 
-def _rows_of_csv(source: Path) -> Iterator[tuple[str, Path, str, str]]:
+def _of_csv(source: Path) -> Iterator[Video]:
     try:
         table = pd.read_csv(source, dtype=str, keep_default_na=False, encoding="utf-8-sig")
         columns = table[["path", "signer", "sign"]]
@@ -101,22 +93,23 @@ def _rows_of_csv(source: Path) -> Iterator[tuple[str, Path, str, str]]:
         raise InputError(
             f"{source}: expected a csv file with the columns path, signer, sign; found {error}"
         ) from error
-    for path, signer, sign in columns.sort_values("path").itertuples(index=False):
-        yield path, source.parent / path, signer, sign
+    for place, signer, sign in columns.sort_values("path").itertuples(index=False):
+        yield Video(source.parent / place, signer, sign, _number(place))
 
 
-def _rows_of_folder(source: Path) -> Iterator[tuple[str, Path, str, str]]:
+def _of_folder(source: Path) -> Iterator[Video]:
     for path in sorted(source.rglob("*")):
         if path.suffix.lower() not in VIDEOS or path.name.startswith("."):
             continue
         place = path.relative_to(source)
         match place.parts:
             case signer, sign, _:
-                yield place.as_posix(), path, signer, sign
+                pass
             case sign, name if "_" in name:
-                yield place.as_posix(), path, name.partition("_")[0], sign
+                signer = name.partition("_")[0]
             case _:
                 raise InputError(f"{path}: expected it as {LAYOUTS}; found {place}; move it")
+        yield Video(path, signer, sign, _number(place.as_posix()))
 
 
 def _number(place: str) -> str:
@@ -129,7 +122,7 @@ def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
     Args:
         source: a folder of videos or a csv file.
         to: the competition folder; clips that are there already are not made again.
-        mirrored: True for selfie views, as in a mirror.
+        mirrored: the videos are selfie views, as in a mirror.
         workers: processes; 0 = one per core.
 
     Raises:
@@ -138,28 +131,25 @@ def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
     videos = find(source)
     with locked(to, "makes a competition folder of videos"):
         recorded = [*filter(_is_recorded, _listed(to))]
-        missing = [video for video in videos if not _is_made(to, video)]
+        clips = {video: to / video.clip for video in videos}
+        missing = [
+            video
+            for video, clip in clips.items()
+            if not clip.is_file() or clip.stat().st_mtime < video.path.stat().st_mtime
+        ]
         failed = _make_clips(missing, to, mirrored, workers or os.cpu_count() or 1)
         made = [video for video in videos if video not in failed]
         if not made:
             raise InputError(f"{source}: not one video can be read; {next(iter(failed.values()))}")
         made += recorded
         _write_tables(made, to)
-        report = _report(made, failed, to)
-        return write_atomically(to / "report.md", lambda path: path.write_text(report))
+        return write_text(to / "report.md", _report(made, failed, to))
 
 
 def add(xyz: RawClip, signer: str, sign: str, to: Path) -> Path:
     """Add a recorded clip to a competition folder, which is made if it is not there.
 
-    Args:
-        xyz: the clip, NaN = not detected.
-        signer: who signs; like `sign`, a plain name.
-        sign: what is signed.
-        to: the competition folder.
-
-    Returns:
-        The clip's file.
+    `signer` and `sign` are plain names. Returns the clip's file.
 
     Raises:
         InputError: the folder was not made by `make` or here, or another process holds it.
@@ -191,11 +181,6 @@ def _listed(to: Path) -> list[Video]:
 
 def _is_recorded(video: Video) -> bool:
     return video.number.isdigit() and int(video.number) >= RECORDED
-
-
-def _is_made(to: Path, video: Video) -> bool:
-    clip = to / video.clip
-    return clip.is_file() and clip.stat().st_mtime >= video.path.stat().st_mtime
 
 
 def _make_clips(
@@ -243,10 +228,8 @@ def _make_clip(
 def _save_pictures(recording: Recording, path: Path) -> None:
     """First, middle and last frame of a recording, with its landmarks."""
     chosen = (0, len(recording.xyz) // 2, len(recording.xyz) - 1)
-    pictures = [drawn(recording.pictures[t], recording.xyz[t]) for t in chosen]
-    Image.fromarray(np.concatenate([np.asarray(picture) for picture in pictures], 1)).save(
-        path, "PNG"
-    )
+    pictures = [np.asarray(drawn(recording.pictures[t], recording.xyz[t])) for t in chosen]
+    Image.fromarray(np.concatenate(pictures, 1)).save(path, "PNG")
 
 
 def _write_tables(videos: Sequence[Video], to: Path) -> None:
@@ -261,40 +244,32 @@ def _write_tables(videos: Sequence[Video], to: Path) -> None:
 
 
 def _share_with_a_hand(xyz: RawClip) -> float:
-    hands = [*LEFT_HAND, *RIGHT_HAND]
-    return float(np.isfinite(xyz[:, hands, 0]).any(1).mean())
+    return float(np.isfinite(xyz[:, HANDS, 0]).any(1).mean())
 
 
 def _report(videos: Sequence[Video], failed: dict[Video, InputError], to: Path) -> str:
     """Clips and signers per sign, what is doubtful, and what could not be read."""
     clips = [read_clip(to / video.clip) for video in videos]
-    table = pd.DataFrame(
-        {
-            "video": [str(video.path) for video in videos],
-            "sign": [video.sign for video in videos],
-            "signer": [video.signer for video in videos],
-            "frames": [len(clip) for clip in clips],
-            "with_a_hand": [_share_with_a_hand(clip) for clip in clips],
-        }
+    table = pd.DataFrame(videos).assign(
+        frames=[*map(len, clips)], hand=[*map(_share_with_a_hand, clips)]
     )
-    per_sign = table.groupby("sign").agg(
-        clips=("video", "size"),
-        signers=("signer", "nunique"),
-        frames=("frames", "median"),
-        with_a_hand=("with_a_hand", "mean"),
-    )
-    doubtful = table[table.with_a_hand < FEW]
+    columns = {
+        "clips": ("path", "size"),
+        "signers": ("signer", "nunique"),
+        "median frames": ("frames", "median"),
+        "frames with a hand": ("hand", "mean"),
+    }
+    per_sign = table.groupby("sign").agg(**columns)
+    doubtful = table.path[table.hand < FEW]
     lines = [
         f"# {len(table)} clips of {len(per_sign)} signs by {table.signer.nunique()} signers",
-        per_sign.rename(columns={"frames": "median frames", "with_a_hand": "frames with a hand"})
-        .round(2)
-        .to_markdown(),
-        *_section("A hand in hardly any frame; pictures are in doubtful/", doubtful.video),
-        *_section("Could not be read", map(str, failed.values())),
+        per_sign.round(2).to_markdown(),
+        *_section("A hand in hardly any frame; pictures are in doubtful/", doubtful),
+        *_section("Could not be read", failed.values()),
     ]
     return "\n\n".join(lines) + "\n"
 
 
-def _section(title: str, items: Iterable[str]) -> list[str]:
+def _section(title: str, items: Iterable[object]) -> list[str]:
     listed = [f"- {item}" for item in items]
     return [f"## {title}", "\n".join(listed)] if listed else []
