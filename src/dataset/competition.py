@@ -1,4 +1,4 @@
-"""The competition folder as Kaggle ships it: its index and sign map, read and checked.
+"""The competition folder as Kaggle ships it: its index and sign map, read, checked and written.
 
     train.csv                                             path, participant_id, sequence_id, sign,
                                                           in converted folders train (True, False)
@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from src.common.errors import InputError
+from src.common.files import write_atomically, write_json
 from src.common.paths import SIGN_MAP
 
 INDEX_COLUMNS = {  # train.csv's name -> ours
@@ -30,6 +31,7 @@ INDEX_COLUMNS = {  # train.csv's name -> ours
     "sequence_id": "sequence",
     "sign": "sign",
 }
+CLIPS = "train_landmark_files"
 SPLIT = "train"  # a further column, in folders that say themselves what to test on, see slovo.py
 _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 _COPY_MAP = "copy the competition's own file there"
@@ -93,6 +95,28 @@ def read_index(folder: Path, signs: dict[str, int] | None = None) -> pd.DataFram
     index["path"] = _locate(folder.resolve(), csv, index.path.tolist())
     index["label"] = index.sign.map(signs).astype("int64")
     return index
+
+
+def clip_path(participant: str, sequence: str | int) -> str:
+    """A clip's file, from the competition folder."""
+    return f"{CLIPS}/{participant}/{sequence}.parquet"
+
+
+def write_index(folder: Path, index: pd.DataFrame, signs: Iterable[str] = ()) -> None:
+    """Write train.csv and the sign map of a folder.
+
+    Args:
+        folder: the competition folder.
+        index: a row per clip: participant, sequence, sign; train where the folder says what to
+            test on.
+        signs: in the order of their labels; none = the index's own in alphabetical order.
+    """
+    paths = map(clip_path, index.participant, index.sequence)
+    columns = {ours: name for name, ours in INDEX_COLUMNS.items()}
+    table = index.assign(path=[*paths])[[*columns, *({SPLIT} & {*index})]].rename(columns=columns)
+    write_atomically(folder / "train.csv", lambda path: table.to_csv(path, index=False))
+    signs = signs or sorted(set(index.sign))
+    write_json(folder / SIGN_MAP, {sign: label for label, sign in enumerate(signs)})
 
 
 def _texts(path: Path) -> pd.DataFrame:

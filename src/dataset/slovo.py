@@ -12,17 +12,16 @@ Source: github.com/hukenovs/slovo; recognition.md 4.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from src.common.errors import InputError
-from src.common.files import digest, locked, stamp, write_atomically, write_json
+from src.common.files import digest, locked, stamp, write_atomically
 from src.common.marks import DIGEST, Mark, digest_of, side_by_side
 from src.common.news import counted
-from src.common.paths import SIGN_MAP, SLOVO_INDEX
+from src.common.paths import SLOVO_INDEX
 from src.dataset import slovo_keypoints as keypoints
-from src.dataset.competition import INDEX_COLUMNS, SPLIT, read_table
+from src.dataset.competition import SPLIT, clip_path, read_table, write_index
 from src.dataset.sample.writer import write_clip
 
 FORMAT = 1  # raise it when the same files give other clips
@@ -66,7 +65,12 @@ def as_competition(folder: Path, converted: Path, skip_broken: bool = False) -> 
         mark.tell_why_again(others)
         with locked(target, "converts these clips"):
             broken = _write_clips(folder, source, index, target, skip_broken)
-            _write_index(index[~index.sequence.isin(list(broken))], target)
+            whole = index[~index.sequence.isin(list(broken))]
+            if whole.empty:
+                raise InputError(
+                    f"{target}: expected a whole clip to convert, found none; see its source"
+                )
+            write_index(target, whole)
             mark.write({"source": str(folder), "skipped": list(broken.values())})
     return target
 
@@ -80,7 +84,8 @@ def _write_clips(
     folder: Path, source: Path, index: pd.DataFrame, target: Path, skip_broken: bool
 ) -> dict[str, str]:
     """Write every clip that is not there yet. Returns why clips cannot be written, by clip."""
-    paths = {row.sequence: target / _path(row) for row in index.itertuples()}
+    files = map(clip_path, index.participant, index.sequence)
+    paths = {clip: target / file for clip, file in zip(index.sequence, files, strict=True)}
     broken = {sequence: f"{source}: no keypoints of {sequence}" for sequence in paths}
     clips = keypoints.read_frames(source, set(paths))
     for sequence, frames in counted(clips, "Slovo", "clips", len(paths)):
@@ -105,18 +110,3 @@ def _write_clips(
             "lines, or say SKIP_BROKEN=True"
         )
     return broken
-
-
-def _path(row: Any) -> str:
-    return f"train_landmark_files/{row.participant}/{row.sequence}.parquet"
-
-
-def _write_index(index: pd.DataFrame, target: Path) -> None:
-    """Write train.csv, with the column train, and the sign map."""
-    if index.empty:
-        raise InputError(f"{target}: expected a whole clip to convert, found none; see its source")
-    table = index.assign(path=[_path(row) for row in index.itertuples()])
-    table = table.rename(columns={ours: name for name, ours in INDEX_COLUMNS.items()})
-    write_atomically(target / "train.csv", lambda path: table.to_csv(path, index=False))
-    signs = {sign: label for label, sign in enumerate(sorted(set(index.sign)))}
-    write_json(target / SIGN_MAP, signs)

@@ -33,18 +33,16 @@ from PIL import Image
 from src.clips import RawClip
 from src.common.environments import Unavailable
 from src.common.errors import InputError
-from src.common.files import locked, write_atomically, write_json, write_text
+from src.common.files import locked, write_atomically, write_text
 from src.common.news import counted
-from src.common.paths import SIGN_MAP
 from src.dataset.clip_file import read_clip
+from src.dataset.competition import INDEX_COLUMNS, clip_path, write_index
 from src.dataset.sample.writer import write_clip
 from src.landmarks import HANDS
 from src.video.overlay import drawn
 from src.video.process import MediaPipe
 from src.video.recording import VIDEOS, Recording
 
-CLIPS = "train_landmark_files"
-COLUMNS = ["path", "participant_id", "sequence_id", "sign"]  # of train.csv
 RECORDED = 2**48  # numbers of recorded clips begin here, those of videos end
 FEW = 0.2  # of a clip's frames: with a hand in fewer of them it is doubtful
 LAYOUTS = "<signer>/<sign>/<take>.mp4, <sign>/<signer>_<take>.mp4, or a csv of path, signer, sign"
@@ -62,7 +60,7 @@ class Video:
     @property
     def clip(self) -> str:
         """The clip's file, from the competition folder."""
-        return f"{CLIPS}/{self.signer}/{self.number}.parquet"
+        return clip_path(self.signer, self.number)
 
 
 def find(source: Path) -> list[Video]:
@@ -163,7 +161,7 @@ def add(xyz: RawClip, signer: str, sign: str, to: Path) -> Path:
                 "made, found another one; record into a folder of its own"
             )
         number = str(time.time_ns())
-        video = Video(to / f"{CLIPS}/{signer}/{number}.parquet", signer, sign, number)
+        video = Video(to / clip_path(signer, number), signer, sign, number)
         write_atomically(video.path, lambda path: write_clip(path, xyz))
         _write_tables([*listed, video], to)
         return video.path
@@ -174,8 +172,11 @@ def _listed(to: Path) -> list[Video]:
     if not (to / "train.csv").is_file():
         return []
     table = pd.read_csv(to / "train.csv", dtype=str, keep_default_na=False)
-    if [*table] != COLUMNS:
-        raise InputError(f"{to / 'train.csv'}: expected the columns {COLUMNS}, found {[*table]}")
+    if [*table] != [*INDEX_COLUMNS]:
+        raise InputError(
+            f"{to / 'train.csv'}: expected the columns {', '.join(INDEX_COLUMNS)}, found "
+            f"{', '.join(table)}"
+        )
     return [Video(to / path, signer, sign, number) for path, signer, number, sign in table.values]
 
 
@@ -233,11 +234,8 @@ def _save_pictures(recording: Recording, path: Path) -> None:
 
 
 def _write_tables(videos: Sequence[Video], to: Path) -> None:
-    signs = sorted({video.sign for video in videos})
-    write_json(to / SIGN_MAP, {sign: number for number, sign in enumerate(signs)})
-    rows = [(v.clip, v.signer, v.number, v.sign) for v in videos]
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    write_atomically(to / "train.csv", lambda path: table.to_csv(path, index=False))
+    ours = {"signer": "participant", "number": "sequence"}
+    write_index(to, pd.DataFrame(videos).rename(columns=ours))
 
 
 # --- report -------------------------------------------------------------------------------------

@@ -22,10 +22,10 @@ import pyarrow.parquet as pq
 
 from src.clips import RawClip
 from src.common.errors import InputError
-from src.common.files import locked, write_json
+from src.common.files import locked
 from src.common.marks import Mark
 from src.common.news import counted
-from src.common.paths import SIGN_MAP
+from src.dataset.competition import CLIPS, clip_path, write_index
 from src.dataset.sample.camera import detected, moved, picture
 from src.dataset.sample.lexicon import Sign, draw_lexicon
 from src.dataset.sample.performance import perform
@@ -36,7 +36,6 @@ FORMAT = 1  # raise it when the same arguments give other clips
 MARK = "sample.json"
 _LIMITS = {"signs": 5_000, "participants": 9_000, "clips": 100, "seed": 2**31}
 _LATEST_START = 100  # genuine clips are cut from longer videos: their frames begin anywhere
-_FILES = "train_landmark_files"
 
 
 def is_synthetic(folder: Path) -> bool:
@@ -96,23 +95,22 @@ def _is_older_mark(path: Path, arguments: dict[str, int]) -> bool:
 
 
 def _write(folder: Path, n_signs: int, n_signers: int, n_clips: int, seed: int) -> None:
-    shutil.rmtree(folder / _FILES, ignore_errors=True)  # what a killed run has left
+    shutil.rmtree(folder / CLIPS, ignore_errors=True)  # what a killed run has left
     lexicon, signers = draw_lexicon(n_signs, seed), draw_signers(n_signers, seed)
     rows = []
     for number, signer in enumerate(counted(signers, "sample", "signers")):
-        (folder / _FILES / signer.name).mkdir(parents=True, exist_ok=True)
+        (folder / CLIPS / signer.name).mkdir(parents=True, exist_ok=True)
         for (label, sign), clip in product(enumerate(lexicon), range(n_clips)):
             sequence = 1_000_000_000 + (number * n_signs + label) * n_clips + clip
-            path = f"{_FILES}/{signer.name}/{sequence}.parquet"
             rng = np.random.default_rng([seed, 2, label, number, clip])
             xyz = record(sign, signer, rng)
-            write_clip(folder / path, xyz, first_frame=int(rng.integers(_LATEST_START)))
-            rows.append((path, signer.name, sequence, sign.name))
+            path = folder / clip_path(signer.name, sequence)
+            write_clip(path, xyz, first_frame=int(rng.integers(_LATEST_START)))
+            rows.append((signer.name, sequence, sign.name))
     # The competition's rows are in no order either; a reader must not rely on one.
     order = np.random.default_rng([seed, 3]).permutation(len(rows))
-    table = pd.DataFrame(rows, columns=["path", "participant_id", "sequence_id", "sign"])
-    table.iloc[order].to_csv(folder / "train.csv", index=False)
-    write_json(folder / SIGN_MAP, {sign.name: label for label, sign in enumerate(lexicon)})
+    index = pd.DataFrame(rows, columns=["participant", "sequence", "sign"]).iloc[order]
+    write_index(folder, index, [sign.name for sign in lexicon])
 
 
 # --- clips --------------------------------------------------------------------------------------
