@@ -26,15 +26,11 @@ _LONGEST = 60  # characters of a value in words
 
 @dataclass(frozen=True)
 class Mark:
-    """A mark, there or not.
+    """A mark, there or not."""
 
-    Args:
-        path: of its file, in the folder of the work.
-        made_from: what the work is made from now, as values that JSON can hold; without it, only
-            what the mark says can be asked for.
-    """
-
-    path: Path
+    path: Path  # of its file, in the folder of the work
+    # What the work is made from now, as values that JSON can hold; without it, only what the mark
+    # says can be asked for.
     made_from: Mapping[str, Any] = field(default_factory=dict)
 
     @property

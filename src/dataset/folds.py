@@ -58,8 +58,10 @@ def assign(clips: pd.DataFrame, divided: bool = False) -> pd.Series:
         fold[tested.index] = published.astype("int64")
         return fold
     n_folds = min(N_FOLDS, tested.participant.nunique())
-    if n_folds < 2:
-        return _by_clip(tested, fold)
+    if n_folds < 2:  # one signer: every fourth clip of a sign, so that each sign is learnt
+        number = tested.groupby("label").cumcount()
+        fold[tested.index] = number % min(N_FOLDS, number.max() + 1)
+        return fold
     # A sign with fewer clips than folds cannot be in every fold. scikit-learn warns of it, and
     # refuses if there is no other sign; then the folds are only made equally large.
     label = tested.label if tested.label.value_counts().max() >= n_folds else 0 * tested.label
@@ -69,13 +71,6 @@ def assign(clips: pd.DataFrame, divided: bool = False) -> pd.Series:
         parts = list(splitter.split(tested.label, label, groups=tested.participant))
     for k, (_, held_out) in enumerate(parts):
         fold[tested.index[held_out]] = k
-    return fold
-
-
-def _by_clip(tested: pd.DataFrame, fold: pd.Series) -> pd.Series:
-    """Folds of one signer's clips: every fourth clip of a sign, so that each sign is learnt."""
-    number = tested.groupby("label").cumcount()
-    fold[tested.index] = number % min(N_FOLDS, number.max() + 1)
     return fold
 
 

@@ -24,13 +24,13 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 import scipy.optimize
-import scipy.special
 from jaxtyping import Float
+from scipy.special import log_softmax, softmax
 from sklearn.model_selection import GroupKFold
 
 from src.common.errors import InputError
 from src.dataset.folds import Fold
-from src.evaluation.tables import accuracy, blend, softmax, stacked
+from src.evaluation.tables import accuracy, blend, stacked
 from src.recipes import SOLUTIONS, solution_of
 from src.recipes.base import Pool
 
@@ -103,7 +103,7 @@ def temperature_of(table: pd.DataFrame) -> float:
     logits, label = stacked(table).astype(np.float64), table.label.to_numpy()
 
     def unlikely(log_temperature: float) -> float:
-        cooler = scipy.special.log_softmax(logits / np.exp(log_temperature), axis=1)
+        cooler = log_softmax(logits / np.exp(log_temperature), axis=1)
         return -cooler[np.arange(len(label)), label].mean()
 
     bounds = np.log([COLDEST, HOTTEST])
@@ -138,26 +138,14 @@ def find_votes(tables: Tables) -> Votes:
     """
     tables = aligned(tables)
     temperatures = {name: temperature_of(table) for name, table in tables.items()}
-    alike = [cooled(table, temperatures[name]) for name, table in tables.items()]
-    found = mixture_weights(np.stack([_of_the_right_sign(table) for table in alike]))
+    right = [
+        softmax(stacked(table) / temperatures[name], axis=1)[range(len(table)), table.label]
+        for name, table in tables.items()
+    ]
+    found = mixture_weights(np.stack(right))
     found = np.where(found < NEGLIGIBLE, 0.0, found)
     weights = dict(zip(tables, (found / found.sum()).tolist(), strict=True))
     return {name: Vote(weights[name], temperatures[name]) for name in tables}
-
-
-def _of_the_right_sign(table: pd.DataFrame) -> Float[np.ndarray, " N"]:
-    probability = softmax(stacked(table))
-    return probability[np.arange(len(table)), table.label.to_numpy()]
-
-
-def signer_groups(table: pd.DataFrame) -> np.ndarray:
-    """The group of every clip; all clips of a signer are in one group."""
-    group, n_groups = np.zeros(len(table), np.int64), min(GROUPS, table.participant.nunique())
-    if n_groups > 1:
-        splits = GroupKFold(n_groups).split(table, groups=table.participant.to_numpy())
-        for number, (_, inside) in enumerate(splits):
-            group[inside] = number
-    return group
 
 
 def cross_fitted(tables: Tables, calibrated_only: bool = False) -> pd.DataFrame:
@@ -167,13 +155,15 @@ def cross_fitted(tables: Tables, calibrated_only: bool = False) -> pd.DataFrame:
     group, and the members are blended equally, as they are.
     """
     tables = aligned(tables)
-    group = signer_groups(next(iter(tables.values())))
+    first = next(iter(tables.values()))
+    n_groups = min(GROUPS, first.participant.nunique())
+    if n_groups == 1:
+        return together(tables, equal_votes(tables))
     pieces = []
-    for number in np.unique(group):
-        here = {name: table[group == number] for name, table in tables.items()}
-        others = {name: table[group != number] for name, table in tables.items()}
-        votes = find_votes(others) if (group != number).any() else equal_votes(tables)
-        pieces.append(together(here, levelled(votes) if calibrated_only else votes))
+    for others, here in GroupKFold(n_groups).split(first, groups=first.participant.to_numpy()):
+        votes = find_votes({name: table.iloc[others] for name, table in tables.items()})
+        votes = levelled(votes) if calibrated_only else votes
+        pieces.append(together({name: t.iloc[here] for name, t in tables.items()}, votes))
     return pd.concat(pieces, ignore_index=True)
 
 

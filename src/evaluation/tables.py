@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import scipy.special
 from jaxtyping import Float
+from scipy.special import softmax
 from sklearn.metrics import confusion_matrix
 
 from src.common.errors import InputError
@@ -62,11 +62,6 @@ def worst_pairs(counts: np.ndarray, signs: Sequence[str], most: int = 10) -> pd.
     return pd.DataFrame(rows, columns=["sign", "predicted", "clips"])
 
 
-def softmax(logits: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N K"]:
-    """Probabilities."""
-    return scipy.special.softmax(logits, axis=1)
-
-
 def blend(
     members: dict[str, pd.DataFrame],
     weights: Sequence[float] | None = None,
@@ -91,9 +86,9 @@ def blend(
             )
     weights = weights or [1 / len(tables)] * len(tables)
     ordered = [stacked(table.loc[tables[0].index]) for table in tables]
-    answers = ordered if pool == "logits" else [softmax(logits) for logits in ordered]
+    answers = ordered if pool == "logits" else [softmax(logits, axis=1) for logits in ordered]
     mean = sum(w * answer for w, answer in zip(weights, answers, strict=True))
-    probability = softmax(mean) if pool == "logits" else mean
+    probability = softmax(mean, axis=1) if pool == "logits" else mean
     blended = tables[0].reset_index().assign(role="ensemble")
     blended["logits"] = list(np.log(np.maximum(probability, 1e-12)).astype(np.float32))
     return blended
@@ -101,7 +96,7 @@ def blend(
 
 def mistakes(predictions: pd.DataFrame, signs: Sequence[str]) -> pd.DataFrame:
     """Wrong predictions, most confident first, with the sign that was predicted and how surely."""
-    probability = softmax(stacked(predictions))
+    probability = softmax(stacked(predictions), axis=1)
     best = probability.argmax(1)
     table = predictions[["sequence", "participant", "sign"]].assign(
         predicted=[signs[k] for k in best], probability=probability.max(1)

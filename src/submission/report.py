@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from src.common.files import write_json, write_text
 from src.dataset import folds
@@ -21,7 +22,7 @@ from src.dataset.folds import EVERYTHING
 from src.dataset.sample import is_synthetic
 from src.evaluation import baselines
 from src.evaluation.ensemble import Rule, Votes, on_fold, together
-from src.evaluation.tables import accuracy, softmax, stacked
+from src.evaluation.tables import accuracy, stacked
 from src.runs import Run
 from src.submission import model_card
 from src.submission.assemble import held_out_clips, scored_fold
@@ -98,7 +99,7 @@ def accuracy_of_all_folds(run: Run, rule: Rule) -> dict[str, float]:
 def confidence(run: Run, fold: int, votes: Votes, rule: Rule) -> float:
     """The mean probability of the answers on a fold's clips, by torch."""
     tables = {name: table[table.fold == fold] for name, table in run.shipped_predictions().items()}
-    return float(softmax(stacked(together(tables, votes, rule))).max(1).mean())
+    return float(softmax(stacked(together(tables, votes, rule)), axis=1).max(1).mean())
 
 
 def torch_accuracies(run: Run, fold: int, members: Sequence[Member]) -> dict[str, float]:

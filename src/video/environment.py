@@ -54,13 +54,8 @@ def draw_videos(folder: Path) -> Path:
     return folder
 
 
-def main() -> None:
-    """Make it, by the Python that runs this."""
-    print(environments.make(Path(sys.executable), root() / FOLDER, REQUIREMENTS))
-
-
 if __name__ == "__main__":
     try:
-        main()
+        print(environments.make(Path(sys.executable), root() / FOLDER, REQUIREMENTS))
     except InputError as error:
         sys.exit(f"error: {error}")

@@ -89,9 +89,8 @@ def extract(pictures: Iterator[np.ndarray], mirrored: bool) -> tuple[np.ndarray,
 
 
 def _scaled_down(picture: np.ndarray) -> np.ndarray:
-    height, width = picture.shape[:2]
-    scale = min(1.0, LONGER_SIDE / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    scale = min(1.0, LONGER_SIDE / max(picture.shape[:2]))
+    size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
@@ -100,9 +99,6 @@ def _scaled_down(picture: np.ndarray) -> np.ndarray:
 
 class VideoFile:
     """The pictures of a video file, upright, and their rate.
-
-    Args:
-        path: the file.
 
     Raises:
         Refused: OpenCV cannot read it, or cannot decode its codec.

@@ -23,17 +23,12 @@ VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".pose")
 
 @dataclass(frozen=True)
 class Recording:
-    """A video with its landmarks.
+    """A video with its landmarks."""
 
-    Args:
-        xyz: the landmarks, NaN = not detected.
-        pictures: the video, scaled down, in red, green, blue; of one black pixel for a .pose file.
-        fps: pictures per second.
-    """
-
-    xyz: RawClip
+    xyz: RawClip  # NaN = not detected
+    # Scaled down, in red, green, blue; one black pixel each for a .pose file.
     pictures: UInt8[np.ndarray, "T height width 3"]
-    fps: float
+    fps: float  # pictures per second
 
     def missing(self) -> str:
         """In words, the share of frames in which each part was not detected."""

@@ -55,25 +55,18 @@ def test_the_order_of_the_clips_does_not_matter():
     assert ensemble.find_votes({"a": a, "b": b}) == ensemble.find_votes({"a": a, "b": shuffled})
 
 
-def test_no_signer_is_in_two_groups():
-    table = member(0, 1.0)
-    group = ensemble.signer_groups(table)
-    assert len(set(group)) == ensemble.GROUPS
-    assert pd.Series(group).groupby(table.participant.to_numpy()).nunique().max() == 1
-
-
-def test_labels_of_a_group_do_not_change_its_own_predictions():
-    """Selectivity: change what one group's clips are; only the others' predictions may move."""
+@pytest.mark.parametrize("signer", ["p0", "p5"])
+def test_the_labels_of_a_signer_do_not_change_its_own_predictions(signer):
+    """Selectivity: change what one signer's clips are; only others' predictions may move."""
     a, b = member(0, 2.0), member(1, 1.5)
-    group = ensemble.signer_groups(a)
-    wrong = np.where(group == 0, (a.label + 1) % SIGNS, a.label)
+    wrong = np.where(a.participant == signer, (a.label + 1) % SIGNS, a.label)
     before = ensemble.cross_fitted({"a": a, "b": b}).set_index("sequence")
     after = ensemble.cross_fitted({"a": a.assign(label=wrong), "b": b.assign(label=wrong)})
     after = after.set_index("sequence").loc[before.index]
-    moved = [not np.array_equal(x, y) for x, y in zip(before.logits, after.logits, strict=True)]
-    inside = pd.Series(group == 0, index=a.sequence).loc[before.index].to_numpy()
-    assert not np.any(np.array(moved)[inside])
-    assert np.all(np.array(moved)[~inside])
+    moved = (np.stack(before.logits) != np.stack(after.logits)).any(1)
+    still = before.participant[~moved]
+    assert signer in set(still) and not set(still) & set(before.participant[moved])
+    assert before.participant[moved].nunique() >= 4  # of six; some share the signer's group
 
 
 def test_one_signer_alone_is_blended_equally():

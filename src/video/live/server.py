@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import re
 import secrets
 import socket
 import time
@@ -44,7 +45,12 @@ MOST_MESSAGE = 4_000_000  # bytes; beyond this the connection is closed
 CONNECTIONS = 64  # open at a time; a browser keeps six
 IDLE = 20  # seconds after which a connection that asks nothing is closed
 PING = 30  # seconds
-ASSETS = {"page.js": "text/javascript", "page.css": "text/css"}
+PAGES = {
+    "/": ("index.html", "text/html"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/page.css": ("page.css", "text/css"),
+}
+PUBLIC = ("/page.js", "/page.css")  # which hold nothing secret
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -57,21 +63,13 @@ BUSY = "Another browser is on this page; close it there, then press Start."
 
 @dataclass
 class Live:
-    """What the server works with.
+    """What the server works with."""
 
-    Args:
-        landmarks: from a JPEG picture to its landmarks.
-        save_video: writes JPEG pictures as a video: (path, jpegs, fps).
-        best: from a clip to the likeliest signs, with their probabilities.
-        to: the competition folder for what is kept.
-        title: what is recognised, in words.
-    """
-
-    landmarks: Callable[[bytes], Frame]
-    save_video: Callable[..., None]
-    best: Callable[[RawClip], list[tuple[str, float]]]
-    to: Path
-    title: str
+    landmarks: Callable[[bytes], Frame]  # of a JPEG picture
+    save_video: Callable[..., None]  # of JPEG pictures: (path, jpegs, fps)
+    best: Callable[[RawClip], list[tuple[str, float]]]  # signs of a clip, with their probabilities
+    to: Path  # the competition folder for what is kept
+    title: str  # what is recognised, in words
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     browser: Socket | None = None
     port: int = 0
@@ -93,7 +91,6 @@ class _Guarded(RequestHandler):
     """Refuses, in one sentence, whoever does not come from the printed address."""
 
     live: Live
-    needs_token = True
 
     def initialize(self, live: Live) -> None:
         self.live = live
@@ -107,7 +104,8 @@ class _Guarded(RequestHandler):
         if self.request.host not in self.live.hosts:
             self._refuse(f"This server is at {HOST} and answers to no other name.")
         token = self.get_query_argument("token", "").encode()
-        if self.needs_token and not hmac.compare_digest(token, self.live.token.encode()):
+        has_token = hmac.compare_digest(token, self.live.token.encode())
+        if not has_token and self.request.path not in PUBLIC:
             self._refuse("Open the address that `make live` has printed: its token is missing.")
 
     def _refuse(self, why: str) -> None:
@@ -117,26 +115,13 @@ class _Guarded(RequestHandler):
 
 
 class Page(_Guarded):
-    """The page itself."""
+    """The page, its script and its style."""
 
     def get(self) -> None:
-        """Answer with index.html."""
-        self.finish(_text("index.html"))
-
-
-class Asset(_Guarded):
-    """Its script and its style, which hold nothing secret."""
-
-    needs_token = False
-
-    def get(self, name: str) -> None:
         """Answer with the file."""
-        self.set_header("Content-Type", f"{ASSETS[name]}; charset=utf-8")
-        self.finish(_text(name))
-
-
-def _text(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+        name, kind = PAGES[self.request.path]
+        self.set_header("Content-Type", f"{kind}; charset=utf-8")
+        self.finish(Path(__file__).with_name(name).read_text(encoding="utf-8"))
 
 
 class Socket(_Guarded, WebSocketHandler):
@@ -284,12 +269,8 @@ def listen(live: Live, port: int) -> HTTPServer:
         ) from error
     listening.setblocking(False)
     live.port = listening.getsockname()[1]
-    given = {"live": live}
-    routes = [
-        (r"/", Page, given),
-        (r"/(page\.js|page\.css)", Asset, given),
-        (r"/live", Socket, given),
-    ]
+    handlers = {**dict.fromkeys(PAGES, Page), "/live": Socket}
+    routes = [(re.escape(path), handler, {"live": live}) for path, handler in handlers.items()]
     app = Application(
         routes,
         log_function=lambda handler: None,

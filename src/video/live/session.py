@@ -18,14 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from src.clips import RawClip
-from src.landmarks import (
-    LEFT_HAND,
-    LEFT_SHOULDER,
-    N_LANDMARKS,
-    RIGHT_HAND,
-    RIGHT_SHOULDER,
-    WRIST,
-)
+from src.landmarks import LEFT_HAND, LEFT_SHOULDER, N_LANDMARKS, RIGHT_HAND, RIGHT_SHOULDER, WRIST
 
 BEGINS = 3  # frames; 0.15 s at 20 a second
 RESTS = 10  # frames; 0.5 s: hands leave the picture, or are lost by mediapipe, for less
@@ -54,17 +47,11 @@ class Event(StrEnum):
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture of the camera.
+    """One picture of the camera."""
 
-    Args:
-        frame: its landmarks, NaN = not detected.
-        jpeg: the picture itself.
-        time: when it came, in seconds.
-    """
-
-    frame: Frame
+    frame: Frame  # its landmarks, NaN = not detected
     jpeg: bytes
-    time: float
+    time: float  # when it came, in seconds
 
 
 def is_hand_up(frame: Frame) -> bool:
