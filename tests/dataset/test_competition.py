@@ -57,6 +57,7 @@ BROKEN_MAPS = {
     "a gap": ('{"yes": 0, "no": 2}', "have the labels 0 to 1, each once; found no '1'"),
     "a label twice": ('{"yes": 0, "no": 0}', "found no '1'"),
     "a sign twice": ('{"yes": 0, "no": 1, "yes": 2}', "each sign once, found 'yes' more often"),
+    "one sign": ('{"yes": 0}', "expected two signs at least, found one: 'yes'"),
     "endlessly deep": ("[" * 100_000, "expected a JSON file"),
     "another encoding": ('{"p\udce8re": 0}', "expected a JSON file"),
 }
@@ -123,7 +124,11 @@ BROKEN_INDICES = {
         HEADER + line(sign="maybe") + line(sequence="101", sign="perhaps"),
         "expected only signs of sign_to_prediction_index_map.json, found 'maybe', 'perhaps'",
     ),
-    "a sequence twice": (HEADER + line() * 2, "expected each sequence_id once, found '100'"),
+    "a sequence twice": (HEADER + line() * 2, "found '100' more often; remove the repeated rows"),
+    "a number for two clips": (
+        HEADER + line() + line(path=clip_path("7", "101")),
+        "expected each sequence_id once, found '100' more often; number the clips anew",
+    ),
     "a file twice": (
         HEADER + line() + line(sequence="101", path=clip_path("7", "100")),
         "expected each path once, found 'train_landmark_files/7/100.parquet'",

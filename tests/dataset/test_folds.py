@@ -45,6 +45,13 @@ def test_some_of_the_published_participants_keep_their_folds():
     """A part of the competition is cut as the whole is, whatever clips it has."""
     table = clips(["2044", "18796", "22343", "2044"], [0, 0, 1, 2])
     assert assign(table).tolist() == [0, 3, 2, 0]
+    without_the_first = clips(
+        [*PUBLISHED_PARTICIPANTS[1][:2], PUBLISHED_PARTICIPANTS[3][0]], [0, 0, 1]
+    )
+    folds = without_the_first.assign(fold=assign(without_the_first))
+    assert folds.fold.tolist() == [1, 1, 3] and present(folds, (0,)) == (1,)
+    of_one_fold = clips([p for p in PUBLISHED_PARTICIPANTS[2][:3] for _ in "ab"], [0, 1] * 3)
+    assert set(assign(of_one_fold)) == {0, 1, 2}
 
 
 @settings(max_examples=60, deadline=None)

@@ -15,7 +15,6 @@ from src.common.files import write_json
 from src.common.paths import SIGN_MAP
 from src.dataset import folds
 from src.dataset.competition import read_index, read_signs
-from src.dataset.folds import PUBLISHED_PARTICIPANTS
 from src.dataset.store import build
 from src.landmarks import N_LANDMARKS
 from src.runs import About, Run
@@ -77,18 +76,6 @@ def test_a_table_from_windows_is_read(folder, sample):
     assert all(Path(p).is_file() for p in found.path)
 
 
-def test_numbers_that_start_anew_are_not_repeated_rows(folder):
-    rewrite(folder, lambda t: t.assign(sequence_id=t.groupby("sign").cumcount().astype(str)))
-    with pytest.raises(InputError, match=r"sequence_id once, found .*; number the clips anew"):
-        read_index(folder)
-
-
-def test_the_same_row_twice_is_a_repeated_row(folder):
-    rewrite(folder, lambda t: pd.concat([t, t[:1]]))
-    with pytest.raises(InputError, match="remove the repeated rows"):
-        read_index(folder)
-
-
 @pytest.mark.parametrize("names", [("1", "2", "3", "4"), ("nan", "null", "None", "NA")])
 def test_signs_may_look_like_numbers_or_like_nothing(folder, names):
     new = dict(zip(read_signs(folder), names, strict=True))
@@ -99,19 +86,6 @@ def test_signs_may_look_like_numbers_or_like_nothing(folder, names):
     path = folder.parent / "model.tflite"
     path.write_bytes(convert(module_of(by_length), "fp32"))
     assert score(path, folder).clips == len(store)
-
-
-def test_an_empty_value_is_named(folder):
-    rewrite(folder, lambda t: t.assign(sign=t.sign.where(t.index != 2, "")))
-    with pytest.raises(InputError, match="found 1 empty, the first in line 4, column sign"):
-        read_index(folder)
-
-
-def test_one_sign_is_no_task(folder):
-    table = rewrite(folder, lambda t: t[t.sign == t.sign[0]])
-    write_json(folder / SIGN_MAP, {table.sign.iloc[0]: 0})
-    with pytest.raises(InputError, match="expected two signs at least, found one"):
-        read_index(folder)
 
 
 def test_a_single_signers_clips_are_held_out_clip_by_clip(folder):
@@ -128,24 +102,6 @@ def test_a_single_signer_with_single_clips_is_refused(folder, tmp_path):
     about = About("cpu", str(folder), str(store.folder), 0, (), (), (0,))
     with pytest.raises(InputError, match="expected clips of two signers at least"):
         Run.create(tmp_path / "run", about, [])
-
-
-@pytest.mark.parametrize(
-    ("participants", "expected"),
-    [
-        (PUBLISHED_PARTICIPANTS[1][:2] + PUBLISHED_PARTICIPANTS[3][:1], {1, 3}),  # no fold 0
-        (PUBLISHED_PARTICIPANTS[2][:3], {0, 1, 2}),  # of one fold: folds of their own
-    ],
-)
-def test_a_part_of_the_competitions_signers_can_be_trained_on(participants, expected):
-    names = [name for name in participants for _ in range(4)]
-    clips = pd.DataFrame(
-        {"participant": names, "label": [k % 2 for k in range(len(names))], "training_only": False}
-    )
-    clips["fold"] = folds.assign(clips)
-    assert set(clips.fold) == expected
-    assert not folds.shared_signers(clips, min(expected))
-    assert folds.present(clips, (0,)) == (min(expected),)
 
 
 def test_two_extra_folders_of_one_name_are_refused(folder, sample, tmp_path):
