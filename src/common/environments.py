@@ -46,10 +46,7 @@ def mark_of(folder: Path, requirements: Path) -> Mark:
 def make(python: Path, folder: Path, requirements: Path) -> Path:
     """Make an environment, if it is not there yet with these pins; returns its interpreter.
 
-    Args:
-        python: the interpreter to make it with.
-        folder: of the environment.
-        requirements: a file of pins of all packages, because pip looks up no dependencies here.
+    The requirements are pins of all packages, because pip looks up no dependencies here.
 
     Raises:
         Unavailable: pip cannot install the packages, most often because there is no network.

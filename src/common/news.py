@@ -22,13 +22,9 @@ def say(text: str) -> None:
 def counted(
     items: Iterable[Item], what: str, unit: str, total: int | None = None
 ) -> Iterator[Item]:
-    """Pass the items on; say how many are done, and how long the rest will take.
+    """Pass the items on, one by one; say how many are done, and how long the rest will take.
 
-    Args:
-        items: a loop takes them one by one.
-        what: the loop's name.
-        unit: what an item is, in the plural.
-        total: how many there are, if `items` has no length.
+    `unit` is what an item is, in the plural; `total` how many there are, if `items` has no length.
     """
     total = total or (len(items) if isinstance(items, Sized) else None)
     started = said = time.monotonic()

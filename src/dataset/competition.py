@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -206,16 +207,22 @@ def _some(names: Iterable[object], limit: int = 5) -> str:
 
 def _locate(root: Path, csv: Path, paths: Iterable[str]) -> list[str]:
     """The absolute path of every clip; all of them are files inside the folder."""
+
     # A participant's folder is listed once. To look at 94,477 files one by one takes minutes where
     # the data are on a network mount.
-    listings: dict[str, tuple[Path, dict[str, os.DirEntry]]] = {}
+    @cache
+    def listed(parent: str) -> tuple[Path, dict[str, os.DirEntry]]:
+        folder = _inside(root, csv, parent)
+        try:
+            with os.scandir(folder) as entries:
+                return folder, {entry.name: entry for entry in entries}
+        except (OSError, ValueError):  # no such folder; a NUL in its name
+            return folder, {}
+
     located, missing = [], []
     for path in paths:
         parent, _, name = path.rpartition("/")
-        if parent not in listings:
-            folder = _inside(root, csv, parent)
-            listings[parent] = folder, _list(folder)
-        folder, entries = listings[parent]
+        folder, entries = listed(parent)
         if name in entries and entries[name].is_symlink():
             _inside(root, csv, path)
         if name not in entries or not entries[name].is_file():
@@ -228,14 +235,6 @@ def _locate(root: Path, csv: Path, paths: Iterable[str]) -> list[str]:
             "these rows"
         )
     return located
-
-
-def _list(folder: Path) -> dict[str, os.DirEntry]:
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name: entry for entry in entries}
-    except (OSError, ValueError):  # no such folder; a NUL in its name
-        return {}
 
 
 def _inside(root: Path, csv: Path, path: str) -> Path:

@@ -46,13 +46,14 @@ def build(
     skip_broken: bool,
 ) -> list[Shard]:
     """Write all shards of these clips that are not in the folder yet, see `store.build`."""
-    pieces = [list(paths[i : i + CLIPS_PER_SHARD]) for i in range(0, len(paths), CLIPS_PER_SHARD)]
-    targets = [folder / f"{k:05}.npy" for k in range(len(pieces))]
-    tasks = [(*pair, landmarks, skip_broken) for pair in zip(pieces, targets, strict=True)]
+    starts = range(0, len(paths), CLIPS_PER_SHARD)
+    tasks = [
+        (paths[i : i + CLIPS_PER_SHARD], folder / f"{k:05}.npy", landmarks, skip_broken)
+        for k, i in enumerate(starts)
+    ]
     if workers is None:
-        workers = min(os.cpu_count() or 1, len(pieces) // SHARDS_PER_WORKER)
-    workers = min(workers, len(pieces))
-    made = _in_processes(tasks, workers)
+        workers = min(os.cpu_count() or 1, len(tasks) // SHARDS_PER_WORKER)
+    made = _in_processes(tasks, min(workers, len(tasks)))
     shards = list(counted(made, "store", f"shards of {CLIPS_PER_SHARD} clips", len(tasks)))
     return sorted(shards, key=lambda shard: shard.data)
 

@@ -38,8 +38,7 @@ def outputs(
 
 def predict(model: nn.Module, recipe: Recipe, clips: ClipSet) -> Float[np.ndarray, "N K"]:
     """Logits for every clip, float32, in the clips' order."""
-    pieces = [(index, out["logits"]) for index, out in outputs(model, recipe, clips)]
-    return _in_order(pieces)
+    return _in_order([(index, out["logits"]) for index, out in outputs(model, recipe, clips)])
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,6 @@ def download(folder: Path) -> Path:
     command = shutil.which("kaggle")
     if command is None:
         raise InputError(f"kaggle: expected this command in PATH, found none; {INSTALL}")
-    folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, "downloads here"):
         archive = folder.with_name(f"{COMPETITION}.zip")
         _check_space(folder, archive)

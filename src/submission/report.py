@@ -137,12 +137,9 @@ def markdown(facts: Mapping[str, Any]) -> str:
     latency = facts["latency_ms"]
     limits = (f"{name} {'pass' if met else 'FAIL'}" for name, met in facts["limits"].items())
     versions = (f"{name} {number}" for name, number in facts["versions"].items())
-    which = "clips" if facts["signers_seen"] else "signers"
-    seen = (
-        "whom the members know from other clips"
-        if facts["signers_seen"]
-        else "whom no member has seen"
-    )
+    which, seen = "signers", "whom no member has seen"
+    if facts["signers_seen"]:
+        which, seen = "clips", "whom the members know from other clips"
     return f"""\
 # {facts["accuracy"]:.1%} on held-out {which}
 

@@ -115,13 +115,9 @@ def _number(place: str) -> str:
 
 
 def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
-    """Write the competition folder; returns its report.
+    """Write the competition folder `to`; returns its report. Clips of it are not made again.
 
-    Args:
-        source: a folder of videos or a csv file.
-        to: the competition folder; clips that are there already are not made again.
-        mirrored: the videos are selfie views, as in a mirror.
-        workers: processes; 0 = one per core.
+    `mirrored` are selfie views, as in a mirror; `workers` are processes, 0 = one per core.
 
     Raises:
         InputError: see `find`; or not one video can be read.

@@ -26,8 +26,7 @@ from src.landmarks import LEFT_SHOULDER, PARTS, POSE, WRIST, rows_of, undetected
 LONGER_SIDE = 360  # of the saved pictures, in pixels: enough to draw landmarks on
 RED = (0, 0, 255)  # OpenCV's order: blue, green, red
 MOST = 5_000  # frames; a clip of one sign is shorter
-FASTEST = 240.0  # frames a second; some containers say 1,000 because they count in milliseconds
-USUAL = 30.0  # frames a second, of a video that says nothing sensible
+USUAL = 30.0  # frames a second, of a video of one frame
 Solution = mp.solutions.holistic
 
 
@@ -36,11 +35,7 @@ class Refused(Exception):
 
 
 def landmarks(picture: np.ndarray, holistic: Solution.Holistic) -> np.ndarray:
-    """The landmarks in one picture.
-
-    Args:
-        picture: (height, width, 3) uint8, red, green, blue.
-        holistic: follows the signer from picture to picture.
+    """The landmarks in one picture, (height, width, 3) uint8, red, green, blue.
 
     Returns:
         (L, 3) float32, all landmarks of a frame: x right, y down, in picture widths and heights; z
@@ -65,11 +60,7 @@ def check_order() -> None:
 
 
 def extract(pictures: Iterator[np.ndarray], mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Landmarks of every picture, and the pictures, scaled down.
-
-    Args:
-        pictures: (height, width, 3) uint8 each.
-        mirrored: True if they show the signer as a mirror does.
+    """Landmarks of every picture, (height, width, 3) uint8, and the pictures, scaled down.
 
     Returns:
         (T, L, 3) float32, NaN = not detected; (T, height, width, 3) uint8.
@@ -130,11 +121,11 @@ class VideoFile:
         self._capture.release()
 
     def fps(self) -> float:
-        """Pictures per second, once all are read: by their times, or else what the file says."""
-        said = self._capture.get(cv2.CAP_PROP_FPS)
+        """Pictures per second, once all are read.
+
+        By their times, for some containers say 1,000 because they count in milliseconds.
+        """
         seconds = (max(self._times) - self._times[0]) / 1000
-        if 0 < said <= FASTEST:
-            return said
         return (len(self._times) - 1) / seconds if seconds > 0 else USUAL
 
 
@@ -235,17 +226,14 @@ def _between_keys(capture: cv2.VideoCapture, mirrored: bool) -> Iterator[np.ndar
 
 
 def of_source(source: str, mirrored: bool, seconds: float) -> tuple[np.ndarray, np.ndarray, float]:
-    """Landmarks, pictures and pictures per second of a file's absolute path, or of `webcam:1`.
-
-    Returns:
-        As `extract`; of a .pose file pictures of one black pixel.
+    """What `extract` returns of a file's absolute path, or of `webcam:1`, and pictures per second.
 
     Raises:
         Refused: the source cannot be read.
     """
     if source.endswith(".pose"):
         xyz, fps = of_pose_file(source)
-        return xyz, np.zeros((len(xyz), 1, 1, 3), np.uint8), fps
+        return xyz, np.zeros((len(xyz), 1, 1, 3), np.uint8), fps  # there are no pictures
     if os.path.isabs(source):
         video = VideoFile(source)
         return *extract(video.pictures(), mirrored), video.fps()

@@ -24,13 +24,7 @@ def probabilities(answer: Float[np.ndarray, "K"]) -> Float[np.ndarray, "K"]:
 def top(
     model: Model, xyz: RawClip, signs: dict[str, int], most: int = 5
 ) -> list[tuple[str, float]]:
-    """The most likely signs of a clip, with their probabilities.
-
-    Args:
-        model: the `.tflite` file, opened.
-        xyz: the clip.
-        signs: sign -> number.
-        most: how many signs to return.
+    """The most likely signs of a clip, with their probabilities; `signs` is sign -> number.
 
     Raises:
         InputError: the file cannot be run, or has another number of signs.

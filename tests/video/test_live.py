@@ -73,6 +73,12 @@ async def connected(live: Live, token: str = "", origin: str = "") -> WebSocketC
     return BROWSERS[-1]
 
 
+async def greeted(live: Live) -> WebSocketClientConnection:
+    browser = await connected(live)
+    assert (await heard(browser))["kind"] == "hello"
+    return browser
+
+
 async def ask(browser: WebSocketClientConnection, message: bytes | dict) -> dict:
     is_picture = isinstance(message, bytes)
     await browser.write_message(message if is_picture else json.dumps(message), is_picture)
@@ -109,9 +115,8 @@ def live_test(test):
 async def test_the_page_needs_the_token_and_its_own_name(live, _):
     get = AsyncHTTPClient().fetch
     page = await get(live.address)
-    assert (
-        b"page.js" in page.body and "default-src 'none'" in page.headers["Content-Security-Policy"]
-    )
+    assert b"page.js" in page.body
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     bare = f"http://127.0.0.1:{live.port}"
     for path in ("page.js", "page.css"):
         assert (await get(f"{bare}/{path}")).code == 200
@@ -151,8 +156,7 @@ async def test_it_listens_on_this_machine_alone(live, _):
 
 @live_test
 async def test_a_second_browser_gets_one_sentence_and_the_next_one_the_place(live, _):
-    first = await connected(live)
-    await heard(first)
+    first = await greeted(live)
     second = await connected(live)
     assert await heard(second) == {"kind": "refused", "text": BUSY}
     assert await heard(second) is None
@@ -160,7 +164,7 @@ async def test_a_second_browser_gets_one_sentence_and_the_next_one_the_place(liv
     first.close()
     while live.browser:
         await asyncio.sleep(0.01)
-    assert (await heard(await connected(live)))["kind"] == "hello"
+    await greeted(live)
 
 
 # --- what may come ------------------------------------------------------------------------------
@@ -183,8 +187,7 @@ HOSTILE = [
 
 @live_test
 async def test_what_cannot_be_taken_is_answered_by_one_sentence(live, _):
-    browser = await connected(live)
-    await heard(browser)
+    browser = await greeted(live)
     for message, sentence in HOSTILE:
         said = await ask(browser, message)
         assert said["kind"] == "notice" and sentence in said["text"], (message[:50], said)
@@ -197,20 +200,18 @@ async def test_what_cannot_be_taken_is_answered_by_one_sentence(live, _):
 
 @live_test
 async def test_a_message_beyond_all_bounds_ends_its_connection_alone(live, _):
-    browser = await connected(live)
-    await heard(browser)
+    browser = await greeted(live)
     with suppress(WebSocketClosedError):  # mostly it is closed before all is written
         await browser.write_message(bytes(server.MOST_MESSAGE + 1), binary=True)
     assert await heard(browser) is None
     while live.browser:
         await asyncio.sleep(0.01)
-    assert (await heard(await connected(live)))["kind"] == "hello"
+    await greeted(live)
 
 
 @live_test
 async def test_hundreds_of_connections_are_bounded_and_leave_the_browser_alone(live, _):
-    browser = await connected(live)
-    await heard(browser)
+    browser = await greeted(live)
     crowd = []
     for number in range(400):  # more than the bound, fewer than a process may have
         crowd.append(socket.create_connection(("127.0.0.1", live.port)))
@@ -227,8 +228,7 @@ async def test_hundreds_of_connections_are_bounded_and_leave_the_browser_alone(l
 
 @live_test
 async def test_a_killed_mediapipe_is_said_and_the_next_picture_is_answered(live, _):
-    browser = await connected(live)
-    await heard(browser)
+    browser = await greeted(live)
     said = await ask(browser, jpeg(13))
     assert said == {"kind": "notice", "frame": True, "text": (
         "the process with mediapipe was ended by signal 9; it was started again")}  # fmt: skip
@@ -249,8 +249,7 @@ async def sign(browser: WebSocketClientConnection, *greys: int) -> dict:
 
 @live_test
 async def test_the_answer_comes_when_the_key_is_let_go(live, _):
-    browser = await connected(live)
-    await heard(browser)
+    browser = await greeted(live)
     await ask(browser, jpeg(200))  # before the key: not of the sign
     said = await sign(browser, 51, 60, 70, 80, 90)
     assert said == {"kind": "answer", "frames": 5, "final": True, "waiting": False,
@@ -260,8 +259,7 @@ async def test_the_answer_comes_when_the_key_is_let_go(live, _):
 
 @live_test
 async def test_a_kept_clip_is_in_a_folder_that_notebook_01_reads(live, tmp_path):
-    browser = await connected(live)
-    await heard(browser)
+    browser = await greeted(live)
     await tell(browser, kind="settings", way="key", record=True)
     who = {"kind": "keep", "sign": "thank you", "signer": "Zoë", "video": True}
     assert "no clip to keep" in (await ask(browser, who))["text"]
@@ -292,8 +290,7 @@ async def test_a_kept_clip_is_in_a_folder_that_notebook_01_reads(live, tmp_path)
 async def test_if_a_clip_cannot_be_kept_it_goes_on_waiting(live, tmp_path):
     live.to.mkdir()
     (live.to / "train.csv").write_text("path,who\n")
-    browser = await connected(live)
-    await heard(browser)
+    browser = await greeted(live)
     await tell(browser, kind="settings", way="key", record=True)
     await sign(browser, 10, 20, 30, 40)
     who = {"kind": "keep", "sign": "hi", "signer": "ann", "video": False}

@@ -68,6 +68,12 @@ def pictures() -> np.ndarray:
     return np.stack([picture(up) for up in np.linspace(0, 1, FRAMES)])
 
 
+def said_by(python: Path, code: str, *words: object) -> str:
+    """What a program in the environment with mediapipe prints."""
+    command, root = [python, "-c", code, *words], Path(__file__).parents[2]
+    return subprocess.check_output([*map(str, command)], text=True, cwd=root)
+
+
 def extract(source: str, mirrored: bool) -> Recording:
     with closing(MediaPipe()) as process:
         return process.recording(source, mirrored)
@@ -75,8 +81,7 @@ def extract(source: str, mirrored: bool) -> Recording:
 
 def encode(python: Path, pictures: np.ndarray, path: Path) -> Path:
     np.save(path.with_suffix(".npy"), pictures)
-    words = [python, "-c", ENCODE, path.with_suffix(".npy"), path, FPS]
-    subprocess.run([*map(str, words)], check=True)
+    said_by(python, ENCODE, path.with_suffix(".npy"), path, FPS)
     return path
 
 
@@ -163,10 +168,8 @@ print(len(pictures), rows[:40].mean() > rows[-40:].mean(), video.fps())
 def test_a_phones_pictures_are_turned_and_a_wrong_rate_is_replaced(mediapipe, video):
     """The background above the figure is brighter than its shirt below; 1,000 frames a second
     are what a container says that counts in milliseconds."""
-    words = [str(mediapipe), "-c", TURNED, str(video)]
-    root = Path(__file__).parents[2]
-    ran = subprocess.run(words, capture_output=True, text=True, cwd=root, check=True)
-    assert ran.stdout.split() == ["10", "True", "10.0"]
+    said = said_by(mediapipe, TURNED, video)
+    assert said.split() == ["10", "True", "10.0"]
 
 
 UNKNOWN_CODEC = """
@@ -188,10 +191,8 @@ except holistic.Refused as reason:
 
 
 def test_a_codec_that_cannot_be_decoded_is_named(mediapipe, video):
-    words = [str(mediapipe), "-c", UNKNOWN_CODEC, str(video)]
-    root = Path(__file__).parents[2]
-    ran = subprocess.run(words, capture_output=True, text=True, cwd=root, check=True)
-    assert "(codec ffv1); convert it: ffmpeg -i" in ran.stdout.lower()
+    said = said_by(mediapipe, UNKNOWN_CODEC, video)
+    assert "(codec ffv1); convert it: ffmpeg -i" in said.lower()
 
 
 POSE = """
@@ -216,7 +217,7 @@ with open(sys.argv[1], "wb") as file:
 @pytest.mark.parametrize("face", [468, 478])
 def test_pose_files_of_holistic_are_read(mediapipe, tmp_path, face):
     path = tmp_path / "clip.pose"
-    subprocess.run([str(mediapipe), "-c", POSE, str(path), str(face)], check=True)
+    said_by(mediapipe, POSE, path, face)
     found = extract(str(path), mirrored=False)
     n = 33 + face + 21 + 21 + 33
     points = np.arange(2 * n * 3, dtype=np.float32).reshape(2, n, 3) / np.float32([100, 50, 100])
@@ -286,11 +287,9 @@ def test_a_webcam_records_for_some_seconds_or_between_two_keys(mediapipe, video,
     """The camera, the keys and the window are the test's: neither is here."""
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    words = [str(mediapipe), "-c", WEBCAM, str(video)]
-    root = Path(__file__).parents[2]
-    ran = subprocess.run(words, capture_output=True, text=True, cwd=root, check=True)
+    said = said_by(mediapipe, WEBCAM, video)
     # All ten frames, or none; the third to the fifth picture of six that were shown.
-    assert ran.stdout.split() == ["10", "0", "3", "6"]
+    assert said.split() == ["10", "0", "3", "6"]
 
 
 def test_the_command_takes_a_folder_and_predicts(video, recording, file, tmp_path, capsys):
@@ -302,9 +301,8 @@ def test_the_command_takes_a_folder_and_predicts(video, recording, file, tmp_pat
     (folder / "notes.txt").touch()
     assert command.landmarks(str(folder), to=str(tmp_path / "out")) == 1
     said = capsys.readouterr()
-    assert (
-        "b.avi: plain picture, taken as somebody facing the signer sees it; 10 frames" in said.out
-    )
+    plain = "b.avi: plain picture, taken as somebody facing the signer sees it; 10 frames"
+    assert plain in said.out
     assert "broken.mp4: expected a video" in said.err
     found = load_frames(tmp_path / "out/b.parquet")
     np.testing.assert_array_equal(found, recording.xyz)
@@ -377,9 +375,7 @@ def test_the_most_likely_signs_come_first(made_up, file):
     assert [name for name, _ in best] == ["sign2", "sign3", "sign1", "sign4", "sign0"]
     np.testing.assert_allclose([share for _, share in best], [0.5, 0.2, 0.1, 0.1, 0.05], 1e-6)
     with pytest.raises(InputError, match="expected an answer for each of 5 signs, found 6"):
-        top(
-            Model(file), made_up.xyz, {name: number for name, number in signs.items() if number < 5}
-        )
+        top(Model(file), made_up.xyz, {f"sign{number}": number for number in range(5)})
 
 
 def test_logits_become_probabilities_and_probabilities_stay():
@@ -419,10 +415,7 @@ def test_videos_are_a_file_or_those_of_a_folder(tmp_path):
         videos(str(tmp_path))
     for name in ("b.MP4", "a.mov", "c.txt"):
         (tmp_path / name).touch()
-    assert videos(str(tmp_path)) == {
-        str(tmp_path / "a.mov"): "a",
-        str(tmp_path / "b.MP4"): "b",
-    }
+    assert videos(str(tmp_path)) == {str(tmp_path / "a.mov"): "a", str(tmp_path / "b.MP4"): "b"}
     (tmp_path / "a.mp4").touch()  # another video of the same stem
     assert list(videos(str(tmp_path)).values()) == ["a-mov", "a-mp4", "b"]
 

@@ -252,11 +252,7 @@ class _Bounded(HTTPServer):
 
 
 def listen(live: Live, port: int) -> HTTPServer:
-    """Start to answer; needs a running event loop.
-
-    Args:
-        live: what to work with; its port is set.
-        port: 0 = any that is free.
+    """Start to answer on a port, 0 = any that is free; needs a running event loop.
 
     Raises:
         InputError: the port is taken.
