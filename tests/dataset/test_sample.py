@@ -33,7 +33,7 @@ from src.dataset.sample.performance import perform
 from src.dataset.sample.signers import draw_signers
 from src.dataset.sample.skeleton import elbow, hand_axes, hand_points, within_reach
 from src.dataset.sample.writer import record, write_clip
-from src.evaluation.baselines import nearest_neighbour, raw_hands
+from src.evaluation.baselines import aligned_hands, nearest_neighbour, raw_hands
 
 MIRRORED = np.array([-1, 1, 1])
 SCHEMA = pa.schema(  # what `pq.read_schema` says of a genuine clip
@@ -413,23 +413,6 @@ def test_coordinates_are_in_the_picture_as_the_genuine_ones_are(recordings):
     assert np.nanmax(hands[..., :2]) < 1.5
 
 
-def told_apart(clip: np.ndarray) -> np.ndarray:
-    """What a model would learn to do, by hand: the hand that is seen more as the right one, the
-    frames that have it, from the shoulders, and its shape from the wrist; and the lips."""
-    seen = ~np.isnan(clip[:, [lm.LEFT_HAND[lm.WRIST], lm.RIGHT_HAND[lm.WRIST]], 0])
-    if seen[:, 0].sum() > seen[:, 1].sum():
-        clip, seen = clip[:, lm.MIRROR] * MIRRORED, seen[:, ::-1]
-    clip = clip[seen[:, 1]] if seen[:, 1].any() else clip
-    clip = clip[np.rint(np.linspace(0.1, 0.9, 8) * (len(clip) - 1)).astype(int)]
-    left, right = clip[:, lm.LEFT_SHOULDER, :2], clip[:, lm.RIGHT_SHOULDER, :2]
-    width = np.linalg.norm(left - right, axis=1)[:, None, None]
-    hands = (clip[:, lm.HANDS, :2] - ((left + right) / 2)[:, None]) / width
-    shape = clip[:, lm.RIGHT_HAND] - clip[:, [lm.RIGHT_HAND[lm.WRIST]]]
-    lips = clip[:, lm.LIPS_40, :2] - clip[:, lm.LIPS_40, :2].mean(1, keepdims=True)
-    parts = (hands, 4 * shape / width, 8 * lips / width)
-    return np.nan_to_num(np.concatenate([part.reshape(8, -1) for part in parts], 1)).ravel()
-
-
 def test_a_new_signer_is_neither_trivial_nor_hopeless(recordings):
     """Nearest neighbour stays low, and what uses the same frames with some sense is far better."""
     held_out = recordings.signer % 4 == 2
@@ -439,6 +422,6 @@ def test_a_new_signer_is_neither_trivial_nor_hopeless(recordings):
     nearest = (nearest_neighbour(train, label, test, raw_hands) == truth).mean()
     assert 2 / 25 < nearest < 0.8
     model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3)
-    model.fit(np.stack([told_apart(clip) for clip in train]), label)
-    learnt = model.score(np.stack([told_apart(clip) for clip in test]), truth)
+    model.fit(np.stack([aligned_hands(clip) for clip in train]), label)
+    learnt = model.score(np.stack([aligned_hands(clip) for clip in test]), truth)
     assert learnt > nearest + 0.3

@@ -19,6 +19,7 @@ from src.kaggle.build import Upload, build
 from src.notebooks import QUIET
 from src.tflite.scorer import score
 
+SMALL = "--epochs 1 --steps 2 --model.depth 1 --model.hidden 32 --model.heads 2"
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
@@ -123,8 +124,7 @@ def test_the_submit_kernel_refuses_what_the_competition_would(kaggle, mounted):
 @pytest.mark.slow
 def test_the_training_kernel_runs_the_numbered_notebooks(kaggle, mounted):
     """From the mounted clips to submission.zip, without onnx2tf."""
-    small = "--epochs 1 --steps 2 --model.depth 1 --model.hidden 32 --model.heads 2"
-    upload = mounted("cpu", "llama", small, place="competitions/asl-signs")
+    upload = mounted("cpu", "llama", SMALL, place="competitions/asl-signs")
     said = execute(upload.train / "train.ipynb", kaggle)
     working = kaggle / "working"
     folder = working / "logs/kaggle"
@@ -147,8 +147,7 @@ def test_the_starter_needs_no_clips(kaggle, run):
     """The dataset alone is attached; 01 draws the sample, 02 trains on it."""
     upload = build(run, "somebody")
     shutil.copytree(upload.dataset, kaggle / "input" / upload.name)
-    small = "--epochs 1 --steps 2 --model.depth 1 --model.hidden 32 --model.heads 2"
-    tiny = {"RECIPES": "llama", "OVERRIDES": small, "NOTEBOOKS": "01 02"}
+    tiny = {"RECIPES": "llama", "OVERRIDES": SMALL, "NOTEBOOKS": "01 02"}
     said = execute(upload.starter / "starter.ipynb", kaggle, **tiny)
     assert "02_training.ipynb" in said and "llama, fold0: epoch 1 of 1" in said
     assert (kaggle / "working/logs/kaggle/llama/fold0/predictions.parquet").is_file()

@@ -8,10 +8,6 @@ from src.submission import report
 from tests.submission.test_model_card import FACTS
 
 REPORTED = FACTS | {
-    "accuracy": 0.6,
-    "nearest_neighbour": 0.25,
-    "nearest_neighbour_aligned": 0.3,
-    "accuracy_all_folds": {},
     "accuracy_torch": {"llama": 0.61},
     "parity": {"TensorFlow": {"difference": 1e-6, "agreement": 1.0, "passed": True}},
     "parity_missing": "",
