@@ -26,24 +26,13 @@ from tests.tflite.lengths import by_length, module_of
 
 def with_a_tensorflow_operation() -> bytes:
     """A file whose determinant only TensorFlow itself can compute."""
-
-    @tf.function(
-        autograph=False,
-        input_signature=[tf.TensorSpec((None, N_LANDMARKS, 3), tf.float32, name="inputs")],
-    )
-    def answer(inputs):
-        return {"outputs": tf.linalg.det(tf.reshape(inputs[:1, :3], (1, 3, 3)))}
-
-    module = tf.Module()
-    module.answer = answer
-    signatures = {"serving_default": answer.get_concrete_function()}
+    module = module_of(lambda x: tf.linalg.det(tf.reshape(x[:1, :3], (1, 3, 3))))
+    signatures = {"serving_default": module.__call__.get_concrete_function()}
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(module, folder, signatures=signatures)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        converter.target_spec.supported_ops = [
-            tf.lite.OpsSet.TFLITE_BUILTINS,
-            tf.lite.OpsSet.SELECT_TF_OPS,
-        ]
+        ops = tf.lite.OpsSet
+        converter.target_spec.supported_ops = [ops.TFLITE_BUILTINS, ops.SELECT_TF_OPS]
         return converter.convert()
 
 

@@ -32,6 +32,7 @@ from src.video import environment
 from src.video.predict import top
 from src.video.process import MediaPipe
 from src.video.recording import Recording
+from tests.tflite.lengths import module_of
 from tests.video.browser import CHROMIUM, Tab
 from tests.video.live_page import MOVES, page, scene
 from tests.video.test_video import encode
@@ -55,18 +56,12 @@ ALL = sum(map(len, MOVES))  # pictures
 NOTICE = "$('notice').textContent"
 
 
-class Answer(tf.Module):
+def answer(inputs: tf.Tensor) -> tf.Tensor:
     """Logits of six signs that depend on every landmark."""
-
-    @tf.function(
-        autograph=False,
-        input_signature=[tf.TensorSpec((None, N_LANDMARKS, 3), tf.float32, name="inputs")],
-    )
-    def __call__(self, inputs):
-        seen = tf.where(tf.math.is_nan(inputs), tf.zeros_like(inputs), inputs)
-        weights = np.random.default_rng(0).normal(size=(N_LANDMARKS * 3, 6)).astype(np.float32)
-        mean = tf.reshape(tf.reduce_mean(seen, 0), (1, N_LANDMARKS * 3))
-        return {"outputs": tf.reshape(tf.matmul(mean, tf.constant(weights)), (6,)) / 20}
+    seen = tf.where(tf.math.is_nan(inputs), tf.zeros_like(inputs), inputs)
+    weights = np.random.default_rng(0).normal(size=(N_LANDMARKS * 3, 6)).astype(np.float32)
+    mean = tf.reshape(tf.reduce_mean(seen, 0), (1, N_LANDMARKS * 3))
+    return tf.reshape(tf.matmul(mean, tf.constant(weights)), (6,)) / 20
 
 
 async def tab_to(tab: Tab, name: str) -> None:
@@ -159,7 +154,7 @@ async def visit(folder: Path, model: Model) -> dict:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Model:
     path = tmp_path_factory.mktemp("model") / "model.tflite"
-    path.write_bytes(convert(Answer(), "fp32"))
+    path.write_bytes(convert(module_of(answer), "fp32"))
     return Model(path)
 
 
