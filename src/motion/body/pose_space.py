@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -52,7 +53,7 @@ class PoseFormat:
         matrices = rotations[:, PREDICTED] if self.joints == "predicted" else rotations
         match self.representation:
             case "axis angle":
-                return rot.matrix_to_axis_angle(matrices)
+                return roma.rotmat_to_rotvec(matrices)
             case "quaternion":
                 quaternion = rot.matrix_to_quaternion(matrices, self.quaternion_order)
                 return rot.continuous(quaternion) if self.continuous_signs else quaternion
@@ -65,7 +66,7 @@ class PoseFormat:
             pose = pose[..., PREDICTED, :]
         match self.representation:
             case "axis angle":
-                return rot.axis_angle_to_matrix(pose)
+                return roma.rotvec_to_rotmat(pose)
             case "quaternion":
                 return rot.quaternion_to_matrix(pose, self.quaternion_order)
             case "rotation matrix":

@@ -1,9 +1,10 @@
-"""Rotations as matrices, quaternions and axis-angle vectors, and what is measured on them.
+"""Rotations as matrices and quaternions, and what is measured on them.
 
 - Every function on quaternions is told their order, "wxyz" or "xyzw".
 - q and -q are the same rotation: `continuous` picks the sign nearer to the frame before, as
   motion-transformer does (fairmotion does not).
-- Conversions are roma's (differentiable, batched); this file fixes the conventions.
+- Conversions are roma's (differentiable, batched); this file fixes the conventions. Axis-angle
+  vectors, which have one convention only, are roma's rotvec.
 
 Letters: any leading shape `...`; **T** frames, **J** joints.
 """
@@ -20,18 +21,6 @@ from torch import Tensor
 from src.common.errors import InputError
 
 QuaternionOrder = Literal["wxyz", "xyzw"]
-
-GIMBAL = 1 - 1e-7  # |sin| of the middle angle above which float64 Euler angles are degenerate
-
-
-def matrix_to_axis_angle(matrix: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*n 3"]:
-    """Axis times angle in radians, angle in [0, pi]."""
-    return roma.rotmat_to_rotvec(matrix)
-
-
-def axis_angle_to_matrix(vector: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3 3"]:
-    """The rotation by |vector| radians about vector."""
-    return roma.rotvec_to_rotmat(vector)
 
 
 def matrix_to_quaternion(
@@ -98,11 +87,9 @@ def distance_from_rotations(matrix: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*
 def angle_between(a: Float[Tensor, "*n 3 3"], b: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*n"]:
     """Angle in radians, [0, pi], of the rotation that takes b to a.
 
-    |A - B| = 2 sqrt(2) sin(angle / 2) keeps full precision near 0, where the arc cosine of the
-    trace does not.
+    roma takes it from |A - B|, which keeps full precision near 0; the trace's arc cosine does not.
     """
-    half_chord = (a - b).flatten(-2).norm(dim=-1) / 8**0.5
-    return 2 * half_chord.clamp(max=1).asin()
+    return roma.rotmat_geodesic_distance(a, b)
 
 
 def euler_angles(matrix: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*n 3"]:
@@ -111,12 +98,4 @@ def euler_angles(matrix: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*n 3"]:
     Source: motion-transformer's and fairmotion's `rotmat2euler`, from Martinez et al. At gimbal
     lock the third angle is 0.
     """
-    sine = matrix[..., 0, 2]
-    middle = -sine.clamp(-1, 1).asin()
-    first = torch.atan2(matrix[..., 1, 2], matrix[..., 2, 2])
-    last = torch.atan2(matrix[..., 0, 1], matrix[..., 0, 0])
-    locked = sine.abs() > GIMBAL
-    at_lock = torch.atan2(-matrix[..., 2, 1], matrix[..., 1, 1])
-    first = torch.where(locked, at_lock, first)
-    last = torch.where(locked, torch.zeros_like(last), last)
-    return torch.stack([first, middle, last], -1)
+    return -roma.rotmat_to_euler("XYZ", matrix)

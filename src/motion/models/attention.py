@@ -8,7 +8,6 @@ Source: Aksan et al., arXiv 2004.08692, equations 3 to 5.
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -40,20 +39,12 @@ class TimeAttention(nn.Module):
         qkv = qkv.view(joints, batch, frames, 3, self.heads, -1).permute(3, 0, 1, 4, 2, 5)
         if self.whole_pose:  # each (B, H, T, J d)
             q, k, v = qkv.permute(0, 2, 3, 4, 1, 5).flatten(-2)
-            out = _causal(q, k, v)
+            out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
             out = out.unflatten(-1, (joints, -1)).permute(3, 0, 2, 1, 4)  # (J, B, T, H, d)
         else:  # each (J B, H, T, d)
             q, k, v = qkv.flatten(1, 2)
-            out = _causal(q, k, v).transpose(1, 2)
+            out = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
         return self.output(out.reshape(joints, batch * frames, -1)).view_as(x)
-
-
-def _causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """torch's attention; in float32 on a CPU, where the gradient in bfloat16 is slow."""
-    if q.device.type != "cpu":
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    with torch.autocast("cpu", enabled=False):
-        return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), is_causal=True)
 
 
 class SpaceAttention(nn.Module):

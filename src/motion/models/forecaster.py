@@ -1,7 +1,7 @@
 """What every model that forecasts motion can do.
 
-- `teach` returns predictions and the truths to compare them with. Models differ in what they are
-  taught on (every next frame, the target only), and one training loop serves them all.
+- `teach` returns predictions and the truths to compare them with: the frames after the window, if
+  a model does not say otherwise. One training loop serves all models.
 - `next_frames` continues a window once. `forecast` repeats it and feeds its own frames back.
 
 Frames are normalised. Letters: **B** windows, **T** frames, **J** joints, **M** channels per joint.
@@ -15,6 +15,8 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from src.common.errors import InputError
 
 Feedback = Callable[[Tensor], Tensor]
 
@@ -36,11 +38,10 @@ class Forecaster(nn.Module, ABC):
         """Frames of a training window."""
         return self.window + self.step
 
-    @abstractmethod
     def teach(
         self, frames: Float[Tensor, "B T J M"], truth: Float[Tensor, "B T J M"], progress: float
     ) -> tuple[Tensor, Tensor]:
-        """Predict frames of training windows.
+        """Predict frames of training windows, here those after the window.
 
         Args:
             frames: (B, span, J, M), no NaN.
@@ -50,10 +51,23 @@ class Forecaster(nn.Module, ABC):
         Returns:
             Predictions and truths of one shape, (B, ..., J, M).
         """
+        return self.next_frames(frames[:, : self.window]), truth[:, self.window :]
 
     @abstractmethod
     def next_frames(self, window: Float[Tensor, "B T J M"]) -> Float[Tensor, "B N J M"]:
         """The `step` frames after a window of at most `window` frames."""
+
+    def refuse_shorter(self, window: Float[Tensor, "B T J M"]) -> None:
+        """For models that need a whole window.
+
+        Raises:
+            InputError: it has fewer frames.
+        """
+        if window.shape[1] != self.window:
+            raise InputError(
+                f"expected {self.window} frames to forecast from, the model's window, got "
+                f"{window.shape[1]}; give longer seeds"
+            )
 
     def forecast(
         self, seed: Float[Tensor, "B T J M"], n: int, feedback: Feedback | None = None

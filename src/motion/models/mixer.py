@@ -22,7 +22,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src.common.errors import InputError
 from src.motion.models.forecaster import Forecaster
 
 
@@ -49,23 +48,9 @@ class Mixer(Forecaster):
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
-    def teach(
-        self, frames: Float[Tensor, "B T J M"], truth: Float[Tensor, "B T J M"], progress: float
-    ) -> tuple[Tensor, Tensor]:
-        """The window predicts the frames after it."""
-        return self.next_frames(frames[:, : self.window]), truth[:, self.window :]
-
     def next_frames(self, window: Float[Tensor, "B T J M"]) -> Float[Tensor, "B N J M"]:
-        """The frames after the last one.
-
-        Raises:
-            InputError: the window is not of the network's length.
-        """
-        if window.shape[1] != self.window:
-            raise InputError(
-                f"expected {self.window} frames to forecast from, the model's window, got "
-                f"{window.shape[1]}; give longer seeds"
-            )
+        """The frames after the last one."""
+        self.refuse_shorter(window)
         poses = window.flatten(2)
         seen = torch.cat([poses[:, :-1] - poses[:, -1:], poses[:, -1:]], 1)
         h = self.layers(self.embedding(seen))

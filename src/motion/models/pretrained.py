@@ -24,11 +24,6 @@ from src.motion.models.st_transformer import StTransformer
 WHERE = "https://github.com/eth-ait/motion-transformer (README, pre-trained models)"
 
 
-def is_there(path: Path) -> bool:
-    """True if there are weights; without them study 01 is reported as absent."""
-    return path.is_file()
-
-
 def load_authors(path: Path, model: StTransformer) -> None:
     """Put the authors' weights into the published model.
 
@@ -39,7 +34,7 @@ def load_authors(path: Path, model: StTransformer) -> None:
     Raises:
         InputError: no such file, or variables are missing or of another shape.
     """
-    if not is_there(path):
+    if not path.is_file():
         raise InputError(
             f"{path}: expected the authors' weights, found no file; they are at {WHERE}"
         )

@@ -75,19 +75,9 @@ class StConv(Forecaster):
         pattern = sinusoids(config.window, config.width)
         self.register_buffer("pattern", pattern, persistent=False)
 
-    def teach(
-        self, frames: Float[Tensor, "B T J M"], truth: Float[Tensor, "B T J M"], progress: float
-    ) -> tuple[Tensor, Tensor]:
-        """The window predicts the frames after it."""
-        return self.next_frames(frames[:, : self.window]), truth[:, self.window :]
-
     def next_frames(self, window: Float[Tensor, "B T J M"]) -> Float[Tensor, "B N J M"]:
         """The frames after the last one."""
-        if window.shape[1] != self.window:
-            raise InputError(
-                f"expected {self.window} frames to forecast from, the model's window, got "
-                f"{window.shape[1]}; give longer seeds"
-            )
+        self.refuse_shorter(window)
         h = self.dropout(self.embedding(window.flatten(2)) + self.pattern)
         for layer in self.layers:
             h = layer(h)

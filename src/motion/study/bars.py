@@ -10,12 +10,13 @@ Letters: **B** windows, **T** frames, **N** forecast frames, **J** joints, **M**
 from __future__ import annotations
 
 import numpy as np
+import roma
 import torch
 from jaxtyping import Float
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from src.motion.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle, nearest_rotation
+from src.motion.body.rotations import nearest_rotation
 
 
 def zero_velocity(seed: Float[Tensor, "B T *pose"], n: int) -> Float[Tensor, "B N *pose"]:
@@ -26,9 +27,9 @@ def zero_velocity(seed: Float[Tensor, "B T *pose"], n: int) -> Float[Tensor, "B 
 def constant_velocity(seed: Float[Tensor, "B T J 3 3"], n: int) -> Float[Tensor, "B N J 3 3"]:
     """Every joint keeps turning as it did between the last two frames."""
     last, before = nearest_rotation(seed[:, -1]), nearest_rotation(seed[:, -2])
-    turn = matrix_to_axis_angle(last @ before.mT)
+    turn = roma.rotmat_to_rotvec(last @ before.mT)
     steps = torch.arange(1, n + 1, dtype=seed.dtype, device=seed.device)
-    return axis_angle_to_matrix(turn[:, None] * steps[:, None, None]) @ last[:, None]
+    return roma.rotvec_to_rotmat(turn[:, None] * steps[:, None, None]) @ last[:, None]
 
 
 class RidgeForecast:

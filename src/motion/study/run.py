@@ -229,7 +229,7 @@ def authors_outcome(weights: Path, corpus: Corpus, device: str = "cpu") -> Frame
         corpus: test clips are taken from it, normalisation from its training clips.
         device: where to compute.
     """
-    if not pretrained.is_there(weights):
+    if not weights.is_file():
         return f"absent: no file {weights}; the authors' weights are at {pretrained.WHERE}"
     experiment = PUBLISHED[AUTHORS]
     data = prepare(corpus, experiment.pose_format, experiment.scaling, device=device)

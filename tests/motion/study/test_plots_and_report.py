@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from src.motion.body.kinematics import fill_joints, global_rotations, positions
-from src.motion.body.rotations import axis_angle_to_matrix
 from src.motion.body.skeleton import EDGES, PREDICTED_NAMES
 from src.motion.data.windows import sliding
 from src.motion.metrics import PCK_THRESHOLDS, FrameErrors
@@ -59,7 +59,7 @@ def test_stick_figures_draw_both_bodies_from_front_and_side(body):
 def test_the_liveliest_window_is_the_one_that_turns_the_most(corpus):
     """And not the one whose pose is furthest from the T-pose."""
     moving = torch.from_numpy(corpus.test[0].predicted[:10]).double()
-    held = axis_angle_to_matrix(torch.full((10, 15, 3), 1.5, dtype=torch.float64))
+    held = torch.from_numpy(Rotation.from_rotvec(np.full((10, 15, 3), 1.5)).as_matrix())
     assert bodies.liveliest(torch.stack([held, moving, held])) == 1
 
 
