@@ -116,14 +116,10 @@ class Normaliser:
 
 @dataclass(frozen=True)
 class PoseSpace:
-    """From rotations to what networks see, and back."""
+    """What networks see, and the way back to rotations."""
 
     format: PoseFormat
     normaliser: Normaliser
-
-    def encode(self, rotations: Float[Tensor, "T 24 3 3"]) -> Float[Tensor, "T J M"]:
-        """A clip as networks see it."""
-        return self.normaliser.normalise(self.format.encode(rotations))
 
     def decode(self, pose: Float[Tensor, "*n J M"]) -> Float[Tensor, "*n 15 3 3"]:
         """Matrices of the fifteen predicted joints, not projected to rotations."""

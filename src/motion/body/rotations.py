@@ -47,17 +47,15 @@ def continuous(quaternion: Float[Tensor, "T *n 4"]) -> Float[Tensor, "T *n 4"]:
     return torch.cat([quaternion[:1], quaternion[1:] * flips])
 
 
-def check_order(quaternion: Float[Tensor, "*n 4"], order: str, where: str) -> None:
-    """Refuse quaternions that are probably in another order.
+def check_xyzw(quaternion: Float[Tensor, "*n 4"], where: str) -> None:
+    """Refuse quaternions that are probably not in the order xyzw.
 
     Most joint angles of a body are below 90 degrees, so on average the real part is the largest
     component. If the component at the other end is larger, the order is wrong.
 
     Raises:
-        InputError: the order is unknown or probably wrong, or a length is not 1.
+        InputError: the order is probably wrong, or a length is not 1.
     """
-    if order not in ("wxyz", "xyzw"):
-        raise InputError(f"{where}: quaternion order must be 'wxyz' or 'xyzw', got {order!r}")
     norm = quaternion.norm(dim=-1)
     if not torch.allclose(norm, torch.ones_like(norm), atol=1e-3):  # float16 storage passes
         raise InputError(
@@ -65,12 +63,10 @@ def check_order(quaternion: Float[Tensor, "*n 4"], order: str, where: str) -> No
             f"{norm.max():.3g}; normalise them, or check whether these are quaternions"
         )
     first, last = (quaternion[..., k].abs().mean().item() for k in (0, 3))
-    real, other = (first, last) if order == "wxyz" else (last, first)
-    if real < other:
+    if last < first:
         raise InputError(
-            f"{where}: order {order!r} puts the real part where |value| averages {real:.2f}, the "
-            f"other end averages {other:.2f}; it is probably "
-            f"{'xyzw' if order == 'wxyz' else 'wxyz'!r}"
+            f"{where}: order 'xyzw' puts the real part where |value| averages {last:.2f}, the "
+            f"other end averages {first:.2f}; it is probably 'wxyz'"
         )
 
 

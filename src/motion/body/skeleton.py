@@ -55,14 +55,9 @@ _REST = np.array(
 )
 
 
-def _offsets() -> np.ndarray:
-    parents = np.array(PARENTS)
-    offsets = _REST - _REST[parents]
-    offsets[0] = 0  # the root stands at the origin; translation is not predicted
-    return offsets / np.linalg.norm(offsets[JOINTS.index("left_knee")])
-
-
-OFFSETS = _offsets()  # (24, 3) thigh lengths, from parent to joint
+OFFSETS = _REST - _REST[list(PARENTS)]  # (24, 3) thigh lengths, from parent to joint
+OFFSETS[0] = 0  # the root stands at the origin; translation is not predicted
+OFFSETS /= np.linalg.norm(OFFSETS[JOINTS.index("left_knee")])
 
 
 def _partner(name: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import Literal
 
 import torch
@@ -51,65 +52,45 @@ class WindowSampler:
         self.frames = torch.cat(list(clips))
         self.truth = self.frames if truths is None else torch.cat(list(truths))
         self.span, self.batch, self.sampling, self.seed = span, batch, sampling, seed
-        needed = max(span, SPAN) if sampling == "fixed" else span
-        offset, self.spans = 0, []
-        for clip in clips:
-            if len(clip) >= needed:
-                self.spans.append((offset, len(clip)))
-            offset += len(clip)
-        if not self.spans:
+        needed, stride = (max(span, SPAN), STRIDE) if sampling == "fixed" else (span, 1)
+        firsts = accumulate(map(len, clips), initial=0)
+        self.starts = [  # of each clip that is long enough, the frames where a window can begin
+            torch.arange(first, first + len(clip) - needed + 1, stride)
+            for first, clip in zip(firsts, clips, strict=False)
+            if len(clip) >= needed
+        ]
+        if not self.starts:
             longest = max(map(len, clips), default=0)
             raise InputError(
                 f"expected a training clip of {needed} frames, a window's length; the longest of "
                 f"{len(clips)} has {longest}: choose a shorter window or add longer clips"
             )
+        self.all_starts = torch.cat(self.starts)
+        windows = len(self.starts if sampling == "one per clip" else self.all_starts)
+        self.per_epoch = max(batch, windows // batch * batch)  # windows, in whole batches
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """The batch of a step: frames and truth, each (B, span, J, M)."""
         if self.sampling == "uniform":
-            generator = self._generator(step)
-            starts = self._uniform(generator)
+            drawn = torch.randint(
+                len(self.all_starts), (self.batch,), generator=self._generator(step)
+            )
+            starts = self.all_starts[drawn]
         else:
-            order = self._epoch(step * self.batch // self.per_epoch)
-            first = step * self.batch % self.per_epoch
-            starts = order[first : first + self.batch]
-        index = starts.to(self.frames.device)[:, None] + torch.arange(
-            self.span, device=self.frames.device
-        )
+            epoch, first = divmod(step * self.batch, self.per_epoch)
+            starts = self._epoch(epoch)[first : first + self.batch]
+        index = (starts[:, None] + torch.arange(self.span)).to(self.frames.device)
         return self.frames[index], self.truth[index]
-
-    @property
-    def per_epoch(self) -> int:
-        """Windows of an epoch, in whole batches."""
-        windows = len(self._starts(torch.Generator()))
-        return max(self.batch, windows // self.batch * self.batch)
 
     def _generator(self, number: int) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed * 1_000_003 + number)
 
-    def _uniform(self, generator: torch.Generator) -> Int[Tensor, "B"]:
-        # Number all windows of all clips, draw numbers, then find each number's clip.
-        room = torch.tensor([length - self.span + 1 for _, length in self.spans])
-        offsets = torch.tensor([offset for offset, _ in self.spans])
-        drawn = torch.randint(int(room.sum()), (self.batch,), generator=generator)
-        clip = torch.searchsorted(room.cumsum(0), drawn, right=True)
-        return offsets[clip] + drawn - (room.cumsum(0) - room)[clip]
-
     @lru_cache(maxsize=1)  # noqa: B019  a training has one sampler; the current epoch is held
     def _epoch(self, number: int) -> Int[Tensor, "E"]:
-        generator = self._generator(number)
-        starts = self._starts(generator)
+        generator, starts = self._generator(number), self.all_starts
+        if self.sampling == "one per clip":
+            starts = torch.stack([
+                own[torch.randint(len(own), (), generator=generator)] for own in self.starts
+            ])  # fmt: skip
         shuffled = starts[torch.randperm(len(starts), generator=generator)]
         return shuffled.repeat(-(-self.per_epoch // len(shuffled)))  # a batch may exceed an epoch
-
-    def _starts(self, generator: torch.Generator) -> Int[Tensor, "E"]:
-        if self.sampling == "one per clip":
-            return torch.tensor([
-                offset + int(torch.randint(length - self.span + 1, (), generator=generator))
-                for offset, length in self.spans
-            ])  # fmt: skip
-        return torch.tensor([
-            offset + start
-            for offset, length in self.spans
-            for start in range(0, length - SPAN + 1, STRIDE)
-        ])  # fmt: skip

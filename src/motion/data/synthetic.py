@@ -84,8 +84,7 @@ def synthetic_clip(action: str, frames: int, rng: np.random.Generator) -> Motion
     for joint, angles in ACTIONS[action](t, rng).items():
         noise = rng.normal(0, 0.002, (frames, 3))
         vectors[:, JOINTS.index(joint)] = angles + noise
-    matrices = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix()
-    rotations = matrices.reshape(frames, len(JOINTS), 3, 3).astype(np.float32)
+    rotations = Rotation.from_rotvec(vectors).as_matrix().astype(np.float32)
     return MotionClip(action, rotations, FPS)
 
 

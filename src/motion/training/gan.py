@@ -79,14 +79,7 @@ class GanTraining:
 
 
 class Critic(nn.Module):
-    """Per joint the probability that it is real.
-
-    Args:
-        config: sizes.
-        joints: J.
-        channels: M.
-        frames: that it sees.
-    """
+    """Per joint the probability that it is real, from `frames` frames of J joints of M channels."""
 
     def __init__(self, config: transformer.Config, joints: int, channels: int, frames: int):
         super().__init__()
@@ -98,12 +91,7 @@ class Critic(nn.Module):
     def forward(
         self, frames: Float[Tensor, "B T J M"], seed: Float[Tensor, "B J"]
     ) -> Float[Tensor, "B J"]:
-        """The probabilities.
-
-        Args:
-            frames: that it sees.
-            seed: first input of the decoder.
-        """
+        """The probabilities; the decoder's first input is `seed`."""
         last = self.encoder(self.embedding(frames.flatten(2)))[None, :, -1].contiguous()
         out, _ = self.lstm(seed[:, None], (last, last))
         return self.project(out[:, 0]).sigmoid()
@@ -137,10 +125,8 @@ class Gan:
         frames = target
         if self.config.critic_sees == "whole":
             frames = torch.cat([seed[:, -self.config.generator.window :], target], 1)
-        shape = (len(frames), frames.shape[2])
-        if real is None:
-            return self.critic(frames, torch.rand(shape, device=frames.device))
-        return self.critic(frames, torch.full(shape, real, device=frames.device))
+        first = torch.full((len(frames), frames.shape[2]), real or 0.0, device=frames.device)
+        return self.critic(frames, torch.rand_like(first) if real is None else first)
 
     def critic_step(self, frames: Float[Tensor, "B T J M"]) -> float:
         """One step of the critic towards a larger EMD; returns the EMD before the step."""

@@ -31,6 +31,8 @@ from src.training import optim, resume
 from src.training.averaging import follow, warm_decay
 from src.training.schedules import Plateau
 
+PARTS = ("model", "averaged", "optimiser", "plateau")  # of a loop, each with a state of its own
+
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
@@ -88,7 +90,9 @@ def train(model: Forecaster, task: Task, config: Training, folder: Path) -> pd.D
         loop.until_validation()
         loop.validate()
         checkpoint.save(path, loop.state_dict())
-        loop.write_history(folder / "history.csv")
+        write_atomically(
+            folder / "history.csv", lambda part: loop.history.to_csv(part, index=False)
+        )
     model.load_state_dict(loop.best)
     checkpoint.save(folder / "best.pt", loop.best)
     path.unlink(missing_ok=True)
@@ -215,19 +219,11 @@ class Loop:
             "seconds": self.elapsed,
         }
 
-    def write_history(self, path: Path) -> None:
-        """Replace the csv."""
-        write_atomically(path, lambda part: self.history.to_csv(part, index=False))
-
     def state_dict(self) -> dict:
         """Everything that the next steps depend on."""
-        return {
+        return {name: getattr(self, name).state_dict() for name in PARTS} | {
             "made_from": self.made_from,
-            "model": self.model.state_dict(),
-            "averaged": self.averaged.state_dict(),
             "best": self.best,
-            "optimiser": self.optimiser.state_dict(),
-            "plateau": self.plateau.state_dict(),
             "scores": [self.best_score, self.score_to_improve],
             "counters": [self.tests_since, self.step],
             "elapsed": self.elapsed,
@@ -243,10 +239,8 @@ class Loop:
         resume.compare(state, self.state_dict(), "state")
         if changed := changes(state["made_from"], self.made_from):
             raise ValueError(f"of other values: {', '.join(changed)}")
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.plateau.load_state_dict(state["plateau"])
-        self.averaged.load_state_dict(state["averaged"])
+        for name in PARTS:
+            getattr(self, name).load_state_dict(state[name])
         self.best = state["best"]
         self.best_score, self.score_to_improve = state["scores"]
         self.tests_since, self.step = state["counters"]

@@ -37,11 +37,6 @@ class Noam:
     warmup: int = 10000
     factor: float = 1.0
 
-    def rate(self, step: int) -> float:
-        """The learning rate of a step, from 0."""
-        s = step + 1
-        return self.factor * self.width**-0.5 * min(s**-0.5, s * self.warmup**-1.5)
-
 
 Optimiser = AdamW | Sgd | RmsProp
 Schedule = Cosine | OnPlateau | Noam
@@ -69,5 +64,6 @@ def rate_at(schedule: Schedule, peak: float, step: int, progress: float) -> floa
         progress: share of the training that is done, 0 to 1.
     """
     if isinstance(schedule, Noam):
-        return schedule.rate(step)
+        s = step + 1
+        return schedule.factor * schedule.width**-0.5 * min(s**-0.5, s * schedule.warmup**-1.5)
     return peak * schedules.factor(schedule, progress)

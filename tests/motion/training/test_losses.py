@@ -63,12 +63,13 @@ def test_what_was_not_observed_is_not_counted(loss):
 def test_rotations_in_the_world_are_what_the_joint_angle_is(data):
     """sqrt(2) times the angle for small ones; a local error of the spine turns the arms too."""
     truth = data.test[:3, 120:]
-    near = data.space.encode  # of a clip of all 24 joints
-    rotations = torch.eye(3).expand(24, 24, 3, 3).clone()
+    normalise, encode = data.space.normaliser.normalise, data.space.format.encode
+    rest = torch.eye(3).expand(24, 24, 3, 3)
+    rotations = rest.clone()
     rotations[:, 3] = torch.linalg.matrix_exp(
         torch.tensor([[0, -0.01, 0], [0.01, 0, 0], [0, 0, 0]])
     )
-    made, still = near(rotations)[None], near(torch.eye(3).expand(24, 24, 3, 3))[None]
+    made, still = (normalise(encode(x))[None] for x in (rotations, rest))
     angle = frame_errors(data.space.decode(made), data.space.decode(still)).joint_angle.mean() * 15
     loss = forecast_loss(WorldRotations(), made, still, data.space)
     assert loss.item() == pytest.approx(2**0.5 * angle.item(), rel=0.02)

@@ -13,7 +13,7 @@ def test_noam_is_the_published_curve():
     assert max(rates) == pytest.approx(8.8e-4, rel=0.01)
     assert 99 <= rates.index(max(rates)) <= 100
     assert rates[0] == pytest.approx(128**-0.5 * 10_000**-1.5)
-    assert o.Noam().rate(39_999) == pytest.approx(128**-0.5 * 40_000**-0.5)
+    assert o.rate_at(o.Noam(), 1.0, 39_999, 0.0) == pytest.approx(128**-0.5 * 40_000**-0.5)
 
 
 def test_other_schedules_are_shares_of_the_peak():

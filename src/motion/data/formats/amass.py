@@ -72,8 +72,7 @@ def _rotations(poses: np.ndarray) -> np.ndarray:
     joints = len(JOINTS) if poses.shape[1] == _SMPL_WIDTH else BODY
     vectors = np.zeros((len(poses), len(JOINTS), 3))
     vectors[:, :joints] = poses[:, : joints * 3].reshape(len(poses), joints, 3)
-    matrices = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix()
-    return matrices.reshape(len(poses), len(JOINTS), 3, 3).astype(np.float32)
+    return Rotation.from_rotvec(vectors).as_matrix().astype(np.float32)
 
 
 def _rate(content: dict[str, np.ndarray], fps: float | None, path: Path) -> float:

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +22,10 @@ CMU_FPS = 120.0  # of nearly all trials of mocap.cs.cmu.edu
 
 @dataclass
 class _Bone:
-    direction: np.ndarray
-    length: float
+    end: np.ndarray  # from its beginning, which is the end of the bone above
     axes: np.ndarray
-    turns: str = ""  # axes that it turns about, in the order of the file
-
-
-@dataclass
-class _Skeleton:
-    bones: dict[str, _Bone] = field(default_factory=dict)
-    parents: dict[str, str] = field(default_factory=dict)
+    turns: str  # axes that it turns about, in the order of the file
+    parent: str | None = None
 
 
 def read_asfamc(path: Path, fps: float | None) -> MotionClip:
@@ -52,27 +46,22 @@ def read_asfamc(path: Path, fps: float | None) -> MotionClip:
     for file in (skeleton, path):
         if not file.is_file():
             raise InputError(f"{file}: expected a motion's .asf beside its .amc, found no file")
-    body = _read_asf(skeleton)
-    frames = _read_amc(path, body)
-    names = list(body.bones)
-    parents = [names.index(body.parents[n]) if n in body.parents else -1 for n in names]
-    count = len(frames["root"])
-    local = np.tile(np.eye(3), (count, len(names), 1, 1))
+    bones = _read_asf(skeleton)
+    frames = _read_amc(path, bones)
+    names = list(bones)
+    above = [bone.parent for bone in bones.values()]
+    local = np.tile(np.eye(3), (len(frames["root"]), len(names), 1, 1))
     for name, degrees in frames.items():
-        local[:, names.index(name)] = _turned(body.bones[name], degrees)
-    # A bone begins where the one that it hangs on ends; those on the root begin at the root.
-    ends = [body.bones[n].direction * body.bones[n].length for n in names]
-    offsets = np.stack([ends[parent] if parent >= 0 else np.zeros(3) for parent in parents])
+        axes = bones[name].axes
+        motion = Rotation.from_euler(bones[name].turns, degrees, degrees=True).as_matrix()
+        local[:, names.index(name)] = axes @ motion @ axes.T
+    parents = [names.index(parent) if parent else -1 for parent in above]
+    offsets = np.stack([bones[parent].end if parent else np.zeros(3) for parent in above])
     return to_smpl(Nodes(names, parents, local, offsets), False, fps, path.stem, str(path))
 
 
-def _turned(bone: _Bone, degrees: np.ndarray) -> np.ndarray:
-    motion = Rotation.from_euler(bone.turns, degrees, degrees=True).as_matrix()
-    return bone.axes @ motion @ bone.axes.T
-
-
-def _read_asf(path: Path) -> _Skeleton:
-    """The bones, each after its parent; the root is the bone "root"."""
+def _read_asf(path: Path) -> dict[str, _Bone]:
+    """The bones by name, each after its parent; the root, which has no length, is "root"."""
     # Rows of words by section.
     sections: dict[str, list[list[str]]] = {}
     for line in path.read_text(encoding="latin1").splitlines():
@@ -81,24 +70,22 @@ def _read_asf(path: Path) -> _Skeleton:
             rows = sections.setdefault(words[0], [])
         elif words and sections:
             rows.append(words)
-    body = _Skeleton()
     # The root stands in a section of its own, and the tree in the hierarchy.
     try:
         root = {row[0]: row[1:] for row in sections[":root"]}
         turns = "".join(word[1].lower() for word in root["order"] if word[0] in "rR")
         axes = Rotation.from_euler(root["axis"][0].lower(), _floats(root["orientation"]), True)
-        body.bones["root"] = _Bone(np.zeros(3), 0.0, axes.as_matrix(), turns)
+        bones = {"root": _Bone(np.zeros(3), axes.as_matrix(), turns)}
         found = _bones(sections[":bonedata"])
         for parent, *children in (row for row in sections[":hierarchy"] if len(row) > 1):
             for child in children:
-                body.bones[child] = found[child]
-                body.parents[child] = parent
+                bones[child] = replace(found[child], parent=parent)
     except (KeyError, ValueError, IndexError) as error:
         raise InputError(
             f"{path}: expected an ASF skeleton with :root, :bonedata and :hierarchy, found one "
             f"without {error}, or no number there; it is truncated, or not ASF"
         ) from None
-    return body
+    return bones
 
 
 def _bones(rows: list[list[str]]) -> dict[str, _Bone]:
@@ -112,17 +99,16 @@ def _bones(rows: list[list[str]]) -> dict[str, _Bone]:
                     fields["axis"][3].lower(), _floats(fields["axis"][:3]), degrees=True
                 )
                 turns = "".join(word[1].lower() for word in fields.get("dof", []) if word[0] == "r")
-                direction = np.array(_floats(fields["direction"]))
-                length = float(fields["length"][0])
-                bones[fields["name"][0]] = _Bone(direction, length, axes.as_matrix(), turns)
+                end = np.array(_floats(fields["direction"])) * float(fields["length"][0])
+                bones[fields["name"][0]] = _Bone(end, axes.as_matrix(), turns)
             case [key, *values]:
                 fields[key] = values
     return bones
 
 
-def _read_amc(path: Path, body: _Skeleton) -> dict[str, np.ndarray]:
+def _read_amc(path: Path, bones: dict[str, _Bone]) -> dict[str, np.ndarray]:
     """Degrees by bone, of the bones that can turn: (frames, axes that it turns about)."""
-    turning = {name: len(bone.turns) for name, bone in body.bones.items() if bone.turns}
+    turning = {name: len(bone.turns) for name, bone in bones.items() if bone.turns}
     frames: list[dict[str, list[float]]] = []
     for number, line in enumerate(path.read_text(encoding="latin1").splitlines(), 1):
         words = line.split()

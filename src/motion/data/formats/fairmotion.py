@@ -15,7 +15,7 @@ from src.common.errors import InputError
 from src.motion.body.clip import FPS, MotionClip
 from src.motion.body.kinematics import fill_joints
 from src.motion.body.pose_space import CHANNELS, PoseFormat
-from src.motion.body.rotations import check_order
+from src.motion.body.rotations import check_xyzw
 from src.motion.body.skeleton import JOINTS
 from src.motion.data.formats.pickles import float_array, read_arrays
 
@@ -54,5 +54,5 @@ def _window(parts: tuple[object, object], path: Path) -> np.ndarray:
     pose_format = PoseFormat(_WIDTHS[frames.shape[1]], "all", "xyzw")
     pose = torch.from_numpy(frames).unflatten(1, (len(JOINTS), -1))
     if pose_format.representation == "quaternion":
-        check_order(pose, pose_format.quaternion_order, str(path))
+        check_xyzw(pose, str(path))
     return fill_joints(pose_format.decode(pose)).float().numpy()

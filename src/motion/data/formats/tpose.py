@@ -31,6 +31,19 @@ _FOOT = 40.0  # the same for a foot, which slopes differently in every skeleton
 _BODY = 20.0  # the same for the trunk
 UNCLEAR = 150.0  # degrees from which on the shortest way is not clear any more
 
+# Where a limb ends, its direction in the T-pose, and the degrees that it may be off.
+_LIMBS = {
+    f"{side}_{joint}": (f"{side}_{end}", direction, tolerance)
+    for side, out in _OUT.items()
+    for joint, end, direction, tolerance in (
+        ("hip", "knee", _DOWN, STRAIGHT),
+        ("knee", "ankle", _DOWN, STRAIGHT),
+        ("ankle", "foot", _FORWARD, _FOOT),
+        ("shoulder", "elbow", out, STRAIGHT),
+        ("elbow", "wrist", out, STRAIGHT),
+    )
+}
+
 Point = Float[np.ndarray, "3"]
 Turn = Float[np.ndarray, "3 3"]
 
@@ -90,29 +103,11 @@ def _direction(points: Float[np.ndarray, "24 3"], start: str, end: str, where: s
     return bone / length
 
 
-def _aim(joint: str) -> tuple[str, Point, float] | None:
-    """Where a limb ends, its direction in the T-pose, and the degrees that it may be off."""
-    side, _, part = joint.partition("_")
-    match part:
-        case "hip":
-            return f"{side}_knee", _DOWN, STRAIGHT
-        case "knee":
-            return f"{side}_ankle", _DOWN, STRAIGHT
-        case "ankle":
-            return f"{side}_foot", _FORWARD, _FOOT
-        case "shoulder":
-            return f"{side}_elbow", _OUT[side], STRAIGHT
-        case "elbow":
-            return f"{side}_wrist", _OUT[side], STRAIGHT
-    return None
-
-
 def _straightened(joint: str, turn: Turn, points: Float[np.ndarray, "24 3"], where: str) -> Turn:
     """What is still to be turned after the turn of the limb above."""
-    aim = _aim(joint)
-    if aim is None or np.isnan(points[JOINTS.index(aim[0])]).any():
+    if joint not in _LIMBS or np.isnan(points[JOINTS.index(_LIMBS[joint][0])]).any():
         return np.eye(3)
-    end, target, tolerance = aim
+    end, target, tolerance = _LIMBS[joint]
     if joint.endswith("ankle") and not np.any(
         points[JOINTS.index(end)] - points[JOINTS.index(joint)]
     ):
@@ -135,7 +130,7 @@ def _along_x(
     """The axes of hips and collars in the T-pose if every limb lies along its own x axis."""
     limbs = [j for j in JOINTS if j.endswith(("hip", "knee", "shoulder", "elbow"))]
     for joint in limbs:
-        start, end = JOINTS.index(joint), JOINTS.index(_aim(joint)[0])
+        start, end = JOINTS.index(joint), JOINTS.index(_LIMBS[joint][0])
         bone = axes[start].T @ (points[end] - points[start])
         if not bone @ _ALONG_X > 0.9 * np.linalg.norm(bone):
             return {}
