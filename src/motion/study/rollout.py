@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 import torch
@@ -22,38 +23,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from src.motion.body.clip import FPS
-from src.motion.body.pose_space import PoseSpace
 from src.motion.body.rotations import angle_between, distance_from_rotations, nearest_rotation
 from src.motion.data.corpus import Corpus
 from src.motion.data.windows import SEED
-from src.motion.models.forecaster import Forecaster
 from src.motion.study.run import Result
 from src.motion.training.task import forecasts
 
 FRAMES = 1000
 SECOND = int(FPS)
-
-
-def roll_out(
-    model: Forecaster,
-    space: PoseSpace,
-    seed: Float[Tensor, "B T J M"],
-    n: int = FRAMES,
-    reproject: bool = False,
-) -> Float[Tensor, "B N 15 3 3"]:
-    """Continue seeds by n frames.
-
-    Args:
-        model: any forecaster of poses.
-        space: leads back from the model's scale.
-        seed: at least the frames that the model looks back.
-        n: frames to add.
-        reproject: make true rotations of frames before they are fed back.
-
-    Returns:
-        Predicted matrices, not projected.
-    """
-    return space.decode(forecasts(model, seed, n, space.reproject if reproject else None))
 
 
 @dataclass(frozen=True)
@@ -62,35 +39,42 @@ class RollOut:
 
     Args:
         predicted: (B, N, 15, 3, 3), not projected.
-        table: from `per_second`.
+        truth: of each clip the true frames that follow its seed, as many as there are.
+        actions: of each clip, from its name.
     """
 
     predicted: Float[Tensor, "B N 15 3 3"]
-    table: pd.DataFrame
+    truth: list[Float[Tensor, "_ 15 3 3"]]
+    actions: list[str]
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """Freezing, drift and jitter, see `per_second`."""
+        return per_second(self.predicted, self.truth)
 
 
 def roll_outs(
     results: Mapping[str, Result], corpus: Corpus, n: int = FRAMES, reproject: bool = False
 ) -> dict[str, RollOut]:
-    """Roll every model out from the beginning of every test clip, and compare with its rest."""
-    long_enough = _long_enough(corpus)
-    truth = _futures(corpus)
+    """Continue the first 120 frames of every test clip that has so many, by each model.
+
+    Args:
+        results: by the model's name.
+        corpus: whose test clips the models saw.
+        n: frames to add.
+        reproject: make true rotations of frames before they are fed back.
+    """
+    whole = [clip for clip in corpus.test if len(clip) >= SEED]
+    truth = [torch.from_numpy(clip.predicted[SEED:]) for clip in whole]
+    actions = [action_of(clip.name) for clip in whole]
     made = {}
     for name, result in results.items():
-        seeds = torch.stack([result.data.test_clips[number][:SEED] for number in long_enough])
-        predicted = roll_out(result.model, result.data.space, seeds, n, reproject).cpu()
-        made[name] = RollOut(predicted, per_second(predicted, truth))
+        space, clips = result.data.space, result.data.test_clips
+        seeds = torch.stack([clip[:SEED] for clip in clips if len(clip) >= SEED])
+        feedback = space.reproject if reproject else None
+        predicted = space.decode(forecasts(result.model, seeds, n, feedback)).cpu()
+        made[name] = RollOut(predicted, truth, actions)
     return made
-
-
-def _long_enough(corpus: Corpus) -> list[int]:
-    return [number for number, clip in enumerate(corpus.test) if len(clip) >= SEED]
-
-
-def _futures(corpus: Corpus) -> list[Float[Tensor, "_ 15 3 3"]]:
-    """What follows the seed in every test clip that has one."""
-    clips = (corpus.test[number] for number in _long_enough(corpus))
-    return [torch.from_numpy(clip.predicted[SEED:]) for clip in clips]
 
 
 def action_of(name: str) -> str:
@@ -98,29 +82,24 @@ def action_of(name: str) -> str:
     return re.sub(r"[\W_\d]+$", "", name) or name
 
 
-def by_action(rollout: RollOut, corpus: Corpus) -> pd.DataFrame:
-    """Freezing and drift of a roll-out, an action of the test clips a row.
-
-    Args:
-        rollout: one of `roll_outs`, of the same corpus.
-        corpus: whose test clips it continues.
+def by_action(rollout: RollOut) -> pd.DataFrame:
+    """Freezing and drift of a roll-out, an action a row.
 
     Returns:
         clips; seconds of truth; speed, first and last: mean angular speed of the prediction in its
         first and its last second over the action's true one (0 = frozen; NaN without truth); drift
         and entropy of the last second.
     """
-    truth = _futures(corpus)
-    actions = [action_of(corpus.test[number].name) for number in _long_enough(corpus)]
     rows = {}
-    for action in sorted(set(actions)):
-        of = [number for number, name in enumerate(actions) if name == action]
-        table = per_second(rollout.predicted[of], [truth[number] for number in of])
-        speeds = angular_speed(nearest_rotation(rollout.predicted[of].double()))
-        true = torch.cat([angular_speed(truth[n].double()[None])[0] for n in of]).mean()
+    for action in sorted(set(rollout.actions)):
+        of = [number for number, name in enumerate(rollout.actions) if name == action]
+        predicted, truth = rollout.predicted[of], [rollout.truth[number] for number in of]
+        table = per_second(predicted, truth)
+        speeds = angular_speed(nearest_rotation(predicted.double()))
+        true = torch.cat([angular_speed(frames.double()[None])[0] for frames in truth]).mean()
         rows[action] = {
             "clips": len(of),
-            "truth, s": max(len(truth[number]) for number in of) / FPS,
+            "truth, s": max(map(len, truth)) / FPS,
             "speed, first": (speeds[:, : SECOND - 1].mean() / true).item(),
             "speed, last": (speeds[:, 1 - SECOND :].mean() / true).item(),
             "drift": table.drift.iloc[-1],
@@ -130,15 +109,13 @@ def by_action(rollout: RollOut, corpus: Corpus) -> pd.DataFrame:
 
 
 def examples(
-    rollout: RollOut, corpus: Corpus
+    rollout: RollOut,
 ) -> dict[str, tuple[Float[Tensor, "N 15 3 3"], Float[Tensor, "_ 15 3 3"]]]:
     """By action, the roll-out of the clip whose truth lasts longest, and that truth."""
     found: dict[str, tuple[Tensor, Tensor]] = {}
-    clips = (corpus.test[number] for number in _long_enough(corpus))
-    for clip, made, truth in zip(clips, rollout.predicted, _futures(corpus), strict=True):
-        action = action_of(clip.name)
-        if action not in found or len(truth) > len(found[action][1]):
-            found[action] = made, truth
+    for action, *pair in zip(rollout.actions, rollout.predicted, rollout.truth, strict=True):
+        if action not in found or len(pair[1]) > len(found[action][1]):
+            found[action] = tuple(pair)
     return found
 
 

@@ -1,7 +1,4 @@
-from dataclasses import replace
-
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
@@ -18,9 +15,9 @@ from src.motion.study.rollout import (
     by_action,
     examples,
     per_second,
-    roll_out,
     spectral_entropy,
 )
+from src.motion.training.task import forecasts
 
 
 def turning(hertz, frames=240, joints=15):
@@ -28,6 +25,11 @@ def turning(hertz, frames=240, joints=15):
     angle = 0.4 * np.sin(2 * np.pi * hertz * np.arange(frames) / 60)
     matrices = Rotation.from_euler("x", angle[:, None]).as_matrix()
     return torch.from_numpy(matrices)[None, :, None].expand(1, -1, joints, -1, -1)
+
+
+def continued(model, data, seeds, n, feedback=None):
+    """As `roll_outs` does it."""
+    return data.space.decode(forecasts(model, seeds, n, feedback))
 
 
 def test_the_angular_speed_of_a_steady_turn():
@@ -78,12 +80,12 @@ def test_a_thousand_frames_are_finite_and_valid_when_reprojected(data, reproject
     )
     model.train()
     seeds = data.test[:2, :120]
-    made = roll_out(model, data.space, seeds, FRAMES, reproject)
+    made = continued(model, data, seeds, FRAMES, data.space.reproject if reproject else None)
     assert made.shape == (2, 1000, 15, 3, 3) and made.isfinite().all()
     assert model.training  # left as it was
     if reproject:
         # What is fed back is a rotation, so at most one step's own error is left in the output.
-        again = roll_out(model, data.space, seeds, FRAMES, False)
+        again = continued(model, data, seeds, FRAMES)
         assert distance_from_rotations(made).mean() < distance_from_rotations(again).mean()
 
 
@@ -92,8 +94,8 @@ def test_roll_outs_are_batched_and_seeds_do_not_mix(data):
         Config(width=16, feed_forward=16, heads=2, layers=1, window=6), data.space.normaliser.scale
     )
     seeds = data.test[[0, 9], :120]
-    together = roll_out(model, data.space, seeds, 30)
-    alone = torch.cat([roll_out(model, data.space, seed[None], 30) for seed in seeds])
+    together = continued(model, data, seeds, 30)
+    alone = torch.cat([continued(model, data, seed[None], 30) for seed in seeds])
     assert torch.allclose(together, alone, atol=1e-4)
 
 
@@ -106,25 +108,20 @@ def test_actions_are_read_off_the_names_of_clips():
 
 def test_freezing_is_told_per_action(corpus):
     """Held frames freeze every action, and the truth itself is as fast at the end as it was."""
-    held, true = [], []
-    for clip in corpus.test:
-        future = torch.from_numpy(clip.predicted[SEED:][:120])
-        held.append(future[:1].expand(120, -1, -1, -1))
-        true.append(future)
-    frozen, moving = (
-        by_action(RollOut(torch.stack(made), pd.DataFrame()), corpus) for made in (held, true)
-    )
-    held_on = examples(RollOut(torch.stack(held), pd.DataFrame()), corpus)
+    futures = [torch.from_numpy(clip.predicted[SEED:]) for clip in corpus.test]
+    actions = [action_of(clip.name) for clip in corpus.test]
+    true = torch.stack([future[:120] for future in futures])
+    held = true[:, :1].expand(-1, 120, -1, -1, -1)
+    frozen, moving = (by_action(RollOut(made, futures, actions)) for made in (held, true))
+    held_on = examples(RollOut(held, futures, actions))
     assert set(held_on) == set(frozen.index)
     for made, truth in held_on.values():  # a clip's own roll-out beside its own truth
         assert torch.equal(made[0], truth[0]) and len(truth) == 480
-    whole = corpus.test[0]
-    short = replace(whole, rotations=whole.rotations[:300])
-    for test in ((whole, short), (short, whole)):  # of two clips of an action the longer truth
-        rolled = RollOut(torch.zeros(2, 5, 15, 3, 3), pd.DataFrame())
-        ((_, truth),) = examples(rolled, replace(corpus, test=test)).values()
+    whole, short = futures[0], futures[0][:180]
+    for truths in ([whole, short], [short, whole]):  # of two clips of an action the longer truth
+        ((_, truth),) = examples(RollOut(held[:2], truths, ["walk"] * 2)).values()
         assert len(truth) == 480
-    assert list(frozen.index) == sorted({action_of(clip.name) for clip in corpus.test})
+    assert list(frozen.index) == sorted(set(actions))
     assert (frozen["speed, last"] < 1e-3).all() and frozen.clips.sum() == len(corpus.test)
     assert (moving["speed, first"] > 0.1).all() and (moving.drift < 1e-4).all()
     assert np.allclose(moving["truth, s"], 8)  # 600 frames less the seed

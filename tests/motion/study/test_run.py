@@ -241,7 +241,9 @@ def test_every_kind_of_model_rolls_out_from_every_test_clip(corpus, tmp_path):
     results = {
         n: running.run(n, corpus, PROFILE, tmp_path, 0) for n in ("14-convolution", "taxonomy")
     }
-    rolled = roll_outs(results, corpus, n=70)
+    rolled, projected = (roll_outs(results, corpus, 70, reproject) for reproject in (False, True))
+    as_made, again = (of["14-convolution"].table.drift[0] for of in (rolled, projected))
+    assert again < as_made  # true rotations were fed back
     for rollout in rolled.values():
         assert rollout.predicted.shape == (3, 70, 15, 3, 3) and rollout.predicted.isfinite().all()
         assert len(rollout.table) == 1 and np.isfinite(rollout.table.speed).all()
