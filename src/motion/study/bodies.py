@@ -43,10 +43,8 @@ def draw_body(
 ) -> None:
     """One body, from the front or from its left side."""
     x, y = joints[:, 2 if side else 0], joints[:, 1]
-    for parent, child in EDGES:
-        ax.plot(
-            x[[parent, child]], y[[parent, child]], color=colour, lw=width, solid_capstyle="round"
-        )
+    bones = np.array(EDGES).T  # (2, bones): a column is a line
+    ax.plot(x[bones], y[bones], color=colour, lw=width, solid_capstyle="round")
 
 
 def _clean(ax: Axes) -> None:

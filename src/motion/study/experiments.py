@@ -16,13 +16,7 @@ from dataclasses import dataclass, replace
 
 from src.common.errors import InputError
 from src.motion import models
-from src.motion.body.pose_space import (
-    CHANNELS,
-    FAIRMOTION,
-    MOTION_TRANSFORMER,
-    PoseFormat,
-    Scaling,
-)
+from src.motion.body.pose_space import CHANNELS, FAIRMOTION, MOTION_TRANSFORMER, PoseFormat, Scaling
 from src.motion.data.windows import SEED, TARGET
 from src.motion.models import mixer, seq2seq, st_conv, st_transformer, taxonomy, transformer
 from src.motion.study.studies import STUDIES
@@ -62,11 +56,6 @@ _NOAM = replace(
     optimiser=AdamW(lr=1e-3, betas=(0.9, 0.98)),
     schedule=Noam(width=512, warmup=4000, factor=2.0),
 )
-
-
-def _adam_for_short(rate: float) -> AdamW:
-    """For trainings of a few hundred steps."""
-    return AdamW(lr=rate, betas=(0.9, 0.99), weight_decay=0.01)
 
 
 def _fairmotion(name: str, model: models.Config, training: Training = _SGD) -> Experiment:
@@ -204,24 +193,23 @@ class Variation:
                 f"REPRESENTATION: expected nothing, or one of {', '.join(CHANNELS)}; got "
                 f"{self.representation!r}"
             )
-
         if self.rate not in RATES:
             rates = ", ".join(map(str, RATES))
             raise InputError(f"NETWORK_FPS: expected one of {rates}, got {self.rate}")
 
     def of(self, experiment: Experiment) -> Experiment:
         """The experiment with these changes."""
-        if self.rate != RATES[0] and not isinstance(experiment.training, gan.GanTraining):
-            every = RATES[0] // self.rate
-            model = _thinned(experiment.model, SEED // every, TARGET // every)
-            experiment = replace(experiment, model=model, every=every)
         if self.representation:
             changed = replace(experiment.pose_format, representation=self.representation)
             experiment = replace(experiment, pose_format=changed)
-        if self.smoothness and isinstance(experiment.training, gan.GanTraining):
-            training = replace(experiment.training, smoothness=self.smoothness)
-            experiment = replace(experiment, training=training)
-        return experiment
+        if isinstance(experiment.training, gan.GanTraining):
+            smoothness = self.smoothness or experiment.training.smoothness
+            return replace(experiment, training=replace(experiment.training, smoothness=smoothness))
+        if self.rate == RATES[0]:
+            return experiment
+        every = RATES[0] // self.rate
+        model = _thinned(experiment.model, SEED // every, TARGET // every)
+        return replace(experiment, model=model, every=every)
 
 
 def _thinned(model: models.Config, window: int, target: int) -> models.Config:
@@ -295,25 +283,16 @@ def _resized_model(
 
 
 def _resized_training(experiment: Experiment, profile: Profile) -> Training | gan.GanTraining:
-    common = {
-        "steps": profile.steps,
-        "batch": profile.batch,
-        "validate_every": profile.validate_every,
-        "sampling": "uniform",
-        "optimiser": _adam_for_short(profile.rate),
-    }
-    seconds = profile.seconds
-    match experiment.training:
-        case gan.GanTraining():
-            thirds = max(2, profile.steps // 3)  # a step of a GAN trains the critic five times
-            return replace(
-                experiment.training, batch=profile.batch, sampling="uniform", steps=thirds,
-                seconds=seconds, pretraining=0.5, optimiser=RmsProp(lr=5e-4),
-                validate_every=max(1, profile.validate_every // 3),
-            )  # fmt: skip
-        case Training():
-            return replace(
-                experiment.training, **common, seconds=seconds, schedule=Cosine(floor=0.01),
-                warmup=profile.warmup, average=profile.average, loss=JointNorm("raw"),
-                patience=1000, clip_norm=1.0,
-            )  # fmt: skip
+    common = {"seconds": profile.seconds, "batch": profile.batch, "sampling": "uniform"}
+    if isinstance(experiment.training, gan.GanTraining):
+        return replace(
+            experiment.training, **common, pretraining=0.5, optimiser=RmsProp(lr=5e-4),
+            steps=max(2, profile.steps // 3),  # each of which trains the critic five times
+            validate_every=max(1, profile.validate_every // 3),
+        )  # fmt: skip
+    return replace(
+        experiment.training, **common, steps=profile.steps, validate_every=profile.validate_every,
+        optimiser=AdamW(lr=profile.rate, betas=(0.9, 0.99), weight_decay=0.01),  # for few steps
+        schedule=Cosine(floor=0.01), warmup=profile.warmup, average=profile.average,
+        loss=JointNorm("raw"), patience=1000, clip_norm=1.0,
+    )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,13 +10,12 @@ import pandas as pd
 from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.figure import Figure
 
-from src.common.files import write_atomically, write_text
+from src.common.files import digest, write_atomically, write_text
 from src.motion.metrics import HORIZONS, METRICS, FrameErrors
 from src.motion.models.forecaster import parameter_count
 from src.motion.study.run import Result
 from src.motion.study.studies import STUDIES
 
-AS_THEY_ARE = {"disable_numparse": True}  # of a table's texts: a number is formatted already
 BAR = "ridge"  # a model that does not beat it has learned no more than a linear map
 FLOOR = "zero velocity"
 
@@ -95,17 +93,14 @@ def save_table(folder: Path, name: str, table: pd.DataFrame) -> Path:
 
 def save_figure(folder: Path, name: str, figure: Figure) -> Path:
     """Write figures/<name>.png."""
-    return write_atomically(
-        folder / "figures" / f"{name}.png", lambda path: figure.savefig(path, dpi=110)
-    )
+    target = folder / "figures" / f"{name}.png"
+    return write_atomically(target, lambda path: figure.savefig(path, dpi=110))
 
 
 def save_animation(folder: Path, name: str, animation: FuncAnimation, fps: float) -> Path:
     """Write figures/<name>.gif."""
-    writer = PillowWriter(fps=fps)
-    return write_atomically(
-        folder / "figures" / f"{name}.gif", lambda path: animation.save(path, writer=writer, dpi=70)
-    )
+    writer, target = PillowWriter(fps=fps), folder / "figures" / f"{name}.gif"
+    return write_atomically(target, lambda path: animation.save(path, writer=writer, dpi=70))
 
 
 def write_report(
@@ -128,15 +123,15 @@ def write_report(
         seeds: from `spread`.
         notes: sentences about the numbers.
     """
-    lines = ["# Human motion prediction", "", about, "", *(f"- {note}" for note in notes), ""]
-    lines += ["## Against the bars", "", verdicts(table).astype(str).to_markdown(**AS_THEY_ARE), ""]
-    lines += ["## The best rows over seeds", "", seeds.to_markdown(**AS_THEY_ARE), ""]
+    parts = {"Against the bars": verdicts(table), "The best rows over seeds": seeds}
     for metric in METRICS:
-        columns = [f"{metric} {ms}" for ms in HORIZONS]
-        part = table[columns].round(3).rename(columns=lambda c: f"{c.split()[-1]} ms")
-        lines += [f"## {metric}", "", part.astype(str).to_markdown(**AS_THEY_ARE), ""]
-    lines += ["## Studies as printed (Table 3)", "", titles.to_markdown(**AS_THEY_ARE), ""]
-    lines += ["## Size and training", "", sizes.astype(str).to_markdown(**AS_THEY_ARE), ""]
+        columns = {f"{metric} {ms}": f"{ms} ms" for ms in HORIZONS}
+        parts[metric] = table[list(columns)].round(3).rename(columns=columns)
+    parts |= {"Studies as printed (Table 3)": titles, "Size and training": sizes}
+    lines = ["# Human motion prediction", "", about, "", *(f"- {note}" for note in notes), ""]
+    for title, part in parts.items():
+        # As text: a number is formatted already.
+        lines += [f"## {title}", "", part.astype(str).to_markdown(disable_numparse=True), ""]
     return write_text(folder / "report.md", "\n".join(lines))
 
 
@@ -146,5 +141,5 @@ def inventory(folder: Path) -> pd.DataFrame:
     return pd.DataFrame({
         "file": [str(path.relative_to(folder)) for path in files],
         "bytes": [path.stat().st_size for path in files],
-        "sha256": [hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in files],
+        "sha256": [digest(path)[:12] for path in files],
     })  # fmt: skip

@@ -6,8 +6,9 @@ float64, in units of 2^30 bytes; they are computed here from one encoded window.
 
 from __future__ import annotations
 
-import time
+import timeit
 from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 import torch
@@ -36,10 +37,7 @@ def representation_table(windows: Float[Tensor, "B T 24 3 3"], repeats: int = 3)
     rows = {}
     for name, channels in CHANNELS.items():
         pose_format = PoseFormat(name, "all")
-
-        def encode(pose_format: PoseFormat = pose_format) -> Tensor:
-            return torch.stack([pose_format.encode(window) for window in windows])
-
+        encode = partial(_encoded, windows, pose_format)
         encoded = encode()
         window_bytes = encoded[0].numel() * torch.float64.itemsize
         rows[name] = {
@@ -49,6 +47,10 @@ def representation_table(windows: Float[Tensor, "B T 24 3 3"], repeats: int = 3)
             "training step, ms": 1000 * _fastest(_training_step(encoded, pose_format), repeats),
         }
     return pd.DataFrame(rows).T
+
+
+def _encoded(windows: Tensor, pose_format: PoseFormat) -> Tensor:
+    return torch.stack([pose_format.encode(window) for window in windows])
 
 
 def _training_step(encoded: Tensor, pose_format: PoseFormat) -> Callable[[], object]:
@@ -70,9 +72,4 @@ def _training_step(encoded: Tensor, pose_format: PoseFormat) -> Callable[[], obj
 
 def _fastest(call: Callable[[], object], repeats: int) -> float:
     call()  # the first call allocates
-    seconds = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
+    return min(timeit.repeat(call, repeat=repeats, number=1))

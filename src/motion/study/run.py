@@ -25,7 +25,6 @@ from src.common.errors import InputError
 from src.common.files import write_atomically, write_json
 from src.common.marks import Mark
 from src.motion import models
-from src.motion.body.pose_space import MOTION_TRANSFORMER, Scaling
 from src.motion.data.corpus import Corpus, MotionData, evaluation_windows, prepare
 from src.motion.data.windows import LENGTH, SEED, TARGET, sliding
 from src.motion.metrics import FrameErrors, frame_errors
@@ -244,10 +243,9 @@ def bar_errors(corpus: Corpus) -> dict[str, FrameErrors]:
 
     The ridge is fitted on training and validation clips, since its training is not stopped early.
     """
-    data = prepare(corpus, MOTION_TRANSFORMER, Scaling(), mirror=False)
-    truth = data.test_truth
     raw = [torch.from_numpy(clip.predicted) for clip in corpus.test]
-    seeds = evaluation_windows(raw, corpus.cut, "test")[:, :SEED]
+    windows = evaluation_windows(raw, corpus.cut, "test")
+    seeds, truth = windows[:, :SEED], windows[:, SEED:]
     known = [torch.from_numpy(clip.predicted).flatten(2) for clip in (*corpus.train, *corpus.valid)]
     ridge = bars.RidgeForecast(sliding(known, RIDGE_STRIDE, LENGTH), TARGET)
     forecasts_of = {

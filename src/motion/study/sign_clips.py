@@ -32,19 +32,13 @@ from src.dataset.sample.lexicon import draw_lexicon
 from src.dataset.sample.signers import draw_signers
 from src.dataset.sample.writer import record
 from src.dataset.store import Store
-from src.landmarks import (
-    LEFT_HAND,
-    N_LANDMARKS,
-    POSE_17,
-    RIGHT_HAND,
-    Layout,
-)
+from src.landmarks import LEFT_HAND, N_LANDMARKS, POSE_17, RIGHT_HAND, Layout
 from src.motion import models
 from src.motion.body.pose_space import Normaliser, Scaling
 from src.motion.data import windows
 from src.motion.study.bars import zero_velocity
 from src.motion.study.experiments import PROFILES, PUBLISHED, Profile, resized
-from src.motion.training.loop import Training, train
+from src.motion.training.loop import train
 from src.motion.training.losses import JointNorm, PointSpace
 from src.motion.training.task import Task, forecasts
 from src.transforms.steps.normalise import FromShoulders
@@ -76,20 +70,18 @@ def sign_task(
     Raises:
         InputError: a split has no clip of seed + target frames.
     """
-    clips = {"train": [torch.as_tensor(clip).float() for clip in train]}
-    clips["valid"] = [torch.as_tensor(clip).float() for clip in valid]
-    length = seed + target
-    for split in clips:
-        long_enough = [c for c in clips[split] if len(c) >= length]
-        if not long_enough:
-            longest = max(map(len, clips[split]), default=0)
+    clips, length = {}, seed + target
+    for split, given in (("train", train), ("valid", valid)):
+        clips[split] = [torch.as_tensor(clip).float() for clip in given if len(clip) >= length]
+        if not clips[split]:
+            longest = max(map(len, given), default=0)
             raise InputError(
                 f"{split}: expected a sign clip of {length} frames, the longest of "
-                f"{len(clips[split])} has {longest}; give more clips, or a shorter seed"
+                f"{len(given)} has {longest}; give more clips, or a shorter seed"
             )
-        clips[split] = long_enough
     # A stride of the target's length: every frame is forecast about once.
-    cut = _only_seen(windows.sliding(clips["valid"], target, length, length), seed)
+    cut = windows.sliding(clips["valid"], target, length, length)
+    cut = cut.masked_fill(cut[:, :seed].isnan().all(1, keepdim=True), torch.nan)
     size = torch.ones(len(cut), 1, 1, 3)
     if normalise is not None:
         clips["train"] = [normalise(clip, LAYOUT) for clip in clips["train"]]
@@ -172,12 +164,6 @@ def hold_last(clip: Float[Tensor, "T L 3"]) -> Float[Tensor, "T L 3"]:
     return torch.where(last >= 0, clip.gather(0, last.clamp(min=0)), 0.0)
 
 
-def _only_seen(windows: Float[Tensor, "B T L 3"], seed: int) -> Float[Tensor, "B T L 3"]:
-    """The windows, with NaN for landmarks that are missing from the whole seed."""
-    unseen = windows[:, :seed].isnan().all(1, keepdim=True)
-    return windows.masked_fill(unseen, torch.nan)
-
-
 def run_signs(task: Task, profile: Profile | None, folder: Path, seed: int) -> dict[str, Tensor]:
     """Train two of the study's networks on sign clips and forecast the validation windows.
 
@@ -194,14 +180,12 @@ def run_signs(task: Task, profile: Profile | None, folder: Path, seed: int) -> d
     made = {}
     for name in ("ours", "seq2seq"):
         experiment = resized(PUBLISHED[name], profile)
-        assert isinstance(experiment.training, Training)
-        window = {"window": min(task.seed, experiment.model.window)}
+        config = replace(experiment.model, window=min(task.seed, experiment.model.window))
         training = replace(
             experiment.training, seed=seed, seconds=profile.seconds, loss=JointNorm("raw")
         )
         torch.manual_seed(seed)
-        model = models.build(replace(experiment.model, **window), task.space.normaliser)
-        model.to(task.valid.device)
+        model = models.build(config, task.space.normaliser).to(task.valid.device)
         train(model, task, training, folder / name)
         made[name] = forecasts(model, task.valid[:, : task.seed], task.target)
     return made
