@@ -33,19 +33,12 @@ METRICS = ("euler", "joint_angle", "positional", "auc")
 
 @dataclass(frozen=True)
 class FrameErrors:
-    """Errors per forecast frame, averaged over windows; always on the CPU.
+    """Errors per forecast frame, averaged over windows; always on the CPU."""
 
-    Args:
-        euler: (T,) length of the vector of Euler differences, radians.
-        joint_angle: (T,) mean angle per joint, radians.
-        positional: (T,) mean distance per joint, thigh lengths.
-        pck: (9, T) share of joints within each of `PCK_THRESHOLDS`.
-    """
-
-    euler: Float[Tensor, "T"]
-    joint_angle: Float[Tensor, "T"]
-    positional: Float[Tensor, "T"]
-    pck: Float[Tensor, "9 T"]
+    euler: Float[Tensor, "T"]  # length of the vector of Euler differences, radians
+    joint_angle: Float[Tensor, "T"]  # mean angle per joint, radians
+    positional: Float[Tensor, "T"]  # mean distance per joint, thigh lengths
+    pck: Float[Tensor, "9 T"]  # share of joints within each of `PCK_THRESHOLDS`
 
     def pck_until(self, n: int) -> Float[Tensor, "9"]:
         """Mean PCK over frames 1 to n, per threshold."""
@@ -72,11 +65,8 @@ def frame_errors(
 ) -> FrameErrors:
     """Compare forecast and true local rotations of the fifteen joints.
 
-    Args:
-        predicted: (B, T, 15, 3, 3), any matrices.
-        truth: (B, T, 15, 3, 3), rotations.
-
-    A NaN in either makes its frame's errors NaN, and all sums from that frame on.
+    A forecast may be any matrices. A NaN in either makes its frame's errors NaN, and all sums from
+    that frame on.
     """
     known = predicted.isfinite().all(-1).all(-1)[..., None, None]
     eye = torch.eye(3, dtype=torch.float64, device=predicted.device)

@@ -18,34 +18,21 @@ FPS = 60.0  # of all training and evaluation
 
 @dataclass(frozen=True)
 class Origin:
-    """How a file's skeleton was understood, for people to check.
+    """How a file's skeleton was understood, for people to check."""
 
-    Args:
-        dialect: the kind of skeleton.
-        nodes: SMPL joint -> the file's joint; those that the file lacks are not in it.
-        turned: SMPL joint -> degrees that the rest pose was turned to become the T-pose.
-    """
-
-    dialect: str
-    nodes: Mapping[str, str]
-    turned: Mapping[str, float]
+    dialect: str  # the kind of skeleton
+    nodes: Mapping[str, str]  # SMPL joint -> the file's joint, without those that it lacks
+    turned: Mapping[str, float]  # SMPL joint -> degrees that the rest pose was turned to the T-pose
 
 
 @dataclass(frozen=True)
 class MotionClip:
-    """One recording.
+    """One recording."""
 
-    Args:
-        name: of its file, for messages and titles.
-        rotations: (T, 24, 3, 3), local rotations, identity in the T-pose.
-        fps: frames per second.
-        origin: how the file's skeleton was understood; None where it is SMPL's own.
-    """
-
-    name: str
-    rotations: Float[np.ndarray, "T 24 3 3"]
-    fps: float
-    origin: Origin | None = None
+    name: str  # of its file, for messages and titles
+    rotations: Float[np.ndarray, "T 24 3 3"]  # local, identity in the T-pose
+    fps: float  # frames per second
+    origin: Origin | None = None  # None where the skeleton is SMPL's own
 
     @property
     def predicted(self) -> Float[np.ndarray, "T 15 3 3"]:

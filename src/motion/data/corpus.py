@@ -36,19 +36,12 @@ Cut = Literal["every 60", "fairmotion", "motion-transformer"]
 
 @dataclass(frozen=True)
 class Corpus:
-    """The clips of three splits at 60 Hz.
+    """The clips of three splits at 60 Hz."""
 
-    Args:
-        train: to learn from.
-        valid: to choose the best weights by.
-        test: to report errors on.
-        cut: how validation and test windows are cut, see `evaluation_windows`.
-    """
-
-    train: tuple[MotionClip, ...]
-    valid: tuple[MotionClip, ...]
-    test: tuple[MotionClip, ...]
-    cut: Cut = "every 60"
+    train: tuple[MotionClip, ...]  # to learn from
+    valid: tuple[MotionClip, ...]  # to choose the best weights by
+    test: tuple[MotionClip, ...]  # to report errors on
+    cut: Cut = "every 60"  # of validation and test windows, see `evaluation_windows`
 
     @property
     def splits(self) -> dict[str, tuple[MotionClip, ...]]:
@@ -134,25 +127,15 @@ def evaluation_windows(
 
 @dataclass(frozen=True)
 class MotionData:
-    """A corpus as one kind of network sees it.
+    """A corpus as one kind of network sees it, in windows of T = 144 frames, N = 24 to forecast."""
 
-    Args:
-        space: what leads back to rotations.
-        train: each (T, J, M), with the mirrored clips if they are trained on.
-        valid: (B, 144, J, M), windows of the held-out clips.
-        test: (B, 144, J, M), the windows that are scored.
-        test_clips: each (T, J, M), for long roll-outs.
-        test_truth: (B, 24, 15, 3, 3), rotations that forecasts are compared with.
-        valid_truth: the same for validation.
-    """
-
-    space: PoseSpace
-    train: tuple[Float[Tensor, "_ J M"], ...]
-    valid: Float[Tensor, "B1 T J M"]
-    test: Float[Tensor, "B2 T J M"]
-    test_clips: tuple[Float[Tensor, "_ J M"], ...]
-    test_truth: Float[Tensor, "B2 N 15 3 3"]
-    valid_truth: Float[Tensor, "B1 N 15 3 3"]
+    space: PoseSpace  # leads back to rotations
+    train: tuple[Float[Tensor, "_ J M"], ...]  # with the mirrored clips if they are trained on
+    valid: Float[Tensor, "B1 T J M"]  # of the held-out clips
+    test: Float[Tensor, "B2 T J M"]  # the windows that are scored
+    test_clips: tuple[Float[Tensor, "_ J M"], ...]  # for long roll-outs
+    test_truth: Float[Tensor, "B2 N 15 3 3"]  # rotations that forecasts are compared with
+    valid_truth: Float[Tensor, "B1 N 15 3 3"]  # the same for validation
 
 
 def prepare(

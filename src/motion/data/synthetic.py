@@ -91,11 +91,8 @@ def synthetic_clip(action: str, frames: int, rng: np.random.Generator) -> Motion
 def write_sample(folder: Path, seed: int, train: int = 12, test: int = 6) -> None:
     """Write DIP pickles to folder/train and folder/test; the same seed writes the same bytes.
 
-    Args:
-        folder: gets the two folders.
-        seed: of the random numbers.
-        train: clips of the train split, 240 to 420 frames each, actions in turn.
-        test: clips of the test split, 600 frames each, for long roll-outs.
+    Actions come in turn. Clips have 240 to 420 frames for training, and 600 for test, which are
+    also rolled out.
     """
     rng = np.random.default_rng(seed)
     for split, count in (("train", train), ("test", test)):

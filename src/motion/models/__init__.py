@@ -19,10 +19,8 @@ Config = (
 def build(config: Config, normaliser: Normaliser) -> Forecaster:
     """A network with new random weights.
 
-    Args:
-        config: family and sizes.
-        normaliser: its shape gives the numbers of joints and channels; its scale turns noise in
-            the representation's unit into the network's.
+    The normaliser's shape gives the numbers of joints and channels; its scale turns noise in the
+    representation's unit into the network's.
     """
     joints, channels = normaliser.scale.shape
     match config:

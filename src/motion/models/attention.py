@@ -18,12 +18,8 @@ from src.motion.models.per_joint import PerJointLinear, linear
 class TimeAttention(nn.Module):
     """Causal attention over time: every frame attends to the frames up to its own.
 
-    Args:
-        joints: J.
-        width: D.
-        heads: H.
-        whole_pose: one attention map per head for all joints (study 08), whose scores are sums
-            over joints, scaled by sqrt(J d); otherwise one per joint and head (equation 5).
+    With `whole_pose` there is one attention map per head for all joints (study 08), whose scores
+    are sums over joints, scaled by sqrt(J d); otherwise one per joint and head (equation 5).
     """
 
     def __init__(self, joints: int, width: int, heads: int, whole_pose: bool):
@@ -50,12 +46,8 @@ class TimeAttention(nn.Module):
 class SpaceAttention(nn.Module):
     """Attention over the joints of a frame.
 
-    Args:
-        joints: J.
-        width: D.
-        heads: H.
-        shared: one key and one value map for all joints (equation 3); otherwise a key and a value
-            map per joint (equation 4).
+    If `shared`, all joints have one key and one value map (equation 3), otherwise each its own
+    (equation 4).
     """
 
     def __init__(self, joints: int, width: int, heads: int, shared: bool):

@@ -22,12 +22,7 @@ Feedback = Callable[[Tensor], Tensor]
 
 
 class Forecaster(nn.Module, ABC):
-    """A model that continues motion.
-
-    Args:
-        window: frames that it looks back.
-        step: frames that it adds at a time.
-    """
+    """A model that looks back `window` frames and adds `step` frames at a time."""
 
     def __init__(self, window: int, step: int):
         super().__init__()

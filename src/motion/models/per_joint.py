@@ -14,13 +14,10 @@ from torch import Tensor, nn
 
 
 class PerJointLinear(nn.Module):
-    """y_j = x_j W_j + b_j: `fused` Glorot-initialised maps side by side, zero biases.
+    """y_j = x_j W_j + b_j for every joint, Glorot-initialised, with zero biases.
 
-    Args:
-        joints: J.
-        inputs: channels in.
-        outputs: channels out of each map.
-        fused: maps that read the same input, such as query, key and value.
+    `fused` maps that read the same input, such as query, key and value, lie side by side; each has
+    so many outputs.
     """
 
     def __init__(self, joints: int, inputs: int, outputs: int, fused: int = 1):

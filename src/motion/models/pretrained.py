@@ -25,11 +25,7 @@ WHERE = "https://github.com/eth-ait/motion-transformer (README, pre-trained mode
 
 
 def load_authors(path: Path, model: StTransformer) -> None:
-    """Put the authors' weights into the published model.
-
-    Args:
-        path: the .npz described above.
-        model: study 01's network, normalised by variance as theirs.
+    """Put the authors' weights, the .npz described above, into study 01's network.
 
     Raises:
         InputError: no such file, or variables are missing or of another shape.

@@ -47,12 +47,9 @@ def forcing(progress: float) -> float:
 
 
 class Decoder(nn.Module):
-    """An LSTM that continues a sequence frame by frame.
+    """An LSTM, perhaps shared with an encoder, that continues poses of C channels frame by frame.
 
-    Args:
-        lstm: may be shared with an encoder.
-        pose: C.
-        residual: add the input to the output.
+    If `residual`, its input is added to its output.
     """
 
     def __init__(self, lstm: nn.LSTM, pose: int, residual: bool):
@@ -91,13 +88,7 @@ class Decoder(nn.Module):
 
 
 class Continuing(Forecaster):
-    """A model that reads a seed into the state of an LSTM, which continues it.
-
-    Args:
-        window: frames read.
-        target: frames continued.
-        decoder: with the LSTM.
-    """
+    """A model that reads a seed into the state of a decoder's LSTM, which continues it."""
 
     def __init__(self, window: int, target: int, decoder: Decoder):
         super().__init__(window, target)

@@ -65,12 +65,7 @@ class Config:
 
 
 class StTransformer(Forecaster):
-    """The network.
-
-    Args:
-        config: sizes.
-        scale: (J, M), what the input was divided by; turns the noise into the network's unit.
-    """
+    """The network; `scale` is what its input was divided by, and turns noise into its unit."""
 
     def __init__(self, config: Config, scale: Float[Tensor, "J M"]):
         super().__init__(config.window, config.frames_per_step)

@@ -17,12 +17,7 @@ from src.motion.models.forecaster import Forecaster
 
 
 class Thinned(Forecaster):
-    """A forecaster of every k-th frame.
-
-    Args:
-        inner: forecasts at the lower rate; its window and step are counted in kept frames.
-        every: k, at least 1.
-    """
+    """A forecaster of every k-th frame, whose own window and step are counted in kept frames."""
 
     def __init__(self, inner: Forecaster, every: int):
         super().__init__(inner.window * every, inner.step * every)

@@ -40,12 +40,9 @@ class Config:
 
 
 class Embedding(nn.Module):
-    """Poses to tokens: a linear map times sqrt(D), plus sinusoids, then dropout.
+    """Poses of C channels, `longest` at most, to tokens.
 
-    Args:
-        pose: C.
-        config: sizes.
-        longest: the most frames that it is given.
+    A linear map times sqrt(D), plus sinusoids, then dropout.
     """
 
     def __init__(self, pose: int, config: Config, longest: int):

@@ -60,11 +60,8 @@ def stick_figures(
 ) -> Figure:
     """Predicted over true bodies at chosen instants: front above, side below.
 
-    Args:
-        true: the frames to draw, already chosen.
-        predicted: the same instants of a forecast; None = only the truth is drawn.
-        milliseconds: after the last frame given, per instant.
-        title: of the figure.
+    Both hold the frames to draw, at `milliseconds` after the last frame given. Without a prediction
+    only the truth is drawn.
     """
     count = len(milliseconds)
     fig, axes = figure(1.9 * count, 5.4, nrows=2, ncols=count, squeeze=False)

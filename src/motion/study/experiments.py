@@ -172,18 +172,13 @@ def profile_named(name: str) -> Profile | None:
 class Variation:
     """What can be changed in every experiment of a run; the defaults change nothing.
 
-    Args:
-        smoothness: weight of HP-GAN's pose gradient in the loss of GANs.
-        representation: of rotations, in place of each experiment's own; "" = its own.
-        rate: frames a second that networks see, a divisor of 60; GANs keep 60.
-
     Raises:
         InputError: a negative weight, an unknown representation, or no such rate.
     """
 
-    smoothness: float = 0.0
-    representation: str = ""
-    rate: int = 60
+    smoothness: float = 0.0  # weight of HP-GAN's pose gradient in the loss of GANs
+    representation: str = ""  # of rotations, in place of each experiment's own; "" = its own
+    rate: int = 60  # frames a second that networks see, one of `RATES`; GANs keep 60
 
     def __post_init__(self):
         if not self.smoothness >= 0:

@@ -26,11 +26,7 @@ def layer_gradients(
 ) -> pd.DataFrame:
     """Mean and standard deviation of dLoss/dW over all weights of each attention layer.
 
-    Args:
-        model: a network with `layers`; its gradients are overwritten.
-        task: says what the loss is computed on.
-        loss: as in training.
-        batch: frames and truth of the model's span.
+    The batch holds frames and truth, (B, span, J, M). The model's gradients are overwritten.
 
     Returns:
         A row per layer: layer (1 = the first), mean, std.

@@ -37,9 +37,8 @@ AXES = {
 def study_table(tables: Mapping[str, pd.DataFrame], bars: Mapping[str, pd.DataFrame]) -> Figure:
     """Study x metric x horizon: a panel per metric, a row per model, a dot per horizon.
 
-    Args:
-        tables: model -> metrics down, horizons in ms across.
-        bars: the same for what needs no training; drawn as lines at the last horizon.
+    Tables have metrics down and horizons in ms across. What needs no training, the bars, is drawn
+    as lines at the last horizon.
     """
     names = list(tables)
     horizons = list(next(iter(tables.values())).columns)

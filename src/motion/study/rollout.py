@@ -35,17 +35,11 @@ SECOND = int(FPS)
 
 @dataclass(frozen=True)
 class RollOut:
-    """A long roll-out of the test clips.
+    """A long roll-out of the test clips."""
 
-    Args:
-        predicted: (B, N, 15, 3, 3), not projected.
-        truth: of each clip the true frames that follow its seed, as many as there are.
-        actions: of each clip, from its name.
-    """
-
-    predicted: Float[Tensor, "B N 15 3 3"]
-    truth: list[Float[Tensor, "_ 15 3 3"]]
-    actions: list[str]
+    predicted: Float[Tensor, "B N 15 3 3"]  # not projected
+    truth: list[Float[Tensor, "_ 15 3 3"]]  # the frames that follow each seed, as far as they go
+    actions: list[str]  # of the clips, from their names
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -58,11 +52,7 @@ def roll_outs(
 ) -> dict[str, RollOut]:
     """Continue the first 120 frames of every test clip that has so many, by each model.
 
-    Args:
-        results: by the model's name.
-        corpus: whose test clips the models saw.
-        n: frames to add.
-        reproject: make true rotations of frames before they are fed back.
+    With `reproject` frames are made true rotations before they are fed back.
     """
     whole = [clip for clip in corpus.test if len(clip) >= SEED]
     truth = [torch.from_numpy(clip.predicted[SEED:]) for clip in whole]
@@ -122,11 +112,9 @@ def examples(
 def per_second(
     predicted: Float[Tensor, "B N 15 3 3"], truth: list[Float[Tensor, "_ 15 3 3"]]
 ) -> pd.DataFrame:
-    """Freezing, drift and jitter of a roll-out.
+    """Freezing, drift and jitter of predicted matrices that are not projected.
 
-    Args:
-        predicted: matrices, not projected.
-        truth: per seed the true frames that follow it, as many as there are.
+    The truth of each seed is as many frames as follow it, which may be fewer.
 
     Returns:
         A row per second: second (1 = the first), speed (NaN where no truth is left), drift,

@@ -49,33 +49,21 @@ FORM = 2
 
 @dataclass(frozen=True)
 class Result:
-    """What an experiment gave.
+    """What an experiment gave."""
 
-    Args:
-        experiment: as it was run.
-        model: with its best weights.
-        data: what it saw.
-        history: of its training.
-        predicted: (B, 24, 15, 3, 3), forecasts of the test windows, not projected.
-        errors: of the forecasts.
-    """
-
-    experiment: Experiment
-    model: Forecaster
-    data: MotionData
-    history: pd.DataFrame
-    predicted: Float[Tensor, "B N 15 3 3"]
-    errors: FrameErrors
+    experiment: Experiment  # as it was run
+    model: Forecaster  # with its best weights
+    data: MotionData  # what it saw
+    history: pd.DataFrame  # of its training
+    predicted: Float[Tensor, "B N 15 3 3"]  # of the test windows, not projected
+    errors: FrameErrors  # of the same
 
 
 def choose(names: str) -> list[str]:
-    """The names of the experiments to run.
+    """The names of the experiments to run, from "all" or from names with commas between.
 
     Study 01 is not among them: it is the authors' own weights, which are evaluated and not trained
     (see `authors_outcome`); trained here, it would be study 02 under another name.
-
-    Args:
-        names: "all", or names with commas between.
 
     Raises:
         InputError: an unknown name, or none at all.
@@ -107,16 +95,9 @@ def run(
     device: str = "cpu",
     variation: Variation = AS_IT_IS,
 ) -> Result:
-    """Train and evaluate one experiment.
+    """Train and evaluate one experiment of `PUBLISHED`, in a folder of its name.
 
-    Args:
-        name: of `PUBLISHED`.
-        corpus: real or synthetic motion.
-        profile: sizes and time; None = as published.
-        folder: gets a folder of that name.
-        seed: of everything random.
-        device: where to compute.
-        variation: what is changed in it.
+    Without a profile its sizes and its training are as published.
 
     Raises:
         InputError: an unknown name, or a corpus that is too short.
@@ -223,10 +204,8 @@ def load(folder: Path, corpus: Corpus, device: str = "cpu") -> tuple[Forecaster,
 def authors_outcome(weights: Path, corpus: Corpus, device: str = "cpu") -> FrameErrors | str:
     """Study 01 as the document has it: the authors' own weights, evaluated; or why they are absent.
 
-    Args:
-        weights: the .npz that pretrained.py describes.
-        corpus: test clips are taken from it, normalisation from its training clips.
-        device: where to compute.
+    `weights` is the .npz that pretrained.py describes; the corpus gives test clips, and the
+    normalisation by its training clips.
     """
     if not weights.is_file():
         return f"absent: no file {weights}; the authors' weights are at {pretrained.WHERE}"

@@ -59,13 +59,8 @@ def sign_task(
 ) -> Task:
     """Forecasting landmarks, scored by the mean position error of what was seen.
 
-    Args:
-        train: clips, NaN = not detected.
-        valid: clips of other signers.
-        normalise: a clip's step of a recipe; None = coordinates stay those of the image.
-        seed: frames given.
-        target: frames forecast.
-        device: where the tensors go.
+    Validation clips are of other signers; NaN = not detected. `normalise` is a recipe's step;
+    without it coordinates stay those of the image. `seed` frames are given, `target` forecast.
 
     Raises:
         InputError: a split has no clip of seed + target frames.
@@ -167,11 +162,8 @@ def hold_last(clip: Float[Tensor, "T L 3"]) -> Float[Tensor, "T L 3"]:
 def run_signs(task: Task, profile: Profile | None, folder: Path, seed: int) -> dict[str, Tensor]:
     """Train two of the study's networks on sign clips and forecast the validation windows.
 
-    Args:
-        task: from `sign_task`.
-        profile: sizes and time; None = those of "cpu", since none are published for signs.
-        folder: gets a folder per network.
-        seed: of everything random.
+    The folder gets one per network. Without a profile it is "cpu", since no sizes are published for
+    signs.
 
     Returns:
         (B, N, L, 3) on the network's scale, by experiment name.
@@ -196,10 +188,7 @@ def part_errors(
 ) -> pd.DataFrame:
     """Mean position error per part, in the clips' own unit, of each forecast and zero velocity.
 
-    Args:
-        task: from `sign_task`.
-        forecasts: of all validation windows, by model.
-        layout: the parts of the clips' landmarks.
+    Forecasts are of all validation windows, by model.
 
     Returns:
         Parts down, models across, "zero velocity" first.

@@ -16,20 +16,12 @@ Model = st_transformer.Config | st_conv.Config
 
 @dataclass(frozen=True)
 class Study:
-    """One row of Table 3.
+    """One row of Table 3."""
 
-    Args:
-        name: by which it is run, also of its folder in a run.
-        title: as printed.
-        model: the network at the published size.
-        parameters: their number; derived in motion.md, except for study 14, where it follows from
-            the Reading.
-    """
-
-    name: str
-    title: str
-    model: Model
-    parameters: int
+    name: str  # by which it is run, also of its folder in a run
+    title: str  # as printed
+    model: Model  # at the published size
+    parameters: int  # derived in motion.md; those of study 14 follow from the Reading
 
 
 _BASE = 18_256_647

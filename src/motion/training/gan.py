@@ -175,12 +175,8 @@ class Gan:
 def train_gan(gan: Gan, task: Task, folder: Path) -> pd.DataFrame:
     """Train; afterwards the generator has the weights of its best validation with a critic.
 
-    Weights from pretraining, which no critic has touched, are never chosen.
-
-    Args:
-        gan: both networks.
-        task: what to train on.
-        folder: gets history.csv and best.pt (the generator).
+    Weights from pretraining, which no critic has touched, are never chosen. The folder gets
+    history.csv and best.pt, the generator's.
 
     Returns:
         A row per validation: step, pretraining (True up to the switch), critic_emd (validation

@@ -62,14 +62,10 @@ class Training:
 
 
 def train(model: Forecaster, task: Task, config: Training, folder: Path) -> pd.DataFrame:
-    """Train a model in place; afterwards it has the best weights.
+    """Train a model in place, on the task's device; afterwards it has the best weights.
 
-    Args:
-        model: on the task's device.
-        task: what to train on.
-        config: how.
-        folder: gets history.csv, best.pt, and last.pt until the training is done. A training that
-            was stopped goes on from there.
+    The folder gets history.csv, best.pt, and last.pt until the training is done, from which a
+    training that was stopped goes on.
 
     Returns:
         The history: a row per validation with step, rate, train_loss and valid_loss (of what

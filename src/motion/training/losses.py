@@ -46,14 +46,10 @@ Loss = JointNorm | MeanSquared | WorldRotations
 
 @dataclass(frozen=True)
 class PointSpace:
-    """The scale of points that are no rotations, such as landmarks.
+    """The scale of points that are no rotations, such as landmarks."""
 
-    Args:
-        normaliser: leads back to what the clip was normalised to.
-        size: per validation window and coordinate, of that unit in the clip's own (image widths).
-    """
-
-    normaliser: Normaliser
+    normaliser: Normaliser  # leads back to what the clip was normalised to
+    # Of that unit in the clip's own (image widths), per validation window and coordinate.
     size: Float[Tensor, "B 1 1 3"] | float = 1.0
 
 
@@ -63,13 +59,9 @@ def forecast_loss(
     truth: Float[Tensor, "B *frames J M"],
     space: PoseSpace | PointSpace,
 ) -> Float[Tensor, ""]:
-    """The loss of a batch of predictions.
+    """The loss of a batch of predictions, which are on the network's scale, as the truth is.
 
-    Args:
-        loss: which one.
-        predicted: on the network's scale.
-        truth: on the same scale, NaN = not observed; poses have no NaN.
-        space: leads back from the network's scale.
+    NaN in the truth = not observed; poses have no NaN.
     """
     if loss == WorldRotations():
         made, true = (global_rotations(fill_joints(space.decode(x))) for x in (predicted, truth))

@@ -55,13 +55,10 @@ def build(config: Optimiser, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def rate_at(schedule: Schedule, peak: float, step: int, progress: float) -> float:
-    """The learning rate of a step.
+    """The learning rate of a step, counted from 0.
 
-    Args:
-        schedule: how the rate changes.
-        peak: the optimiser's rate.
-        step: from 0; only `Noam` counts steps.
-        progress: share of the training that is done, 0 to 1.
+    Only `Noam` counts steps; the others know the share of the training that is done, 0 to 1, and
+    the optimiser's own rate as their peak.
     """
     if isinstance(schedule, Noam):
         s = step + 1

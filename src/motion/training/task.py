@@ -26,27 +26,17 @@ from src.motion.training.losses import PointSpace
 
 @dataclass(frozen=True)
 class Task:
-    """Training clips, validation windows, and a score.
+    """Training clips, validation windows, and a score; all frames on the network's scale."""
 
-    Args:
-        train: each (T, J, M), normalised, no NaN.
-        truths: the same with NaN where nothing was observed; None if there are no gaps.
-        valid: (B, T, J, M), no NaN.
-        valid_truth: the same with NaN where nothing was observed.
-        seed: frames of a validation window that are given; the rest is forecast.
-        space: leads back from the network's scale.
-        score: takes the forecasts of all validation windows and gives a number; lower is better.
-        score_name: the number's name in tables and plots.
-    """
-
-    train: tuple[Float[Tensor, "_ J M"], ...]
+    train: tuple[Float[Tensor, "_ J M"], ...]  # no NaN
+    # The same with NaN where nothing was observed; None if there are no gaps.
     truths: tuple[Float[Tensor, "_ J M"], ...] | None
-    valid: Float[Tensor, "B T J M"]
-    valid_truth: Float[Tensor, "B T J M"]
-    seed: int
-    space: PoseSpace | PointSpace
-    score: Callable[[Tensor], float]
-    score_name: str
+    valid: Float[Tensor, "B T J M"]  # no NaN
+    valid_truth: Float[Tensor, "B T J M"]  # with NaN where nothing was observed
+    seed: int  # frames of a validation window that are given; the rest is forecast
+    space: PoseSpace | PointSpace  # leads back from the network's scale
+    score: Callable[[Tensor], float]  # of the forecasts of all validation windows; lower is better
+    score_name: str  # in tables and plots
 
     @property
     def target(self) -> int:
@@ -87,14 +77,9 @@ def forecasts(
     feedback: Feedback | None = None,
     batch: int = 64,
 ) -> Float[Tensor, "B N J M"]:
-    """Forecasts of all seeds, float32, made in evaluation mode; the model's mode stays.
+    """`Forecaster.forecast` of all seeds, in batches, in float32 and evaluation mode.
 
-    Args:
-        model: any forecaster.
-        seeds: at least one frame of each.
-        n: frames to add.
-        feedback: as in `Forecaster.forecast`.
-        batch: seeds that are forecast at once.
+    The model's mode stays.
     """
     was_training = model.training
     model.eval()

@@ -17,10 +17,8 @@ SUFFIXES = (".pkl", ".npz", ".bvh", ".amc")
 def read_motion(path: Path, fps: float | None = None) -> MotionClip:
     """Read one file by its suffix: .pkl (DIP), .npz (AMASS), .bvh, .amc (with its .asf beside it).
 
-    Args:
-        path: the file.
-        fps: frames per second of .amc files, which have no field for it, and of .npz files that
-            do not say theirs.
+    `fps` are the frames per second of .amc files, which have no field for it, and of .npz files
+    that do not say theirs.
 
     Raises:
         InputError: no such file, another suffix, or the format's own reader refuses it.

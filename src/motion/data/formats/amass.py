@@ -29,11 +29,7 @@ def is_shape(path: Path) -> bool:
 
 
 def read_amass(path: Path, fps: float | None = None) -> MotionClip:
-    """Read one file.
-
-    Args:
-        path: the file.
-        fps: frames per second, if the file does not say it.
+    """Read one file, at `fps` frames per second if it does not say its rate.
 
     Raises:
         InputError: unreadable, no 'poses', another width, a value that is no finite number, or no

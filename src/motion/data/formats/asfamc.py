@@ -29,11 +29,9 @@ class _Bone:
 
 
 def read_asfamc(path: Path, fps: float | None) -> MotionClip:
-    """Read one motion.
+    """Read one .amc file at `fps` frames per second; CMU's rate is `CMU_FPS`.
 
-    Args:
-        path: the .amc file; its .asf file beside it has the part of the name before "_".
-        fps: frames per second; CMU's is `CMU_FPS`.
+    The .asf file beside it has the part of its name before "_".
 
     Raises:
         InputError: a file is missing or truncated, a joint is missing, or there is no rate.

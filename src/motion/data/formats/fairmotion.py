@@ -29,11 +29,7 @@ def is_prepared(folder: Path) -> bool:
 
 
 def read_split(folder: Path, split: str) -> list[MotionClip]:
-    """Read the windows of a split, each as a clip of its own.
-
-    Args:
-        folder: of the three files.
-        split: a key of `FILES`.
+    """Read the windows of a split, a key of `FILES`, each as a clip of its own.
 
     Raises:
         InputError: unreadable, of an unknown width, or in another quaternion order.

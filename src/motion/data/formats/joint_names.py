@@ -63,18 +63,14 @@ def find_joints(
 ) -> tuple[str, dict[str, int]]:
     """The dialect of a skeleton, and the node of each SMPL joint that it has.
 
-    Args:
-        names: of the nodes.
-        parents: of each node, -1 = the root.
-        where: the file, for messages.
+    `parents` are the nodes' own, -1 = the root; `where` is the file, for messages.
 
     Raises:
         InputError: no dialect fits, in names or in the shape of the tree; says what the nearest
             one misses.
     """
     plain = _plain(names)
-    best: tuple[int, str, dict[str, int]] | None = None
-    misses = []
+    fits, misses = [], []
     for dialect in DIALECTS:
         spellings = names_of(dialect)
         nodes = {joint: _first(plain, options) for joint, options in spellings.items()}
@@ -83,10 +79,10 @@ def find_joints(
         problems = [" or ".join(spellings[j]) for j in lacking] or _detached(nodes, names, parents)
         if problems:
             misses.append((len(problems), bool(not lacking), dialect, problems))
-        elif best is None or len(nodes) > best[0]:
-            best = (len(nodes), dialect, nodes)
-    if best is not None:
-        return best[1:]
+        else:
+            fits.append((dialect, nodes))
+    if fits:
+        return max(fits, key=lambda fit: len(fit[1]))
     count, in_shape, dialect, problems = min(misses)
     trouble = "hang on another joint" if in_shape else "are missing"
     raise InputError(

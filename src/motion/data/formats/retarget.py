@@ -27,31 +27,19 @@ from src.motion.data.formats.tpose import to_tpose
 
 @dataclass(frozen=True)
 class Nodes:
-    """A file's own skeleton in motion.
-
-    Args:
-        names: of the nodes.
-        parents: of each node, -1 = the root; a parent comes before its children.
-        local: (T, N, 3, 3), rotation of each node in its parent's frame.
-        offsets: (N, 3), from the parent's position to the node's, in the parent's frame.
-    """
+    """A file's own skeleton in motion."""
 
     names: Sequence[str]
-    parents: Sequence[int]
-    local: Float[np.ndarray, "T N 3 3"]
-    offsets: Float[np.ndarray, "N 3"]
+    parents: Sequence[int]  # of each node, -1 = the root; a parent comes before its children
+    local: Float[np.ndarray, "T N 3 3"]  # rotation of each node in its parent's frame
+    offsets: Float[np.ndarray, "N 3"]  # from the parent's position, in the parent's frame
 
 
 def to_smpl(nodes: Nodes, tpose_first: bool, fps: float, name: str, where: str) -> MotionClip:
-    """The motion on SMPL's 24 joints.
+    """The motion on SMPL's 24 joints; `where` is the file, for messages.
 
-    Args:
-        nodes: the file's skeleton and rotations.
-        tpose_first: True if frame 0 was inserted and is no part of the motion; the T-pose is made
-            from it, otherwise from the pose without any rotation.
-        fps: frames per second.
-        name: of the clip.
-        where: the file, for messages.
+    With `tpose_first` frame 0 was inserted and is no part of the motion: the T-pose is made from
+    it, otherwise from the pose without any rotation.
 
     Raises:
         InputError: a joint is missing, there is no motion, or the rest pose is no T-pose and
