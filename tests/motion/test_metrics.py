@@ -131,7 +131,7 @@ def test_the_bars_are_the_published_table(dip_corpus, name):
         case "ridge":
             known = sliding([torch.from_numpy(c.predicted) for c in dip_corpus.train], 12, 144)
             assert len(known) == 900
-            made = bars.RidgeForecast(known.flatten(3), 24)(seed.flatten(3)).unflatten(-1, (3, 3))
+            made = bars.ridge(known.flatten(3), seed.flatten(3), 24).unflatten(-1, (3, 3))
     table = frame_errors(made, truth).table().to_numpy()
     if name == "ridge":
         assert np.allclose(table, REFERENCE[name], rtol=0.02)

@@ -70,22 +70,20 @@ def read_corpus(
     if fairmotion.is_prepared(folder):
         clips = {split: tuple(fairmotion.read_split(folder, split)) for split in fairmotion.FILES}
     else:
+        if lists is None:
+            valid = ["valid"] if (folder / "valid").is_dir() else []
+            files = {split: _files(folder / split) for split in ("train", *valid, "test")}
+        else:
+            files = split_files(_files(folder), read_splits(lists))
         clips = {
             split: tuple(resample(read_motion(path, fps)) for path in paths)
-            for split, paths in _files_of_splits(folder, lists).items()
+            for split, paths in files.items()
         }
     if "valid" not in clips:
         train = clips["train"]
         clips["valid"] = train[HELD_OUT - 1 :: HELD_OUT]
         clips["train"] = tuple(c for n, c in enumerate(train, 1) if n % HELD_OUT)
     return Corpus(clips["train"], clips["valid"], clips["test"], cut)
-
-
-def _files_of_splits(folder: Path, lists: Path | None) -> dict[str, list[Path]]:
-    if lists is not None:
-        return split_files(_files(folder), read_splits(lists))
-    valid = ["valid"] if (folder / "valid").is_dir() else []
-    return {split: _files(folder / split) for split in ("train", *valid, "test")}
 
 
 def _files(folder: Path) -> list[Path]:
@@ -160,16 +158,17 @@ def prepare(
     Raises:
         InputError: a split has no clip long enough for a window of 144 frames.
     """
-    raw = {
-        name: [pose_format.encode(torch.from_numpy(c.rotations)) for c in clips]
-        for name, clips in corpus.splits.items()
-    }
+
+    def encoded(clips: Sequence[MotionClip]) -> list[Tensor]:
+        return [pose_format.encode(torch.from_numpy(clip.rotations)) for clip in clips]
+
+    raw = {name: encoded(clips) for name, clips in corpus.splits.items()}
     inputs = windows.sliding(raw["train"], length=windows.SEED).flatten(0, 1)
     measured = inputs if scaling.over == "sources" and len(inputs) else torch.cat(raw["train"])
     normaliser = Normaliser.fit(measured, scaling)
     more = [resample(replace(c, fps=c.fps * speed)) for speed in speeds for c in corpus.train]
     more += [mirrored(clip) for clip in (*corpus.train, *more)] if mirror else []
-    raw["train"] += [pose_format.encode(torch.from_numpy(clip.rotations)) for clip in more]
+    raw["train"] += encoded(more)
     seen = {name: [normaliser.normalise(c).to(device) for c in raw[name]] for name in raw}
     return MotionData(
         PoseSpace(pose_format, normaliser.to(device)),

@@ -32,34 +32,28 @@ def constant_velocity(seed: Float[Tensor, "B T J 3 3"], n: int) -> Float[Tensor,
     return roma.rotvec_to_rotmat(turn[:, None] * steps[:, None, None]) @ last[:, None]
 
 
-class RidgeForecast:
-    """Ridge regression from the last frames to all the offsets of the target at once.
+def ridge(
+    windows: Float[Tensor, "W T J M"],
+    seed: Float[Tensor, "B T2 J M"],
+    n: int,
+    frames: int = 10,
+    penalty: float = 3.0,
+) -> Float[Tensor, "B N J M"]:
+    """Ridge regression from the last frames to all the offsets of the target at once, float64.
 
     Features: the last `frames` frames minus the last one, the last one, and 1. The weight of the 1
-    is penalised like the rest.
-
-    Args:
-        windows: (B, T, J, M), training windows; their last `target` frames are learned.
-        target: N.
-        frames: frames it looks back.
-        penalty: weight of the squared weights; 3 is that of the corpus' reference numbers.
+    is penalised like the rest. A penalty of 3 is that of the corpus' reference numbers. The last n
+    frames of the training windows are learned.
     """
+    known, future = windows[:, :-n].double(), windows[:, -n:].double()
+    seed = seed.double()
+    model = Ridge(alpha=penalty, fit_intercept=False)
+    model.fit(_features(known, frames), (future - known[:, -1:]).flatten(1).numpy())
+    offsets = torch.from_numpy(model.predict(_features(seed, frames)))
+    return seed[:, -1:] + offsets.unflatten(1, (n, *seed.shape[2:]))
 
-    def __init__(
-        self, windows: Float[Tensor, "B T J M"], target: int, frames: int = 10, penalty: float = 3.0
-    ):
-        self.frames = frames
-        seed, future = windows[:, :-target].double(), windows[:, -target:].double()
-        self.ridge = Ridge(alpha=penalty, fit_intercept=False)
-        self.ridge.fit(self._features(seed), (future - seed[:, -1:]).flatten(1).numpy())
 
-    def __call__(self, seed: Float[Tensor, "B T J M"]) -> Float[Tensor, "B N J M"]:
-        """The target's frames, float64."""
-        seed = seed.double()
-        offsets = torch.from_numpy(self.ridge.predict(self._features(seed)))
-        return seed[:, -1:] + offsets.unflatten(1, (-1, *seed.shape[2:]))
-
-    def _features(self, seed: Float[Tensor, "B T J M"]) -> Float[np.ndarray, "B F"]:
-        last = seed[:, -1:]
-        past = (seed[:, -self.frames :] - last).flatten(1)
-        return torch.cat([past, last.flatten(1), torch.ones_like(past[:, :1])], 1).numpy()
+def _features(seed: Float[Tensor, "B T J M"], frames: int) -> Float[np.ndarray, "B F"]:
+    last = seed[:, -1:]
+    past = (seed[:, -frames:] - last).flatten(1)
+    return torch.cat([past, last.flatten(1), torch.ones_like(past[:, :1])], 1).numpy()

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from src.motion.data.sampling import WindowSampler
-from src.motion.models.forecaster import Forecaster
 from src.motion.models.st_conv import StConv
 from src.motion.models.st_transformer import StTransformer
 from src.motion.study.run import Result
@@ -22,7 +21,7 @@ DEEP = ("02-original", "10-no-time", "11-no-space", "12-no-positions", "13-seven
 
 
 def layer_gradients(
-    model: Forecaster, task: Task, loss: Loss, batch: tuple[Tensor, Tensor]
+    model: StTransformer | StConv, task: Task, loss: Loss, batch: tuple[Tensor, Tensor]
 ) -> pd.DataFrame:
     """Mean and standard deviation of dLoss/dW over all weights of each attention layer.
 
@@ -31,22 +30,16 @@ def layer_gradients(
     Returns:
         A row per layer: layer (1 = the first), mean, std.
     """
-    layers = model.get_submodule("layers")
-    assert isinstance(layers, nn.ModuleList)
     model.train()
     model.zero_grad(set_to_none=True)
     predicted, truth = model.teach(*batch, progress=1.0)
     forecast_loss(loss, predicted, truth, task.space).backward()
     rows = []
-    for number, layer in enumerate(layers, 1):
-        gradient = torch.cat([
-            p.grad.flatten() for p in layer.parameters() if p.grad is not None
-        ])  # fmt: skip
-        rows.append({
-            "layer": number, "mean": gradient.mean().item(), "std": gradient.std().item()
-        })  # fmt: skip
+    for number, layer in enumerate(model.layers, 1):
+        all_weights = torch.cat([p.grad.flatten() for p in layer.parameters()])
+        rows.append((number, all_weights.mean().item(), all_weights.std().item()))
     model.zero_grad(set_to_none=True)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["layer", "mean", "std"])
 
 
 def study_gradients(results: Mapping[str, Result], seed: int) -> dict[str, pd.DataFrame]:

@@ -42,13 +42,12 @@ def study_table(tables: Mapping[str, pd.DataFrame], bars: Mapping[str, pd.DataFr
     """
     names = list(tables)
     horizons = list(next(iter(tables.values())).columns)
-    shades = [f"C{n}" for n in range(len(horizons))]
     fig, axes = figure(13.0, 1.6 + 0.26 * len(names), ncols=len(METRICS), sharey=True)
     rows = np.arange(len(names))[::-1]
     for ax, metric in zip(axes, METRICS, strict=True):
-        for horizon, colour in zip(horizons, shades, strict=True):
+        for horizon in horizons:  # a colour each
             values = [tables[name].loc[metric, horizon] for name in names]
-            ax.scatter(values, rows, color=colour, s=22, zorder=3, label=f"{horizon} ms")
+            ax.scatter(values, rows, s=22, zorder=3, label=f"{horizon} ms")
         for (name, table), style in zip(bars.items(), ("-", ":", "--"), strict=False):
             ax.axvline(
                 table.loc[metric, horizons[-1]], color="k", ls=style, lw=1, label=f"{name}, "
@@ -162,12 +161,8 @@ def embedding_panels(weights: Float[np.ndarray, "15 M D"]) -> Figure:
     Rows are joint x component, columns channels; white is the largest weight. Columns 40 to 50,
     which the document's text is about, are marked where there are so many.
     """
-    groups = {
-        "all": tuple(range(len(PREDICTED_NAMES))),
-        "left": LEFT,
-        "right": RIGHT,
-        "centre": CENTRE,
-    }
+    every = range(len(PREDICTED_NAMES))
+    groups = {"all": every, "left": LEFT, "right": RIGHT, "centre": CENTRE}
     fig, axes = figure(11.0, 8.0, nrows=2, ncols=2)
     low, high = weights.min(), weights.max()
     for ax, (name, joints) in zip(axes.flat, groups.items(), strict=True):

@@ -226,10 +226,10 @@ def bar_errors(corpus: Corpus) -> dict[str, FrameErrors]:
     windows = evaluation_windows(raw, corpus.cut, "test")
     seeds, truth = windows[:, :SEED], windows[:, SEED:]
     known = [torch.from_numpy(clip.predicted).flatten(2) for clip in (*corpus.train, *corpus.valid)]
-    ridge = bars.RidgeForecast(sliding(known, RIDGE_STRIDE, LENGTH), TARGET)
+    ridge = bars.ridge(sliding(known, RIDGE_STRIDE, LENGTH), seeds.flatten(3), TARGET)
     forecasts_of = {
         "zero velocity": bars.zero_velocity(seeds, TARGET),
         "constant velocity": bars.constant_velocity(seeds.double(), TARGET),
-        "ridge": ridge(seeds.flatten(3)).unflatten(-1, (3, 3)),
+        "ridge": ridge.unflatten(-1, (3, 3)),
     }
     return {name: frame_errors(made, truth) for name, made in forecasts_of.items()}

@@ -34,5 +34,5 @@ def test_ridge_solves_the_normal_equations_with_a_penalised_constant(rng):
     x, y = features(seed), (target - seed[:, -1:]).flatten(1)
     weights = torch.linalg.solve(x.mT @ x + 3 * torch.eye(x.shape[1]), x.mT @ y)
     expected = new[:, 15:16] + (features(new[:, :16]) @ weights).view(7, 4, 2, 3)
-    ours = bars.RidgeForecast(windows, target=4, frames=5, penalty=3.0)
-    assert torch.allclose(ours(new[:, :16]), expected, atol=1e-9)
+    ours = bars.ridge(windows, new[:, :16], 4, frames=5, penalty=3.0)
+    assert torch.allclose(ours, expected, atol=1e-9)
