@@ -168,8 +168,7 @@ def test_joint_relations_are_added_to_every_frames_embedding(kind):
     torch.manual_seed(1)
     plain = model_of(SMALL)
     plain.load_state_dict(related.state_dict(), strict=False)
-    added = (related._embed(frames()) * 0 + related._embed(frames() * 0)
-             - plain._embed(frames() * 0))  # fmt: skip
+    added = related._embed(frames() * 0) - plain._embed(frames() * 0)
     adjacency = torch.from_numpy(ADJACENCY)
     if kind == "fixed":
         expected = F.pad(adjacency, (0, 1))  # 15 rows of 15, zero-padded to 16

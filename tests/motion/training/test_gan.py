@@ -34,9 +34,7 @@ def test_emd_is_zero_for_equals_and_grows_with_the_distance_mass_is_moved():
     shifted = [p.roll(k, 1) for k in range(4)]
     distances = [emd(p, q).item() for q in shifted]
     assert distances[0] == 0
-    assert distances == pytest.approx(
-        [0, 1 / 5, 2 / 5, 3 / 5]
-    )  # one of five sums differs per place
+    assert distances == pytest.approx([0, 1 / 5, 2 / 5, 3 / 5])  # a place is one of five sums
     assert emd(p, p + 0.1).item() == pytest.approx(0.01 * (1 + 4 + 9 + 16 + 25) / 5)
 
 
@@ -161,7 +159,7 @@ def test_a_critic_told_the_truth_copies_it_and_knows_nothing_without():
     assert told > 1 and emd(*blind).item() < 0.1 * told
 
 
-SMALL = Config(
+OF_BODIES = Config(
     generator=transformer.Config(hidden=16, heads=2, window=10, lstm_decoder=True, residual=True)
 )
 
@@ -174,17 +172,11 @@ def test_training_keeps_the_best_generator_and_both_curves(task, tmp_path):
     made = []
     for folder in ("a", "b"):
         torch.manual_seed(0)
-        gan = Gan(SMALL, training, task.space.normaliser)
+        gan = Gan(OF_BODIES, training, task.space.normaliser)
         history = train_gan(gan, task, tmp_path / folder)
         made.append(torch.cat([p.detach().flatten() for p in gan.generator.parameters()]))
-        assert list(history.columns) == [
-            "step",
-            "pretraining",
-            "critic_emd",
-            "generator_mse",
-            "joint_angle",
-            "seconds",
-        ]
+        columns = "step pretraining critic_emd generator_mse joint_angle seconds"
+        assert list(history.columns) == columns.split()
         assert history.step.tolist() == [2, 4, 6]
         assert history.pretraining.tolist() == [True, False, False]
         assert history.critic_emd.isna().tolist() == [True, False, False]
@@ -199,7 +191,7 @@ def test_the_chosen_weights_are_never_those_of_the_pretraining(task, tmp_path):
         steps=8, batch=4, sampling="uniform", critic_steps=1, pretraining=0.5, validate_every=1,
         optimiser=RmsProp(lr=1e-2), seed=0,
     )  # fmt: skip
-    gan = Gan(SMALL, training, task.space.normaliser)
+    gan = Gan(OF_BODIES, training, task.space.normaliser)
     history = train_gan(gan, task, tmp_path)
     judged = history[~history.pretraining]
     assert history.joint_angle.min() < judged.joint_angle.min()

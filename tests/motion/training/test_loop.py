@@ -9,7 +9,7 @@ import torch
 from src.common import checkpoint
 from src.common.errors import InputError
 from src.motion.body.pose_space import MOTION_TRANSFORMER, Scaling
-from src.motion.data.corpus import Corpus, prepare
+from src.motion.data.corpus import prepare
 from src.motion.metrics import frame_errors
 from src.motion.models import build, seq2seq, st_transformer
 from src.motion.study.bars import zero_velocity
@@ -62,17 +62,13 @@ def test_defect_c_gradients_are_clipped_before_the_step(task):
 # --- validation ---------------------------------------------------------------------------------
 
 
-class Scripted:
-    """A task whose score is given in advance."""
-
-    def __init__(self, scores):
-        self.scores = list(scores)
-
-    def __call__(self, _):
-        return self.scores.pop(0)
+def scripted(task, scores):
+    """The task with scores that are given in advance."""
+    given = iter(scores)
+    return replace(task, score=lambda _: next(given))
 
 
-def test_defect_f_every_validation_may_be_the_best(task, tmp_path):
+def test_defect_f_every_validation_may_be_the_best(task, tmp_path, monkeypatch):
     """fairmotion looks at every fifth epoch only; here the second of three is best."""
     validated = {}
 
@@ -81,13 +77,9 @@ def test_defect_f_every_validation_may_be_the_best(task, tmp_path):
             super().validate()
             validated[self.step] = weights(self.averaged)
 
-    scripted = replace(task, score=Scripted([3.0, 1.0, 2.0]))
     model = network(task)
-    original, training.Loop = training.Loop, Recording
-    try:
-        history = train(model, scripted, QUICK, tmp_path)
-    finally:
-        training.Loop = original
+    monkeypatch.setattr(training, "Loop", Recording)
+    history = train(model, scripted(task, [3.0, 1.0, 2.0]), QUICK, tmp_path)
     assert history.joint_angle.tolist() == [3, 1, 2] and history.step.tolist() == [4, 8, 12]
     assert torch.equal(weights(model), validated[8])
 
@@ -96,10 +88,10 @@ def test_training_stops_when_improvements_stay_below_a_percent(task, tmp_path):
     """0.996^3 = 0.988: every third validation is an improvement of a percent."""
     scores = [1.0 * 0.996**n for n in range(50)]
     config = replace(QUICK, steps=100, patience=3, validate_every=2)
-    history = train(network(task), replace(task, score=Scripted(scores)), config, tmp_path)
+    history = train(network(task), scripted(task, scores), config, tmp_path)
     assert len(history) == 50
     flat = [1.0] + [0.9999] * 50
-    history = train(network(task), replace(task, score=Scripted(flat)), config, tmp_path / "flat")
+    history = train(network(task), scripted(task, flat), config, tmp_path / "flat")
     assert len(history) == 4  # the first and three in vain
 
 
@@ -131,10 +123,10 @@ def test_a_loss_that_is_no_number_ends_the_training_with_advice(task, tmp_path):
 
 
 def test_the_rate_rises_over_the_warmup_and_falls_on_a_plateau(task, tmp_path):
-    scripted = replace(task, score=Scripted([2.0, 1.0, 1.5, 1.0, 3.0]))
+    known = scripted(task, [2.0, 1.0, 1.5, 1.0, 3.0])
     schedule = OnPlateau(factor=0.5, patience=1)
     config = replace(QUICK, steps=5, validate_every=1, schedule=schedule, warmup=2)
-    history = train(network(task), scripted, config, tmp_path)
+    history = train(network(task), known, config, tmp_path)
     assert history.rate.to_numpy() / 3e-3 == pytest.approx([0.5, 1, 1, 1, 0.5])
 
 
@@ -142,7 +134,9 @@ def test_the_rate_rises_over_the_warmup_and_falls_on_a_plateau(task, tmp_path):
 
 
 @pytest.mark.parametrize("average", [0.0, 0.9])
-def test_a_broken_off_training_goes_on_as_if_nothing_had_happened(task, tmp_path, average):
+def test_a_broken_off_training_goes_on_as_if_nothing_had_happened(
+    task, tmp_path, monkeypatch, average
+):
     config = replace(QUICK, average=average, schedule=Cosine(floor=0.01), warmup=3)
     straight = network(task)
     whole = train(straight, task, config, tmp_path / "whole")
@@ -153,12 +147,9 @@ def test_a_broken_off_training_goes_on_as_if_nothing_had_happened(task, tmp_path
                 raise KeyboardInterrupt
             super().until_validation()
 
-    original, training.Loop = training.Loop, Killed
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            train(network(task), task, config, tmp_path / "broken")
-    finally:
-        training.Loop = original
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(training, "Loop", Killed)
+        train(network(task), task, config, tmp_path / "broken")
     assert (tmp_path / "broken" / "last.pt").is_file()
     again = network(task)
     resumed = train(again, task, config, tmp_path / "broken")
@@ -262,8 +253,7 @@ def test_one_clip_of_144_frames_is_learned_by_heart(data, task, tmp_path, family
 @pytest.mark.reference
 def test_a_tiny_transformer_beats_zero_velocity_on_real_motion(dip_corpus, tmp_path):
     """motion.md, section 13: by joint angle, at every horizon from 100 to 400 ms."""
-    corpus = Corpus(dip_corpus.train, dip_corpus.valid, dip_corpus.test)
-    data = prepare(corpus, MOTION_TRANSFORMER, Scaling())
+    data = prepare(dip_corpus, MOTION_TRANSFORMER, Scaling())
     task = pose_task(data)
     config = replace(TINY, width=24, feed_forward=48, window=20, frames_per_step=24, dropout=0.0)
     quick = replace(

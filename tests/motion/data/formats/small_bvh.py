@@ -6,9 +6,13 @@ made up, only their directions are those of the dialect.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from src.motion.body.clip import MotionClip
+from src.motion.data.formats.bvh import read_bvh
 from src.motion.data.formats.joint_names import names_of
 
 # What hangs on what, for a body that has every joint; children stand after their parents.
@@ -94,13 +98,14 @@ def write(
 
     hierarchy = "HIERARCHY\n" + "".join(block(n, 0) for n in children[-1])
     rows = [" ".join(f"{v:.6f}" for v in frame[written].ravel()) for frame in angles]
-    return (
-        hierarchy
-        + head
-        + f"MOTION\nFrames: {len(rows)}\nFrame Time: {frame_time}\n"
-        + "\n".join(rows)
-        + "\n"
-    )
+    motion = f"MOTION\nFrames: {len(rows)}\nFrame Time: {frame_time}\n"
+    return hierarchy + head + motion + "\n".join(rows) + "\n"
+
+
+def read(folder: Path, text: str) -> MotionClip:
+    """What is read of a file of that text."""
+    (folder / "a.bvh").write_text(text)
+    return read_bvh(folder / "a.bvh")
 
 
 def directions(nodes: Tree, frame: np.ndarray, order: str = "ZYX") -> dict[str, np.ndarray]:
@@ -118,12 +123,8 @@ def directions(nodes: Tree, frame: np.ndarray, order: str = "ZYX") -> dict[str, 
         at.append(np.zeros(3) if parent < 0 else at[parent] + turned[parent].apply(offset))
     number = {node[3]: n for n, node in enumerate(nodes)}
     found = {}
-    for upper, lower in (
-        ("hip", "knee"),
-        ("knee", "ankle"),
-        ("shoulder", "elbow"),
-        ("elbow", "wrist"),
-    ):
+    limbs = (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))
+    for upper, lower in limbs:
         for side in ("left", "right"):
             bone = at[number[f"{side}_{lower}"]] - at[number[f"{side}_{upper}"]]
             found[f"{side}_{upper}"] = bone / np.linalg.norm(bone)

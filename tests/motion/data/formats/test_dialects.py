@@ -11,20 +11,23 @@ from scipy.spatial.transform import Rotation
 from src.common.errors import InputError
 from src.motion.body.kinematics import global_rotations
 from src.motion.body.skeleton import JOINTS
-from src.motion.data.formats.bvh import read_bvh
 from src.motion.data.formats.joint_names import DIALECTS, find_joints, names_of
 from tests.motion.data.formats import small_bvh
-from tests.motion.data.formats.small_bvh import ARMS_DOWN, LEGS_APART, T_POSE, Z_UP, tree
+from tests.motion.data.formats.small_bvh import (
+    ARMS_DOWN,
+    LEGS_APART,
+    T_POSE,
+    Z_UP,
+    read,
+    tree,
+    write,
+)
 
+DOWN = (0, -1.0, 0)
 IN_T_POSE = {
     f"{side}_{part}": direction
     for side, out in (("left", (1.0, 0, 0)), ("right", (-1.0, 0, 0)))
-    for part, direction in (
-        ("hip", (0, -1.0, 0)),
-        ("knee", (0, -1.0, 0)),
-        ("shoulder", out),
-        ("elbow", out),
-    )
+    for part, direction in (("hip", DOWN), ("knee", DOWN), ("shoulder", out), ("elbow", out))
 }
 RESTS = {"T-pose": T_POSE, "arms down": ARMS_DOWN, "legs apart": LEGS_APART}
 
@@ -38,9 +41,9 @@ def limbs_of(clip, frame):
 def assert_limbs_agree(clip, nodes, angles, order="ZYX"):
     assert len(clip) == len(angles)
     for frame in range(len(angles)):
-        read = limbs_of(clip, frame)
+        limbs = limbs_of(clip, frame)
         for limb, way in small_bvh.directions(nodes, angles[frame], order).items():
-            assert np.allclose(read[limb], way, atol=1e-5), (limb, frame)
+            assert np.allclose(limbs[limb], way, atol=1e-5), (limb, frame)
 
 
 @pytest.mark.parametrize("dialect", [d for d in DIALECTS if d not in ("LAFAN1", "ASF/AMC")])
@@ -48,8 +51,7 @@ def assert_limbs_agree(clip, nodes, angles, order="ZYX"):
 def test_limbs_point_where_the_file_puts_them(tmp_path, rng, dialect, rest):
     nodes = tree(dialect, RESTS[rest])
     angles = rng.normal(0, 30, (3, len(nodes), 3))
-    (tmp_path / "a.bvh").write_text(small_bvh.write(nodes, angles))
-    clip = read_bvh(tmp_path / "a.bvh")
+    clip = small_bvh.read(tmp_path, small_bvh.write(nodes, angles))
     assert clip.origin.dialect == dialect
     assert {j: clip.origin.nodes[j] for *_, j in nodes} == {j: name for name, *_, j in nodes}
     assert_limbs_agree(clip, nodes, angles)
@@ -58,8 +60,7 @@ def test_limbs_point_where_the_file_puts_them(tmp_path, rng, dialect, rest):
 def test_arms_that_hang_down_in_the_rest_pose_are_not_read_as_stretched_out(tmp_path):
     nodes = tree("MotionBuilder CMU BVH", ARMS_DOWN)
     still = np.full((2, len(nodes), 3), 0.5)  # not exactly zero: no inserted T-pose
-    (tmp_path / "a.bvh").write_text(small_bvh.write(nodes, still))
-    clip = read_bvh(tmp_path / "a.bvh")
+    clip = small_bvh.read(tmp_path, small_bvh.write(nodes, still))
     assert limbs_of(clip, 0)["left_shoulder"] @ (0, -1, 0) > np.cos(np.radians(5))
     assert clip.origin.turned["left_shoulder"] == pytest.approx(90)
     assert clip.origin.turned["left_hip"] == 0
@@ -68,8 +69,7 @@ def test_arms_that_hang_down_in_the_rest_pose_are_not_read_as_stretched_out(tmp_
 def test_an_inserted_frame_of_a_rest_pose_with_arms_down_is_no_tpose_either(tmp_path, rng):
     nodes = tree("MotionBuilder CMU BVH", ARMS_DOWN)
     angles = np.concatenate([np.zeros((1, len(nodes), 3)), rng.normal(0, 30, (2, len(nodes), 3))])
-    (tmp_path / "a.bvh").write_text(small_bvh.write(nodes, angles))
-    clip = read_bvh(tmp_path / "a.bvh")
+    clip = small_bvh.read(tmp_path, small_bvh.write(nodes, angles))
     assert len(clip) == 2
     assert_limbs_agree(clip, nodes, angles[1:])
 
@@ -79,12 +79,11 @@ def test_a_rest_pose_along_z_is_stood_up(tmp_path, rng):
     nodes = tree("Mixamo", Z_UP)
     turn = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # z to y, -y to z
     angles = rng.normal(0, 30, (2, len(nodes), 3))
-    (tmp_path / "a.bvh").write_text(small_bvh.write(nodes, angles))
-    clip = read_bvh(tmp_path / "a.bvh")
+    clip = small_bvh.read(tmp_path, small_bvh.write(nodes, angles))
     root = Rotation.from_euler("ZYX", angles[0, 0], degrees=True)
     for limb, way in small_bvh.directions(nodes, angles[0]).items():
-        read = clip.rotations[0, 0].T @ limbs_of(clip, 0)[limb]  # as the pelvis sees it
-        assert np.allclose(read, turn @ root.inv().apply(way), atol=1e-5), limb
+        seen = clip.rotations[0, 0].T @ limbs_of(clip, 0)[limb]  # as the pelvis sees it
+        assert np.allclose(seen, turn @ root.inv().apply(way), atol=1e-5), limb
 
 
 @pytest.mark.parametrize("inserted", [True, False])
@@ -102,8 +101,7 @@ def test_lafan1_is_read_with_every_bone_along_x(tmp_path, rng, inserted):
     bent[number["left_elbow"]] = (-40, 0, 0)
     angles = np.stack([stand, bent, stand + rng.normal(0, 20, stand.shape)])
     angles = np.concatenate([stand[None], angles]) if inserted else angles + 1e-5
-    (tmp_path / "a.bvh").write_text(small_bvh.write(nodes, angles))
-    clip, angles = read_bvh(tmp_path / "a.bvh"), angles[int(inserted) :]
+    clip, angles = small_bvh.read(tmp_path, small_bvh.write(nodes, angles)), angles[int(inserted) :]
     assert clip.origin.dialect == "LAFAN1"
     assert_limbs_agree(clip, nodes, angles)
     assert np.allclose(clip.predicted[0], np.eye(3), atol=1e-5)  # it stands in the T-pose
@@ -118,8 +116,8 @@ def test_lafan1_is_read_with_every_bone_along_x(tmp_path, rng, inserted):
 @pytest.mark.parametrize("prefix", ["mixamorig:", "mixamorig_", "mixamorig1:", "Model_", ""])
 def test_the_prefix_of_a_character_is_left_out(tmp_path, rng, prefix):
     nodes = tree("Mixamo", prefix=prefix)
-    (tmp_path / "a.bvh").write_text(small_bvh.write(nodes, rng.normal(0, 9, (1, len(nodes), 3))))
-    assert read_bvh(tmp_path / "a.bvh").origin.dialect == "Mixamo"
+    clip = small_bvh.read(tmp_path, small_bvh.write(nodes, rng.normal(0, 9, (1, len(nodes), 3))))
+    assert clip.origin.dialect == "Mixamo"
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -152,9 +150,8 @@ def test_the_right_names_on_another_tree_are_refused():
 
 def refused(tmp_path, rest, message):
     nodes = tree("Mixamo", rest)
-    (tmp_path / "a.bvh").write_text(small_bvh.write(nodes, np.ones((1, len(nodes), 3))))
     with pytest.raises(InputError, match=message) as caught:
-        read_bvh(tmp_path / "a.bvh")
+        small_bvh.read(tmp_path, small_bvh.write(nodes, np.ones((1, len(nodes), 3))))
     assert "\n" not in str(caught.value)
 
 

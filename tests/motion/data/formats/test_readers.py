@@ -48,51 +48,37 @@ def test_amass_is_axis_angle_under_either_spelling_of_the_rate(tmp_path, rng, ke
     assert np.allclose(clip.rotations[:, 22], hand, atol=1e-6)
 
 
+def refused(folder, message, name="a.npz", **arrays):
+    if arrays:
+        np.savez(folder / name, **arrays)
+    with pytest.raises(InputError, match=message) as caught:
+        read_amass(folder / name)
+    assert "\n" not in str(caught.value)
+
+
 def test_amass_errors_say_what_to_do(tmp_path):
-    poses = np.zeros((5, 72))
-    np.savez(tmp_path / "norate.npz", poses=poses)
-    with pytest.raises(InputError, match=r"norate.npz: expected a positive frame rate.*give FPS"):
-        read_amass(tmp_path / "norate.npz")
-    assert read_amass(tmp_path / "norate.npz", fps=30.0).fps == 30
-    np.savez(tmp_path / "zero.npz", poses=poses, mocap_framerate=0.0)
-    with pytest.raises(InputError, match=r"a positive frame rate.*found 0"):
-        read_amass(tmp_path / "zero.npz")
-    np.savez(tmp_path / "none.npz", trans=poses)
-    with pytest.raises(InputError, match="expected an array 'poses'"):
-        read_amass(tmp_path / "none.npz")
-    np.savez(tmp_path / "wide.npz", poses=np.zeros((5, 135)), mocap_framerate=60.0)
-    with pytest.raises(InputError, match=r"72 or 156 or 165\), got \(5, 135\)"):
-        read_amass(tmp_path / "wide.npz")
-    whole = (tmp_path / "norate.npz").read_bytes()
+    poses, wide, nan = np.zeros((5, 72)), np.zeros((5, 135)), np.zeros((5, 72))
+    nan[3, 7:9] = np.nan
+    refused(tmp_path, r"a.npz: expected a positive frame rate.*give FPS", poses=poses)
+    assert read_amass(tmp_path / "a.npz", fps=30.0).fps == 30
+    whole = (tmp_path / "a.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match=r"cut.npz: expected an npz"):
-        read_amass(tmp_path / "cut.npz")
+    refused(tmp_path, r"cut.npz: expected an npz", "cut.npz")
+    refused(tmp_path, "a positive frame rate.*found 0", poses=poses, mocap_framerate=0.0)
+    refused(tmp_path, "expected an array 'poses'", trans=poses)
+    refused(tmp_path, r"72 or 156 or 165\), got \(5, 135\)", poses=wide, mocap_framerate=60.0)
+    message = r"a.npz: .*found nan in frame 3, column 7 \(2 such"
+    refused(tmp_path, message, poses=nan, mocap_framerate=60.0)
+    message = r"shape.npz: .*holds a person's shape, not a motion"
+    refused(tmp_path, message, "shape.npz", gender="male", betas=np.zeros(16))
 
 
 def test_a_rate_may_be_an_array_of_one_value(tmp_path):
-    poses = np.zeros((5, 165))
-    np.savez(tmp_path / "one.npz", poses=poses, mocap_frame_rate=np.array([120.0]))
+    poses, two = np.zeros((5, 165)), np.array([120.0, 60.0])
+    np.savez(tmp_path / "one.npz", poses=poses, mocap_frame_rate=two[:1])
     assert read_amass(tmp_path / "one.npz").fps == 120
-    np.savez(tmp_path / "two.npz", poses=poses, mocap_frame_rate=np.array([120.0, 60.0]))
-    with pytest.raises(InputError, match=r"a positive frame rate.*found \[120.0, 60.0\]"):
-        read_amass(tmp_path / "two.npz")
-
-
-def test_nan_in_amass_is_refused_in_one_line(tmp_path):
-    poses = np.zeros((5, 72))
-    poses[3, 7:9] = np.nan
-    np.savez(tmp_path / "nan.npz", poses=poses, mocap_framerate=60.0)
-    with pytest.raises(
-        InputError, match=r"nan.npz: .*found nan in frame 3, column 7 \(2 such"
-    ) as e:
-        read_amass(tmp_path / "nan.npz")
-    assert "\n" not in str(e.value)
-
-
-def test_a_file_of_a_shape_is_named_as_such(tmp_path):
-    np.savez(tmp_path / "shape.npz", gender="male", betas=np.zeros(16))
-    with pytest.raises(InputError, match=r"shape.npz: .*holds a person's shape, not a motion"):
-        read_amass(tmp_path / "shape.npz")
+    message = r"a positive frame rate.*found \[120.0, 60.0\]"
+    refused(tmp_path, message, poses=poses, mocap_frame_rate=two)
 
 
 # --- BVH ----------------------------------------------------------------------------------------
