@@ -13,15 +13,7 @@ from src.motion.body.kinematics import global_rotations
 from src.motion.body.skeleton import JOINTS
 from src.motion.data.formats.joint_names import DIALECTS, find_joints, names_of
 from tests.motion.data.formats import small_bvh
-from tests.motion.data.formats.small_bvh import (
-    ARMS_DOWN,
-    LEGS_APART,
-    T_POSE,
-    Z_UP,
-    read,
-    tree,
-    write,
-)
+from tests.motion.data.formats.small_bvh import ARMS_DOWN, LEGS_APART, T_POSE, Z_UP, tree
 
 DOWN = (0, -1.0, 0)
 IN_T_POSE = {
