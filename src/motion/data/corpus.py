@@ -5,8 +5,6 @@
 - Without a valid split every eighth training clip is held out for validation, so that early
   stopping never sees a test clip.
 - Every clip is resampled to 60 Hz as it is read.
-- Validation and test windows are cut as for the corpus' reference numbers, or in one of the two
-  published ways.
 """
 
 from __future__ import annotations
@@ -104,15 +102,10 @@ def _files(folder: Path) -> list[Path]:
 def evaluation_windows(
     clips: Sequence[Tensor], cut: Cut, split: Literal["valid", "test"]
 ) -> Tensor:
-    """The windows that are scored: (B, 144, ...).
+    """The windows of clips (T, ...) that are scored: (B, 144, ...).
 
-    Args:
-        clips: each (T, ...).
-        cut: "every 60": every window of 144 frames that starts at a multiple of 60, as for the
-            corpus' reference numbers. "fairmotion": the first 144 frames of every window of 180
-            that starts at a multiple of 120. "motion-transformer": as fairmotion for test, the
-            middle of each clip for validation.
-        split: what they are for.
+    "every 60": every window of 144 frames that starts at a multiple of 60, as for the corpus'
+    reference numbers. The others: as in those code bases, see windows.py.
     """
     match cut, split:
         case "every 60", _:
@@ -146,14 +139,9 @@ def prepare(
 ) -> MotionData:
     """Encode, normalise and cut a corpus.
 
-    Args:
-        corpus: the clips.
-        pose_format: joints and representation.
-        scaling: measured on the training clips before mirroring; on whole clips, too, if all are
-            too short for a training window.
-        mirror: train on the mirror image of every clip too.
-        device: where the tensors go.
-        speeds: train also on every clip played so many times as fast.
+    With `speeds` every training clip is also played so many times as fast; with `mirror` the mirror
+    image of each is trained on too. The scaling is measured before both, on whole clips if all are
+    too short for a training window.
 
     Raises:
         InputError: a split has no clip long enough for a window of 144 frames.

@@ -3,7 +3,6 @@
 - fairmotion: in every split windows of 180 frames every 120, of which the first 144 are used.
 - motion-transformer: the centre window of each file of at least 180 frames for validation; as
   fairmotion for test.
-- `sliding` with `span` = 144 and stride 60 gives the windows of the corpus' reference numbers.
 
 A clip here is any array whose first axis is time. Letters: **B** windows, **T** frames.
 """

@@ -169,21 +169,19 @@ def _attention(kind: Block, config: Config, joints: int) -> nn.Module:
     return SpaceAttention(*sizes, shared=kind == "shared space")
 
 
-class Norm(nn.Module):
+class Norm(nn.LayerNorm):
     """Layer norm with a gain and a bias per channel; moments per token or per sample.
 
     The epsilon is torch's 1e-5; the original's 1e-12 is lost beside a 1 in float32.
     """
 
     def __init__(self, width: int, over: Literal["token", "sample"]):
-        super().__init__()
+        super().__init__(width)
         self.over = over
-        self.weight = nn.Parameter(torch.ones(width))
-        self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Float[Tensor, "J B T D"]) -> Float[Tensor, "J B T D"]:
         """Normalise."""
         if self.over == "token":
-            return F.layer_norm(x, (x.shape[-1],), self.weight, self.bias)
+            return super().forward(x)
         variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
-        return (x - mean) * torch.rsqrt(variance + 1e-5) * self.weight + self.bias
+        return (x - mean) * torch.rsqrt(variance + self.eps) * self.weight + self.bias

@@ -110,13 +110,12 @@ class Gan:
         if not config.generator.lstm_decoder:
             raise InputError("the GAN's generator needs an LSTM decoder; set lstm_decoder=True")
         self.config, self.training = config, training
-        self.generator = transformer.TransformerLstm(config.generator, joints, channels)
+        device = normaliser.scale.device
+        generator = transformer.TransformerLstm(config.generator, joints, channels)
+        self.generator = generator.to(device)
         seen = config.generator.target
         seen += config.generator.window if config.critic_sees == "whole" else 0
-        self.critic = Critic(config.generator, joints, channels, seen)
-        device = normaliser.scale.device
-        self.generator.to(device)
-        self.critic.to(device)
+        self.critic = Critic(config.generator, joints, channels, seen).to(device)
         self.generator_optimiser = optimisers.build(training.optimiser, self.generator)
         self.critic_optimiser = optimisers.build(training.optimiser, self.critic)
 
