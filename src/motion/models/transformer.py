@@ -40,7 +40,7 @@ class Config:
 
 
 class Embedding(nn.Module):
-    """Poses of C channels, `longest` at most, to tokens.
+    """Poses of C channels, in at most `longest` frames, to tokens.
 
     A linear map times sqrt(D), plus sinusoids, then dropout.
     """
