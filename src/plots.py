@@ -47,12 +47,15 @@ def limits(xyz: RawClip) -> tuple[np.ndarray, np.ndarray]:
     return low - margin, high + margin
 
 
-def draw_frame(ax: Axes, frame: Float[np.ndarray, "L 3"]) -> None:
-    """Draw one frame's landmarks as lines, y down as in an image."""
+def draw_frame(ax: Axes, frame: Float[np.ndarray, "L 3"]) -> dict[str, LineCollection]:
+    """Draw one frame's landmarks as lines, y down as in an image; returns each part's lines."""
+    drawn = {}
     for part, edges in EDGES.items():
         lines = frame[np.array(edges), :2]  # (edges, 2, 2); one with a missing end is not drawn
-        ax.add_collection(LineCollection(lines, colors=COLOURS[part], linewidths=0.9))
+        drawn[part] = LineCollection(lines, colors=COLOURS[part], linewidths=0.9)
+        ax.add_collection(drawn[part])
     ax.autoscale_view()
+    return drawn
 
 
 def name_hands(fig: Figure) -> None:
@@ -85,14 +88,19 @@ def animation(xyz: RawClip, title: str = "", fps: float = 15.0) -> FuncAnimation
     low, high = limits(xyz)
     first = int(np.isfinite(xyz[:, [*LEFT_HAND, *RIGHT_HAND], 0]).any(1).argmax())
     fig, ax = figure(4.0, 4.0)
+    ax.set_axis_off()
+    lines = draw_frame(ax, xyz[first])
+    ax.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]), aspect="equal")
+    heading = ax.set_title(title, fontsize=9, y=1.0)
     name_hands(fig)
+    # Every frame has the first one's layout: to find it takes longer than to draw the frame.
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")
 
     def show(t: int) -> list:
-        ax.clear()
-        ax.set_axis_off()
-        draw_frame(ax, xyz[t])
-        ax.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]), aspect="equal")
-        ax.set_title(f"{title}  frame {t + 1} of {len(xyz)}", fontsize=9)
+        for part, edges in EDGES.items():
+            lines[part].set_segments(xyz[t, np.array(edges), :2])
+        heading.set_text(f"{title}  frame {t + 1} of {len(xyz)}")
         return []
 
     order = [*range(first, len(xyz)), *range(first)]

@@ -60,9 +60,22 @@ def test_the_hands_have_their_own_colours_and_nothing_detected_is_an_empty_pictu
     assert seen == {to_rgba(plots.COLOURS[part]) for part in ("left_hand", "right_hand")}
 
 
-def test_the_animation_has_every_frame(clip):
+def test_the_animation_has_every_frame(clip, tmp_path):
     page = plots.animation(clip, "a sign").to_jshtml()
     assert page.count("data:image/png;base64") == 12
+
+    made, shown = plots.animation(clip, "a sign"), []
+    (ax,) = made._fig.axes
+
+    def look(*_) -> None:
+        shown.append((ax.get_title(), *drawn(ax).max(0)))
+
+    made.save(tmp_path / "clip.gif", writer="pillow", dpi=20, progress_callback=look)
+    ends = clip[:, np.unique(EDGES["right_hand"]), :2].max(1)
+    for t, (title, *end) in enumerate(shown):
+        assert title == f"a sign  frame {t + 1} of 12"
+        np.testing.assert_allclose(end, ends[t], rtol=1e-6)
+    assert len(shown) == 12
 
 
 def test_lengths_and_gaps():
