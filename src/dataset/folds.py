@@ -16,7 +16,6 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
 from src.common.errors import InputError
 
@@ -62,6 +61,8 @@ def assign(clips: pd.DataFrame, divided: bool = False) -> pd.Series:
         number = tested.groupby("label").cumcount()
         fold[tested.index] = number % min(N_FOLDS, number.max() + 1)
         return fold
+    from sklearn.model_selection import StratifiedGroupKFold  # most of a second, and only here
+
     # A sign with fewer clips than folds cannot be in every fold. scikit-learn warns of it, and
     # refuses if there is no other sign; then the folds are only made equally large.
     label = tested.label if tested.label.value_counts().max() >= n_folds else 0 * tested.label

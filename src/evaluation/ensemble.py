@@ -23,10 +23,8 @@ from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
-import scipy.optimize
 from jaxtyping import Float
 from scipy.special import log_softmax, softmax
-from sklearn.model_selection import GroupKFold
 
 from src.common.errors import InputError
 from src.dataset.folds import Fold
@@ -100,6 +98,8 @@ def temperature_of(table: pd.DataFrame) -> float:
 
     Source: Guo et al. 2017, On Calibration of Modern Neural Networks, section 4.2.
     """
+    from scipy.optimize import minimize_scalar  # half a second, and no training calibrates
+
     logits, label = stacked(table).astype(np.float64), table.label.to_numpy()
 
     def unlikely(log_temperature: float) -> float:
@@ -107,7 +107,7 @@ def temperature_of(table: pd.DataFrame) -> float:
         return -cooler[np.arange(len(label)), label].mean()
 
     bounds = np.log([COLDEST, HOTTEST])
-    return float(np.exp(scipy.optimize.minimize_scalar(unlikely, bounds, bounds=bounds).x))
+    return float(np.exp(minimize_scalar(unlikely, bounds, bounds=bounds).x))
 
 
 def aligned(tables: Tables) -> dict[str, pd.DataFrame]:
@@ -159,6 +159,8 @@ def cross_fitted(tables: Tables, calibrated_only: bool = False) -> pd.DataFrame:
     n_groups = min(GROUPS, first.participant.nunique())
     if n_groups == 1:
         return together(tables, equal_votes(tables))
+    from sklearn.model_selection import GroupKFold  # most of a second, and only here
+
     pieces = []
     for others, here in GroupKFold(n_groups).split(first, groups=first.participant.to_numpy()):
         votes = find_votes({name: table.iloc[others] for name, table in tables.items()})

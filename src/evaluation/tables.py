@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from scipy.special import softmax
-from sklearn.metrics import confusion_matrix
 
 from src.common.errors import InputError
 from src.recipes.base import Pool
@@ -49,6 +48,8 @@ def by_group(predictions: pd.DataFrame, column: str) -> pd.Series:
 
 def confusion_counts(predictions: pd.DataFrame, classes: int) -> np.ndarray:
     """(K, K) clips of each sign (row) by the sign they were taken for (column)."""
+    from sklearn.metrics import confusion_matrix  # most of a second, and only here
+
     predicted = stacked(predictions).argmax(1)
     return confusion_matrix(predictions.label, predicted, labels=range(classes))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import pytorch_optimizer
 import torch
 from torch import nn
 
@@ -17,9 +16,11 @@ def build(config: Optimiser, models: Iterable[nn.Module]) -> torch.optim.Optimiz
     The models share no parameter, so one optimiser does what one for each would.
     """
     groups, rate, decay = _groups(config, models), config.lr, config.weight_decay
+    if isinstance(config, AdamW):
+        return torch.optim.AdamW(groups, rate, betas=config.betas, weight_decay=decay, fused=True)
+    import pytorch_optimizer  # a second, for it brings transformers if that is installed
+
     match config:
-        case AdamW(betas=betas):
-            return torch.optim.AdamW(groups, rate, betas=betas, weight_decay=decay, fused=True)
         case Lion(betas=betas):
             return pytorch_optimizer.Lion(groups, rate, betas=betas, weight_decay=decay)
         case Ranger(betas=betas, eps=eps, lookahead_steps=k):

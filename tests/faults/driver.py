@@ -15,6 +15,8 @@ import signal
 import sys
 from pathlib import Path
 
+import pytorch_optimizer  # noqa: F401 - src imports it when it is needed: in no child
+import sklearn.model_selection  # noqa: F401
 import torch
 
 from tests.faults.stages import STAGES
