@@ -59,7 +59,7 @@ class Program:
         for target in TABLE:  # is taken as a whole; our own rewrites are no operators of torch
             if isinstance(target, torch._ops.OpOverload):
                 decompositions.pop(target, None)
-        with quiet_export():
+        with quiet_export(), torch.no_grad():  # without gradients it takes a quarter less time
             exported = exported.run_decompositions(decompositions)
         # The weights are constants; `simplify` adds everything that follows from them alone.
         self._constants = _constants(exported)
