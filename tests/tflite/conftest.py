@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from src.common.environments import Unavailable
 from src.tflite.export import Exported, ExportOptions, write_tflite
+from src.tflite.runtime import environment
 from tests.tflite import toys
 
 
@@ -21,3 +25,12 @@ def families(tmp_path_factory) -> Exported:
     members = [*toys.families().values()]
     path = tmp_path_factory.mktemp("families") / "model.tflite"
     return write_tflite(members, path, ExportOptions("fp32"))
+
+
+@pytest.fixture(scope="session")
+def competition() -> Path:
+    """The interpreter of the competition's environment, which needs Python 3.9 and its packages."""
+    try:
+        return environment()
+    except Unavailable as reason:
+        pytest.skip(str(reason))

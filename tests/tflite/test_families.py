@@ -10,9 +10,11 @@ import torch
 from src.dataset.clip_file import read_clip
 from src.landmarks import HANDS, LEFT_SHOULDER, RIGHT_SHOULDER, undetected
 from src.recipes import SOLUTIONS
+from src.tflite.converter.convert import convert
 from src.tflite.export import ExportOptions, write_tflite
 from src.tflite.members import answer, prepare
 from src.tflite.parity import edge_clips
+from src.tflite.runtime import LARGEST_DIFFERENCE, compare
 from src.tflite.scorer import Model
 from tests.tflite import toys
 
@@ -93,3 +95,18 @@ def test_every_network_sees_and_answers_the_same_in_tensorflow(families, number)
             expected = member.core(xyz).numpy()
         got = core(tf.constant(xyz.numpy())).numpy()
         np.testing.assert_allclose(got, expected, 0, TOLERANCE * np.abs(expected).max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "weights"), [("fp16", "float"), ("int8", "8 bits")])
+def test_the_competitions_runtime_answers_as_todays_for_every_family(
+    competition, families, tmp_path, precision, weights
+):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(convert(families.graph, precision))
+    usual = {f"{frames} frames": toys.raw_clip(frames) for frames in (4, 18, 31, 90)}
+    compared = compare(path, {**usual, **edge_clips(60)}, tuple(usual), competition)
+    assert compared.competition.runtime == "tflite-runtime 2.9.1"
+    assert compared.allowed == LARGEST_DIFFERENCE[weights]
+    # How fast is no matter here: the machine may be busy.
+    assert compared.agrees, str(compared)

@@ -23,7 +23,7 @@ def deberta(
     max_len: int, seed: int = 0, base: Recipe = frame_deberta_recipe.A, norm_rows: str = "real"
 ) -> Member:
     """The 6th place's network, small; two of different `max_len` share their first step."""
-    small = frame_deberta.Config(max_len, 16, (32, 48, 32, 32), dropouts=(0.1, 0.1, 0.1), heads=4)
+    small = frame_deberta.Config(max_len, 16, (32, 48, 32), dropouts=(0.1, 0.1), heads=4)
     small = replace(small, norm_rows=norm_rows)
     clip = replace(base.clip, stride=replace(base.clip.stride, max_len=max_len))
     recipe = replace(
@@ -40,13 +40,16 @@ def families(profile: str = "sample") -> dict[str, Member]:
 
     numbers = SOLUTIONS["hand_bert"].recipes(profile)[-1].features.size
     hand = hand_bert.Config(layers=2, features=numbers, width=32, inner=48, heads=4)
+    # The recipe's own, with one block before the convolution and one after it.
+    bins = SOLUTIONS["hierarchical"].recipes(profile)[-1].model
+    bins = replace(bins, dim=48, local_layers=1, global_layers=1, widths=(32, 16))
     convolutional = conv_transformer.Config(dim=24, groups=1, convs=2, kernel=5, heads=4)
     return {
         "deberta": deberta(13, base=SOLUTIONS["frame_deberta"].recipes(profile)[0]),
         "conv_transformer": small("conv_transformer", convolutional),
         "hand_bert": small("hand_bert", hand),
         "llama": small("llama", llama.Config(heads=2, depth=2, hidden=48, head_dim=8)),
-        "hierarchical": trained(SOLUTIONS["hierarchical"].recipes(profile)[-1]),
+        "hierarchical": small("hierarchical", bins),
     }
 
 
