@@ -34,8 +34,9 @@ from src.tflite.scorer import score
 MAIN_PATH = ["01", "02", "03", "04"]
 RECIPE = "frame_deberta_a"
 TINY = (
-    "--epochs 2 --steps 3 --batch-size 8 --soup-epochs 1 --model.dim 16 --model.widths 32 48 48 32 "
-    "--distilled.dim 16 --distilled.widths 32 32 32 32"
+    "--epochs 2 --steps 3 --batch-size 8 --soup-epochs 1 --model.dim 16 --model.widths 32 48 32 "
+    "--model.dropouts 0.1 0.1 --distilled.dim 16 --distilled.widths 32 32 "
+    "--distilled.dropouts 0.1"
 )
 
 pytestmark = pytest.mark.slow
