@@ -33,6 +33,7 @@ from src.models.blocks import (
     heads_joined,
     masked_mean,
 )
+from src.models.hands import HandShapes
 from src.models.parts import CrossAttention, PatchEmbedding, PointNorm
 from src.models.pooling import MultiScalePooling
 from src.models.rotary import Rotary
@@ -59,6 +60,7 @@ class Config:
     positions: int = 1000  # rows of the temporal embedding
     scales: tuple[int, ...] = (1, 2, 4, 8)  # see `MultiScalePooling`
     widths: tuple[int, ...] = (256, 128)  # of the classifier's layers
+    hand_shapes: bool = False  # added to a frame's vector, see `HandShapes`
     # How many frames to either side a frame sees in a local block; None = it sees all frames, as in
     # the authors' code.
     local_window: int | None = 8
@@ -96,15 +98,20 @@ class PartsEncoder(nn.Module):
         self.share = nn.Parameter(torch.zeros(len(PARTS)))
         self.join = nn.Linear(len(PARTS) * dim, dim)
         self.positions = nn.Embedding(config.positions, dim)
+        self.of_shapes = None
+        if config.hand_shapes:
+            shapes = HandShapes(layout)
+            norm = RmsNorm(shapes.size)
+            self.of_shapes = nn.Sequential(shapes, norm, nn.Linear(shapes.size, dim))
 
     def forward(
         self, xy: Float[Tensor, "B T L 2"], mask: Mask
     ) -> tuple[Float[Tensor, "B T D"], list[Float[Tensor, "B T D"]]]:
         """Encode: a vector per frame, and the parts' vectors it is made of, in order of `PARTS`."""
-        xy = self.normalise(xy)
+        points = self.normalise(xy)
         # A vector per part and frame, (B, T, D) each.
         lips, left, right, pose = (
-            self.embeddings[part](xy[:, :, rows[0] : rows[-1] + 1])
+            self.embeddings[part](points[:, :, rows[0] : rows[-1] + 1])
             for part, rows in self.rows.items()
         )
         # Each hand attends to the other over time, lips and pose likewise.
@@ -116,6 +123,8 @@ class PartsEncoder(nn.Module):
         x = self.join(torch.cat(parts, -1)) + sum(
             share * part for share, part in zip(shares, parts, strict=True)
         )
+        if self.of_shapes:
+            x = x + self.of_shapes(xy)
         return x + self.positions.weight[: x.shape[1]], parts
 
 

@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from src.landmarks import Layout
 from src.models import Mask
 from src.models.blocks import LayerMix, MaskedBatchNorm, SwiGlu, heads_joined, key_mask
+from src.models.hands import HandShapes
 from src.models.rotary import Rotary
 
 EPS = 1e-5  # of RMSNorm
@@ -49,6 +50,7 @@ class Config:
     classifier_dropout: float = 0.5  # before the classifier
     # Positions and class token start from N(0, this); the rest as torch starts it.
     init_std: float = 1.0
+    hand_shapes: bool = False  # read them beside the coordinates, see `HandShapes`
     next_frame_share: float = 0.0  # of each batch's clips, from which frames are predicted as well
     next_frame_ahead: int = 1  # how many frames later the predicted frame is
 
@@ -115,7 +117,8 @@ class Llama(nn.Module):
         super().__init__()
         self.config, width = config, config.width
         inputs = config.axes * len(layout)
-        self.frames = nn.Linear(inputs, width)
+        self.shapes = HandShapes(layout) if config.hand_shapes else None
+        self.frames = nn.Linear(inputs + (self.shapes.size if self.shapes else 0), width)
         self.frame_norm = MaskedBatchNorm(width)
         self.positions = nn.Parameter(torch.empty(config.max_len, width))
         self.token = nn.Parameter(torch.empty(width))
@@ -139,7 +142,10 @@ class Llama(nn.Module):
         """
         if mask is not None:
             features = torch.where(mask[..., None, None], features, 0.0)
-        embedded = self.frame_norm(self.frames(features.flatten(-2)), mask)  # (B, T, D)
+        read = features.flatten(-2)
+        if self.shapes:
+            read = torch.cat([read, self.shapes(features)], -1)
+        embedded = self.frame_norm(self.frames(read), mask)  # (B, T, D)
         n_frames = torch.sym_min(features.shape[1], self.config.max_len)
         embedded = embedded[:, :n_frames] + self.positions[:n_frames]
         mask = None if mask is None else mask[:, :n_frames]

@@ -207,6 +207,7 @@ _FEW_CLIPS = replace(
         into_image=IntoImage(),
         enlarge=Enlarge(("left_hand", "right_hand"), factor=3.0),
     ),
+    model=replace(_SMALL.model, hand_shapes=True),
     steps=8,
 )
 CPU = _stages(_FEW_CLIPS, 40, 20, 20)

@@ -139,8 +139,14 @@ _FEW_CLIPS = ClipSteps(
     centre=FromShoulders(width=1.5),
     enlarge=Enlarge(("left_hand", "right_hand"), factor=3.0),
 )
-SINGLE_CPU = replace(SINGLE_SAMPLE, clip=_FEW_CLIPS)
-THREE_CPU = tuple(replace(recipe, clip=_FEW_CLIPS) for recipe in THREE_SAMPLE)
+
+
+def _for_few_clips(recipe: LlamaRecipe) -> LlamaRecipe:
+    return replace(recipe, clip=_FEW_CLIPS, model=replace(recipe.model, hand_shapes=True))
+
+
+SINGLE_CPU = _for_few_clips(SINGLE_SAMPLE)
+THREE_CPU = tuple(map(_for_few_clips, THREE_SAMPLE))
 
 SOLUTION = Solution(
     source="26th place, dajes (dajes/asl-signs, MIT): one large network",

@@ -63,7 +63,9 @@ CASES = {
         BERT, config=replace(HAND_BERT, family="deberta", disentangled=False)
     ),
     "llama": Case(LLAMA, (len(LAYOUT), 2)),
+    "llama, hand shapes": Case(replace(LLAMA, hand_shapes=True), (len(LAYOUT), 2)),
     "hierarchical": SLOVO,
+    "hierarchical, hand shapes": replace(SLOVO, config=replace(HIERARCHICAL, hand_shapes=True)),
     "hierarchical, sparse": replace(
         SLOVO, config=replace(HIERARCHICAL, local_window=None, sparse_stride=4)
     ),

@@ -36,7 +36,10 @@ def families(profile: str = "sample") -> dict[str, Member]:
     """One small member of each family, with the points and clip steps of "sample" or "cpu"."""
 
     def small(solution: str, model: object) -> Member:
-        return trained(replace(SOLUTIONS[solution].recipes(profile)[-1], model=model))
+        recipe = SOLUTIONS[solution].recipes(profile)[-1]
+        if hasattr(model, "hand_shapes"):
+            model = replace(model, hand_shapes=recipe.model.hand_shapes)
+        return trained(replace(recipe, model=model))
 
     numbers = SOLUTIONS["hand_bert"].recipes(profile)[-1].features.size
     hand = hand_bert.Config(layers=2, features=numbers, width=32, inner=48, heads=4)
