@@ -122,6 +122,11 @@ def test_two_workers_write_the_same_bytes_as_one(built, competition, tmp_path, m
     assert contents(build(competition, tmp_path, KEPT, workers=2)) == contents(built)
 
 
+def test_a_worker_starts_without_torch():
+    asked = "import sys, src.dataset.shards; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", asked], check=True, cwd=root())
+
+
 def test_a_worker_is_started_for_every_core_if_there_are_shards_enough(
     competition, tmp_path, monkeypatch
 ):
