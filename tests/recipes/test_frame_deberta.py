@@ -92,8 +92,8 @@ def test_reading_does_not_depend_on_what_else_the_store_keeps():
 
 def test_the_key_says_what_reading_depends_on():
     assert A.key != B.key  # another stride
-    assert A.key == A_SAMPLE.key == replace(A, epochs=1).key  # training does not matter
-    assert A.key != A_CPU.key  # it hides the face
+    assert A.key == replace(A, epochs=1).key  # training does not matter
+    assert len({A.key, A_SAMPLE.key, A_CPU.key}) == 3  # two enlarge the hands, one hides the face
     fewer = replace(A, layout=type(LAYOUT)({"lips": LAYOUT.parts["lips"]}))
     assert fewer.key != A.key
 
