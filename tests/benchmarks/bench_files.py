@@ -28,6 +28,7 @@ from tests.benchmarks.real_clips import (
     Split,
     accuracies,
     all_trained,
+    contents,
 )
 from tests.benchmarks.table import Table
 

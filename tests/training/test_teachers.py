@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.special import softmax
 
 from src.common.errors import InputError
 from src.dataset import store as stores
 from src.dataset.batches import plan, prepare
 from src.evaluation.ensemble import Vote
 from src.evaluation.predict import predict
-from src.evaluation.tables import softmax
 from src.losses import CrossEntropy
 from src.recipes import conv_transformer, frame_deberta, hand_bert
 from src.recipes.base import Recipe
@@ -217,7 +217,8 @@ def test_the_loss_is_the_recipes_own_and_the_divergence_from_the_teacher(unbroke
 
     view = views["student"]
     logits = trainee.models["student"](view.features, view.mask)["logits"]
-    student, p = softmax(logits.detach().double().numpy() / temperature), teacher.double().numpy()
+    student = softmax(logits.detach().double().numpy() / temperature, axis=1)
+    p = teacher.double().numpy()
     expected = weight * temperature**2 * (p * np.log(p / student)).sum(1).mean()
     assert (both - own).item() == pytest.approx(expected, rel=1e-4)
 
@@ -354,7 +355,7 @@ def divergence(run: Run, name: str) -> float:
     for recipe in (EXPERT, run.recipe(name)):
         clips = prepare(run.store, recipe.read, recipe.key).subset(learnt)
         logits[recipe.name] = predict(run.model(recipe.name, FOLD), recipe, clips)
-    expert, pupil = (softmax(x) for x in (logits[EXPERT.name], logits[name]))
+    expert, pupil = (softmax(x, axis=1) for x in (logits[EXPERT.name], logits[name]))
     return float((expert * np.log(expert / pupil)).sum(1).mean())
 
 
