@@ -18,8 +18,8 @@ class HandShapes(nn.Module):
     """Distances between the points of each hand in (x, y), of the hand that is seen more first.
 
     They are the same whichever hand signs, wherever it is held and however it is turned in the
-    picture: few clips do not teach that. Where a point of a pair is missing, the distance is 0.
-    There are no weights. Ours.
+    picture. A network learns this from many clips, but not from a few hundred. Where a point of a
+    pair is missing, the distance is 0. There are no weights. Ours.
     """
 
     def __init__(self, layout: Layout):

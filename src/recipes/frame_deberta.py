@@ -151,18 +151,22 @@ def _as_in_the_code(recipe: FrameDebertaRecipe) -> FrameDebertaRecipe:
 # with the document's 0.25 such small networks learn less. What is for few clips: see profiles.py.
 _CPU = {"distilled": None, "batch_size": 16, "steps": 24, "epochs": 40}
 _CPU["optimiser"] = replace(B.optimiser, lr=5e-4)
-_LARGER_HANDS = {
+_SHOULDERS_AND_HANDS = {
     "normalise": FromShoulders(width=1.5),
     "enlarge": Enlarge(("left_hand", "right_hand"), factor=3.0),
 }
-_FEW_CLIPS = {"hide": Hide((*FACE, "lips")), **_LARGER_HANDS}
+_FEW_CLIPS = {"hide": Hide((*FACE, "lips")), **_SHOULDERS_AND_HANDS}
 _SMALL = replace(B.model, dim=96, widths=(256, 288, 288, 256), mlp_dropout=0.025)
 A_CPU = replace(A, model=replace(_SMALL, max_len=25), clip=replace(A.clip, **_FEW_CLIPS), **_CPU)
 B_CPU = replace(B, model=_SMALL, clip=replace(B.clip, **_FEW_CLIPS), **_CPU)
 
 # For a look at everything: shorter, with the face, and a distilled model beside the student.
-A_SAMPLE = replace(A_CPU, clip=replace(A.clip, **_LARGER_HANDS), distilled=A_CPU.model, epochs=20)
-B_SAMPLE = replace(B_CPU, clip=replace(B.clip, **_LARGER_HANDS), distilled=B_CPU.model, epochs=20)
+A_SAMPLE = replace(
+    A_CPU, clip=replace(A.clip, **_SHOULDERS_AND_HANDS), distilled=A_CPU.model, epochs=20
+)
+B_SAMPLE = replace(
+    B_CPU, clip=replace(B.clip, **_SHOULDERS_AND_HANDS), distilled=B_CPU.model, epochs=20
+)
 
 SOLUTION = Solution(
     source="6th place, Theo Viel and Christof Henkel (TheoViel/kaggle_islr, MIT)",
