@@ -217,6 +217,17 @@ def test_from_the_mixed_layer_on_a_clip_is_as_long_as_the_longer_of_the_two(net,
     assert not torch.allclose(joined[~longest], expected[~longest], rtol=1e-2)
 
 
+def test_a_frame_sees_the_frames_that_mixing_made_real(net, xy, mask):
+    """Mixed before the first block, all blocks work with the frames of both clips."""
+    swap = torch.tensor([3, 2, 1, 0])
+    joined = net(xy, mask, LayerMix(swap, torch.ones(4), torch.tensor(0)))["logits"]
+    both = mask | mask[swap]
+    x, _ = net.encoder(torch.where(mask[..., None, None], xy, 0.0), mask)
+    for layer in net.layers:
+        x = layer(x, both, attention_masks(SMALL, x, both))
+    torch.testing.assert_close(joined, net.classifier(x, both)["logits"], rtol=1e-4, atol=1e-5)
+
+
 def test_statistics_of_the_training_clips_are_in_the_checkpoint(net):
     frames = torch.randn(50, len(LAYOUT), 3) * 3 + 1
     net.learn_statistics([frames])
