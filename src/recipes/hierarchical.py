@@ -195,7 +195,7 @@ SAMPLE = _stages(_SMALL, 40, 20, 20)
 
 # For few clips, see profiles.py: as many batches however many clips there are; the network is not
 # shown the shoulders. A width of 0.33 is usual in a picture. Clips are mirrored to one signing
-# hand, for no augmentation exchanges the hands here.
+# hand, for no augmentation exchanges the hands here. The network also reads the hands' shapes.
 _FEW_CLIPS = replace(
     _SMALL,
     layout=Layout(LAYOUT.parts | {"shoulders": (LEFT_SHOULDER, RIGHT_SHOULDER)}),

@@ -133,7 +133,7 @@ THREE_SAMPLE = tuple(
     replace(recipe, model=replace(recipe.model, init_std=0.02), **_SMALL) for recipe in THREE
 )
 
-# See profiles.py.
+# See profiles.py; the network also reads the shapes of the hands.
 _FEW_CLIPS = ClipSteps(
     hide=Hide(("face",)),
     centre=FromShoulders(width=1.5),
