@@ -17,8 +17,8 @@ class OneHanded:
 
     That is the hand that is seen more and higher: of the heights of its points above the picture's
     lower edge, the mean over its points and the sum over the frames that show it. A sign means the
-    same with either hand, and few signers do not teach that. It comes before the steps that move
-    the landmarks, for it measures in picture heights. Ours.
+    same with either hand, which a network does not learn from few signers. It comes before the
+    steps that move the landmarks, for it measures in picture heights. Ours.
     """
 
     def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T L 3"]:
