@@ -167,14 +167,16 @@ def execute(numbers: list[str], values: dict[str, Value], force: bool, show: boo
                 rest = command([later.name[:2] for later in chosen[i:]], values)
                 # Never with the very value that was refused.
                 other = f"with another {failure.refused}" if failure.refused else ""
-                say(f"{failure.text}\ngo on {other or f'from here: {rest}'}")
+                in_vain = is_new and failure.refused  # the folder will go again, see below
+                say("\n".join([failure.text, *([] if in_vain else failure.files)]))
+                say(f"go on {other or f'from here: {rest}'}")
                 break
             mark.write()
             seconds = time.monotonic() - started
             say(f"{label} {seconds:.1f} s -> {folder / notebook.path.name}")
         else:
             return 0
-    if is_new and failure.refused:
+    if in_vain:
         shutil.rmtree(folder)  # it holds the failed notebook, and nothing that a run has made
     return failure.code
 
@@ -185,6 +187,7 @@ class Failure:
 
     code: int  # for the shell
     text: str  # what is printed
+    files: tuple[str, ...] = ()  # what is printed of where to look further
     refused: str = ""  # the parameter that the error is about, if it is about a given one
 
 
@@ -223,7 +226,7 @@ def _execute(
     """Run one notebook; returns how it failed, if it did."""
     output, log = folder / notebook.path.name, folder / f"{notebook.name}.log"
     log.unlink(missing_ok=True)
-    end = f"executed notebook: {output}\nthe kernel's own words: {log}"
+    files = (f"executed notebook: {output}", f"the kernel's own words: {log}")
     try:
         with kernel.installed(log) as name, log.open("a") as errors, Terminal() as terminal:
             papermill.execute_notebook(
@@ -240,13 +243,13 @@ def _execute(
     except PapermillExecutionError as error:
         name = error.ename.rpartition(".")[-1]
         cause = error.evalue if name == InputError.__name__ else f"{name}: {error.evalue}"
-        said = f"FAILED  {notebook.name}, cell In [{error.exec_count}]: {cause}\n{end}"
-        return Failure(1, said, next((n for n in values if cause.startswith(f"{n}:")), ""))
+        said = f"FAILED  {notebook.name}, cell In [{error.exec_count}]: {cause}"
+        return Failure(1, said, files, next((n for n in values if cause.startswith(f"{n}:")), ""))
     except DeadKernelError:
-        said = f"FAILED  {notebook.name}: the kernel died; most often: out of memory\n{end}"
-        return Failure(138, said)
+        said = f"FAILED  {notebook.name}: the kernel died; most often: out of memory"
+        return Failure(138, said, files)
     except CellTimeoutError as error:
-        return Failure(124, f"FAILED  {notebook.name}: {str(error).splitlines()[0]}\n{end}")
+        return Failure(124, f"FAILED  {notebook.name}: {str(error).splitlines()[0]}", files)
     except OSError as error:
         return Failure(1, f"FAILED  {notebook.name}: {output} could not be written: {error}")
     return None

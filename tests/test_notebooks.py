@@ -102,7 +102,7 @@ def test_a_refused_value_is_not_repeated_and_leaves_no_folder(notebooks, capsys)
     assert execute(notebooks, ["01"], NAME="nothing", RATE=0.5) == 1
     said = capsys.readouterr().out
     assert "NAME: no such thing" in said and said.endswith("go on with another NAME\n")
-    assert not (notebooks / "logs").exists()
+    assert not (notebooks / "logs").exists() and str(notebooks / "logs") not in said
     (notebooks / "logs").mkdir()  # what was there before stays
     assert execute(notebooks, ["01"], NAME="nothing", RATE=0.5) == 1
     assert (notebooks / "logs" / "01_first.ipynb").is_file()

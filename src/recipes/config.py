@@ -135,14 +135,20 @@ def override(recipe: Recipe, flags: str) -> Recipe:
             kind = marker[type(recipe)]
             return tyro.cli(kind, prog="OVERRIDES", default=recipe, args=words)
     except SystemExit as error:
-        lines = [line.strip(" │╭╰─╮╯-") for line in said.getvalue().splitlines()]
-        reason = ": ".join(dict.fromkeys(line for line in lines if line).keys())
-        raise _refusal(recipe, flags, reason[:300]) from error
+        raise _refusal(recipe, flags, _reason(said.getvalue())) from error
+
+
+def _reason(said: str) -> str:
+    """What tyro says of a slip, in one line: its box without frame, title and pointer to help."""
+    _, *lines = (bare for line in said.splitlines() if (bare := line.strip(" │╭╰─╮╯")))
+    paragraphs = " ".join("\n" if not line.strip("-") else line for line in lines).split("\n")
+    told = (text.strip(" .") for text in paragraphs)
+    return ". ".join(text for text in told if text and not text.startswith("For full help"))[:300]
 
 
 def _refusal(recipe: Recipe, flags: str, reason: str) -> InputError:
     return InputError(
-        f"OVERRIDES {flags!r} for {recipe.name}: {reason}. The flags are --<field>, and "
+        f"OVERRIDES: {flags!r} for {recipe.name}: {reason}. The flags are --<field>, and "
         f"--<field>.<field> inside, of {', '.join(field.name for field in fields(recipe))}; "
         "<field>:<kind> without dashes puts another kind of thing there"
     )

@@ -221,7 +221,7 @@ def test_a_field_gets_another_kind_of_thing_by_its_name(flags, read, expected):
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
-        ("--epoch 3", "--epoch"),
+        ("--epoch 3", "Unrecognized options: --epoch, 3. Perhaps you meant: --epochs INT"),
         ("schedule:two-cycles", "schedule:two-cycles"),
         ("schedule:one-cycle", "schedule.warmup FLOAT"),
         ("--augment.rotate.radians 1", "--augment.rotate.radians"),
@@ -241,5 +241,6 @@ def test_wrong_flags_are_refused_by_name(flags, named):
     with pytest.raises(InputError, match="OVERRIDES") as refused:
         override(recipe, flags)
     message = str(refused.value)
-    assert named in message.removeprefix(f"OVERRIDES {flags!r}")
+    assert named in message.removeprefix(f"OVERRIDES: {flags!r}")
     assert recipe.name in message and "--<field>" in message
+    assert "\n" not in message and "full help" not in message
