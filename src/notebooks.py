@@ -45,6 +45,16 @@ MAIN_PATH = ("01", "02", "03", "04")  # 05 and 06 are ways of their own
 RUN_DIR = "RUN_DIR"
 # What notebooks read.
 READ = ("DATA", "EXTRA_DATA", "LISTS", "SIGNS", "AUTHORS_WEIGHTS", "VIDEOS")
+# What is refused at once, and not after the training that comes before it is used. The rooms that
+# use the values are not imported for it: TensorFlow alone takes seconds.
+CHOICES = {
+    "DEVICE": ("auto", "cpu", "cuda"),
+    "PRECISION": ("auto", "fp32", "bf16", "fp16"),
+    "WEIGHTS": ("fp32", "fp16", "int8"),
+    "EXPORTER": ("table", "onnx2tf"),
+    "SECOND_ROUTE": ("", "none", "one", "all"),
+    "ENSEMBLE": ("", "fitted", "equal", "logits"),
+}
 TAG = "parameters"
 MARKS = ".finished"
 CLEAR_LINE = "\r\x1b[K"
@@ -105,7 +115,8 @@ def parse(given: list[list[str]]) -> dict[str, Value]:
     """Values for the notebooks, of the types that they declare, from pairs of name and text.
 
     Raises:
-        InputError: no notebook declares the name, or the text is not of its type.
+        InputError: no notebook declares the name, or the text is not of its type, not one of its
+            choices, a negative number, or names a folder or file that is not there.
     """
     declared = {name: v for each in notebooks().values() for name, v in each.defaults.items()}
     for name, _ in given:
@@ -115,7 +126,20 @@ def parse(given: list[list[str]]) -> dict[str, Value]:
             raise InputError(
                 f"unknown parameter {name}: {meant}The notebooks declare {', '.join(declared)}"
             )
-    return {name: _typed(name, text, declared[name]) for name, text in given}
+    values = {name: _typed(name, text, declared[name]) for name, text in given}
+    for name, value in values.items():
+        _check(name, value)
+    return values
+
+
+def _check(name: str, value: Value) -> None:
+    if value not in (choices := CHOICES.get(name, (value,))):
+        told = " or ".join(repr(choice) for choice in choices)
+        raise InputError(f"{name}: expected {told}, found {value!r}")
+    if not isinstance(value, str) and value < 0:
+        raise InputError(f"{name}: expected a number that is not negative, found {value}")
+    if name in READ and (missing := [path for path in _named(value, name) if not path.exists()]):
+        raise InputError(f"{name}: expected a folder or file, found none at {missing[0]}")
 
 
 def _typed(name: str, text: str, default: Value) -> Value:

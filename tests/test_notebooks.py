@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from typing import get_args
 
 import nbformat
 import pytest
@@ -14,6 +15,10 @@ import pytest
 from src import notebooks as run
 from src.common.errors import InputError
 from src.common.files import locked
+from src.evaluation import ensemble
+from src.tflite import export, parity
+from src.tflite.converter import convert
+from src.training import loop
 
 FIRST = 'N: int = 1\nRUN_DIR: str = "x"\nNAME: str = "a"'
 SECOND = 'RUN_DIR: str = "x"\nRATE: float = 0.5\nLOUD: bool = False'
@@ -69,6 +74,29 @@ def test_values_get_the_declared_type_or_are_refused(notebooks):
     for name, text in (("N", "x"), ("N", "1.5"), ("N", "True"), ("LOUD", "1")):
         with pytest.raises(InputError, match=f"{name}: expected"):
             run.parse([[name, text]])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("DEVICE", "tpu"), ("PRECISION", "fp8"), ("WEIGHTS", "int7"), ("EXPORTER", "onnx"),
+        ("SECOND_ROUTE", "two"), ("ENSEMBLE", "best"), ("LIMIT", "-3"), ("FPS", "-1.5"),
+        ("DATA", "no/such"), ("EXTRA_DATA", "src,no/such"),
+    ],
+)  # fmt: skip
+def test_a_value_that_a_later_notebook_would_refuse_is_refused_at_once(name, text):
+    with pytest.raises(InputError, match=f"^{name}: expected .*, found "):
+        run.parse([[name, text]])
+
+
+def test_the_choices_are_those_of_the_rooms_that_use_them():
+    rooms = {
+        "PRECISION": loop.Precision, "WEIGHTS": convert.Precision, "EXPORTER": export.Route,
+        "SECOND_ROUTE": parity.SecondRoute, "ENSEMBLE": ensemble.Rule,
+    }  # fmt: skip
+    for name, literal in rooms.items():
+        assert {*run.CHOICES[name]} - {""} == {*get_args(literal)}
+    assert all(run.parse([[name, text]]) for name, texts in run.CHOICES.items() for text in texts)
 
 
 @pytest.mark.slow
