@@ -22,14 +22,7 @@ from src.submission import assemble as submission
 from src.tflite.converter.convert import Precision
 from src.tflite.export import ExportOptions, write_tflite
 from src.tflite.scorer import Score, score
-from tests.benchmarks.real_clips import (
-    FOLD,
-    SPLITS,
-    Split,
-    accuracies,
-    all_trained,
-    contents,
-)
+from tests.benchmarks.real_clips import FOLD, SPLITS, Split, accuracies, all_trained, contents
 from tests.benchmarks.table import Table
 
 RECIPES = "frame_deberta,hand_bert,conv_transformer,llama,hierarchical,pupil"
