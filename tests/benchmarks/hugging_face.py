@@ -3,7 +3,7 @@
 What the authors' code does, layer for layer: two convolutions and two dense layers on every point,
 five MLPs with batch norm over all frames, padded ones too, and one `DebertaV2Encoder` per
 transformer layer, whose output layer changes the width. Numerically it is src.models.frame_deberta
-but for the batch norms' statistics; it is here only to be timed against.
+but for the batch norms' statistics; ours is timed against it, and tests/models compare with it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,14 @@ from transformers.models.deberta_v2 import modeling_deberta_v2 as hf
 
 from src.landmarks import Layout
 from src.models.frame_deberta import FACE, KERNEL, N_TYPES, TYPES, Config
+
+# The options of DeBERTa-v2's attention as recognition.md 3.4 has it.
+DISENTANGLED = {
+    "relative_attention": True,
+    "pos_att_type": ["c2p", "p2c"],
+    "share_att_key": True,
+    "norm_rel_ebd": "layer_norm",
+}
 
 
 class Mlp(nn.Module):
@@ -60,15 +68,20 @@ class FrameEncoder(nn.Module):
         )
         self.fusion = Mlp(4 * dim, width, config.fusion_dropout)
 
-    def forward(self, xyz: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, L, 3) -> (B, T, D)."""
+    def embed(self, xyz: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, L, 3) -> (B, T, L, E); a padded frame's points are of type and landmark 0."""
         n, t, points, _ = xyz.shape
         by_point = xyz.permute(0, 2, 3, 1).flatten(0, 1)  # (B L, 3, T)
         smooth = self.conv2(self.conv1(by_point)).view(n, points, -1, t).permute(0, 3, 1, 2)
         position = self.position(torch.cat([xyz.to(smooth.dtype), smooth], -1))
-        kinds = self.type_norm(self.type_embedding(self.types.expand(n, t, -1)))
-        which = self.point_norm(self.point_embedding(self.points.expand(n, t, -1)))
-        x = self.dense(torch.cat([kinds, which, position], -1))  # (B, T, L, E)
+        real = mask[..., None].long()
+        kinds = self.type_norm(self.type_embedding(self.types * real))
+        which = self.point_norm(self.point_embedding(self.points * real))
+        return self.dense(torch.cat([kinds, which, position], -1))
+
+    def forward(self, xyz: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, L, 3) -> (B, T, D)."""
+        x = self.embed(xyz, mask)
         left, right, lips, face = (self._part(x, mask, name) for name in self.rows)
         hands = torch.maximum(left, right)
         joined = torch.cat([self.full(x.flatten(-2)), hands, lips, face], -1)
@@ -87,32 +100,31 @@ class NarrowOutput(nn.Module):
     def __init__(self, width_in: int, width_out: int, dropout: float):
         super().__init__()
         self.dense = nn.Linear(width_in, width_out)
-        self.norm = nn.LayerNorm(width_out, eps=1e-7)
+        self.LayerNorm = nn.LayerNorm(width_out, eps=1e-7)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, intermediate: Tensor, attended: Tensor) -> Tensor:
         """(B, T, D) twice -> (B, T, D2)."""
-        return self.norm(self.dropout(self.dense(intermediate + attended)))
+        return self.LayerNorm(self.dropout(self.dense(intermediate + attended)))
 
 
-def encoder(width_in: int, width_out: int, config: Config, dropout: float) -> hf.DebertaV2Encoder:
+def encoder(
+    width_in: int, width_out: int, heads: int, max_len: int, dropout: float
+) -> hf.DebertaV2Encoder:
     """One transformer layer."""
     made = hf.DebertaV2Encoder(
         DebertaV2Config(
             hidden_size=width_in,
             num_hidden_layers=1,
-            num_attention_heads=config.heads,
+            num_attention_heads=heads,
             intermediate_size=width_in,
             hidden_act="mish",
             hidden_dropout_prob=dropout,
             attention_probs_dropout_prob=dropout,
-            relative_attention=True,
-            pos_att_type=["c2p", "p2c"],
-            share_att_key=True,
-            norm_rel_ebd="layer_norm",
-            position_buckets=config.max_len,
-            max_relative_positions=config.max_len,
+            position_buckets=max_len,
+            max_relative_positions=max_len,
             layer_norm_eps=1e-7,
+            **DISENTANGLED,
         )
     )
     made.layer[0].output = NarrowOutput(width_in, width_out, dropout)
@@ -126,7 +138,9 @@ class FrameDeberta(nn.Module):
         super().__init__()
         self.encoder = FrameEncoder(config, layout, config.widths[0])
         sizes = zip(pairwise(config.widths), config.dropouts, strict=True)
-        self.layers = nn.ModuleList(encoder(*widths, config, dropout) for widths, dropout in sizes)
+        self.layers = nn.ModuleList(
+            encoder(*widths, config.heads, config.max_len, dropout) for widths, dropout in sizes
+        )
         self.classifier = nn.Linear(config.widths[-1], classes)
 
     def forward(self, xyz: Tensor, mask: Tensor) -> dict[str, Tensor]:
@@ -137,3 +151,25 @@ class FrameDeberta(nn.Module):
             x = layer(x, weight)[0]
         pooled = (x * weight[..., None]).sum(1) / weight.sum(1, keepdim=True)
         return {"logits": self.classifier(pooled), "pooled": pooled}
+
+
+def layer_pairs(theirs: nn.Module, ours: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
+    """What one of their transformer layers, BERT's or DeBERTa's, is made of, each beside ours."""
+    attention = theirs.attention
+    suffix = "" if hasattr(attention.self, "query") else "_proj"
+    return [
+        *(
+            (getattr(attention.self, f"{name}{suffix}"), getattr(ours.attention, name))
+            for name in ("query", "key", "value")
+        ),
+        (attention.output.dense, ours.attention_out),
+        (attention.output.LayerNorm, ours.attention_norm),
+        (theirs.intermediate.dense, ours.intermediate),
+        (theirs.output.dense, ours.out),
+        (theirs.output.LayerNorm, ours.out_norm),
+    ]
+
+
+def table_pairs(theirs: nn.Module, ours: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
+    """The table of relative positions of an encoder of theirs, and of an attention of ours."""
+    return [(theirs.rel_embeddings, ours.positions.table), (theirs.LayerNorm, ours.positions.norm)]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from src.models import frame_deberta as ours
 from src.recipes.frame_deberta import LAYOUT, B
 from tests.benchmarks import hugging_face as theirs
+from tests.models.conftest import FRAME_DEBERTA
 
-CONFIG = ours.Config(
-    20, dim=16, widths=(32, 48, 32), dropouts=(0.0, 0.0), heads=4, mlp_dropout=0.0,
-    fusion_dropout=0.0,
-)  # fmt: skip
+CONFIG = replace(FRAME_DEBERTA, max_len=20)
 
 
 @pytest.mark.parametrize(("config", "size"), [(B.model, 13_688_418), (B.distilled, 6_943_394)])
@@ -22,39 +22,26 @@ def test_sizes_are_the_published_ones(config, size):
     assert sum(p.numel() for p in net.parameters()) == size
 
 
+def copy_weights(other: theirs.FrameDeberta, own: ours.FrameDeberta) -> None:
+    pairs = [(other.classifier, own.classifier)]
+    for name in ("full", "parts", "fusion"):
+        pairs.append((getattr(other.encoder, name), getattr(own.encoder, name)))
+    for name, layer in own.encoder.embedding.named_children():
+        pairs.append((getattr(other.encoder, name), layer))
+    for their_layer, layer in zip(other.layers, own.layers, strict=True):
+        pairs += theirs.layer_pairs(their_layer.layer[0], layer)
+        pairs += theirs.table_pairs(their_layer, layer.attention)
+    for their_part, part in pairs:
+        part.load_state_dict(their_part.state_dict())
+
+
 def test_answers_are_ours():
     torch.manual_seed(0)
     own, other = ours.FrameDeberta(CONFIG, LAYOUT, 5), theirs.FrameDeberta(CONFIG, LAYOUT, 5)
-    own.load_state_dict(_in_our_names(other))
+    copy_weights(other, own)
     xyz = torch.randn(4, CONFIG.max_len, len(LAYOUT), 3)
     xyz[:, :4] = xyz[:, -4:] = 0.0  # theirs forgets, at both ends, what the first convolution saw
     mask = torch.ones(xyz.shape[:2], dtype=torch.bool)  # theirs normalises over padded frames too
     expected = other.train()(xyz, mask)["logits"]
     # Two float32 evaluations in another order, through seven batch norms.
     torch.testing.assert_close(own.train()(xyz, mask)["logits"], expected, rtol=1e-3, atol=1e-4)
-
-
-def _in_our_names(net: theirs.FrameDeberta) -> dict[str, torch.Tensor]:
-    names = {
-        "layer.0.attention.self.query_proj": "attention.query",
-        "layer.0.attention.self.key_proj": "attention.key",
-        "layer.0.attention.self.value_proj": "attention.value",
-        "layer.0.attention.output.dense": "attention_out",
-        "layer.0.attention.output.LayerNorm": "attention_norm",
-        "layer.0.intermediate.dense": "intermediate",
-        "layer.0.output.dense": "out",
-        "layer.0.output.norm": "out_norm",
-        "rel_embeddings": "attention.positions.table",
-    }
-    state = {}
-    for name, value in net.state_dict().items():
-        for old, new in names.items():
-            name = name.replace(old, new)
-        layer, _, rest = name.rpartition(".LayerNorm.")
-        name = f"{layer}.attention.positions.norm.{rest}" if layer else name
-        first, _, rest = name.partition(".")
-        if first == "encoder" and rest.split(".")[0] not in ("full", "parts", "fusion"):
-            name = f"encoder.embedding.{rest}"
-        if not name.endswith(("embedding.types", "embedding.points")):
-            state[name] = value
-    return state

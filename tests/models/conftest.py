@@ -55,13 +55,6 @@ HIERARCHICAL = hierarchical.Config(
     48, dim=24, heads=2, local_layers=2, global_layers=1, dropout=0.0, patch_heads=2,
     positions=50, widths=(16, 12), local_window=3,
 )  # fmt: skip
-# transformers' options for DeBERTa-v2's attention as recognition.md 3.4 has it.
-DISENTANGLED = {
-    "relative_attention": True,
-    "pos_att_type": ["c2p", "p2c"],
-    "share_att_key": True,
-    "norm_rel_ebd": "layer_norm",
-}
 
 
 def randomised(module: nn.Module, seed: int = 0) -> nn.Module:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import DebertaV2Config
 from transformers.models.deberta_v2 import modeling_deberta_v2 as hf
 
 from src.models.attention import (
@@ -15,29 +14,12 @@ from src.models.attention import (
     by_offset_shifted,
     log_bucket,
 )
-from tests.models.conftest import DISENTANGLED, randomised
+from tests.benchmarks.hugging_face import encoder
+from tests.models.conftest import randomised
 
 WIDTH, HEADS = 32, 4
 # Two float32 evaluations of sums of some 100 products, in another order.
 CLOSE = {"rtol": 1e-4, "atol": 2e-6}
-
-
-def encoder_of(max_len: int) -> hf.DebertaV2Encoder:
-    """One of transformers' layers."""
-    config = DebertaV2Config(
-        hidden_size=WIDTH,
-        num_hidden_layers=1,
-        num_attention_heads=HEADS,
-        intermediate_size=WIDTH,
-        hidden_act="mish",
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        position_buckets=max_len,
-        max_relative_positions=max_len,
-        layer_norm_eps=1e-7,
-        **DISENTANGLED,
-    )
-    return hf.DebertaV2Encoder(config)
 
 
 def pairs(
@@ -62,28 +44,23 @@ def clips(n_frames: int) -> tuple[Tensor, Tensor]:
     return torch.randn(3, n_frames, WIDTH, generator=generator), mask
 
 
-def theirs_of(encoder: hf.DebertaV2Encoder, x: Tensor, mask: Tensor) -> Tensor:
-    attention = encoder.layer[0].attention.self
-    out, _ = attention(
-        x,
-        encoder.get_attention_mask(mask),
-        relative_pos=encoder.get_rel_pos(x),
-        rel_embeddings=encoder.get_rel_embedding(),
-    )
-    return out
-
-
 CASES = [(25, t) for t in (1, 2, 13, 14, 24, 25)] + [(80, t) for t in (1, 3, 41, 79, 80)]
 
 
 @pytest.mark.parametrize(("max_len", "n_frames"), CASES)
 def test_attention_is_transformers_and_so_are_its_gradients(max_len, n_frames):
     ours = DisentangledAttention(WIDTH, HEADS, max_len, dropout=0.0)
-    theirs = randomised(encoder_of(max_len), seed=max_len)
+    theirs = randomised(encoder(WIDTH, WIDTH, HEADS, max_len, dropout=0.0), seed=max_len)
     for own, other in pairs(ours, theirs):
         own.load_state_dict(other.state_dict())
     x, mask = clips(n_frames)
-    out, expected = ours(x, mask), theirs_of(theirs, x, mask)
+    out = ours(x, mask)
+    expected, _ = theirs.layer[0].attention.self(
+        x,
+        theirs.get_attention_mask(mask),
+        relative_pos=theirs.get_rel_pos(x),
+        rel_embeddings=theirs.get_rel_embedding(),
+    )
     torch.testing.assert_close(out[mask], expected[mask], **CLOSE)
     assert (out[~mask] == 0).all()  # as in transformers 4.22, which the authors used
     torch.testing.assert_close(ours(x[:1])[0], expected[0], **CLOSE)  # no mask: all real

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src.models.frame_deberta import FACE, FrameDeberta, Layer
+from src.models.frame_deberta import FrameDeberta, Layer
+from tests.benchmarks.hugging_face import FrameEncoder, Mlp
 from tests.models.conftest import CLOSE, FRAME_DEBERTA, LAYOUT, SIGNS, features, randomised
 
 
@@ -30,64 +31,44 @@ def xyz() -> Tensor:
 # --- the frame encoder, as the document has it ---------------------------------------------------
 
 
-class Unfolded(nn.Module):
+class NormOfRealFrames(nn.BatchNorm1d):
+    """torch's own batch norm over the packed real rows; padded ones come out as 0."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        out = torch.zeros_like(rows)
+        out[self.real] = super().forward(rows[self.real])
+        return out
+
+
+class Unfolded(FrameEncoder):
     """recognition.md 3.4.1 and 3.4.2 step by step, with the weights of a FrameDeberta's encoder.
 
     Two convolutions over frames that are zero outside of the clip, type and landmark embeddings
-    with their layer norms, the concatenations and dense layers, centring before each MLP, torch's
-    own batch norm over the real frames.
+    with their layer norms, the concatenations and dense layers, centring before each MLP, batch
+    norms of its own.
     """
 
-    def __init__(self, net: FrameDeberta):
-        super().__init__()
-        self.encoder = net.encoder
-        mlps = {"full": net.encoder.full, **net.encoder.parts, "fusion": net.encoder.fusion}
-        self.norms = nn.ModuleDict(
-            {name: nn.BatchNorm1d(m.dense.out_features) for name, m in mlps.items()}
-        )
-        self.mlps = mlps
-        for name, mlp in mlps.items():
-            self.norms[name].load_state_dict(mlp.norm.state_dict())
-
-    def embed(self, xyz: Tensor) -> Tensor:
-        """Features of every point, (B, T, L, E)."""
-        e = self.encoder.embedding
-        n, n_frames, n_points, _ = xyz.shape
-        tracks = xyz.permute(0, 2, 3, 1).reshape(n * n_points, 3, n_frames)
-        smooth = e.conv2(e.conv1(F.pad(tracks, (4, 4))))  # kernel 5 twice: reach 4
-        smooth = smooth.reshape(n, n_points, -1, n_frames).permute(0, 3, 1, 2)
-        position = e.position(torch.cat([xyz, smooth], -1))
-        of_type = e.type_norm(e.type_embedding(e.types)).expand(n, n_frames, -1, -1)
-        number = torch.arange(1, n_points + 1)
-        of_point = e.point_norm(e.point_embedding(number)).expand(n, n_frames, -1, -1)
-        return e.dense(torch.cat([of_type, of_point, position], -1))
-
-    def mlp(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
-        """Dense, batch norm of the packed real rows, Mish; padded frames are 0."""
-        rows = self.norms[name](self.mlps[name].dense(x.flatten(2))[mask])
-        out = torch.zeros(*mask.shape, rows.shape[-1])
-        out[mask] = F.mish(rows)
-        return out
+    def __init__(self, net: FrameDeberta, norm: type[nn.BatchNorm1d] = NormOfRealFrames):
+        ours = net.encoder
+        super().__init__(ours.config, LAYOUT, ours.fusion.dense.out_features)
+        for name, layer in ours.embedding.named_children():
+            setattr(self, name, layer)
+        self.conv1 = nn.Sequential(nn.ZeroPad1d(4), self.conv1)  # kernel 5 twice: reach 4
+        self.mlps = {name: mlp for name, mlp in self.named_modules() if isinstance(mlp, Mlp)}
+        for name, mlp in self.mlps.items():
+            own = ours.get_submodule(name)
+            mlp.dense, mlp.norm = own.dense, norm(own.dense.out_features)
+            mlp.norm.load_state_dict(own.norm.state_dict())
 
     def forward(self, xyz: Tensor, mask: Tensor) -> Tensor:
-        points = self.embed(xyz)
-        parts = {}
-        for name in ("left_hand", "right_hand", "lips", "face"):
-            rows = LAYOUT.rows(*(FACE if name == "face" else (name,)))
-            part = points[:, :, list(rows)]
-            centre = torch.stack(
-                [clip[real].mean((0, 1)) for clip, real in zip(part, mask, strict=True)]
-            )
-            part = (part - centre[:, None, None]) * mask[..., None, None]
-            parts[name] = self.mlp(name, part, mask)
-        hands = torch.maximum(parts["left_hand"], parts["right_hand"])
-        full = self.mlp("full", points, mask)
-        return self.mlp("fusion", torch.cat([full, hands, parts["lips"], parts["face"]], -1), mask)
+        for mlp in self.mlps.values():
+            mlp.norm.real = mask.flatten()
+        return super().forward(xyz, mask)
 
 
 def test_the_folded_embedding_is_the_unfolded_but_for_a_constant_per_point(net, xyz):
     moving, constant, _ = net.encoder.embedding(xyz)
-    unfolded = Unfolded(net).embed(xyz)
+    unfolded = Unfolded(net).embed(xyz, torch.ones(xyz.shape[:2]))
     torch.testing.assert_close(moving + constant, unfolded, **CLOSE)
     assert constant.abs().mean() > 0.5  # it is large: leaving it out must be justified below
 
@@ -131,40 +112,13 @@ def test_the_constant_does_not_matter_in_evaluation_either(net, xyz, mask):
 # --- batch norms over padded frames, and without the embeddings of what is missing ----------------
 
 
-class AuthorsEncoder(Unfolded):
+def of_the_authors(net: FrameDeberta) -> Unfolded:
     """recognition.md 3.4 as the authors' code has it: padded frames of type and landmark 0.
 
     torch's batch norm over all rows of 32 clips, padded to `max_len`; the inputs of the four
     specific MLPs are centred, then multiplied with the mask.
     """
-
-    def embed(self, xyz: Tensor, mask: Tensor) -> Tensor:
-        e = self.encoder.embedding
-        n, n_frames, n_points, _ = xyz.shape
-        tracks = xyz.permute(0, 2, 3, 1).reshape(n * n_points, 3, n_frames)
-        smooth = e.conv2(e.conv1(F.pad(tracks, (4, 4))))
-        smooth = smooth.reshape(n, n_points, -1, n_frames).permute(0, 3, 1, 2)
-        types = e.types * mask[..., None].long()
-        points = torch.arange(1, n_points + 1) * mask[..., None].long()
-        position = e.position(torch.cat([xyz, smooth], -1))
-        known = e.type_norm(e.type_embedding(types)), e.point_norm(e.point_embedding(points))
-        return e.dense(torch.cat([*known, position], -1))
-
-    def mlp(self, name: str, x: Tensor) -> Tensor:
-        y = self.mlps[name].dense(x.flatten(2))
-        return F.mish(self.norms[name](y.flatten(0, 1)).view_as(y))
-
-    def forward(self, xyz: Tensor, mask: Tensor) -> Tensor:
-        points, parts = self.embed(xyz, mask), {}
-        for name in ("left_hand", "right_hand", "lips", "face"):
-            part = points[:, :, list(LAYOUT.rows(*(FACE if name == "face" else (name,))))]
-            real = mask[..., None, None]
-            centre = (part * real).sum((1, 2)) / (mask.sum(1) * part.shape[2])[:, None]
-            parts[name] = self.mlp(name, (part - centre[:, None, None]) * real)
-        hands = torch.maximum(parts["left_hand"], parts["right_hand"])
-        full = self.mlp("full", points)
-        x = self.mlp("fusion", torch.cat([full, hands, parts["lips"], parts["face"]], -1))
-        return x * mask[..., None]
+    return Unfolded(net, nn.BatchNorm1d)
 
 
 def with_norm_rows(norm_rows: str) -> FrameDeberta:
@@ -179,15 +133,15 @@ def test_the_codes_batch_norms_are_torchs_over_padded_frames_of_32_clips(xyz, ma
     many = (xyz * scale).flatten(0, 1)
     masks = mask.repeat(12, 1)
     many = torch.where(masks[..., None, None], many, 0.0)
-    gpus = [AuthorsEncoder(net), AuthorsEncoder(net)]
+    gpus = [of_the_authors(net), of_the_authors(net)]
     halves = zip(gpus, many.split(32), masks.split(32), strict=True)
     expected = torch.cat([gpu(x, real) for gpu, x, real in halves])
     ours = net.encoder(many, masks)
     torch.testing.assert_close(ours, expected, rtol=1e-3, atol=2e-4)
-    for name, norm in gpus[0].norms.items():  # the first GPU's statistics are kept
-        kept = gpus[0].mlps[name].norm
-        torch.testing.assert_close(kept.running_mean, norm.running_mean, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(kept.running_var, norm.running_var, rtol=1e-4, atol=1e-5)
+    for name, mlp in gpus[0].mlps.items():  # the first GPU's statistics are kept
+        kept, first = net.encoder.get_submodule(name).norm, mlp.norm
+        torch.testing.assert_close(kept.running_mean, first.running_mean, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(kept.running_var, first.running_var, rtol=1e-4, atol=1e-5)
     for module in (net, gpus[0]):
         module.eval()
     torch.testing.assert_close(net.encoder(xyz, mask), gpus[0](xyz, mask), rtol=1e-3, atol=2e-4)
@@ -196,7 +150,7 @@ def test_the_codes_batch_norms_are_torchs_over_padded_frames_of_32_clips(xyz, ma
 def test_for_the_codes_batch_norms_a_batch_is_padded_to_the_longest_clip_there_can_be(xyz, mask):
     net, short = with_norm_rows("padded"), mask.sum(1) <= 9
     xyz = torch.where(mask[..., None, None], xyz, 0.0)[short]
-    expected = AuthorsEncoder(net)(xyz, mask[short])[:, :9]
+    expected = of_the_authors(net)(xyz, mask[short])[:, :9]
     torch.testing.assert_close(
         net.encoder(xyz[:, :9], mask[short, :9]), expected, rtol=1e-3, atol=2e-4
     )
@@ -206,8 +160,8 @@ def test_a_missing_landmark_takes_its_embedding_along(xyz, mask):
     """Features of what is missing are 0 before the dense layers; the rest is the unfolded form."""
 
     class Seen(Unfolded):
-        def embed(self, xyz: Tensor) -> Tensor:
-            return super().embed(xyz) * (xyz != 0).any(-1)[..., None]
+        def embed(self, xyz: Tensor, mask: Tensor) -> Tensor:
+            return super().embed(xyz, mask) * (xyz != 0).any(-1)[..., None]
 
     net = with_norm_rows("seen")
     hidden = torch.rand(xyz.shape[:3], generator=torch.Generator().manual_seed(4)) < 0.3

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from transformers import BertConfig, BertModel, DebertaV2Config, DebertaV2Model
 
 from src.models.hand_bert import Config, HandBert, PositionalConv, subsampled
-from tests.models.conftest import CLOSE, DISENTANGLED, SIGNS, features, randomised
+from tests.benchmarks.hugging_face import DISENTANGLED, layer_pairs, table_pairs
+from tests.models.conftest import CLOSE, SIGNS, features, randomised
 from tests.models.conftest import HAND_BERT as SMALL
 
 FEATURES = SMALL.features
@@ -68,25 +69,9 @@ def copy_weights(ours: HandBert, model: nn.Module, config: Config) -> None:
         types = ours.embedding.token_type.weight[:2]
         model.embeddings.token_type_embeddings.weight.data.copy_(types)
     elif config.disentangled:
-        positions = ours.layers[0].attention.positions
-        pairs += [
-            (model.encoder.rel_embeddings, positions.table),
-            (model.encoder.LayerNorm, positions.norm),
-        ]
-    suffix = "" if config.family == "bert" else "_proj"
+        pairs += table_pairs(model.encoder, ours.layers[0].attention)
     for layer, own in zip(model.encoder.layer, ours.layers, strict=True):
-        attention = layer.attention.self
-        pairs += [
-            (getattr(attention, f"{name}{suffix}"), getattr(own.attention, name))
-            for name in ("query", "key", "value")
-        ]
-        pairs += [
-            (layer.attention.output.dense, own.attention_out),
-            (layer.attention.output.LayerNorm, own.attention_norm),
-            (layer.intermediate.dense, own.intermediate),
-            (layer.output.dense, own.out),
-            (layer.output.LayerNorm, own.out_norm),
-        ]
+        pairs += layer_pairs(layer, own)
     for other, own in pairs:
         other.load_state_dict(own.state_dict())
 
