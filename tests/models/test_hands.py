@@ -24,30 +24,21 @@ def clip(seed: int = 0) -> Tensor:
     return xyz
 
 
-def exchanged(xyz: Tensor) -> Tensor:
-    """The same with each hand where the other was."""
-    out = xyz.clone()
-    out[:, :, LEFT], out[:, :, RIGHT] = xyz[:, :, RIGHT], xyz[:, :, LEFT]
-    return out
-
-
 def test_they_are_numpys_distances_in_the_picture_of_the_left_hand_that_is_seen_more():
     xyz = clip()
     xyz[0, 1, LEFT[2]] = 0  # one missing point takes its four pairs along
     measured = SHAPES(xyz).numpy()
     for b, t in np.ndindex(2, 6):
-        expected = []
-        for hand in (LEFT, RIGHT):
-            for i, j in combinations(hand, 2):
-                p, q = xyz[b, t, i].numpy(), xyz[b, t, j].numpy()
-                there = p.any() and q.any()
-                expected.append(np.hypot(*(p - q)[:2]) if there else 0.0)
+        hands = [xyz[b, t, hand].numpy() for hand in (LEFT, RIGHT)]
+        pairs = [pair for hand in hands for pair in combinations(hand, 2)]
+        expected = [np.hypot(*(p - q)[:2]) if p.any() and q.any() else 0.0 for p, q in pairs]
         np.testing.assert_allclose(measured[b, t], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_whichever_hand_signs_comes_first():
-    xyz = clip()
-    torch.testing.assert_close(SHAPES(exchanged(xyz)), SHAPES(xyz), rtol=0, atol=0)
+    xyz, exchanged = clip(), clip()
+    exchanged[:, :, LEFT + RIGHT] = xyz[:, :, RIGHT + LEFT]
+    torch.testing.assert_close(SHAPES(exchanged), SHAPES(xyz), rtol=0, atol=0)
 
 
 def test_a_hand_may_be_mirrored_turned_and_held_elsewhere():

@@ -20,31 +20,24 @@ from src.models.hierarchical import (
 )
 from src.recipes.hierarchical import LAYOUT
 from tests.models.conftest import HIERARCHICAL as SMALL
-from tests.models.conftest import randomised
+from tests.models.conftest import LENGTHS, SIGNS, features, randomised
 
-K, FRAMES = 7, 24
-LENGTHS = (FRAMES, 1, 9, 17)
+FRAMES = max(LENGTHS)
 ALL_SEE_ALL = (None, None)
 
 
 @pytest.fixture
 def net() -> Hierarchical:
-    return randomised(Hierarchical(SMALL, LAYOUT, K)).eval()
+    return randomised(Hierarchical(SMALL, LAYOUT, SIGNS)).eval()
 
 
 @pytest.fixture
 def xy() -> Tensor:
-    """Four clips with missing parts, NaN already 0."""
-    generator = torch.Generator().manual_seed(1)
-    xy = torch.randn(len(LENGTHS), FRAMES, len(LAYOUT), 2, generator=generator)
+    """Clips with missing parts, NaN already 0."""
+    xy = features(len(LAYOUT), 2)
     xy[2, :, : len(LIPS_40)] = 0
-    xy[3, 5:8] = 0
+    xy[4, 5:8] = 0
     return xy
-
-
-@pytest.fixture
-def mask() -> Tensor:
-    return torch.arange(FRAMES) < torch.tensor(LENGTHS)[:, None]
 
 
 # --- what is read -------------------------------------------------------------------------------
@@ -60,17 +53,17 @@ def test_every_point_matters_but_those_of_other_parts(net, xy):
 
 def test_hidden_frames_get_no_gradient_and_leave_no_nan(net, xy):
     mask = torch.ones(len(LENGTHS), FRAMES, dtype=torch.bool)
-    mask[:, 4:16] = False  # more in a row than a local block can see
+    mask[:, 2:10] = False  # more in a row than a local block can see
     x = xy.clone().requires_grad_()
     net(x, mask)["logits"].square().sum().backward()
     assert x.grad.isfinite().all()
-    assert (x.grad[:, 4:16] == 0).all() and (x.grad[:, :4] != 0).any()
+    assert (x.grad[:, 2:10] == 0).all() and (x.grad[:, :2] != 0).any()
 
 
 def test_layouts_are_read_by_the_names_of_their_parts(net, xy):
     order = ("other_forearm", "pose", "right_hand", "lips", "left_hand")
     shuffled = Layout({part: LAYOUT.parts[part] for part in order})
-    other = Hierarchical(SMALL, shuffled, K).eval()
+    other = Hierarchical(SMALL, shuffled, SIGNS).eval()
     other.load_state_dict(net.state_dict())
     rows = list(LAYOUT.rows(*order))
     for statistic in other.encoder.normalise.buffers():
@@ -88,23 +81,18 @@ def band(reach: int) -> Tensor:
 
 
 def by_hand(block: Block, x: Tensor, sees: Tensor) -> Tensor:
-    """x + a Attn(norm x), then + b SwiGLU(norm .): recognition.md 4.3.3, clip by clip."""
+    """x + a Attn(norm x), then + b SwiGLU(norm .): recognition.md 4.3.3."""
 
     def norm(weight: Tensor, y: Tensor) -> Tensor:
         return y / (y.square().mean(-1, keepdim=True).sqrt() + 1e-6) * weight
 
-    out = []
-    for clip in x:
-        q, k, v = F.linear(norm(block.attention_norm.weight, clip), block.qkv.weight).chunk(3, -1)
-        heads = []
-        for head in zip(*(y.chunk(SMALL.heads, -1) for y in (q, k, v)), strict=True):
-            query, key = block.rotary(head[0]), block.rotary(head[1])
-            scores = query @ key.T / head[0].shape[-1] ** 0.5
-            heads.append(scores.masked_fill(~sees, -torch.inf).softmax(-1) @ head[2])
-        y = clip + block.attention_weight * F.linear(torch.cat(heads, -1), block.out.weight)
-        a, b = F.linear(norm(block.mlp_norm.weight, y), block.mlp.gated.weight).chunk(2, -1)
-        out.append(y + block.mlp_weight * F.linear(a * a.sigmoid() * b, block.mlp.out.weight))
-    return torch.stack(out)
+    qkv = F.linear(norm(block.attention_norm.weight, x), block.qkv.weight)
+    q, k, v = qkv.unflatten(-1, (3, SMALL.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, H, T, d)
+    scores = block.rotary(q) @ block.rotary(k).mT / q.shape[-1] ** 0.5
+    attended = (scores.masked_fill(~sees, -torch.inf).softmax(-1) @ v).transpose(1, 2).flatten(-2)
+    y = x + block.attention_weight * F.linear(attended, block.out.weight)
+    a, b = F.linear(norm(block.mlp_norm.weight, y), block.mlp.gated.weight).chunk(2, -1)
+    return y + block.mlp_weight * F.linear(F.silu(a) * b, block.mlp.out.weight)
 
 
 @pytest.mark.parametrize("local", [True, False])
@@ -167,17 +155,15 @@ def test_parts_are_means_over_the_real_frames(net, xy, mask):
     _, parts = net.encoder(hidden, mask)
     out = net(xy, mask)["parts"]
     for k, length in enumerate(LENGTHS):
-        for number, part in enumerate(parts):
-            torch.testing.assert_close(
-                out[k, number], part[k, :length].mean(0), rtol=1e-4, atol=1e-5
-            )
+        expected = torch.stack([part[k, :length].mean(0) for part in parts])
+        torch.testing.assert_close(out[k], expected, rtol=1e-4, atol=1e-5)
 
 
 # --- options ------------------------------------------------------------------------------------
 
 
 def test_stochastic_depth_rises_from_block_to_block(xy):
-    net = Hierarchical(replace(SMALL, stochastic_depth=0.4), LAYOUT, K)
+    net = Hierarchical(replace(SMALL, stochastic_depth=0.4), LAYOUT, SIGNS)
     drops = [layer.branch_drop for layer in net.layers if isinstance(layer, Block)]
     assert drops == pytest.approx([0.0, 0.2, 0.4])
     block, x = net.layers[-1].train(), torch.randn(400, 2, SMALL.dim)
@@ -209,8 +195,8 @@ def test_layer_drop_leaves_out_a_block_for_the_whole_batch(net, xy):
 
 def test_from_the_mixed_layer_on_a_clip_is_as_long_as_the_longer_of_the_two(net, xy, mask):
     """Here every clip keeps its whole share, so only the masks differ."""
-    swap = torch.tensor([3, 2, 1, 0])
-    joined = net(xy, mask, LayerMix(swap, torch.ones(4), torch.tensor(1)))["logits"]
+    swap = torch.tensor([4, 3, 2, 1, 0])
+    joined = net(xy, mask, LayerMix(swap, torch.ones(5), torch.tensor(1)))["logits"]
     longest = torch.tensor(LENGTHS) >= torch.tensor(LENGTHS)[swap]
     expected = net(xy, mask)["logits"]
     torch.testing.assert_close(joined[longest], expected[longest], rtol=1e-4, atol=1e-5)
@@ -231,7 +217,7 @@ def test_a_frame_sees_the_frames_that_mixing_made_real(net, xy, mask):
 def test_statistics_of_the_training_clips_are_in_the_checkpoint(net):
     frames = torch.randn(50, len(LAYOUT), 3) * 3 + 1
     net.learn_statistics([frames])
-    other = Hierarchical(SMALL, LAYOUT, K).eval()
+    other = Hierarchical(SMALL, LAYOUT, SIGNS).eval()
     other.load_state_dict(net.state_dict())
     xy = frames[None, :FRAMES, :, :2]
     torch.testing.assert_close(other(xy)["logits"], net(xy)["logits"])
