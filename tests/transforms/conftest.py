@@ -123,9 +123,9 @@ def numbered(lengths: Sequence[int], n_frames: int, points: int = 1) -> Clips:
     return Clips(xyz, mask, torch.zeros(n, dtype=torch.long))
 
 
-def still(points: Sequence[Sequence[float]], n: int, n_frames: int = 1) -> Clips:
+def still(points: torch.Tensor | Sequence[Sequence[float]], n: int, n_frames: int = 1) -> Clips:
     """n equal clips in which the given points stand still."""
-    xyz = torch.tensor(points, dtype=torch.float32).repeat(n, n_frames, 1, 1)
+    xyz = torch.as_tensor(points, dtype=torch.float32).repeat(n, n_frames, 1, 1)
     mask = torch.ones(n, n_frames, dtype=torch.bool)
     return Clips(xyz, mask, torch.zeros(n, dtype=torch.long))
 

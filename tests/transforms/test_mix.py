@@ -1,7 +1,5 @@
 """Mixup: how often, with whom, how much, and what becomes of the targets."""
 
-import random
-
 import numpy as np
 import pytest
 import torch
@@ -9,11 +7,7 @@ from scipy import stats
 from torch.nn import functional as F
 
 from src.transforms.mix import ManifoldMixup, Pairs, PointMixup, WindowMixup
-from src.transforms.pipeline import Draw
-
-
-def step(seed: int = 0, progress: float = 0.0) -> Draw:
-    return Draw(torch.Generator().manual_seed(seed), random.Random(seed), progress)
+from tests.transforms.conftest import numbered
 
 
 def pairs_of(partner: list[int], share: list[float], then: Pairs | None = None) -> Pairs:
@@ -35,10 +29,10 @@ def test_probability_is_the_published_one_at_epochs_of_100(epoch, rising, fallin
 @pytest.mark.parametrize(
     ("mixup", "p"), [(ManifoldMixup(0.5, alpha=0.4, span=0.9), 0.25), (PointMixup(0.3, 0.4), 0.3)]
 )
-def test_batches_are_mixed_as_often_as_said_by_shares_from_beta(mixup, p):
+def test_batches_are_mixed_as_often_as_said_by_shares_from_beta(mixup, p, draw):
     """With anybody; by one share for the whole batch, or by one for each clip."""
-    draw = step(progress=0.45)
-    drawn = [mixup.pairs(4, draw) for _ in range(4000)]
+    step = draw(progress=0.45)
+    drawn = [mixup.pairs(4, step) for _ in range(4000)]
     mixed = [pairs for pairs in drawn if pairs is not None]
     assert abs(len(mixed) - 4000 * p) < 4 * (4000 * p * (1 - p)) ** 0.5
     assert all(sorted(pairs.partner.tolist()) == [0, 1, 2, 3] for pairs in mixed)
@@ -62,37 +56,33 @@ def test_targets_are_mixed_by_hand():
 
 def telling_clips(lengths: list[int], n_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Features whose x tells the frame and whose y tells the clip; padding is garbage."""
-    x = torch.full((len(lengths), n_frames, 1, 2), 1e6)
-    mask = torch.arange(n_frames) < torch.tensor(lengths)[:, None]
-    for k, length in enumerate(lengths):
-        x[k, :length, 0, 0] = torch.arange(1.0, length + 1)
-        x[k, :length, 0, 1] = k + 1
-    return x, mask
+    clips = numbered(lengths, n_frames)
+    return torch.where(clips.mask[..., None, None], clips.xyz[..., :2] + 1, 1e6), clips.mask
 
 
-def test_by_windows_every_batch_is_mixed_and_no_clip_with_itself():
+def test_by_windows_every_batch_is_mixed_and_no_clip_with_itself(draw):
     for seed in range(20):
-        for pairs in WindowMixup(0.5, clips=3).pairs(7, step(seed)):
+        for pairs in WindowMixup(0.5, clips=3).pairs(7, draw(seed)):
             assert sorted(pairs.partner.tolist()) == list(range(7))
             assert (pairs.partner != torch.arange(7)).all()
 
 
-def test_a_share_over_999_in_1000_leaves_the_clip_alone():
-    pairs = WindowMixup(0.5).pairs(4000, step())
+def test_a_share_over_999_in_1000_leaves_the_clip_alone(draw):
+    pairs = WindowMixup(0.5).pairs(4000, draw())
     assert ((pairs.share == 1.0) | (pairs.share <= 0.999)).all() and (pairs.share == 1.0).any()
     x, mask = telling_clips([3, 9], 10)
     alone = pairs_of([1, 0], [1.0, 1.0])
-    mixed, mixed_mask = WindowMixup(0.5).inputs(x, mask, alone, step())
+    mixed, mixed_mask = WindowMixup(0.5).inputs(x, mask, alone, draw())
     assert torch.equal(mixed, x) and torch.equal(mixed_mask, mask)
 
 
-def test_mixed_frames_by_hand():
+def test_mixed_frames_by_hand(draw):
     """Lengths 8 and 3: the shorter one meets all windows of the longer, and the other way round."""
     x, mask = telling_clips([8, 3], 10)
     pairs = pairs_of([1, 0], [0.75, 0.6])
     starts, partner_starts = set(), set()
     for seed in range(60):
-        mixed, real = WindowMixup(0.5).inputs(x, mask, pairs, step(seed))
+        mixed, real = WindowMixup(0.5).inputs(x, mask, pairs, draw(seed))
         (own,) = real[0].nonzero().T
         assert own.tolist() == list(range(own[0], own[0] + 3))  # the window both have, in place
         starts.add(int(own[0]))
@@ -108,12 +98,12 @@ def test_mixed_frames_by_hand():
 
 
 @pytest.mark.parametrize("fill", [0.0, -1e6, float("inf")])
-def test_padding_never_enters_a_mixed_frame(fill):
+def test_padding_never_enters_a_mixed_frame(fill, draw):
     x, mask = telling_clips([1, 9, 4, 6], 9)
-    pairs = WindowMixup(0.5).pairs(4, step())
-    expected, real = WindowMixup(0.5).inputs(x, mask, pairs, step(1))
+    pairs = WindowMixup(0.5).pairs(4, draw())
+    expected, real = WindowMixup(0.5).inputs(x, mask, pairs, draw(1))
     other = torch.where(mask[..., None, None], x, fill)
-    mixed, other_real = WindowMixup(0.5).inputs(other, mask, pairs, step(1))
+    mixed, other_real = WindowMixup(0.5).inputs(other, mask, pairs, draw(1))
     assert torch.equal(real, other_real) and real.any(1).all()
     assert torch.equal(mixed[real], expected[real])
 
@@ -122,12 +112,12 @@ def test_padding_never_enters_a_mixed_frame(fill):
 
 
 @pytest.mark.parametrize("clips", [2, 3, 5])
-def test_shares_of_a_mixture_are_a_sorted_dirichlet_draw(clips):
+def test_shares_of_a_mixture_are_a_sorted_dirichlet_draw(clips, draw):
     """Of the targets it makes one convex combination, a clip's own share the largest.
 
     recognition.md 2.3, for two clips: max(s, 1 - s), s from Beta(0.5, 0.5).
     """
-    pairs = WindowMixup(0.5, clips=clips, whole=1.0).pairs(1000, step())
+    pairs = WindowMixup(0.5, clips=clips, whole=1.0).pairs(1000, draw())
     assert len(list(pairs)) == clips - 1
     soft = pairs.target(torch.eye(1000))
     torch.testing.assert_close(soft.sum(1), torch.ones(1000))
@@ -137,14 +127,14 @@ def test_shares_of_a_mixture_are_a_sorted_dirichlet_draw(clips):
     assert stats.ks_2samp(own.numpy(), largest).pvalue > 0.01
 
 
-def test_three_clips_by_hand():
+def test_three_clips_by_hand(draw):
     pairs = pairs_of([1, 2, 0], [0.5] * 3, pairs_of([2, 0, 1], [0.8] * 3))
     for seed in range(20):  # a mixture is real where all its clips are
         x, mask = telling_clips([9, 7, 3], 9)
-        _, real = WindowMixup(0.5, clips=3).inputs(x, mask, pairs, step(seed))
+        _, real = WindowMixup(0.5, clips=3).inputs(x, mask, pairs, draw(seed))
         assert real.sum(1).tolist() == [3, 3, 3] and not (real & ~mask).any()
     x, mask = telling_clips([6, 6, 6], 6)
-    mixed, real = WindowMixup(0.5, clips=3).inputs(x, mask, pairs, step())
+    mixed, real = WindowMixup(0.5, clips=3).inputs(x, mask, pairs, draw())
     assert torch.equal(real, mask)
     expected = 0.4 * x + 0.4 * x[[1, 2, 0]] + 0.2 * x[[2, 0, 1]]
     torch.testing.assert_close(mixed, expected)
@@ -164,12 +154,12 @@ def poses() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("align", ["similarity", "linear"])
-def test_aligned_is_numpys_least_squares(poses, align):
+def test_aligned_is_numpys_least_squares(poses, align, draw):
     """Similarity: of the two unknowns a and b in (a x - b y, b x + a y)."""
     other = torch.randn(poses.shape, generator=torch.Generator().manual_seed(1))
     x, pairs = torch.cat([poses, other]), pairs_of([1, 0], [0.5, 0.5])
     mask = torch.ones(2, 6, dtype=torch.bool)
-    mixed, _ = WindowMixup(0.5, align=align).inputs(x, mask, pairs, step())
+    mixed, _ = WindowMixup(0.5, align=align).inputs(x, mask, pairs, draw())
     both = (poses[0] != 0).any(-1)
     source, goal = other[0][both].numpy(), poses[0][both].numpy()
     if align == "linear":
@@ -183,15 +173,15 @@ def test_aligned_is_numpys_least_squares(poses, align):
 
 
 @pytest.mark.parametrize("align", ["similarity", "linear"])
-def test_aligning_leaves_missing_points_missing_and_strangers_in_place(poses, align):
+def test_aligning_leaves_missing_points_missing_and_strangers_in_place(poses, align, draw):
     """A partner with no point in common keeps its places, as without aligning."""
     other = 1.7 * poses.flip(-1)
     apart = poses.clone()
     apart[:, :, :3], other[:, :, 3:] = 0, 0
     x, mask = torch.cat([apart, other]), torch.ones(2, 6, dtype=torch.bool)
     pairs = pairs_of([1, 0], [0.6, 0.7])
-    mixed, _ = WindowMixup(0.5, align=align).inputs(x, mask, pairs, step())
-    plain, _ = WindowMixup(0.5).inputs(x, mask, pairs, step())
+    mixed, _ = WindowMixup(0.5, align=align).inputs(x, mask, pairs, draw())
+    plain, _ = WindowMixup(0.5).inputs(x, mask, pairs, draw())
     assert torch.equal(mixed, plain) and mixed.isfinite().all()
     both_missing = (x == 0).all(-1).all(0)
     assert both_missing.any() and (mixed[:, both_missing] == 0).all()
@@ -200,29 +190,16 @@ def test_aligning_leaves_missing_points_missing_and_strangers_in_place(poses, al
 # --- PointMixup ---------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def points() -> tuple[torch.Tensor, torch.Tensor]:
-    """Three clips of 5 frames and 4 points: one whole, one with gaps, one with padding."""
-    x = torch.randn(3, 5, 4, 3, generator=torch.Generator().manual_seed(2))
-    x[1, :, 2] = 0
-    x[1, 3] = 0
+def test_points_are_mixed_where_both_are_and_taken_whole_where_one_is(draw):
+    """Slovo, recognition.md 4.4, by hand: one clip is whole, one has gaps, one is padded."""
+    own = torch.randn(3, 5, 4, 3, generator=torch.Generator().manual_seed(2))
+    own[1, :, 2], own[1, 3], own[2, 3:] = 0, 0, 0
     mask = torch.ones(3, 5, dtype=torch.bool)
     mask[2, 3:] = False
-    return torch.where(mask[..., None, None], x, 1e6), mask
-
-
-def test_points_are_mixed_where_both_are_and_taken_whole_where_one_is(points):
-    """Slovo, recognition.md 4.4, by hand."""
-    x, mask = points
-    pairs = pairs_of([1, 2, 0], [0.3, 0.3, 0.3])
-    mixed, real = PointMixup(1.0, 0.2).inputs(x, mask, pairs, step())
-    for k, partner in enumerate(pairs.partner.tolist()):
-        for t in range(5):
-            own, other = (
-                x[clip, t] if mask[clip, t] else torch.zeros(4, 3) for clip in (k, partner)
-            )
-            for point in range(4):
-                a, b = own[point], other[point]
-                expected = a if not b.any() else b if not a.any() else 0.3 * a + 0.7 * b
-                torch.testing.assert_close(mixed[k, t, point], expected)
-        assert torch.equal(real[k], mask[k] | mask[partner])
+    x, partner = torch.where(mask[..., None, None], own, 1e6), [1, 2, 0]
+    mixed, real = PointMixup(1.0, 0.2).inputs(x, mask, pairs_of(partner, [0.3] * 3), draw())
+    other = own[partner]
+    both = own.any(-1, keepdim=True) & other.any(-1, keepdim=True)
+    # Where one of them is missing, it is 0 and the sum is the other.
+    torch.testing.assert_close(mixed, torch.where(both, 0.3 * own + 0.7 * other, own + other))
+    assert torch.equal(real, mask | mask[partner])

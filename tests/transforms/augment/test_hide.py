@@ -41,16 +41,11 @@ def test_the_stretch_starts_anywhere(layout, draw):
     assert stats.chisquare(np.bincount(start, minlength=24)).pvalue > 0.01
 
 
-def grid(n: int) -> Clips:
-    """n clips of one frame: 101 x 101 points that cover the image and a margin of half of it."""
+def test_the_hidden_points_fill_a_square(layout, draw):
+    """Of 101 x 101 points that cover the image and a margin of half of it."""
     line = torch.linspace(-0.5, 1.5, 101)
     y, x = torch.meshgrid(line, line, indexing="ij")
-    xyz = torch.stack([x, y, torch.zeros_like(x)], -1).view(1, 1, -1, 3).repeat(n, 2, 1, 1)
-    return Clips(xyz, torch.ones(n, 2, dtype=torch.bool), torch.zeros(n, dtype=torch.long))
-
-
-def test_the_hidden_points_fill_a_square(layout, draw):
-    clips = grid(200)
+    clips = still(torch.stack([x, y, torch.zeros_like(x)], -1).flatten(0, 1), 200, n_frames=2)
     out = HideBox(1.0, 0.2, 0.4)(clips, layout, draw())
     hidden = out.xyz.isnan().all(-1).view(200, 2, 101, 101).numpy()
     np.testing.assert_array_equal(hidden[:, 0], hidden[:, 1])  # the same in every frame

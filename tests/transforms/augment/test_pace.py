@@ -47,24 +47,42 @@ def fixed(share: float) -> Fixed:
     return Fixed(torch.Generator(), None, share=share)
 
 
-# --- TimeWarp -----------------------------------------------------------------------------------
-
-WARP = TimeWarp(1.0, low=0.8, high=1.2, min_frames=10, keep=5)
+# --- TimeWarp, UnevenSpeed, Piece ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("share", "speed"), [(0.0, 0.8), (0.5, 1.0), (0.75, 1.1), (1.0, 1.2)])
-def test_a_warped_clip_is_shown_faster_or_slower_to_its_end(clips_of_time, share, speed):
+def warped(n: int, share: float) -> np.ndarray:
     """As Slovo's code takes frames: so many of them, evenly from the first to the last."""
-    out = WARP(clips_of_time, LAYOUT, fixed(share))
+    return np.linspace(0, n - 1, n if n < 10 else min(round(n / (0.8 + 0.4 * share)), n))
+
+
+def uneven(n: int, share: float) -> np.ndarray:
+    u, change = np.arange(n) / max(n - 1, 1), 0.9 * (2 * share - 1)
+    return (u + change / (2 * np.pi) * np.sin(2 * np.pi * u)) * (n - 1)
+
+
+def stretched(n: int, share: float) -> np.ndarray:
+    pace = 0.6 + share * 0.4
+    return share * (1 - pace) * (n - 1) + pace * np.arange(n)
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        (TimeWarp(1.0, low=0.8, high=1.2, min_frames=10, keep=5), warped),
+        (UnevenSpeed(1.0, amount=0.9), uneven),
+        (Piece(1.0, share=0.6), stretched),
+    ],
+    ids=["warp", "uneven", "piece"],
+)
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.4, 0.5, 0.7, 0.75, 1.0])
+def test_a_clip_shows_the_frames_nearest_to_the_formulas(clips_of_time, at, expected, share):
+    out = at(clips_of_time, LAYOUT, fixed(share))
     for k, length in enumerate(LENGTHS):
-        if length < 10:
-            expected = np.arange(length)
-        else:
-            n = min(round(length / speed), length)
-            expected = np.linspace(0, length - 1, n)
+        exact, frames = expected(length, share), shown(out, k)
+        assert len(frames) == len(exact) and (frames % 1 == 0).all()
         # The nearest frame, or the other one where float32 sees a tie.
-        assert len(shown(out, k)) == len(expected)
-        assert (np.abs(shown(out, k) - expected) < 0.5 + 1e-4).all()
+        assert (np.abs(frames - exact) < 0.5 + 1e-4).all()
+        assert (np.diff(frames) >= 0).all()
 
 
 def test_a_very_fast_clip_keeps_its_least_frames(clips_of_time):
@@ -72,37 +90,6 @@ def test_a_very_fast_clip_keeps_its_least_frames(clips_of_time):
     assert out.length.tolist() == [1, 2, 9, 5, 5, 5, 5, 5]
     np.testing.assert_array_equal(shown(out, 7), np.rint(np.linspace(0, LENGTHS[7] - 1, 5)))
     np.testing.assert_array_equal(shown(out, 3), np.rint(np.linspace(0, 9, 5)))
-
-
-# --- UnevenSpeed --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("change", [-0.9, -0.3, 0.0, 0.3, 0.9])
-def test_an_uneven_clip_shows_what_the_formula_says(clips_of_time, change):
-    out = UnevenSpeed(1.0, amount=0.9)(clips_of_time, LAYOUT, fixed((change + 0.9) / 1.8))
-    assert torch.equal(out.mask, clips_of_time.mask)
-    for k, length in enumerate(LENGTHS):
-        u = np.arange(length) / max(length - 1, 1)
-        exact = (u + change / (2 * np.pi) * np.sin(2 * np.pi * u)) * (length - 1)
-        frames = shown(out, k)
-        # The nearest frame, or the other one where float32 sees a tie.
-        assert (np.abs(frames - exact) < 0.5 + 1e-4).all()
-        assert frames[0] == 0 and frames[-1] == length - 1
-        assert (np.diff(frames) >= 0).all()
-
-
-# --- Piece --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
-def test_a_piece_is_stretched_to_the_whole_length(clips_of_time, share):
-    out = Piece(1.0, share=0.6)(clips_of_time, LAYOUT, fixed(share))
-    pace = 0.6 + share * 0.4
-    assert torch.equal(out.mask, clips_of_time.mask)
-    for k, length in enumerate(LENGTHS):
-        start = share * (1 - pace) * (length - 1)
-        exact = start + pace * np.arange(length)
-        assert (np.abs(shown(out, k) - exact) < 0.5 + 1e-4).all()
 
 
 # --- KeepFrames ---------------------------------------------------------------------------------

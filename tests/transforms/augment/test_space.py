@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from scipy.spatial.transform import Rotation
 
 from src.landmarks import (
     HEAD_26,
@@ -133,19 +134,12 @@ def maps(augmentation: Callable, layout, draw) -> tuple[np.ndarray, np.ndarray]:
     return linear, out[:, 0]
 
 
-def rotations(angle: np.ndarray) -> np.ndarray:
-    """(n, 3, 3), about z."""
-    cos, sin, none = np.cos(angle), np.sin(angle), np.zeros_like(angle)
-    rows = (cos, -sin, none, sin, cos, none, none, none, none + 1)
-    return np.stack(rows, -1).reshape(-1, 3, 3)
-
-
 def test_points_are_scaled_then_shifted_then_rotated_by_independent_uniform_draws(layout, draw):
     """2nd place: R (f x + s) = f R x + R s."""
     at = ScaleShiftRotate(p=1.0, low=0.8, high=1.5, shift=0.1, degrees=15.0)
     linear, moved = maps(at, layout, draw)
     factor, angle = linear[:, 2, 2], np.arctan2(linear[:, 1, 0], linear[:, 0, 0])
-    rotation = rotations(angle)
+    rotation = Rotation.from_euler("z", angle[:, None]).as_matrix()
     np.testing.assert_allclose(linear, factor[:, None, None] * rotation, atol=1e-6)
     shift = np.einsum("nji,nj->ni", rotation, moved)
     assert is_uniform(factor, 0.8, 1.5) and is_uniform(np.degrees(angle), -15, 15)
@@ -175,7 +169,7 @@ def test_points_are_scaled_sheared_rotated_and_shifted_as_published(layout, draw
     cos = np.where(along_x, flat[:, 0, 0], flat[:, 1, 1])
     sin = np.where(along_x, flat[:, 1, 0], -flat[:, 0, 1])
     angle = np.arctan2(sin, cos)
-    rotation = rotations(angle)[:, :2, :2]
+    rotation = Rotation.from_euler("z", angle[:, None]).as_matrix()[:, :2, :2]
     shear = rotation.transpose(0, 2, 1) @ flat
     np.testing.assert_allclose(shear[clear][:, [0, 1], [0, 1]], 1, atol=1e-4)
     sheared = np.where(along_x, shear[:, 0, 1], shear[:, 1, 0])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from itertools import combinations
-
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cosine, pdist
 
 from src.recipes.hand_bert import LAYOUT
 from src.transforms.features.hand_bert import LIP_ANGLES, HandBertFeatures, both_hands
@@ -59,8 +57,8 @@ def wrists(xyz: np.ndarray) -> np.ndarray:
     return np.nan_to_num(np.concatenate([place, history, future], 1))
 
 
-def cosine(a: np.ndarray, vertex: np.ndarray, c: np.ndarray) -> float:
-    return (a - vertex) @ (c - vertex) / np.linalg.norm(a - vertex) / np.linalg.norm(c - vertex)
+def angle(a: np.ndarray, vertex: np.ndarray, c: np.ndarray) -> float:
+    return 1 - cosine(a - vertex, c - vertex)
 
 
 def document(xyz: np.ndarray, features: HandBertFeatures) -> np.ndarray:
@@ -76,10 +74,10 @@ def document(xyz: np.ndarray, features: HandBertFeatures) -> np.ndarray:
     sign = 1 if features.interior_angles else -1
     rows = [
         [
-            *(math.dist(lip[i, :2], lip[j, :2]) for i, j in combinations(range(20), 2)),
-            *(math.dist(h[i, :2], h[j, :2]) for i, j in combinations(range(21), 2)),
-            *(cosine(*lip[list(triple)]) for triple in LIP_ANGLES[features.lip_angles]),
-            *(sign * cosine(*h[list(triple)]) for triple in FINGER_ANGLES),
+            *pdist(lip[:20, :2]),
+            *pdist(h[:, :2]),
+            *(angle(*lip[list(triple)]) for triple in LIP_ANGLES[features.lip_angles]),
+            *(sign * angle(*h[list(triple)]) for triple in FINGER_ANGLES),
         ]
         for lip, h in zip(lips, hand, strict=True)
     ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -20,12 +22,13 @@ from src.transforms.steps.frames import (
     select,
 )
 from tests.exports import exported
+from tests.transforms.conftest import bits
 
 HAND_PARTS = ("left_hand", "right_hand")
 
 
 def same(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.equal(a.nan_to_num(nan=1e9), b.nan_to_num(nan=1e9))
+    return torch.equal(bits(a), bits(b))
 
 
 # --- select -------------------------------------------------------------------------------------
@@ -35,17 +38,11 @@ def same(a: Tensor, b: Tensor) -> bool:
     "points",
     [((2,), (0,)), ((1, 3), (0,)), ((4,), (1, 3, 2), (0, 2), (5,), (0,)), ((0, 1),), ((3,), (3,))],
 )
-def test_select_takes_rows_and_means(points):
+def test_select_takes_rows_and_means_which_are_missing_where_one_of_their_rows_is(points):
     rows = torch.randn(4, 6, 3, generator=torch.Generator().manual_seed(0))
+    rows[1, 1], rows[2, 2] = torch.nan, torch.nan
     expected = torch.stack([torch.stack([rows[:, k] for k in p]).mean(0) for p in points], 1)
-    torch.testing.assert_close(select(rows, points), expected)
-
-
-def test_a_mean_is_missing_where_one_of_its_rows_is():
-    rows = torch.ones(3, 4, 3)
-    rows[1, 2] = torch.nan
-    seen = ~select(rows, ((0, 2), (0, 1), (2,))).isnan().any(-1)
-    assert seen.tolist() == [[True] * 3, [False, True, False], [True] * 3]
+    torch.testing.assert_close(select(rows, points), expected, equal_nan=True)
 
 
 # --- KeepFramesWith -----------------------------------------------------------------------------
@@ -75,18 +72,14 @@ def test_a_clip_without_hands_is_kept_whole(layout, n_frames):
 # --- Stride -------------------------------------------------------------------------------------
 
 
-def kept_by_the_document(n: int, max_len: int) -> list[int]:
-    """recognition.md 3.2.2: with n > max_len, every floor(n / max_len) + 1-th, counted from 1."""
-    step = math.floor(n / max_len) + 1 if n > max_len else 1
-    return [counter - 1 for counter in range(1, n + 1) if counter % step == 0]
-
-
 @pytest.mark.parametrize("max_len", [2, 5, 25, 80])
 def test_stride_keeps_the_documents_frames_at_every_length(layout, max_len):
+    """recognition.md 3.2.2: with n > max_len, every floor(n / max_len) + 1-th, counted from 1."""
     numbers = torch.arange(200.0)[:, None, None].expand(200, len(layout), 3)
     for n in range(1, 201):
         kept = Stride(max_len)(numbers[:n], layout)[:, 0, 0].tolist()
-        assert kept == kept_by_the_document(n, max_len), n
+        step = math.floor(n / max_len) + 1 if n > max_len else 1
+        assert kept == list(range(n))[step - 1 :: step], n
         assert 1 <= len(kept) <= max_len
 
 
@@ -128,14 +121,10 @@ def clip(n_frames: int, missing: float = 0.0, seed: int = 0) -> torch.Tensor:
 
 def by_hand(xyz: np.ndarray, n_new: int) -> np.ndarray:
     """Bin by bin: frames repeated, or averaged over where they were seen."""
-    n, rows = len(xyz), []
-    for i in range(n_new):
-        start, end = i * n // n_new, (i + 1) * n // n_new
-        piece = xyz[start : max(end, start + 1)].astype(np.float64)
-        seen = ~np.isnan(piece)
-        total = np.where(seen, piece, 0).sum(0)
-        rows.append(np.where(seen.any(0), total / np.maximum(seen.sum(0), 1), np.nan))
-    return np.stack(rows)
+    edges = np.arange(n_new + 1) * len(xyz) // n_new
+    pieces = [xyz[start : max(end, start + 1)] for start, end in pairwise(edges)]
+    with warnings.catch_warnings(action="ignore"):  # of means of nothing
+        return np.stack([np.nanmean(piece, 0, dtype=np.float64) for piece in pieces])
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 15, 16, 17, 31, 32, 33, 100, 1500])
