@@ -7,8 +7,8 @@
 - Every model is a process of its own, since a step also costs what its memory costs: torch's heap
   grows and shrinks with what is allocated. Their steps alternate, so that whatever else the machine
   does falls on both.
-- "ms/step" is the clock's, "CPU ms" what the step's threads used together: with one thread on a
-  busy machine the second is the better measure. Both are medians, as is every ratio.
+- One thread. "ms/step" is the clock's, "CPU ms" the processor's: on a busy machine the second is
+  the better measure. Both are medians, as is every ratio.
 - "products ms" is CPU time, too: the step's matrix products alone, of the same shapes.
 """
 
@@ -31,7 +31,7 @@ from tests.benchmarks.table import Table
 from tests.motion.models.loop_model import LoopModel
 
 JOINTS, CHANNELS, BATCH, LAYERS = 15, 9, 8, 8
-REPEATS, THREADS = 5, (1, 2)
+REPEATS = 5
 LOOP, BATCHED = "loop over joints", "batched"
 CASES = (LOOP, BATCHED)
 
@@ -62,9 +62,9 @@ def training_step(name: str) -> Callable[[], None]:
     return step
 
 
-def serve(pipe: Connection, case: str, threads: int) -> None:
+def serve(pipe: Connection, case: str) -> None:
     """A model's process: answers "step" and "products" with the seconds that they took."""
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     step = training_step(case)
     with Recorder() as recorder:
         step()
@@ -78,13 +78,13 @@ def serve(pipe: Connection, case: str, threads: int) -> None:
         pipe.send((time.perf_counter() - clock, time.process_time() - used))
 
 
-def measure(threads: int) -> tuple[Times, Times, dict[str, float]]:
+def measure() -> tuple[Times, Times, dict[str, float]]:
     """The times of all steps and of all products, and the operations of a step's products."""
     context = multiprocessing.get_context("spawn")
     pipes, processes, flops = {}, [], {}
     for case in CASES:
         pipes[case], theirs = context.Pipe()
-        processes.append(context.Process(target=serve, args=(theirs, case, threads)))
+        processes.append(context.Process(target=serve, args=(theirs, case)))
         processes[-1].start()
         flops[case] = pipes[case].recv()
     times = {wanted: {case: [] for case in CASES} for wanted in ("step", "products")}
@@ -97,9 +97,9 @@ def measure(threads: int) -> tuple[Times, Times, dict[str, float]]:
     return times["step"], times["products"], flops
 
 
-def rows_of(threads: int) -> list[dict[str, str | float | int]]:
+def rows_of() -> list[dict[str, str | float]]:
     """The lines of the table."""
-    steps, products, flops = measure(threads)
+    steps, products, flops = measure()
     clock, used, bare_used = (
         {case: median(seconds[which] for seconds in times[case]) for case in CASES}
         for times, which in ((steps, 0), (steps, 1), (products, 1))
@@ -107,7 +107,6 @@ def rows_of(threads: int) -> list[dict[str, str | float | int]]:
     return [
         {
             "": name,
-            "threads": threads,
             "ms/step": 1000 * clock[name],
             "CPU ms": 1000 * used[name],
             "products ms": 1000 * bare_used[name],
@@ -121,27 +120,20 @@ def rows_of(threads: int) -> list[dict[str, str | float | int]]:
 
 
 def run() -> None:
-    """Measure and print; a repetition takes half a minute for each number of threads."""
-    rows = [row for threads in THREADS for row in rows_of(threads)]
-    reached, shares = (
-        ", ".join(
-            f"{row[column]:.2f} x ({row['threads']} threads)" for row in rows if row[""] == BATCHED
-        )
-        for column in ("x loop, clock", "products alone")
-    )
+    """Measure and print; a repetition takes half a minute."""
+    torch.set_num_threads(1)
+    rows = rows_of()
+    batched = rows[CASES.index(BATCHED)]
     Table(
         name="motion",
         title=f"spatio-temporal transformer, {LAYERS} layers, width 128, {JOINTS} joints: one step "
         f"of training, batch {BATCH}, window 120",
         rows=rows,
-        limit=f"if a step were nothing but its matrix products it would be {shares} as fast as "
-        "the loop",
+        limit="if a step were nothing but its matrix products it would be "
+        f"{batched['products alone']:.2f} x as fast as the loop",
         notes=[
-            f"bar: no slower than the same model with a loop over joints; reached: {reached}",
+            "bar: no slower than the same model with a loop over joints; reached: "
+            f"{batched['x loop, clock']:.2f} x",
             "both sides with the same fused AdamW; medians of alternating steps",
         ],
     ).publish()
-
-
-if __name__ == "__main__":
-    run()

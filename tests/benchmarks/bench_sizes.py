@@ -16,15 +16,15 @@ import torch
 
 from src.common.paths import anchored
 from src.dataset import store as stores
-from src.dataset.sample import write_sample
 from src.recipes import hierarchical, landmark_union
 from src.runs import About, Run
 from src.training.distributed import Processes
 from src.training.loop import Settings
 from src.training.train import train
+from tests.benchmarks import data
 from tests.benchmarks.table import Table
 
-SAMPLE, FOLD = "input/sample", 0
+FOLD = 0
 EPOCHS, STEPS, BATCH = 20, 20, 8
 
 
@@ -39,12 +39,10 @@ def run() -> None:
         )
         for recipe in (hierarchical.PUBLISHED, hierarchical.SHIPPED)
     ]  # fmt: skip
-    data = anchored(SAMPLE)
-    if not data.is_dir():
-        write_sample(data)
-    store = stores.build(data, anchored("input/stores"), landmark_union())
+    source = data.sample()
+    store = stores.build(source, anchored("input/stores"), landmark_union())
     names = tuple(recipe.name for recipe in recipes)
-    about = About("full", str(data), str(store.folder), 0, (), names, folds=(FOLD,))
+    about = About("full", str(source), str(store.folder), 0, (), names, folds=(FOLD,))
     trained = Run.create(anchored("logs/benchmarks/sizes"), about, recipes)
     rows = []
     for recipe in recipes:

@@ -13,16 +13,14 @@ from __future__ import annotations
 
 import pandas as pd
 
-from src.common.paths import anchored
-from src.dataset.sample import write_sample
 from src.recipes import solution_of
 from src.runs import Run
+from tests.benchmarks import data
 from tests.benchmarks.real_clips import FOLD, SPLITS, Split, all_trained
 from tests.benchmarks.table import Table
 
 RECIPES = "frame_deberta,hand_bert,conv_transformer,llama,hierarchical"
-SAMPLE = "input/sample"
-HELD_OUT = (SPLITS[0], SPLITS[2], Split(str(anchored(SAMPLE)), ()))
+HELD_OUT = (SPLITS[0], SPLITS[2], Split(str(data.SAMPLE), ()))
 BARS = (0.3, 0.4, 0.5, 0.6, 0.8)  # accuracies
 
 
@@ -59,8 +57,7 @@ def row(split: Split, solution: str, tests: list[tuple[float, float]]) -> dict:
 
 def run() -> None:
     """Train what is not trained yet, read the histories, print."""
-    if not anchored(SAMPLE).is_dir():
-        write_sample(anchored(SAMPLE))
+    data.sample()
     rows = [
         row(split, solution, tests)
         for (split, _), (of, _) in all_trained(HELD_OUT, 1, RECIPES).items()

@@ -30,6 +30,7 @@ from src.training.distributed import Processes
 from src.training.loop import Loop, Settings, precision_of
 from src.training.roles import Trainee, consistency_weight
 from tests.benchmarks import data, hugging_face
+from tests.benchmarks.bench_padding import waste
 from tests.benchmarks.products import Recorder, bare
 from tests.benchmarks.table import Table, folder
 from tests.benchmarks.timing import DEVICE, PeakMemory, in_turn
@@ -94,8 +95,7 @@ def ours(recipe: Recipe, clips: ClipSet, settings: Settings) -> Contender:
     with Recorder() as recorder:  # a compiled function would hide its products
         models(Loop(recipe, loop.trainee, replace(settings, compile=False), processes))
     step()  # not timed: the optimiser makes its state, compilers compile
-    frames = sum(len(batch) * clips.length[batch].max() for batch in planned)
-    padded = float(1 - sum(clips.length[batch].sum() for batch in planned) / frames)
+    padded = waste(clips.length, planned)
     return Contender(step, models, sum(map(len, planned)), padded, recorder, len(planned))
 
 

@@ -15,34 +15,40 @@ from src.common.paths import SIGN_MAP, anchored
 from src.dataset import store
 from src.dataset.batches import ClipSet, prepare
 from src.dataset.competition import read_index
+from src.dataset.sample import write_sample
 from src.landmarks import N_LANDMARKS
 from src.recipes import landmark_union
 from src.recipes.base import Recipe
 from tests.benchmarks.table import folder
 
+SAMPLE = anchored("input/sample")
 
-def genuine(name: str = "asl_signs") -> Path:
+
+def sample() -> Path:
+    """The synthetic sample, written where it is not there."""
+    if not SAMPLE.is_dir():
+        write_sample(SAMPLE)
+    return SAMPLE
+
+
+def genuine() -> Path:
     """A folder of genuine clips in the competition's format."""
-    path = anchored(f"../shared/data/{name}")
+    path = anchored("../shared/data/asl_signs")
     if not (path / "train.csv").is_file():
         sys.exit(f"error: {path}: these benchmarks need the genuine clips there")
     return path
 
 
-def genuine_store() -> store.Store:
-    """The store of the genuine clips; in one process, because some benchmarks watch the others."""
-    return store.build(genuine(), folder() / "stores", landmark_union(), workers=1)
-
-
 def clips_of(recipe: Recipe, device: str = "cpu") -> ClipSet:
     """The genuine clips as a recipe sees them: its filter, its stride, its normalisation."""
-    return prepare(genuine_store(), recipe.read, recipe.key, device)
+    # In one process, because some benchmarks watch the others.
+    built = store.build(genuine(), folder() / "stores", landmark_union(), workers=1)
+    return prepare(built, recipe.read, recipe.key, device)
 
 
-def drawn(clips: ClipSet, n: int, seed: int = 0) -> ClipSet:
+def drawn(clips: ClipSet, n: int) -> ClipSet:
     """`n` clips drawn with replacement: more clips of the same lengths."""
-    rng = np.random.default_rng(seed)
-    return clips.subset(rng.integers(0, len(clips), n))
+    return clips.subset(np.random.default_rng(0).integers(0, len(clips), n))
 
 
 def short_clips(source: Path, longest: int) -> pd.DataFrame:
