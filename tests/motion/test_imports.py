@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_imports import imported, parsed
+
 MOTION = Path(__file__).parents[2] / "src" / "motion"
 # A folder imports from itself and from lower floors; metrics also from body, which it is beside.
 FLOORS = (("body",), ("metrics",), ("data", "models"), ("training",), ("study",))
@@ -13,23 +15,14 @@ FILES = [path for path in sorted(MOTION.rglob("*.py")) if path.parent != MOTION]
 FILES.append(MOTION / "metrics.py")
 
 
-def rooms(tree: ast.Module) -> set[str]:
-    """The parts of src.motion that a file imports, at any depth."""
-    modules = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {module.split(".")[2] for module in modules if module.startswith("src.motion.")}
-
-
 def room_of(path: Path) -> str:
     return path.relative_to(MOTION).with_suffix("").parts[0]
 
 
 def refused(room: str, tree: ast.Module) -> set[str]:
-    return {other for other in rooms(tree) - {room} if FLOOR[other] >= FLOOR[room]}
+    """The parts of src.motion that a file imports, at any depth, and must not."""
+    rooms = {name.split(".")[2] for name in imported(tree) if name.startswith("src.motion.")}
+    return {other for other in rooms - {room} if FLOOR[other] >= FLOOR[room]}
 
 
 def test_motion_is_five_folders_and_the_metrics():
@@ -38,7 +31,7 @@ def test_motion_is_five_folders_and_the_metrics():
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(MOTION)))
 def test_imports_run_one_way(path):
-    assert not refused(room_of(path), ast.parse(path.read_text(encoding="utf-8")))
+    assert not refused(room_of(path), parsed(path))
 
 
 def test_the_rule_finds_a_wrong_import():

@@ -8,7 +8,7 @@ from src.common.errors import InputError
 from src.motion.body.clip import MotionClip
 from src.motion.body.pose_space import FAIRMOTION, MOTION_TRANSFORMER, Scaling, mirrored
 from src.motion.body.rotations import angle_between
-from src.motion.data.corpus import Corpus, evaluation_windows, prepare, read_corpus
+from src.motion.data.corpus import Corpus, prepare, read_corpus
 from src.motion.data.formats.dip import read_dip, write_dip
 from src.motion.data.splits import LISTS, file_id, read_splits, split_files
 from src.motion.data.synthetic import ACTIONS, synthetic_clip, write_sample
@@ -86,22 +86,6 @@ def test_a_split_without_a_long_enough_clip_is_refused(corpus):
     short = MotionClip("short", corpus.test[0].rotations[:143], 60.0)
     with pytest.raises(InputError, match=r"test: expected a clip of 144 frames.*has 143"):
         prepare(Corpus(corpus.train, corpus.valid, (short,)), MOTION_TRANSFORMER, Scaling())
-
-
-@pytest.mark.parametrize(
-    "cut,valid,test",
-    [
-        ("every 60", [0, 60, 120, 180], [0, 60, 120, 180]),
-        ("fairmotion", [0, 120], [0, 120]),
-        ("motion-transformer", [(330 - 144) // 2], [0, 120]),
-    ],
-)
-def test_evaluation_windows_are_cut_as_the_corpus_or_a_published_code_base(cut, valid, test):
-    """Of a clip of 330 frames that are numbered."""
-    clip = torch.arange(330)
-    for split, starts in (("valid", valid), ("test", test)):
-        made = evaluation_windows([clip], cut, split)
-        assert made[:, 0].tolist() == starts and made.shape[1] == 144
 
 
 def test_the_cut_reaches_windows_and_truths_alike(sample):

@@ -4,6 +4,7 @@ import torch
 
 from src.common.errors import InputError
 from src.motion.data import windows
+from src.motion.data.corpus import evaluation_windows
 from src.motion.data.sampling import WindowSampler
 
 
@@ -16,20 +17,24 @@ def firsts(cut):
     return cut[:, 0, 0, 0].int().tolist()
 
 
-def test_fairmotions_windows_hold_180_frames_every_120_and_keep_144():
-    cut = windows.sliding([clip(179), clip(180, 1000), clip(420, 2000)])
-    assert cut.shape == (1 + 3, 144, 1, 1)
-    assert firsts(cut) == [1000, 2000, 2120, 2240]
-    assert cut[0, -1].item() == 1143
+# Windows hold 180 frames every 120, of which the first 144 are kept.
+FAIRMOTIONS = [2000, 3000, 3120, 3240]
 
 
-def test_motion_transformer_validates_on_the_centre():
-    clips = [clip(179), clip(200, 1000), clip(144, 2000)]
-    assert firsts(windows.centre(clips)) == [1000 + (200 - 144) // 2]
-
-
-def test_the_corpus_windows_slide_by_60():
-    assert firsts(windows.sliding([clip(144), clip(264)], 60, 144)) == [0, 0, 60, 120]
+@pytest.mark.parametrize(
+    ("cut", "valid", "test"),
+    [
+        ("every 60", *[[0, 1000, 2000, *range(3000, 3241, 60), 4000]] * 2),
+        ("fairmotion", FAIRMOTIONS, FAIRMOTIONS),
+        ("motion-transformer", [2018, 3138], FAIRMOTIONS),  # the centre: (180 - 144) / 2
+    ],
+)
+def test_evaluation_windows_are_cut_as_the_corpus_or_a_published_code_base(cut, valid, test):
+    clips = [clip(144), clip(179, 1000), clip(180, 2000), clip(420, 3000), clip(144, 4000)]
+    for split, starts in (("valid", valid), ("test", test)):
+        made = evaluation_windows(clips, cut, split)
+        assert firsts(made) == starts and made.shape[1:] == (144, 1, 1)
+        assert (made.diff(dim=1) == 1).all()
 
 
 def test_no_window_is_an_empty_batch_of_the_right_shape():

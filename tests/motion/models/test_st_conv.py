@@ -47,19 +47,3 @@ def test_a_layer_is_both_attentions_then_the_chain_of_convolutions():
     assert [p.shape[-1] for p in parts] == [48, 40, 32, 24, 16, 8]
     hidden = layer.contract(layer.expand(torch.cat(parts, -1)).relu())
     assert torch.allclose(layer(x), layer.norms[2](out + hidden), atol=1e-5)
-
-
-def test_it_is_taught_on_what_follows_the_window_only():
-    """Its spatial heads see the whole window, so a target within it could be copied."""
-    model = StConv(replace(SMALL, frames_per_step=4, start_still=True), 15, 9)
-    window = torch.arange(14.0)[None, :, None, None].expand(1, -1, 15, 9)
-    predicted, truth = model.teach(window, window, 0.0)
-    assert truth[0, :, 0, 0].tolist() == [10, 11, 12, 13]
-    assert (predicted == 9).all()  # zero velocity from the last frame of the window
-
-
-def test_its_window_is_fixed():
-    model = StConv(SMALL, 15, 9)
-    with pytest.raises(InputError, match=r"expected 10 frames to forecast from.*got 3"):
-        model.forecast(torch.randn(1, 3, 15, 9), 1)
-    assert model.forecast(torch.randn(1, 30, 15, 9), 7).shape == (1, 7, 15, 9)

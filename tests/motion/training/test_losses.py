@@ -29,20 +29,14 @@ def test_mean_squared_is_torchs():
 
 
 @pytest.mark.parametrize("loss", [JointNorm(), JointNorm("raw"), MeanSquared()])
-def test_poses_which_have_no_gaps_cost_what_points_without_gaps_cost(loss):
-    made, truth = torch.randn(2, 4, 3, 2), torch.randn(2, 4, 3, 2)
-    space = PoseSpace(MOTION_TRANSFORMER, SPACE.normaliser)
-    of_points = forecast_loss(loss, made, truth, SPACE)
-    assert torch.allclose(forecast_loss(loss, made, truth, space), of_points)
-
-
-@pytest.mark.parametrize("loss", [JointNorm(), JointNorm("raw"), MeanSquared()])
-def test_defect_e_the_loss_does_not_depend_on_the_batchs_size(loss):
-    """fairmotion divides a mean by the batch once more."""
+def test_poses_without_gaps_cost_what_points_do_and_defect_e_is_not_there(loss):
+    """fairmotion divides a mean by the batch once more; here the batch's size does not matter."""
     made, truth = torch.randn(2, 4, 3, 2), torch.randn(2, 4, 3, 2)
     once = forecast_loss(loss, made, truth, SPACE)
-    again = forecast_loss(loss, made.repeat(5, 1, 1, 1), truth.repeat(5, 1, 1, 1), SPACE)
-    assert torch.allclose(once, again)
+    of_poses = PoseSpace(MOTION_TRANSFORMER, SPACE.normaliser)
+    assert torch.allclose(forecast_loss(loss, made, truth, of_poses), once)
+    more = (x.repeat(5, 1, 1, 1) for x in (made, truth))
+    assert torch.allclose(forecast_loss(loss, *more, SPACE), once)
 
 
 @pytest.mark.parametrize("loss", [JointNorm(), JointNorm("raw"), MeanSquared()])
