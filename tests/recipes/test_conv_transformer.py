@@ -18,7 +18,7 @@ from src.recipes.ingredients import Awp
 from src.training import optim, schedules
 from src.training.fit import Task, fit
 from src.transforms.pipeline import Draw
-from tests.training.trained import FP32, ONE, assert_same_training, history, stopped
+from tests.training.trained import FP32, ONE, assert_same_training, clips_of, history, stopped
 
 SIGNS = 3
 TINY = replace(
@@ -91,16 +91,8 @@ def test_augmented_clips_are_at_most_384_frames_and_their_features_are_numbers()
 
 @pytest.fixture(scope="module")
 def tiny_clips() -> ClipSet:
-    """24 clips of 3 signs, in image coordinates; a sign is the speed of the right hand."""
-    rng = np.random.default_rng(0)
-    length, label = rng.integers(8, 15, 24), np.arange(24) % SIGNS
-    pieces = []
-    for n, sign in zip(length, label, strict=True):
-        clip = rng.uniform(0.45, 0.55, (1, len(LAYOUT), 3)).repeat(n, 0)
-        clip[:, LAYOUT.rows("right_hand"), 1] += 0.1 * sign * np.arange(n)[:, None] / 5
-        pieces.append(clip.astype(np.float16))
-    frames = torch.from_numpy(np.concatenate(pieces))
-    return ClipSet(frames, np.cumsum(length) - length, length, label, label * 0)
+    """24 clips of 8 to 14 frames."""
+    return clips_of(LAYOUT, np.random.default_rng(0).integers(8, 15, 24))
 
 
 def test_it_learns(tiny_clips, tmp_path):

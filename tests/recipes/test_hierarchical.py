@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,20 +13,18 @@ import torch
 
 from src.common import checkpoint
 from src.dataset import store as stores
-from src.dataset.batches import ClipSet
 from src.models.hierarchical import Config
 from src.recipes import SOLUTIONS, choose
 from src.recipes.config import override
 from src.recipes.hierarchical import LAYOUT, PUBLISHED, SAMPLE
 from src.recipes.ingredients import OnPlateau
-from src.runs import About, Run
 from src.training.fit import Task, fit
 from src.training.loop import Loop
 from src.training.roles import Trainee
 from src.training.schedules import factor
 from src.training.train import train_all
 from tests.recipes.test_options import HIERARCHICAL
-from tests.training.trained import FP32, ONE, weights
+from tests.training.trained import FP32, ONE, clips_of, run_of, weights
 
 SIGNS, FRAMES = 3, 10
 TINY = replace(
@@ -47,11 +46,17 @@ TINY = replace(
 @pytest.mark.parametrize("recipe", SOLUTIONS["hierarchical"].full, ids=lambda r: r.name)
 def test_five_epochs_of_warm_up_then_cycles_of_twenty(recipe):
     """recognition.md 4.4: 1e-5 to 3e-4, then 3e-4 0.8^cycle down to 1e-5."""
-    peaks = {5 + 20 * k + 1e-6: 0.8**k for k in range(4)}
-    for epoch, share in ({0: 1 / 30, 25 - 1e-6: 1 / 30} | peaks).items():
-        for epochs in (recipe.epochs, 80):  # however long the training
-            found = factor(recipe.schedule, epoch / epochs, epochs)
-            assert found == pytest.approx(share, abs=1e-4)
+    for epoch in (number + side for number in range(1, 105) for side in (-1e-6, 1e-6)):
+        if epoch < 5:
+            expected = 1e-5 + (3e-4 - 1e-5) * epoch / 5
+        else:
+            cycle, within = divmod(epoch - 5, 20)
+            peak = 3e-4 * 0.8**cycle
+            expected = 1e-5 + (peak - 1e-5) * (1 + math.cos(math.pi * within / 20)) / 2
+        for epochs in (recipe.epochs, 105):  # however long the training
+            found = 3e-4 * factor(recipe.schedule, epoch / epochs, epochs)
+            assert found == pytest.approx(expected, rel=1e-4)
+    assert 3e-4 * factor(recipe.schedule, 0.0, 105) == pytest.approx(1e-5)
 
 
 # --- stages -------------------------------------------------------------------------------------
@@ -78,41 +83,30 @@ def test_the_next_stage_starts_from_the_best_weights_and_not_from_the_last(sampl
     usual = replace(TINY, stop=PUBLISHED.stop, shipped="best")
     stages = [replace(usual, name=r.name, start=r.start, ships=r.ships) for r in SAMPLE[:2]]
     stages[1] = replace(stages[1], optimiser=replace(TINY.optimiser, lr=0.0), epochs=1)
-    names = tuple(stage.name for stage in stages)
-    about = About("sample", "the sample", str(store.folder), 0, (), names, (0,))
-    run = Run.create(tmp_path / "run", about, stages)
-    first, second = (run.training_folder(name, 0) for name in names)
+    run = run_of(stages, store, tmp_path / "run")
+    first, second = (run.training_folder(stage.name, 0) for stage in stages)
     first.mkdir(parents=True)
     best, last = (TINY.model.build(LAYOUT, classes=4).state_dict() for _ in range(2))
     checkpoint.save(first / "best.pt", best)
     checkpoint.save(first / "student.pt", last)
-    run.training_mark(names[0], 0).write()
+    run.training_mark(stages[0].name, 0).write()
     train_all(run, FP32, "cpu")
-    for key, value in weights(second).items():
-        assert torch.equal(value, best[key]), key
+    torch.testing.assert_close(weights(second), dict(best), rtol=0, atol=0)
 
 
 # --- options ------------------------------------------------------------------------------------
 
 
-def clips(n: int, seed: int) -> ClipSet:
-    """Clips of 3 signs in image coordinates, as the clip steps leave them."""
-    rng = np.random.default_rng(seed)
-    length, label = np.full(n, FRAMES), np.arange(n) % SIGNS
-    frames = rng.uniform(0.2, 0.8, (n * FRAMES, len(LAYOUT), 3)).astype(np.float16)
-    frames[rng.random(len(frames)) < 0.1] = np.nan
-    return ClipSet(torch.from_numpy(frames), np.cumsum(length) - length, length, label, label * 0)
-
-
-TRAIN, VALID = clips(16, 0), clips(6, 1)
+TRAIN, VALID, MANY = (
+    clips_of(LAYOUT, np.full(n, FRAMES), seed) for seed, n in enumerate((16, 6, 200))
+)
 
 
 def test_of_mixed_clips_as_many_frames_are_masked_as_of_others():
     """The authors mix, then mask 20 %; the other way round the partner fills most gaps."""
-    many = clips(200, 2)
     recipe = replace(TINY, batch_size=200, keep_frames=replace(TINY.keep_frames, least=0.0))
     loop = Loop(recipe, Trainee(recipe, SIGNS), FP32, ONE)
-    batch = next(loop.batches(many, [np.arange(200)], 0))
+    batch = next(loop.batches(MANY, [np.arange(200)], 0))
     views, _, pairs = loop.trainee.views(batch.clips, batch.draw)
     assert pairs is not None
     kept = views["student"].mask.float().mean().item()

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from src.dataset.batches import ClipSet
 from src.models.frame_deberta import Config
 from src.recipes import frame_deberta
+from tests.training.trained import clips_of
 
 
 @pytest.fixture(scope="session")
@@ -27,13 +27,5 @@ def tiny_recipe():
 
 @pytest.fixture(scope="session")
 def tiny_clips(tiny_recipe) -> ClipSet:
-    """26 clips of 3 signs; a sign is where the right hand is."""
-    rng = np.random.default_rng(0)
-    length = rng.integers(2, 9, 26)
-    label = np.arange(26) % 3
-    n_points = len(tiny_recipe.layout)
-    frames = rng.normal(size=(length.sum(), n_points, 3), scale=0.3).astype(np.float16)
-    right_hand = list(tiny_recipe.layout.rows("right_hand"))
-    frames[:, right_hand] += np.repeat(label, length)[:, None, None].astype(np.float16)
-    frames[rng.random(len(frames)) < 0.2] = np.nan
-    return ClipSet(torch.from_numpy(frames), np.cumsum(length) - length, length, label, label * 0)
+    """26 clips of 2 to 8 frames."""
+    return clips_of(tiny_recipe.layout, np.random.default_rng(0).integers(2, 9, 26))

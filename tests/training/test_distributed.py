@@ -32,7 +32,10 @@ def without_chance(recipe):
     )
 
 
-def launch(folder: Path, processes: int) -> pd.DataFrame:
+def launch(folder: Path, processes: int, *task: object) -> pd.DataFrame:
+    """The history of a training of this recipe on these clips, with these settings."""
+    torch.save(task, folder / "task.pt")
+    (folder / "train.py").write_text(SCRIPT)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += [f"--nproc-per-node={processes}", str(folder / "train.py"), str(folder / "task.pt")]
     out = folder / f"of{processes}"
@@ -44,9 +47,7 @@ def launch(folder: Path, processes: int) -> pd.DataFrame:
 @pytest.mark.slow
 def test_two_processes_train_as_one(tiny_recipe, tiny_clips, tmp_path):
     recipe = without_chance(tiny_recipe)
-    torch.save((recipe, tiny_clips, FP32), tmp_path / "task.pt")
-    (tmp_path / "train.py").write_text(SCRIPT)
-    one, two = launch(tmp_path, 1), launch(tmp_path, 2)
+    one, two = (launch(tmp_path, n, recipe, tiny_clips, FP32) for n in (1, 2))
     # Sums are taken in another order; float32 over some fifty updates keeps four digits.
     pd.testing.assert_frame_equal(one, two, rtol=1e-3, atol=1e-4)
     # Not the weights: a bias before a batch norm has no gradient but noise, which Adam blows up.
@@ -61,10 +62,7 @@ def test_two_processes_train_as_one(tiny_recipe, tiny_clips, tmp_path):
 @pytest.mark.slow
 def test_two_processes_train_in_micro_batches(tiny_recipe, tiny_clips, tmp_path):
     """Statistics go round in each of them, gradients after the last."""
-    settings = replace(FP32, micro_batch=2)
-    torch.save((tiny_recipe, tiny_clips, settings), tmp_path / "task.pt")
-    (tmp_path / "train.py").write_text(SCRIPT)
-    found = launch(tmp_path, 2)
+    found = launch(tmp_path, 2, tiny_recipe, tiny_clips, replace(FP32, micro_batch=2))
     assert len(found) == tiny_recipe.epochs
     assert np.isfinite(found.student_loss).all()
 

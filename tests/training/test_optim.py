@@ -1,32 +1,39 @@
 """Optimisers against their papers, parameter groups against the published names."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from src.common import checkpoint
-from src.recipes.frame_deberta import B
+from src.recipes.frame_deberta import A, B
 from src.recipes.ingredients import AdamW, Lion, RAdamLookahead, Ranger
 from src.training import optim, resume
 
 
-def test_decay_spares_what_the_publication_spares():
-    """Biases and the transformer's layer norms; batch norms and embeddings are decayed."""
-    model, frozen = B.distilled.build(B.layout, 5), torch.nn.Linear(2, 2).requires_grad_(False)
-    groups = optim.build(B.optimiser, [model, frozen]).param_groups
+@pytest.mark.parametrize("recipe", [A, B], ids=["A", "B"])
+def test_decay_spares_what_the_publication_spares(recipe):
+    """recognition.md 3.5: names with bias or LayerNorm, that is DeBERTa's own layer norms.
+
+    Batch norms, the encoder's two norms (type_norm, landmark_norm) and embeddings are decayed.
+    """
+    model = replace(recipe.distilled, dim=8, widths=(16,) * 4).build(recipe.layout, 5)
+    frozen = torch.nn.Linear(2, 2).requires_grad_(False)
+    groups = optim.build(recipe.optimiser, [model, frozen]).param_groups
     listed = [id(p) for group in groups for p in group["params"]]
     assert sorted(listed) == sorted(id(p) for p in model.parameters())  # each once
     assert [group["weight_decay"] for group in groups] == [0.4, 0.0]
-    decayed = {id(p) for p in groups[0]["params"]}
-    for name, parameter in model.named_parameters():
-        module = model.get_submodule(name.rpartition(".")[0])
-        in_encoder = name.startswith("encoder.")
-        spared = name.endswith("bias") or (
-            isinstance(module, torch.nn.LayerNorm) and not in_encoder
-        )
-        assert (id(parameter) in decayed) != spared, name
+    spared = {id(p) for p in groups[1]["params"]}
+    layer_norms = {
+        f"layers.{n}.{norm}.weight"
+        for n in range(3)
+        for norm in ("attention.positions.norm", "attention_norm", "out_norm")
+    }
+    named = dict(model.named_parameters())
+    biases = {name for name in named if name.endswith("bias")}
+    assert {name for name in named if id(named[name]) in spared} == layer_norms | biases
 
 
 def test_lion_is_the_published_update():

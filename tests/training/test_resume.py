@@ -98,13 +98,20 @@ def test_a_cut_state_is_refused(share, state, recipe, tiny_clips, tmp_path):
     assert len(str(refused.value).splitlines()) == 1
 
 
-def test_a_state_on_other_clips_is_refused(state, recipe, tiny_clips, tmp_path):
+def test_a_state_of_another_recipe_or_on_other_clips_is_refused(
+    state, recipe, tiny_clips, tmp_path
+):
     """Clips that were learnt from could be held out now."""
     checkpoint.save(tmp_path / "last.pt", state)
-    n = len(tiny_clips)
+    fewer = tiny_clips.subset(np.arange(len(tiny_clips) - 1))
     moved = replace(tiny_clips, label=tiny_clips.label[::-1].copy())
-    for others in (tiny_clips.subset(np.arange(n - 1)), moved):
-        with pytest.raises(InputError, match=r"last\.pt: .* other values: clips changed"):
-            fit(Task(recipe, others, tiny_clips, 3, tmp_path), FP32, ONE)
+    longer = replace(recipe, epochs=5)
+    for other, clips, change in (
+        (recipe, fewer, "clips changed"),
+        (recipe, moved, "clips changed"),
+        (longer, tiny_clips, r"recipe\.epochs 4 -> 5;"),
+    ):
+        with pytest.raises(InputError, match=rf"last\.pt: .* other values: {change}"):
+            fit(Task(other, clips, tiny_clips, 3, tmp_path), FP32, ONE)
     fit(Task(recipe, tiny_clips, tiny_clips, 3, tmp_path), FP32, ONE)  # the same ones go on
     assert len(pd.read_csv(tmp_path / "history.csv")) == recipe.epochs

@@ -15,6 +15,7 @@ from src.training import memory
 from src.training.distributed import Processes
 from src.training.loop import Loop, Settings, precision_of
 from src.training.roles import Trainee
+from tests.training.trained import clips_of
 
 CPU = torch.device("cpu")
 RECIPES = [recipe for solution in SOLUTIONS.values() for recipe in solution.cpu[-1:]]
@@ -42,17 +43,13 @@ class Waits(TorchDispatchMode):
 
 
 def loop_and_clips(recipe, micro_batch: int = 0) -> tuple[Loop, ClipSet]:
-    rng, n = np.random.default_rng(0), 16
-    length = rng.integers(3, min(recipe.max_len, 30), n)
-    frames = rng.normal(size=(length.sum(), len(recipe.layout), 3)).astype(np.float16)
-    frames[rng.random(frames.shape[:2]) < 0.2] = np.nan
-    label = rng.integers(0, 5, n)
+    rng = np.random.default_rng(0)
+    clips = clips_of(recipe.layout, rng.integers(3, min(recipe.max_len, 30), 16))
+    clips.frames[rng.random(clips.frames.shape[:2]) < 0.2] = torch.nan
     torch.manual_seed(0)
     trainee = Trainee(recipe, 5).train()
     loop = Loop(recipe, trainee, Settings(0, "fp32", micro_batch=micro_batch), Processes(0, 1, CPU))
-    return loop, ClipSet(
-        torch.from_numpy(frames), np.cumsum(length) - length, length, label, label * 0
-    )
+    return loop, clips
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)

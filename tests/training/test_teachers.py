@@ -22,13 +22,21 @@ from src.losses import CrossEntropy
 from src.recipes import conv_transformer, frame_deberta, hand_bert
 from src.recipes.base import Recipe
 from src.recipes.ingredients import Distil, Ranger
-from src.runs import About, Run
+from src.runs import Run
 from src.training import teachers
 from src.training.loop import Loop
 from src.training.roles import Trainee, View
 from src.training.teachers import CachedTeacher, Ensemble, LiveTeacher
 from src.training.train import train, train_all
-from tests.training.trained import FP32, ONE, assert_same_training, history, stopped, weights
+from tests.training.trained import (
+    FP32,
+    ONE,
+    assert_same_training,
+    history,
+    run_of,
+    stopped,
+    weights,
+)
 
 FOLD = 0
 TINY = replace(
@@ -40,12 +48,6 @@ TINY = replace(
 STAGES = hand_bert.stages(TINY)
 NAMES = FIRST, SECOND, THIRD = tuple(recipe.name for recipe in STAGES)
 MakeRun = Callable[..., Run]
-
-
-def run_of(recipes: tuple[Recipe, ...], store: stores.Store, folder: Path) -> Run:
-    names = tuple(recipe.name for recipe in recipes)
-    about = About("sample", "the sample", str(store.folder), 0, (), names, (FOLD,))
-    return Run.create(folder, about, recipes)
 
 
 @pytest.fixture(scope="module")
@@ -262,8 +264,8 @@ def test_a_teacher_of_another_run_is_found_by_its_folder(unbroken, make_run):
     run = make_run(recipe)
     guide = teachers.find(run, recipe, FOLD, np.arange(len(run.store)), ONE.device)
     assert isinstance(guide, LiveTeacher)
-    for key, value in guide.model.state_dict().items():
-        assert torch.equal(value, weights(folder(unbroken, FIRST))[key])
+    expected = weights(folder(unbroken, FIRST))
+    torch.testing.assert_close(dict(guide.model.state_dict()), expected, rtol=0, atol=0)
 
 
 def test_a_teacher_that_reads_otherwise_is_asked_once_about_the_clips_as_they_are(
@@ -311,8 +313,8 @@ def test_the_networks_that_a_run_ships_teach_with_their_votes(unbroken, make_run
     run = make_run(recipe)
     guide = teachers.find(run, recipe, FOLD, np.arange(len(run.store)), ONE.device)
     assert asked == [[THIRD]] and guide.temperature == 6.0
-    for key, value in guide.model.state_dict().items():
-        assert torch.equal(value, weights(folder(unbroken, THIRD))[key])
+    expected = weights(folder(unbroken, THIRD))
+    torch.testing.assert_close(dict(guide.model.state_dict()), expected, rtol=0, atol=0)
 
 
 def test_a_training_is_stale_when_one_of_its_teachers_is(make_run):

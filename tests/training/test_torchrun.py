@@ -16,11 +16,10 @@ import torch
 from src.common.errors import InputError
 from src.dataset import store as stores
 from src.recipes import hand_bert
-from src.runs import About, Run
 from src.training.torchrun import torchrun
 from src.training.train import train_all
 from tests.tiny import RECIPE
-from tests.training.trained import FP32, history
+from tests.training.trained import FP32, history, run_of
 
 
 def ranks(number: int) -> list[psutil.Process]:
@@ -49,8 +48,7 @@ def test_killing_one_rank_ends_the_run_and_the_same_call_goes_on(
 ):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     store = stores.build(sample, tmp_path / "stores", hand_bert.LAYOUT.sources, workers=1)
-    about = About("sample", str(sample), str(store.folder), 0, (), (RECIPE.name,), (0,))
-    run = Run.create(tmp_path / "run", about, [replace(RECIPE, epochs=40)])
+    run = run_of([replace(RECIPE, epochs=40)], store, tmp_path / "run")
     folder = run.training_folder(RECIPE.name, 0)
     killer = threading.Thread(target=kill_when_an_epoch_is_kept, args=(folder / "last.pt", 1))
     killer.start()
