@@ -23,7 +23,6 @@ import shutil
 import sys
 import time
 import tokenize
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +36,7 @@ from src.common import kernel
 from src.common.errors import InputError
 from src.common.files import digest, locked, stamp
 from src.common.marks import DIGEST, Mark, digest_of
-from src.common.news import say
+from src.common.news import Terminal, say
 from src.common.paths import COMPETITION, anchored, root
 
 NOTEBOOKS = root() / "notebooks"
@@ -57,7 +56,6 @@ CHOICES = {
 }
 TAG = "parameters"
 MARKS = ".finished"
-CLEAR_LINE = "\r\x1b[K"
 QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}  # no greetings
 Value = str | int | float | bool
 
@@ -277,31 +275,6 @@ def _execute(
     except OSError as error:
         return Failure(1, f"FAILED  {notebook.name}: {output} could not be written: {error}")
     return None
-
-
-class Terminal(AbstractContextManager):
-    """Passes on what cells print: one line that is overwritten on a terminal, else line by line."""
-
-    def __init__(self) -> None:
-        self.overwrites = sys.stdout.isatty()
-
-    def __exit__(self, *error: object) -> None:
-        if self.overwrites:
-            sys.stdout.write(CLEAR_LINE)
-            self.flush()
-
-    def write(self, text: str) -> None:
-        """Show the lines of a text."""
-        for line in filter(str.strip, text.splitlines()):
-            if self.overwrites:
-                width = shutil.get_terminal_size().columns - 1
-                sys.stdout.write(f"{CLEAR_LINE}      {line}"[: width + len(CLEAR_LINE)])
-            else:
-                sys.stdout.write(f"      {line}\n")
-
-    def flush(self) -> None:
-        """Bring it to the screen."""
-        sys.stdout.flush()
 
 
 def _inputs(values: dict[str, Value]) -> dict[str, dict[str, str]]:

@@ -6,11 +6,15 @@ terminal, and a log holds nothing but plain lines.
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 EVERY = 5.0  # seconds between two lines of one loop
+CLEAR_LINE = "\r\x1b[K"
 Item = TypeVar("Item")
 
 
@@ -41,3 +45,28 @@ def counted(
 def minutes(seconds: float) -> str:
     """How long something will take, in words."""
     return f"{seconds / 60:.1f} min left" if seconds >= 60 else f"{seconds:.0f} s left"
+
+
+class Terminal(AbstractContextManager):
+    """Passes a notebook's news on: one line, overwritten, on a terminal; else line by line."""
+
+    def __init__(self) -> None:
+        self.overwrites = sys.stdout.isatty()
+
+    def __exit__(self, *error: object) -> None:
+        if self.overwrites:
+            sys.stdout.write(CLEAR_LINE)
+            self.flush()
+
+    def write(self, text: str) -> None:
+        """Show the lines of a text."""
+        for line in filter(str.strip, text.splitlines()):
+            if self.overwrites:
+                width = shutil.get_terminal_size().columns - 1
+                sys.stdout.write(f"{CLEAR_LINE}      {line}"[: width + len(CLEAR_LINE)])
+            else:
+                sys.stdout.write(f"      {line}\n")
+
+    def flush(self) -> None:
+        """Bring it to the screen."""
+        sys.stdout.flush()
