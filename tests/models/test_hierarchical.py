@@ -205,8 +205,8 @@ def test_from_the_mixed_layer_on_a_clip_is_as_long_as_the_longer_of_the_two(net,
 
 def test_a_frame_sees_the_frames_that_mixing_made_real(net, xy, mask):
     """Mixed before the first block, all blocks work with the frames of both clips."""
-    swap = torch.tensor([3, 2, 1, 0])
-    joined = net(xy, mask, LayerMix(swap, torch.ones(4), torch.tensor(0)))["logits"]
+    swap = torch.tensor([4, 3, 2, 1, 0])
+    joined = net(xy, mask, LayerMix(swap, torch.ones(5), torch.tensor(0)))["logits"]
     both = mask | mask[swap]
     x, _ = net.encoder(torch.where(mask[..., None, None], xy, 0.0), mask)
     for layer in net.layers:

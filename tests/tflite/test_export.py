@@ -54,6 +54,7 @@ def test_weights_are_stored_in_the_bits_asked_for(exported):
 
 def test_a_file_over_the_limit_is_refused_and_not_written(exported, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "LIMIT_MB", exported.size_mb)
+    monkeypatch.setattr(export, "build_graph", lambda *_: exported.graph)
     costs = ", ".join(rf"{m.name} {2e-6 * m.parameters:.1f} MB" for m in exported.members)
     with pytest.raises(InputError, match=rf"{exported.size_mb:.1f} MB, the competition .*{costs}"):
         write_tflite(exported.members, tmp_path / "model.tflite")
