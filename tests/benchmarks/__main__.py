@@ -12,7 +12,7 @@ import sys
 import time
 
 QUICK = ("store_build", "padding", "attention", "latency", "training_step")
-LONG = ("recipes", "growth", "memory", "motion", "time_to_accuracy", "sizes", "files")
+LONG = ("recipes", "growth", "memory", "motion", "time_to_accuracy", "files")
 
 
 def main(names: list[str]) -> None:
