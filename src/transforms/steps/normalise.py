@@ -58,18 +58,27 @@ class FromShoulders:
     own. The result does not depend on where the signer stands, nor on how much of the hands the
     camera shows. With a width of 1.5, coordinates are about as large as standardised ones. A clip
     that never shows both shoulders is standardised. Ours.
+
+    Args:
+        origin: a landmark whose mean place becomes the origin instead, in clips that show it.
     """
 
     width: float
+    origin: int | None = None
 
     def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T L 3"]:
         left, right = (xyz[:, layout.row(point)] for point in (LEFT_SHOULDER, RIGHT_SHOULDER))
         seen = ~(left + right).isnan().any(-1, keepdim=True)  # (T, 1)
         count = seen.sum(0)
-        middle = torch.where(seen, (left + right) / 2, 0.0).sum(0) / count.clamp(min=1)  # (3,)
+        origin = torch.where(seen, (left + right) / 2, 0.0).sum(0) / count.clamp(min=1)  # (3,)
+        if self.origin is not None:
+            point = xyz[:, layout.row(self.origin)]
+            shown = ~point.isnan().any(-1, keepdim=True)  # (T, 1)
+            mean = torch.where(shown, point, 0.0).sum(0) / shown.sum(0).clamp(min=1)
+            origin = torch.where(shown.sum(0) > 0, mean, origin)
         apart = (left - right)[:, :2].square().sum(-1, keepdim=True).sqrt()
         apart = torch.where(seen, apart, 0.0).sum(0) / count.clamp(min=1)  # (1,)
-        counted = (xyz - middle * torch.tensor([1.0, 1.0, 0.0])) * self.width / (apart + EPS)
+        counted = (xyz - origin * torch.tensor([1.0, 1.0, 0.0])) * self.width / (apart + EPS)
         return torch.where(count > 0, counted, Standardise()(xyz, layout))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from src.landmarks import LEFT_SHOULDER, RIGHT_SHOULDER, Layout
+from src.landmarks import CHEEKS, LEFT_SHOULDER, RIGHT_SHOULDER, Layout
 from src.transforms.steps import normalise as steps
 from tests.transforms.conftest import bits
 
@@ -44,6 +44,11 @@ def from_shoulders(xyz: np.ndarray, layout: Layout) -> np.ndarray:
     return 2.0 * (xyz - middle * [1, 1, 0]) / width
 
 
+def from_cheek(xyz: np.ndarray, layout: Layout) -> np.ndarray:
+    counted = from_shoulders(xyz, layout)
+    return counted - np.nanmean(counted[:, layout.row(CHEEKS[0])], 0) * [1, 1, 0]
+
+
 def enlarged(xyz: np.ndarray, layout: Layout) -> np.ndarray:
     for frame, hand in product(xyz, HANDS):
         rows = list(layout.rows(hand))
@@ -63,6 +68,7 @@ STEPS = {
     steps.Standardise(): standardised,
     steps.CentreOn(HEAD): centred,
     steps.FromShoulders(width=2.0): from_shoulders,
+    steps.FromShoulders(width=2.0, origin=CHEEKS[0]): from_cheek,
     steps.IntoImage(): lambda xyz, layout: xyz + np.array([0.5, 0.5, 0.0]),
     steps.Enlarge(HANDS, 3.0): enlarged,
     steps.MirrorHands(): with_mirrored_hands,
@@ -92,6 +98,13 @@ def test_a_clip_without_the_parts_stays_where_it_is(layout):
     xyz = torch.from_numpy(clip(layout, 5))
     xyz[:, list(layout.rows(*HEAD))] = torch.nan
     assert torch.equal(bits(steps.CentreOn(HEAD)(xyz, layout)), bits(xyz))
+
+
+def test_a_clip_that_never_shows_the_origin_counts_from_the_shoulders(layout):
+    xyz = torch.from_numpy(clip(layout, 4))
+    xyz[:, layout.row(CHEEKS[0])] = torch.nan
+    ours = steps.FromShoulders(1.5, origin=CHEEKS[0])(xyz, layout)
+    assert torch.equal(bits(ours), bits(steps.FromShoulders(1.5)(xyz, layout)))
 
 
 def test_a_clip_that_never_shows_both_shoulders_is_standardised(layout):
