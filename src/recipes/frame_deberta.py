@@ -21,6 +21,7 @@ from src.landmarks import (
     LEFT_HAND,
     LIPS_21,
     NOSE_MEAN,
+    POSE_NOSE,
     RIGHT_BROW_MEAN,
     RIGHT_EYE_MEAN,
     RIGHT_HAND,
@@ -151,21 +152,24 @@ def _as_in_the_code(recipe: FrameDebertaRecipe) -> FrameDebertaRecipe:
 # with the document's 0.25 such small networks learn less. What is for few clips: see profiles.py.
 _CPU = {"distilled": None, "batch_size": 16, "steps": 24, "epochs": 40}
 _CPU["optimiser"] = replace(B.optimiser, lr=5e-4)
-_SHOULDERS_AND_HANDS = {
-    "normalise": FromShoulders(width=1.5),
-    "enlarge": Enlarge(("left_hand", "right_hand"), factor=3.0),
-}
-_FEW_CLIPS = {"hide": Hide((*FACE, "lips")), **_SHOULDERS_AND_HANDS}
+_CPU["layout"] = Layout(LAYOUT.parts | {"arms": (*ARMS, POSE_NOSE)})
 _SMALL = replace(B.model, dim=96, widths=(256, 288, 288, 256), mlp_dropout=0.025)
+_LARGE_HANDS = Enlarge(("left_hand", "right_hand"), factor=3.0)
+_FEW_CLIPS = {
+    "hide": Hide((*FACE, "lips")),
+    "normalise": FromShoulders(width=1.5, origin=POSE_NOSE),
+    "enlarge": _LARGE_HANDS,
+}
 A_CPU = replace(A, model=replace(_SMALL, max_len=25), clip=replace(A.clip, **_FEW_CLIPS), **_CPU)
 B_CPU = replace(B, model=_SMALL, clip=replace(B.clip, **_FEW_CLIPS), **_CPU)
 
 # For a look at everything: shorter, with the face, and a distilled model beside the student.
+_SAMPLE = {"normalise": FromShoulders(width=1.5), "enlarge": _LARGE_HANDS}
 A_SAMPLE = replace(
-    A_CPU, clip=replace(A.clip, **_SHOULDERS_AND_HANDS), distilled=A_CPU.model, epochs=20
+    A_CPU, layout=LAYOUT, clip=replace(A.clip, **_SAMPLE), distilled=A_CPU.model, epochs=20
 )
 B_SAMPLE = replace(
-    B_CPU, clip=replace(B.clip, **_SHOULDERS_AND_HANDS), distilled=B_CPU.model, epochs=20
+    B_CPU, layout=LAYOUT, clip=replace(B.clip, **_SAMPLE), distilled=B_CPU.model, epochs=20
 )
 
 SOLUTION = Solution(

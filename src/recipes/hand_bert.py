@@ -26,6 +26,7 @@ from src.landmarks import (
     LEFT_HAND,
     LEFT_SHOULDER,
     LIPS_40_BY_SIDE,
+    POSE_NOSE,
     RIGHT_HAND,
     RIGHT_SHOULDER,
     Layout,
@@ -137,15 +138,15 @@ BERT_SAMPLE = replace(BERT, model=replace(BERT.model, **_NARROW), **_SMALL)
 DEBERTA_SAMPLE = replace(DEBERTA, model=replace(DEBERTA.model, **_NARROW), **_SMALL)
 
 # For few clips, see profiles.py. The published features describe a hand, but do not say where it is
-# on the body, so the wrists' places are added.
+# on the body, so the wrists' places are added, counted from the nose.
 _FEW_FEATURES = HandBertFeatures(mirror_x=0.0, wrists=True)
 
 
 def _for_few_clips(recipe: HandBertRecipe) -> HandBertRecipe:
     return replace(
         recipe,
-        layout=Layout(LAYOUT.parts | {"shoulders": (LEFT_SHOULDER, RIGHT_SHOULDER)}),
-        clip=ClipSteps(hide=Hide(("lips",)), shoulders=FromShoulders(width=1.0)),
+        layout=Layout(LAYOUT.parts | {"body": (LEFT_SHOULDER, RIGHT_SHOULDER, POSE_NOSE)}),
+        clip=ClipSteps(hide=Hide(("lips",)), shoulders=FromShoulders(1.0, origin=POSE_NOSE)),
         features=_FEW_FEATURES,
         model=replace(recipe.model, features=_FEW_FEATURES.size),
     )
