@@ -59,7 +59,7 @@ LAYOUT = Layout(  # 100 points; an average is one point
 class ClipSteps(ClipPipeline):
     """Remove frames without fingers, use one of every n, normalise the whole sequence.
 
-    Hiding parts, counting from the shoulders and enlarging the hands are ours, for few clips.
+    Hiding parts, counting in shoulder widths and enlarging the hands are ours, for few clips.
     """
 
     hide: Hide | None = None

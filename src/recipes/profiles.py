@@ -19,8 +19,9 @@ class Profile:
 PROFILES = {
     "sample": Profile(synthetic=True, folds=(0,)),  # minutes on two CPU cores
     # For few clips. No face: small collections of clips have it from some sources only, and that
-    # would tell the source. Positions are counted from the shoulders and the hands enlarged: from
-    # few clips a network does not learn to look closer. Some ten minutes on two CPU cores.
+    # would tell the source. Positions are counted from the nose of the pose or from the shoulders,
+    # and the hands enlarged: from few clips a network does not learn to look closer. Some ten
+    # minutes on two CPU cores.
     "cpu": Profile(synthetic=False, folds=(0,)),
     "full": Profile(
         synthetic=False, folds=(0, 1, 2, 3, EVERYTHING)

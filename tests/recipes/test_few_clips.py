@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from src.landmarks import FACE, LEFT_HAND, N_LANDMARKS, RIGHT_HAND
+from src.landmarks import (
+    FACE,
+    LEFT_HAND,
+    LEFT_SHOULDER,
+    N_LANDMARKS,
+    POSE_NOSE,
+    RIGHT_HAND,
+    RIGHT_SHOULDER,
+)
 from src.recipes import SOLUTIONS
 from src.recipes.profiles import PROFILES
 
@@ -37,3 +45,19 @@ def test_all_see_the_hands_and_all_but_the_cpu_profile_the_face(solution, profil
         blind = torch.equal(seen(recipe, moved(frames, FACE)), expected)
         assert blind == (profile == "cpu")
         assert not torch.equal(seen(recipe, moved(frames, LEFT_HAND + RIGHT_HAND)), expected)
+
+
+@pytest.mark.parametrize("solution", ["frame_deberta", "frame_deberta_code", "hand_bert"])
+def test_the_cpu_profile_counts_from_the_nose_where_that_was_better(solution, frames):
+    """Lower shoulders leave the hands where they are, a lower nose does not."""
+
+    def hands(recipe, *lower: int) -> torch.Tensor:
+        other = frames.clone()
+        other[:, list(lower), 1] += 0.1
+        clip = recipe.read(other, range(N_LANDMARKS))
+        return clip[:, list(recipe.layout.rows("left_hand", "right_hand"))]
+
+    for recipe in SOLUTIONS[solution].cpu:
+        expected = hands(recipe)
+        torch.testing.assert_close(hands(recipe, LEFT_SHOULDER, RIGHT_SHOULDER), expected)
+        assert not torch.allclose(hands(recipe, POSE_NOSE), expected, atol=0.01)

@@ -60,6 +60,6 @@ def test_three_stages_as_the_document_has_them(published, profile):
     assert len({r.seed for r in stages}) == 3  # a stage is not its teacher again
     for recipe in stages:
         assert recipe.model.family == published.model.family
-        # The cpu profile counts from the shoulders, and adds where the wrists are.
+        # The cpu profile counts from the nose, and adds where the wrists are.
         features = replace(recipe.features, mirror_x=published.features.mirror_x, wrists=False)
         assert (recipe.augment, features) == (published.augment, published.features)
