@@ -14,13 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow
 import pytest
 
 from src.common.errors import InputError
 from src.common.files import locked
 from src.common.paths import SIGN_MAP, root
-from src.dataset import clip_file, shards, store
+from src.dataset import shards, store
 from src.dataset.clip_file import read_clip
 from src.dataset.folds import TRAIN_ONLY
 from src.dataset.sample.writer import write_clip
@@ -66,8 +67,10 @@ def built(competition, tmp_path_factory) -> Store:
 
 
 def at_half_precision(path: Path) -> np.ndarray:
-    """A clip as the store must have it."""
-    return clip_file.read_clip(path)[:, list(KEPT)].astype(np.float16).astype(np.float32)
+    """A clip as the store must have it, every landmark in its row."""
+    whole = read_clip(path).astype(np.float16).astype(np.float32)
+    whole[:, [row for row in range(N_LANDMARKS) if row not in KEPT]] = np.nan
+    return whole
 
 
 @pytest.fixture(params=["synthetic", pytest.param("genuine", marks=pytest.mark.reference)])
@@ -80,7 +83,9 @@ def source(request, competition) -> Path:
 def test_every_clip_is_what_its_file_says_at_half_precision(source, tmp_path):
     opened = build(source, tmp_path, KEPT, workers=1)
     for k, path in enumerate(parquet_files(source)):
-        assert same(opened.clip(k), at_half_precision(path)), path
+        expected = at_half_precision(path)
+        assert same(opened.clip(k), expected[:, KEPT]), path
+        assert same(opened.whole_frames(k), expected), path
     assert len(opened) == len(parquet_files(source)) and not skipped(opened)
     assert isinstance(opened.frames, np.memmap) and not opened.frames.flags.writeable
 
@@ -97,17 +102,8 @@ def test_table_says_what_train_csv_says(built, competition):
     assert [built.index_of(sequence) for sequence in index.sequence_id] == [*range(len(index))]
 
 
-def test_whole_frames_put_every_landmark_in_its_row(built, competition):
-    k = int(built.clips.length.argmax())
-    whole = clip_file.read_clip(parquet_files(competition)[k])
-    expected = whole.astype(np.float16).astype(np.float32)
-    expected[:, [row for row in range(N_LANDMARKS) if row not in KEPT]] = np.nan
-    assert same(built.whole_frames(k), expected)
-
-
 def test_missing_shares_count_frames_without_a_part(built, competition):
-    clips = [clip_file.read_clip(path) for path in parquet_files(competition)]
-    frames = np.concatenate(clips)[..., 0]
+    frames = np.concatenate([read_clip(path)[..., 0] for path in parquet_files(competition)])
     shares = missing_shares(built)
     assert list(shares) == ["face", "left_hand", "right_hand"]  # no pose landmark is kept
     assert shares["right_hand"] == pytest.approx(np.isnan(frames[:, RIGHT_HAND]).all(1).mean())
@@ -151,7 +147,7 @@ def test_a_finished_store_is_opened_not_built(built, competition, capsys):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("change", ["landmarks", "skip_broken", "label", "format"])
+@pytest.mark.parametrize("change", ["landmarks", "skip_broken", "label", "clip", "format"])
 def test_other_choices_or_other_clips_are_another_store(
     make_competition, tmp_path, monkeypatch, capsys, change
 ):
@@ -165,11 +161,18 @@ def test_other_choices_or_other_clips_are_another_store(
         skip_broken, said = True, "skip_broken false -> true"
     elif change == "label":
         (folder / SIGN_MAP).write_text('{"cloud": 0, "bird": 1, "apple": 2}')
+    elif change == "clip":  # of the same name and length, under the same train.csv
+        write_clip(path := parquet_files(folder)[0], 1 - read_clip(path))
     elif change == "format":
         monkeypatch.setattr(store, "FORMAT", store.FORMAT + 1)
         said = f"format {store.FORMAT - 1} -> {store.FORMAT}"
-    second = build(folder, tmp_path / "stores", landmarks, workers=1, skip_broken=skip_broken)
-    assert second.folder != first.folder
+    second, again = (
+        build(folder, tmp_path / "stores", landmarks, workers=1, skip_broken=skip_broken)
+        for _ in "ab"
+    )
+    assert second.folder == again.folder != first.folder
+    changed = [k for k in range(4) if not same(first.clip(k), second.clip(k))]
+    assert changed == {"clip": [0], "landmarks": [0, 1, 2, 3]}.get(change, [])
     if change == "format":
         with pytest.raises(InputError, match=f"a finished store of format {store.FORMAT}"):
             Store.open(first.folder)
@@ -202,27 +205,19 @@ store.build(folder, stores, [int(k) for k in sys.argv[4].split(",")], workers=1)
 """
 
 
-def killed_build(folder: Path, stores: Path, clip: int) -> Path:
-    """Kill a build (shards of two clips) while it reads this clip; returns the store's folder.
-
-    Clip -1: while it joins the shards.
-    """
-    arguments = [str(folder), str(stores), str(clip), ",".join(map(str, KEPT))]
-    died = subprocess.run(
-        [sys.executable, "-c", DIE_AT, *arguments], cwd=root(), capture_output=True, text=True
-    )
-    assert died.returncode == -signal.SIGKILL, died.stderr
-    (unfinished,) = stores.iterdir()
-    return unfinished
-
-
 @pytest.mark.parametrize(
     ("clip", "marks"), [(7, 3), (-1, 6)], ids=["while it reads", "while it joins"]
 )
 def test_a_killed_build_goes_on_where_it_was(make_competition, tmp_path, monkeypatch, clip, marks):
+    """Killed in shards of two clips, while it reads this clip; at -1, while it joins the shards."""
     folder = make_competition()
     whole = contents(build(folder, tmp_path / "unbroken", KEPT, workers=1))
-    unfinished = killed_build(folder, tmp_path / "stores", clip)
+    arguments = [str(folder), str(tmp_path / "stores"), str(clip), ",".join(map(str, KEPT))]
+    died = subprocess.run(
+        [sys.executable, "-c", DIE_AT, *arguments], cwd=root(), capture_output=True, text=True
+    )
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    (unfinished,) = (tmp_path / "stores").iterdir()
     assert len(list((unfinished / "shards").glob("*.json"))) == marks
     with pytest.raises(InputError, match=r"manifest\.json.*finished.*run preparation again"):
         Store.open(unfinished)
@@ -230,21 +225,6 @@ def test_a_killed_build_goes_on_where_it_was(make_competition, tmp_path, monkeyp
         same_time(path, garble)
     monkeypatch.setattr(shards, "CLIPS_PER_SHARD", 2)
     assert contents(build(folder, tmp_path / "stores", KEPT, workers=1)) == whole
-
-
-def test_clips_changed_in_place_make_another_store(make_competition, tmp_path, capsys):
-    """A clip of the same name and length, under the same train.csv."""
-    folder = make_competition()
-    first = build(folder, tmp_path / "stores", KEPT, workers=1)
-    path = parquet_files(folder)[0]
-    write_clip(path, 1 - read_clip(path))
-    second = build(folder, tmp_path / "stores", KEPT, workers=1)
-    (changed,) = np.flatnonzero([
-        not np.array_equal(first.clip(k), second.clip(k), equal_nan=True) for k in range(len(first))
-    ])  # fmt: skip
-    assert second.clips.sequence[changed] == path.stem
-    assert "made again, for there are changes: clips changed" in capsys.readouterr().out
-    assert build(folder, tmp_path / "stores", KEPT, workers=1).folder == second.folder
 
 
 BUILD_WITH_WORKERS = """
@@ -259,20 +239,11 @@ if __name__ == "__main__":
 """
 
 
-def children(pid: int) -> list[int]:
-    return [int(k) for k in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
-
-
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks processes up in /proc")
 def test_a_killed_build_leaves_no_workers_behind(make_competition, tmp_path):
     folder, script = make_competition(lengths=(30,) * 30), tmp_path / "script.py"
     script.write_text(BUILD_WITH_WORKERS)
     arguments = [str(folder), str(tmp_path / "stores"), str(N_LANDMARKS)]
-    builder = subprocess.Popen(
+    builder = psutil.Popen(
         [sys.executable, str(script), *arguments],
         cwd=root(),
         env={**os.environ, "PYTHONPATH": str(root())},
@@ -281,13 +252,11 @@ def test_a_killed_build_leaves_no_workers_behind(make_competition, tmp_path):
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("stores/*/shards/*.json")) and time.monotonic() < deadline:
         time.sleep(0.005)
-    workers = children(builder.pid)
+    workers = builder.children()
     builder.kill()
     builder.wait()
     assert len(workers) >= 2
-    while any(alive(pid) for pid in workers) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not any(alive(pid) for pid in workers)
+    assert psutil.wait_procs(workers, timeout=60)[1] == []
 
 
 def test_two_builds_of_one_store_do_not_mix(make_competition, tmp_path):
@@ -320,7 +289,7 @@ def test_skip_broken_leaves_them_out_and_lists_them(make_competition, tmp_path):
     opened = build(folder, tmp_path / "stores", KEPT, workers=1, skip_broken=True)
     good = [path for k, path in enumerate(files) if k not in (0, 9)]
     assert opened.clips.sequence.tolist() == [path.stem for path in good]
-    assert all(same(opened.clip(k), at_half_precision(path)) for k, path in enumerate(good))
+    assert all(same(opened.whole_frames(k), at_half_precision(path)) for k, path in enumerate(good))
     first, second = skipped(opened)
     assert str(files[0]) in first and str(files[9]) in second
 
