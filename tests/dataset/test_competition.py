@@ -10,7 +10,6 @@ import pytest
 
 from src.common.errors import InputError
 from src.common.paths import SIGN_MAP
-from src.dataset.clip_file import read_clip
 from src.dataset.competition import read_index, read_signs
 
 HEADER = "path,participant_id,sequence_id,sign\n"
@@ -202,11 +201,7 @@ def test_a_link_within_the_folder_and_a_link_to_the_folder_are_fine(folder):
 @pytest.mark.parametrize(
     ("name", "clips", "participants", "signs", "all_signs"),
     # The numbers of the folders' own README files.
-    [
-        ("asl_signs", 229, 14, 7, 250),
-        ("webcam34", 1283, 6, 34, 34),
-        ("wlasl50", 335, None, 50, 50),
-    ],
+    [("asl_signs", 229, 14, 7, 250), ("webcam34", 1283, 6, 34, 34), ("wlasl50", 335, None, 50, 50)],
 )
 def test_genuine_folders(reference, name, clips, participants, signs, all_signs):
     folder = reference(name)
@@ -217,9 +212,3 @@ def test_genuine_folders(reference, name, clips, participants, signs, all_signs)
     if participants:
         assert index.participant.nunique() == participants
     assert (index.label == index.sign.map(read_signs(folder))).all()
-
-
-def test_every_clip_of_the_sample_can_be_read(sample):
-    index = read_index(sample)
-    assert len(index) == 4 * 4 * 2
-    assert all(len(read_clip(path)) for path in index.path)

@@ -42,10 +42,9 @@ def folder(sample, tmp_path) -> Path:
     return Path(shutil.copytree(sample, tmp_path / "data"))
 
 
-def rewrite(folder: Path, change, encoding: str = "utf-8") -> pd.DataFrame:
+def rewrite(folder: Path, change, encoding: str = "utf-8") -> None:
     table = change(pd.read_csv(folder / "train.csv", dtype=str))
     table.to_csv(folder / "train.csv", index=False, encoding=encoding)
-    return table
 
 
 def test_absolute_paths_inside_the_folder_are_read(folder, sample):

@@ -100,13 +100,7 @@ def test_every_clip_is_there_as_it_was_written(slovo_sample, converted):
     assert [str(flag) for flag in index.train] == list(given.train)
     for row in index.itertuples():
         frames = json.loads((slovo_sample / f"keypoints/{row.sequence}.json").read_text())
-        xyz = read_clip(row.path)
-        assert len(xyz) == len(frames)
-        for clip_frame, frame in zip(xyz, frames, strict=True):
-            again = frame_of(clip_frame)
-            assert set(again) == set(frame)
-            for part, expected in frame.items():
-                assert again[part] == expected
+        assert [frame_of(xyz) for xyz in read_clip(row.path)] == frames
     assert slovo.skipped(converted) == []
     signs = read_signs(converted)
     assert list(signs) == sorted(signs) and list(signs.values()) == [0, 1, 2]
@@ -114,11 +108,8 @@ def test_every_clip_is_there_as_it_was_written(slovo_sample, converted):
 
 def test_one_file_of_all_clips_is_the_same(one_file, converted, tmp_path):
     other = slovo.as_competition(one_file, tmp_path)
-    for ours, expected in zip(
-        read_index(other).itertuples(),
-        read_index(converted).itertuples(),
-        strict=True,
-    ):
+    tables = (read_index(folder).itertuples() for folder in (other, converted))
+    for ours, expected in zip(*tables, strict=True):
         assert Path(ours.path).read_bytes() == Path(expected.path).read_bytes()
         assert ours[2:] == expected[2:]  # all but the path
 
@@ -333,7 +324,6 @@ def test_a_stopped_conversion_goes_on(own, tmp_path, monkeypatch):
         patched.setattr(slovo, "write_clip", stopping)
         with pytest.raises(KeyboardInterrupt):
             slovo.as_competition(own, tmp_path / "converted")
-    assert len(written) == 3
     (half,) = (tmp_path / "converted").iterdir()
     assert not (half / slovo.MARK).is_file()
     before = {path: path.stat().st_mtime_ns for path in half.rglob("*.parquet")}
