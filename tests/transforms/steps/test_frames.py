@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from itertools import pairwise
 
@@ -12,15 +11,8 @@ import torch
 from torch import Tensor
 
 from src.landmarks import HANDS, LEFT_HAND, Layout
-from src.transforms.steps.frames import (
-    FitLength,
-    Hide,
-    KeepFramesWith,
-    Stride,
-    Subsample,
-    Truncate,
-    select,
-)
+from src.transforms.steps import frames as steps
+from src.transforms.steps.frames import FitLength, KeepFramesWith, select
 from tests.exports import exported
 from tests.transforms.conftest import bits
 
@@ -69,39 +61,39 @@ def test_a_clip_without_hands_is_kept_whole(layout, n_frames):
     assert same(KeepFramesWith(HAND_PARTS)(xyz, layout), xyz)
 
 
-# --- Stride -------------------------------------------------------------------------------------
+# --- Stride, Subsample, Truncate ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("max_len", [2, 5, 25, 80])
-def test_stride_keeps_the_documents_frames_at_every_length(layout, max_len):
+def strided(n: int, max_len: int) -> range:
     """recognition.md 3.2.2: with n > max_len, every floor(n / max_len) + 1-th, counted from 1."""
-    numbers = torch.arange(200.0)[:, None, None].expand(200, len(layout), 3)
-    for n in range(1, 201):
-        kept = Stride(max_len)(numbers[:n], layout)[:, 0, 0].tolist()
-        step = math.floor(n / max_len) + 1 if n > max_len else 1
-        assert kept == list(range(n))[step - 1 :: step], n
-        assert 1 <= len(kept) <= max_len
+    step = n // max_len + 1 if n > max_len else 1
+    return range(n)[step - 1 :: step]
 
 
-@pytest.mark.parametrize("n_frames", [1, 4, 5, 6, 30])
-def test_truncate_keeps_the_first_frames(layout, n_frames):
-    xyz = torch.randn(n_frames, len(layout), 3, generator=torch.Generator().manual_seed(0))
-    assert same(Truncate(5)(xyz, layout), xyz[:5])
-
-
-@pytest.mark.parametrize("max_len", [1, 5, 96, 512])
-def test_subsample_is_numpys_linspace_without_its_end(layout, max_len):
+def spaced(n: int, max_len: int) -> np.ndarray:
     """recognition.md 1.3 and 2.2: floor(i T / max_len), i = 0 to max_len - 1; shorter ones stay."""
-    for n in (1, 4, 5, 6, 95, 96, 97, 200, 511, 512, 513, 1500):
+    instants = np.linspace(0, n, min(n, max_len), endpoint=False)
+    return np.floor(instants + 1e-9)  # floats just below a whole number
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [(steps.Stride(max_len), strided) for max_len in (2, 5, 25, 80)]
+    + [(steps.Subsample(max_len), spaced) for max_len in (1, 5, 96, 512)]
+    + [(steps.Truncate(5), lambda n, max_len: range(min(n, max_len)))],
+    ids=str,
+)
+def test_the_frames_kept_are_the_documents_at_every_length(layout, step, expected):
+    for n in (*range(1, 201), 511, 512, 513, 1500):
         numbers = torch.arange(float(n))[:, None, None].expand(n, len(layout), 3)
-        kept = Subsample(max_len)(numbers, layout)[:, 0, 0].tolist()
-        expected = np.linspace(0, n, min(n, max_len), endpoint=False)
-        assert kept == np.floor(expected + 1e-9).tolist(), n  # floats just below a whole number
+        kept = step(numbers, layout)
+        assert kept[:, 0, 0].tolist() == [*expected(n, step.max_len)], n
+        assert 1 <= len(kept) <= step.max_len and (kept == kept[:, :1, :1]).all()
 
 
 def test_hidden_parts_are_not_detected_and_nothing_else_changes(layout):
     xyz = torch.rand(4, len(layout), 3)
-    hidden, lips = Hide(("lips",))(xyz, layout), list(layout.rows("lips"))
+    hidden, lips = steps.Hide(("lips",))(xyz, layout), list(layout.rows("lips"))
     assert hidden[:, lips].isnan().all()
     hidden[:, lips] = xyz[:, lips]
     assert torch.equal(hidden, xyz)
