@@ -29,21 +29,6 @@ def random_clip(n_frames: int, seed: int) -> np.ndarray:
 Recording = tuple[str, str, str, np.ndarray]  # participant, sequence, sign, (T, N_LANDMARKS, 3)
 
 
-def recordings(
-    lengths: Sequence[int], participants: Sequence[str], signs: Sequence[str]
-) -> list[Recording]:
-    """Clips of these lengths, going round the participants and the signs."""
-    return [
-        (
-            participants[k % len(participants)],
-            str(1000 + 7 * k % 101),  # in no order
-            signs[k // len(participants) % len(signs)],
-            random_clip(n, seed=k),
-        )
-        for k, n in enumerate(lengths)
-    ]
-
-
 def write_folder(folder: Path, clips: Sequence[Recording], signs: Sequence[str]) -> Path:
     """train.csv, the sign map, and a parquet file per clip."""
     rows = []
@@ -58,27 +43,32 @@ def write_folder(folder: Path, clips: Sequence[Recording], signs: Sequence[str])
     return folder
 
 
-SIGNS = ("apple", "bird", "cloud")
-LENGTHS = (1, 4, 9, 2, 30, 6, 3, 12, 5, 8, 7, 2)
+def write_clips(
+    folder: Path,
+    lengths: Sequence[int] = (1, 4, 9, 2, 30, 6, 3, 12, 5, 8, 7, 2),
+    participants: Sequence[str] = ("7", "8", "9", "10"),
+    signs: Sequence[str] = ("apple", "bird", "cloud"),
+) -> Path:
+    """A folder of clips of these lengths, going round the participants and the signs."""
+    clips = [
+        (
+            participants[k % len(participants)],
+            str(1000 + 7 * k % 101),  # in no order
+            signs[k // len(participants) % len(signs)],
+            random_clip(n, seed=k),
+        )
+        for k, n in enumerate(lengths)
+    ]
+    return write_folder(folder, clips, signs)
 
 
 @pytest.fixture(scope="session")
 def competition(tmp_path_factory) -> Path:
     """Twelve clips of four participants and three signs; nobody may write there."""
-    clips = recordings(LENGTHS, ("7", "8", "9", "10"), SIGNS)
-    return write_folder(tmp_path_factory.mktemp("data") / "asl", clips, SIGNS)
+    return write_clips(tmp_path_factory.mktemp("data") / "asl")
 
 
 @pytest.fixture
 def make_competition(tmp_path) -> Callable[..., Path]:
-    """A function that writes another one, the test's own."""
-
-    def make(
-        name: str = "own",
-        lengths: Sequence[int] = LENGTHS,
-        participants: Sequence[str] = ("7", "8", "9", "10"),
-        signs: Sequence[str] = SIGNS,
-    ) -> Path:
-        return write_folder(tmp_path / name, recordings(lengths, participants, signs), signs)
-
-    return make
+    """A function that writes another one, the test's own: a name, and what `write_clips` takes."""
+    return lambda name="own", *given, **named: write_clips(tmp_path / name, *given, **named)

@@ -69,11 +69,9 @@ def test_reads_genuine_clips_as_pandas_does(reference, name):
 
 
 def as_type(column: str, dtype: pa.DataType) -> Callable[[pa.Table], pa.Table]:
-    def edit(table: pa.Table) -> pa.Table:
-        k = table.schema.get_field_index(column)
-        return table.set_column(k, column, table.column(column).cast(dtype))
-
-    return edit
+    return lambda t: t.set_column(
+        t.schema.get_field_index(column), column, t.column(column).cast(dtype)
+    )
 
 
 def with_nan(table: pa.Table) -> pa.Table:
@@ -145,12 +143,7 @@ def test_irises_are_left_out(clip, landmarks):
 
 
 def setting(row: int, column: str, value: object) -> Edit:
-    def edit(table: pd.DataFrame) -> pd.DataFrame:
-        table = table.copy()
-        table.loc[row, column] = value
-        return table
-
-    return edit
+    return lambda t: t.assign(**{column: t[column].where(t.index != row, value)})
 
 
 def swapped(table: pd.DataFrame, first: slice, second: slice) -> pd.DataFrame:

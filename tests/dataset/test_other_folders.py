@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -22,18 +21,6 @@ from src.tflite.converter.convert import convert
 from src.tflite.scorer import Model, score
 from tests.tflite import toys
 from tests.tflite.lengths import by_length, module_of
-
-
-def with_a_tensorflow_operation() -> bytes:
-    """A file whose determinant only TensorFlow itself can compute."""
-    module = module_of(lambda x: tf.linalg.det(tf.reshape(x[:1, :3], (1, 3, 3))))
-    signatures = {"serving_default": module.__call__.get_concrete_function()}
-    with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(module, folder, signatures=signatures)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        ops = tf.lite.OpsSet
-        converter.target_spec.supported_ops = [ops.TFLITE_BUILTINS, ops.SELECT_TF_OPS]
-        return converter.convert()
 
 
 @pytest.fixture
@@ -99,7 +86,13 @@ def test_two_extra_folders_of_one_name_are_refused(folder, sample, tmp_path):
 
 
 def test_a_file_that_loads_and_cannot_run_names_its_operation(tmp_path):
-    path = tmp_path / "flex.tflite"
-    path.write_bytes(with_a_tensorflow_operation())
+    """The determinant, which only TensorFlow itself can compute."""
+    module = module_of(lambda x: tf.linalg.det(tf.reshape(x[:1, :3], (1, 3, 3))))
+    signatures = {"serving_default": module.__call__.get_concrete_function()}
+    tf.saved_model.save(module, tmp_path / "saved", signatures=signatures)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "saved"))
+    ops, path = tf.lite.OpsSet, tmp_path / "flex.tflite"
+    converter.target_spec.supported_ops = [ops.TFLITE_BUILTINS, ops.SELECT_TF_OPS]
+    path.write_bytes(converter.convert())
     with pytest.raises(InputError, match=r"flex\.tflite: .*FlexMatrixDeterminant.*cannot"):
         Model(path)(toys.raw_clip(3))

@@ -244,11 +244,8 @@ def edited(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Path], N
 
 
 def with_value(column: str, value: str) -> Callable[[Path], None]:
-    def change(table: pd.DataFrame) -> pd.DataFrame:
-        table.loc[2, column] = value
-        return table
-
-    return edited(change)
+    """In the table's row 2."""
+    return edited(lambda t: t.assign(**{column: t[column].where(t.index != 2, value)}))
 
 
 def with_files(*names: str) -> Callable[[Path], None]:
