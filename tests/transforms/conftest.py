@@ -10,31 +10,25 @@ import pytest
 import torch
 from scipy import stats
 
+from src import landmarks as lm
 from src.clips import Clips
-from src.landmarks import (
-    CHEEKS,
-    LEFT_BROW_MEAN,
-    LEFT_EYE_MEAN,
-    LEFT_HAND,
-    LEFT_SHOULDER,
-    LIPS_21,
-    NOSE_MEAN,
-    RIGHT_BROW_MEAN,
-    RIGHT_EYE_MEAN,
-    RIGHT_HAND,
-    RIGHT_SHOULDER,
-    Layout,
-)
+from src.landmarks import Layout
 from src.transforms.pipeline import Draw
 
 LAYOUT = Layout(
     {
-        "left_hand": LEFT_HAND,
-        "right_hand": RIGHT_HAND,
-        "lips": LIPS_21,
-        "arms": (LEFT_SHOULDER, RIGHT_SHOULDER),
-        "cheeks": CHEEKS,
-        "means": (LEFT_EYE_MEAN, RIGHT_EYE_MEAN, LEFT_BROW_MEAN, RIGHT_BROW_MEAN, NOSE_MEAN),
+        "left_hand": lm.LEFT_HAND,
+        "right_hand": lm.RIGHT_HAND,
+        "lips": lm.LIPS_21,
+        "arms": (lm.LEFT_SHOULDER, lm.RIGHT_SHOULDER),
+        "cheeks": lm.CHEEKS,
+        "means": (
+            lm.LEFT_EYE_MEAN,
+            lm.RIGHT_EYE_MEAN,
+            lm.LEFT_BROW_MEAN,
+            lm.RIGHT_BROW_MEAN,
+            lm.NOSE_MEAN,
+        ),
     }
 )
 FACE = ("lips", "cheeks", "means")

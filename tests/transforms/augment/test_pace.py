@@ -16,6 +16,7 @@ from tests.transforms.conftest import numbered
 
 LAYOUT = Layout({"left_hand": LEFT_HAND})
 LENGTHS = (1, 2, 9, 10, 25, 40, 40, 40)
+NUMBERED = numbered(LENGTHS, 40, len(LAYOUT))
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,6 @@ class Fixed(Draw):
     def chance(self, p: float, *shape: int) -> torch.Tensor:
         """True."""
         return torch.ones(shape, dtype=torch.bool)
-
-
-@pytest.fixture
-def clips_of_time() -> Clips:
-    return numbered(LENGTHS, 40, len(LAYOUT))
 
 
 def shown(clips: Clips, k: int) -> np.ndarray:
@@ -75,8 +71,8 @@ def stretched(n: int, share: float) -> np.ndarray:
     ids=["warp", "uneven", "piece"],
 )
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.4, 0.5, 0.7, 0.75, 1.0])
-def test_a_clip_shows_the_frames_nearest_to_the_formulas(clips_of_time, at, expected, share):
-    out = at(clips_of_time, LAYOUT, fixed(share))
+def test_a_clip_shows_the_frames_nearest_to_the_formulas(at, expected, share):
+    out = at(NUMBERED, LAYOUT, fixed(share))
     for k, length in enumerate(LENGTHS):
         exact, frames = expected(length, share), shown(out, k)
         assert len(frames) == len(exact) and (frames % 1 == 0).all()
@@ -85,8 +81,8 @@ def test_a_clip_shows_the_frames_nearest_to_the_formulas(clips_of_time, at, expe
         assert (np.diff(frames) >= 0).all()
 
 
-def test_a_very_fast_clip_keeps_its_least_frames(clips_of_time):
-    out = TimeWarp(1.0, low=9.0, high=9.0, min_frames=10, keep=5)(clips_of_time, LAYOUT, fixed(0.5))
+def test_a_very_fast_clip_keeps_its_least_frames():
+    out = TimeWarp(1.0, low=9.0, high=9.0, min_frames=10, keep=5)(NUMBERED, LAYOUT, fixed(0.5))
     assert out.length.tolist() == [1, 2, 9, 5, 5, 5, 5, 5]
     np.testing.assert_array_equal(shown(out, 7), np.rint(np.linspace(0, LENGTHS[7] - 1, 5)))
     np.testing.assert_array_equal(shown(out, 3), np.rint(np.linspace(0, 9, 5)))

@@ -11,16 +11,7 @@ import torch
 from scipy import stats
 from scipy.spatial.transform import Rotation
 
-from src.landmarks import (
-    HEAD_26,
-    LEFT_EYE_MEAN,
-    LEFT_HAND,
-    LIP_PAIRS_CROSSED,
-    MIRROR,
-    RIGHT_EYE_MEAN,
-    RIGHT_HAND,
-    Layout,
-)
+from src import landmarks as lm
 from src.transforms.augment.space import (
     Flip,
     Rotate,
@@ -33,20 +24,20 @@ from tests.transforms.conftest import is_uniform, numbered, still
 
 MANY = 2000
 DOTS = still([[1.0, 1.0, 1.0], [0.3, -2.0, 0.7]], MANY)
-TWO = Layout({"left_hand": LEFT_HAND[:1], "right_hand": RIGHT_HAND[:1]})
+TWO = lm.Layout({"left_hand": lm.LEFT_HAND[:1], "right_hand": lm.RIGHT_HAND[:1]})
 
 
 # --- flip ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("centre", "pairs"), [(0.0, ()), (0.5, ()), (0.0, LIP_PAIRS_CROSSED)], ids=str
+    ("centre", "pairs"), [(0.0, ()), (0.5, ()), (0.0, lm.LIP_PAIRS_CROSSED)], ids=str
 )
 def test_flip_puts_every_point_where_its_partner_was(draw, centre, pairs):
     """26th place's table crosses two pairs of lip points."""
-    layout = Layout({"head": HEAD_26, "means": (LEFT_EYE_MEAN, RIGHT_EYE_MEAN)})
-    partner = {k: MIRROR[k] for k in HEAD_26} | {LEFT_EYE_MEAN: RIGHT_EYE_MEAN}
-    partner[RIGHT_EYE_MEAN] = LEFT_EYE_MEAN
+    layout = lm.Layout({"head": lm.HEAD_26, "means": (lm.LEFT_EYE_MEAN, lm.RIGHT_EYE_MEAN)})
+    partner = {k: lm.MIRROR[k] for k in lm.HEAD_26} | {lm.LEFT_EYE_MEAN: lm.RIGHT_EYE_MEAN}
+    partner[lm.RIGHT_EYE_MEAN] = lm.LEFT_EYE_MEAN
     for a, b in pairs:
         assert partner[a] != b
         partner[a], partner[b] = b, a
