@@ -18,7 +18,6 @@ from src.clips import Clips
 from src.dataset.batches import prepare
 from src.dataset.store import Store
 from src.recipes import SOLUTIONS, landmark_union
-from src.recipes.base import Recipe
 from src.transforms.pipeline import Draw
 from tests.fuzz.cases import case, fuzzing
 from tests.fuzz.tables import hits_of, spoil
@@ -36,19 +35,6 @@ def network(name: str) -> nn.Module:
     return recipe.config_of(recipe.shipped).build(recipe.layout, 5).eval()
 
 
-def step(recipe: Recipe, clips: Clips, seed: int) -> None:
-    """Augment, make features, answer; checked at every stage."""
-    other = Clips(clips.xyz.flip(0), clips.mask.flip(0), clips.label)
-    draw = Draw(torch.Generator().manual_seed(seed), random.Random(seed), 0.5, other)
-    changed = recipe.augment(clips, recipe.layout, draw)
-    assert changed.mask.any(1).all() and torch.equal(changed.label, clips.label)
-    assert not changed.xyz[changed.mask].isinf().any()
-    features = recipe.features(changed.xyz, changed.mask, recipe.layout)
-    with torch.no_grad():
-        logits = network(recipe.name)(features, changed.mask)["logits"]
-    assert logits.isfinite().all()
-
-
 @pytest.mark.parametrize("name", RECIPES)
 @fuzzing(4)
 @example(  # centred, the second landmark is at -131,008: more than float16 holds
@@ -60,6 +46,7 @@ def step(recipe: Recipe, clips: Clips, seed: int) -> None:
     seed=st.integers(0, 9),
 )
 def test_a_recipe_stays_finite(tmp_path, name, lengths, hits, seed):
+    """The clip steps, the augmentations, the features, the answer; checked at every stage."""
     recipe = RECIPES[name]
     frames = np.random.default_rng(seed).uniform(size=(sum(lengths), N, 3)).astype(np.float16)
     spoil(frames, hits)
@@ -71,4 +58,13 @@ def test_a_recipe_stays_finite(tmp_path, name, lengths, hits, seed):
         prepared = prepare(store, recipe.read, recipe.key)
         assert ((prepared.length >= 1) & (prepared.length <= recipe.max_len)).all()
         assert not prepared.frames.isinf().any()
-        step(recipe, prepared.gather(torch.arange(2), int(prepared.length.max())), seed)
+        batch = prepared.gather(torch.arange(2), int(prepared.length.max()))
+        other = Clips(batch.xyz.flip(0), batch.mask.flip(0), batch.label)
+        draw = Draw(torch.Generator().manual_seed(seed), random.Random(seed), 0.5, other)
+        changed = recipe.augment(batch, recipe.layout, draw)
+        assert changed.mask.any(1).all() and torch.equal(changed.label, batch.label)
+        assert not changed.xyz[changed.mask].isinf().any()
+        features = recipe.features(changed.xyz, changed.mask, recipe.layout)
+        with torch.no_grad():
+            logits = network(name)(features, changed.mask)["logits"]
+        assert logits.isfinite().all()
