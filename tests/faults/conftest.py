@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -57,12 +58,10 @@ def driver(sample, tmp_path_factory) -> Iterator[Driver]:
 @pytest.fixture(scope="session")
 def unbroken(driver, tmp_path_factory) -> Callable[[str], tuple[Path, dict]]:
     """A function from a stage to the folder of an unbroken run of it, and what that run did."""
-    known: dict[str, tuple[Path, dict]] = {}
 
+    @cache
     def find(stage: str) -> tuple[Path, dict]:
-        if stage not in known:
-            folder = tmp_path_factory.mktemp("unbroken") / stage
-            known[stage] = (folder, driver.finish(stage, folder))
-        return known[stage]
+        folder = tmp_path_factory.mktemp("unbroken") / stage
+        return folder, driver.finish(stage, folder)
 
     return find
