@@ -52,15 +52,11 @@ def files(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.glob("train_landmark_files/*/*"))
 
 
-def test_columns_have_the_competitions_types(sample):
-    for path in files(sample):
-        assert pq.read_schema(sample / path).remove_metadata() == SCHEMA
-
-
-@pytest.mark.reference
-def test_the_competitions_types_are_those(reference):
-    path = next(reference("asl_signs").glob("train_landmark_files/*/*.parquet"))
-    assert pq.read_schema(path).remove_metadata() == SCHEMA
+@pytest.mark.parametrize("name", ["", pytest.param("asl_signs", marks=pytest.mark.reference)])
+def test_columns_have_the_competitions_types(name, sample, reference):
+    folder = reference(name) if name else sample
+    for path in files(folder)[:32]:
+        assert pq.read_schema(folder / path).remove_metadata() == SCHEMA
 
 
 def test_rows_are_written_as_pandas_would(tmp_path):
@@ -347,9 +343,8 @@ def test_pose_and_hands_meet_at_the_wrists(lexicon, signer):
     np.testing.assert_array_equal(body[:, lm.LEFT_WRIST], body[:, lm.LEFT_HAND[lm.WRIST]])
 
 
-@pytest.mark.parametrize("part", ["face", "left_hand", "right_hand"])
-def test_a_part_is_lost_whole_or_not_at_all(recordings, part):
-    rows = {"face": lm.FACE, "left_hand": lm.LEFT_HAND, "right_hand": lm.RIGHT_HAND}[part]
+@pytest.mark.parametrize("rows", [lm.FACE, lm.LEFT_HAND, lm.RIGHT_HAND], ids=len)
+def test_a_part_is_lost_whole_or_not_at_all(recordings, rows):
     frames = np.concatenate([np.isnan(clip[:, rows]) for clip in recordings.clips])
     np.testing.assert_array_equal(frames.any((1, 2)), frames.all((1, 2)))
 
