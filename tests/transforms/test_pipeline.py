@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,13 +126,6 @@ def test_integers_are_uniform_below_their_limit(draw):
 # --- export -------------------------------------------------------------------------------------
 
 
-def graph(layout: Layout, features: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
-    """From the rows of a clip to features, as a submission's graph begins."""
-    column = {landmark: n for n, landmark in enumerate(layout.sources)}
-    points = [[column[landmark] for landmark in point] for point in layout.points]
-    return lambda rows: features(Clip()(select(rows, points), layout)[None], None, layout)
-
-
 @pytest.mark.parametrize(
     ("features", "parts"),
     [
@@ -144,8 +136,14 @@ def graph(layout: Layout, features: Callable[..., Tensor]) -> Callable[[Tensor],
     ids=["coordinates", "positions and motions", "hand and lips"],
 )
 def test_exported_clip_steps_and_features_agree_at_every_length(layout, features, parts):
+    """From the rows of a clip to features, as a submission's graph begins."""
     parts = parts or layout
-    function = graph(parts, features)
+    column = {landmark: n for n, landmark in enumerate(parts.sources)}
+    points = [[column[landmark] for landmark in point] for point in parts.points]
+
+    def function(rows: Tensor) -> Tensor:
+        return features(Clip()(select(rows, points), parts)[None], None, parts)
+
     program = exported(function, raw_clip(60, parts), axis=0)
     for n_frames in (*range(2, 101, 7), 24, 25, 26, 27, 50, 51, 537):
         rows = raw_clip(n_frames, parts)

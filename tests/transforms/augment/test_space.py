@@ -12,14 +12,7 @@ from scipy import stats
 from scipy.spatial.transform import Rotation
 
 from src import landmarks as lm
-from src.transforms.augment.space import (
-    Flip,
-    Rotate,
-    Scale,
-    ScaleShearRotateShift,
-    ScaleShiftRotate,
-    rotated,
-)
+from src.transforms.augment import space
 from tests.transforms.conftest import is_uniform, numbered, still
 
 MANY = 2000
@@ -42,7 +35,7 @@ def test_flip_puts_every_point_where_its_partner_was(draw, centre, pairs):
         assert partner[a] != b
         partner[a], partner[b] = b, a
     xyz = torch.randn(1, 2, len(layout), 3, generator=torch.Generator().manual_seed(0))
-    out = Flip(1.0, centre, pairs)(numbered([2], 2).with_(xyz=xyz), layout, draw()).xyz
+    out = space.Flip(1.0, centre, pairs)(numbered([2], 2).with_(xyz=xyz), layout, draw()).xyz
     for point, other in partner.items():
         old, new = xyz[:, :, layout.row(other)], out[:, :, layout.row(point)]
         assert torch.equal(new[..., 0], 2 * centre - old[..., 0])
@@ -56,7 +49,7 @@ def test_flip_puts_every_point_where_its_partner_was(draw, centre, pairs):
 def test_rotation_by_a_known_angle(clips, degrees):
     """As complex numbers: (x + iy) e^(i angle)."""
     angle = torch.full((len(clips.label),), math.radians(degrees))
-    out, old = rotated(clips.xyz, angle).numpy(), clips.xyz.numpy()
+    out, old = space.rotated(clips.xyz, angle).numpy(), clips.xyz.numpy()
     plane = (old[..., 0] + 1j * old[..., 1]) * np.exp(1j * math.radians(degrees))
     np.testing.assert_allclose(out[..., 0], plane.real, atol=2e-6)  # float32 of numbers near 4
     np.testing.assert_allclose(out[..., 1], plane.imag, atol=2e-6)
@@ -64,7 +57,7 @@ def test_rotation_by_a_known_angle(clips, degrees):
 
 
 def test_angles_are_uniform_to_both_sides(draw):
-    out = Rotate(1.0, 60.0)(DOTS, TWO, draw()).xyz[:, 0, 0]
+    out = space.Rotate(1.0, 60.0)(DOTS, TWO, draw()).xyz[:, 0, 0]
     angle = torch.rad2deg(torch.atan2(out[:, 1], out[:, 0])).numpy() - 45
     assert is_uniform(angle, -60, 60)
 
@@ -73,7 +66,7 @@ def test_angles_are_uniform_to_both_sides(draw):
 
 
 def test_scale_is_one_uniform_factor_per_clip(draw):
-    out = Scale(1.0, 0.7, 1.3)(DOTS, TWO, draw()).xyz
+    out = space.Scale(1.0, 0.7, 1.3)(DOTS, TWO, draw()).xyz
     factor = out[:, 0, 0]  # of the point at (1, 1, 1)
     assert torch.equal(factor[:, 0], factor[:, 1]) and torch.equal(factor[:, 0], factor[:, 2])
     torch.testing.assert_close(out[:, 0, 1], factor * DOTS.xyz[:, 0, 1])
@@ -81,8 +74,8 @@ def test_scale_is_one_uniform_factor_per_clip(draw):
 
 
 def test_the_centre_stays_in_x_and_y_and_all_distances_scale(draw):
-    out = Scale(1.0, 0.7, 1.3, centre=0.5)(DOTS, TWO, draw()).xyz[:, 0]
-    about_origin = Scale(1.0, 0.7, 1.3)(DOTS, TWO, draw()).xyz[:, 0]
+    out = space.Scale(1.0, 0.7, 1.3, centre=0.5)(DOTS, TWO, draw()).xyz[:, 0]
+    about_origin = space.Scale(1.0, 0.7, 1.3)(DOTS, TWO, draw()).xyz[:, 0]
     moved = torch.tensor([0.5, 0.5, 0.0]) * (1 - about_origin[:, :1])  # which is the factor
     torch.testing.assert_close(out - about_origin, moved.expand_as(out), rtol=0, atol=1e-6)
 
@@ -90,7 +83,7 @@ def test_the_centre_stays_in_x_and_y_and_all_distances_scale(draw):
 @pytest.mark.parametrize("by_sum", [False, True])
 def test_distortion_is_a_further_factor_per_axis(draw, by_sum):
     """s d of both U(0.7, 1.3): the logs of two axes share half of their variance; code: s + d."""
-    scale = Scale(1.0, 0.7, 1.3, distort_p=1.0, distort_by_sum=by_sum)
+    scale = space.Scale(1.0, 0.7, 1.3, distort_p=1.0, distort_by_sum=by_sum)
     factor = scale(DOTS, TWO, draw()).xyz[:, 0, 0].numpy()
     one = stats.uniform(0.7, 0.6)
     mean, deviation = (
@@ -103,7 +96,7 @@ def test_distortion_is_a_further_factor_per_axis(draw, by_sum):
 
 
 def test_half_of_the_scaled_clips_are_distorted(draw):
-    out = Scale(0.5, 0.7, 1.3, distort_p=0.5)(DOTS, TWO, draw()).xyz[:, 0, 0]
+    out = space.Scale(0.5, 0.7, 1.3, distort_p=0.5)(DOTS, TWO, draw()).xyz[:, 0, 0]
     scaled = (out != 1).any(1)
     distorted = scaled & (out[:, 0] != out[:, 1])
     assert abs(scaled.sum().item() - MANY / 2) < 4 * (MANY / 4) ** 0.5
@@ -127,7 +120,7 @@ def maps(augmentation: Callable, layout, draw) -> tuple[np.ndarray, np.ndarray]:
 
 def test_points_are_scaled_then_shifted_then_rotated_by_independent_uniform_draws(layout, draw):
     """2nd place: R (f x + s) = f R x + R s."""
-    at = ScaleShiftRotate(p=1.0, low=0.8, high=1.5, shift=0.1, degrees=15.0)
+    at = space.ScaleShiftRotate(p=1.0, low=0.8, high=1.5, shift=0.1, degrees=15.0)
     linear, moved = maps(at, layout, draw)
     factor, angle = linear[:, 2, 2], np.arctan2(linear[:, 1, 0], linear[:, 0, 0])
     rotation = Rotation.from_euler("z", angle[:, None]).as_matrix()
@@ -145,7 +138,7 @@ def test_points_are_scaled_sheared_rotated_and_shifted_as_published(layout, draw
     With c = cos a, s = sin a, the rotation R and the shear S, the linear part is f R S. Its columns
     give f, a and the shear; the translation is then m - R m + shift with m = 0.5 + (shears).
     """
-    at = ScaleShearRotateShift(1.0, low=0.8, high=1.2, shear=0.15, degrees=30.0, shift=0.1)
+    at = space.ScaleShearRotateShift(1.0, low=0.8, high=1.2, shear=0.15, degrees=30.0, shift=0.1)
     linear, moved = maps(at, layout, draw)
     factor = linear[:, 2, 2]
     flat = linear[:, :2, :2] / factor[:, None, None]
