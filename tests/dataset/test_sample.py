@@ -136,10 +136,8 @@ def test_refuses_numbers_out_of_range(tmp_path, numbers):
 
 # --- hands and arms -----------------------------------------------------------------------------
 
-angles = st.lists(st.floats(-2, 2), min_size=20, max_size=20)
 
-
-@given(angles)
+@given(st.lists(st.floats(-2, 2), min_size=20, max_size=20))
 def test_bones_keep_their_lengths(values):
     hand = hand_points(np.array(values).reshape(1, 5, 4), palm=0.1)[0]
     flat = hand_points(np.zeros((1, 5, 4)), palm=0.1)[0]
@@ -193,10 +191,7 @@ def test_handshapes_differ_visibly():
         assert apart > 0.2, (HANDSHAPES[a].name, HANDSHAPES[b].name)
 
 
-places = st.lists(st.floats(-1.5, 1.5), min_size=3, max_size=3)
-
-
-@given(places)
+@given(st.lists(st.floats(-1.5, 1.5), min_size=3, max_size=3))
 def test_arms_reach_as_far_as_they_are_long(place):
     shoulder, arm, out = np.array([-0.16, 0, 0]), (0.27, 0.24), np.array([-0.7, 1.0, 0.35])
     target = np.array([place])

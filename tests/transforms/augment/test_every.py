@@ -16,6 +16,7 @@ from torch import Tensor
 
 from src.clips import Clips
 from src.landmarks import LEFT_HAND, RIGHT_HAND
+from src.transforms.augment import space
 from src.transforms.augment.camera import CameraAngle, Turn
 from src.transforms.augment.fingers import BendFingers
 from src.transforms.augment.hide import HideBox, HideFrames, HidePoints
@@ -24,13 +25,6 @@ from src.transforms.augment.pace import Piece, TimeWarp, UnevenSpeed
 from src.transforms.augment.parts import FaceCutMix, FillMissingHand
 from src.transforms.augment.resample import Resample, Stretch
 from src.transforms.augment.sometimes import Sometimes
-from src.transforms.augment.space import (
-    Flip,
-    Rotate,
-    Scale,
-    ScaleShearRotateShift,
-    ScaleShiftRotate,
-)
 from src.transforms.augment.time import Crop, FillMissing
 from src.transforms.pipeline import AugmentationPipeline
 from tests.transforms.conftest import FACE, bits, edge_clips
@@ -38,20 +32,20 @@ from tests.transforms.conftest import FACE, bits, edge_clips
 
 @dataclass(frozen=True)
 class FlipAndWarp(AugmentationPipeline):
-    flip: Flip = Flip(1.0)
+    flip: space.Flip = space.Flip(1.0)
     warp: TimeWarp = TimeWarp(1.0, low=2.0, high=2.0, min_frames=10, keep=5)
 
 
 AT: dict[str, Callable[[float], Callable]] = {
-    "flip": Flip,
-    "flip of image coordinates": partial(Flip, centre=0.5),
-    "rotate": partial(Rotate, degrees=60.0),
-    "scale": partial(Scale, low=0.7, high=1.3),
-    "scale and distort": partial(Scale, low=0.7, high=1.3, distort_p=0.5),
+    "flip": space.Flip,
+    "flip of image coordinates": partial(space.Flip, centre=0.5),
+    "rotate": partial(space.Rotate, degrees=60.0),
+    "scale": partial(space.Scale, low=0.7, high=1.3),
+    "scale and distort": partial(space.Scale, low=0.7, high=1.3, distort_p=0.5),
     "scale and distort by sum": partial(
-        Scale, low=0.7, high=1.3, distort_p=1.0, distort_by_sum=True
+        space.Scale, low=0.7, high=1.3, distort_p=1.0, distort_by_sum=True
     ),
-    "scale of image coordinates": partial(Scale, low=0.7, high=1.3, centre=0.5),
+    "scale of image coordinates": partial(space.Scale, low=0.7, high=1.3, centre=0.5),
     "turn in space": partial(Turn, degrees=(10.0, 20.0, 10.0)),
     "camera angle": partial(CameraAngle, degrees=(10.0, 20.0), distance=3.0, centre=0.5),
     "noise": partial(Jitter, sigma=0.1),
@@ -67,11 +61,13 @@ AT: dict[str, Callable[[float], Callable]] = {
     "points shifted": partial(ShiftPoints, deviation=0.1),
     "resample": partial(Resample, low=0.5, high=1.5),
     "affine": partial(
-        ScaleShearRotateShift, low=0.8, high=1.2, shear=0.15, degrees=30.0, shift=0.1
+        space.ScaleShearRotateShift, low=0.8, high=1.2, shear=0.15, degrees=30.0, shift=0.1
     ),
     "hide frames": partial(HideFrames, low=0.2, high=0.4),
     "hide a box": partial(HideBox, low=0.2, high=0.4),
-    "scale, shift, rotate": partial(ScaleShiftRotate, low=0.8, high=1.5, shift=0.1, degrees=15.0),
+    "scale, shift, rotate": partial(
+        space.ScaleShiftRotate, low=0.8, high=1.5, shift=0.1, degrees=15.0
+    ),
     "stretch": partial(Stretch, low=0.8, high=1.5, shift=0.5),
     "bend fingers": partial(BendFingers, joint_p=0.5, degrees=4.0, hands=("left_hand",)),
     "missing hand": FillMissingHand,

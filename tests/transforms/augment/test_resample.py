@@ -100,13 +100,11 @@ def test_a_clip_of_one_frame_is_left_alone(layout, draw):
     assert torch.equal(out.xyz[out.mask], clips.xyz[clips.mask]) and (out.length == 1).all()
 
 
-STRETCH = resample.Stretch(p=1.0, low=0.8, high=1.5, shift=0.5)
-
-
 def test_instants_are_evenly_spaced_from_d_to_the_last_frame_plus_d(layout, draw):
     """second-place-transformers' random_interpolate: linspace(d, n - 1 + d, round(n k))."""
     n_clips, n = 2000, 20
-    out = STRETCH(numbered([n] * n_clips, n), layout, draw())
+    stretch = resample.Stretch(p=1.0, low=0.8, high=1.5, shift=0.5)
+    out = stretch(numbered([n] * n_clips, n), layout, draw())
     lengths, starts = out.length.numpy(), out.xyz[:, 0, 0, 0].numpy()
     for k in range(0, n_clips, 50):
         expected = np.linspace(starts[k], n - 1 + starts[k], lengths[k])
