@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from src.clips import Clips
 from src.dataset.clip_file import read_clip
 from src.landmarks import LEFT_HAND, LIPS_40, LOWER_LIP, NOSE_4, Layout
 from src.recipes.conv_transformer import LAYOUT
@@ -28,13 +27,14 @@ def document(xyz: np.ndarray, layout: Layout) -> np.ndarray:
     return np.nan_to_num(np.concatenate([xy, *motions], 1), nan=0.0)
 
 
-def image_clips(rng: np.random.Generator, lengths: list[int], padding: float) -> Clips:
-    """Clips in image coordinates; each hand and now and then all of it is missing.
+@pytest.mark.parametrize("padding", [np.nan, 0.0, 7.0, np.inf])
+def test_features_are_the_documents_whatever_is_padded(padding):
+    """In image coordinates; each hand and now and then all of it is missing.
 
     The last has no face, as all of wlasl50: the middle of the image is its centre.
     """
-    n_frames = max(lengths)
-    xyz = np.full((len(lengths), n_frames, len(SMALL), 3), padding, np.float32)
+    rng, lengths = np.random.default_rng(0), [30, 1, 7, 2, 3, 21, 9]
+    xyz = np.full((7, 30, len(SMALL), 3), padding, np.float32)
     for k, length in enumerate(lengths):
         clip = rng.uniform(0.2, 0.9, (length, len(SMALL), 3))
         clip[rng.random(length) < 0.3] = np.nan
@@ -42,18 +42,11 @@ def image_clips(rng: np.random.Generator, lengths: list[int], padding: float) ->
         clip[rng.random((length, len(SMALL))) < 0.1] = np.nan
         xyz[k, :length] = clip
     xyz[-1, :length, list(SMALL.rows("lips", "nose"))] = np.nan
-    mask = torch.arange(n_frames) < torch.tensor(lengths)[:, None]
-    return Clips(torch.from_numpy(xyz), mask, torch.zeros(len(lengths), dtype=torch.long))
-
-
-@pytest.mark.parametrize("padding", [np.nan, 0.0, 7.0, np.inf])
-def test_features_are_the_documents_whatever_is_padded(padding):
-    lengths = [30, 1, 7, 2, 3, 21, 9]
-    clips = image_clips(np.random.default_rng(0), lengths, padding)
-    features = PositionsAndMotions()(clips.xyz, clips.mask, SMALL)
+    mask = torch.arange(30) < torch.tensor(lengths)[:, None]
+    features = PositionsAndMotions()(torch.from_numpy(xyz), mask, SMALL)
     assert features.shape == (7, 30, 6 * len(SMALL))
     for k, length in enumerate(lengths):
-        expected = document(clips.xyz[k, :length].numpy(), SMALL)
+        expected = document(xyz[k, :length], SMALL)
         # Float32 against float64, of numbers up to 5.
         np.testing.assert_allclose(features[k, :length], expected, rtol=1e-4, atol=1e-5)
         assert (features[k, length:] == 0).all()
