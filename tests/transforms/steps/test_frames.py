@@ -76,18 +76,19 @@ def spaced(n: int, max_len: int) -> np.ndarray:
     return np.floor(instants + 1e-9)  # floats just below a whole number
 
 
-@pytest.mark.parametrize(
-    ("step", "expected"),
-    [(steps.Stride(max_len), strided) for max_len in (2, 5, 25, 80)]
-    + [(steps.Subsample(max_len), spaced) for max_len in (1, 5, 96, 512)]
-    + [(steps.Truncate(5), lambda n, max_len: range(min(n, max_len)))],
-    ids=str,
-)
-def test_the_frames_kept_are_the_documents_at_every_length(layout, step, expected):
+KEPT = {
+    **{steps.Stride(max_len): strided for max_len in (2, 5, 25, 80)},
+    **{steps.Subsample(max_len): spaced for max_len in (1, 5, 96, 512)},
+    steps.Truncate(5): lambda n, max_len: range(min(n, max_len)),
+}
+
+
+@pytest.mark.parametrize("step", KEPT, ids=str)
+def test_the_frames_kept_are_the_documents_at_every_length(layout, step):
     for n in (*range(1, 201), 511, 512, 513, 1500):
         numbers = torch.arange(float(n))[:, None, None].expand(n, len(layout), 3)
         kept = step(numbers, layout)
-        assert kept[:, 0, 0].tolist() == [*expected(n, step.max_len)], n
+        assert kept[:, 0, 0].tolist() == [*KEPT[step](n, step.max_len)], n
         assert 1 <= len(kept) <= step.max_len and (kept == kept[:, :1, :1]).all()
 
 
