@@ -338,7 +338,9 @@ def test_pose_and_hands_meet_at_the_wrists(lexicon, signer):
     np.testing.assert_array_equal(body[:, lm.LEFT_WRIST], body[:, lm.LEFT_HAND[lm.WRIST]])
 
 
-@pytest.mark.parametrize("rows", [lm.FACE, lm.LEFT_HAND, lm.RIGHT_HAND], ids=len)
+@pytest.mark.parametrize(
+    "rows", [lm.FACE, lm.LEFT_HAND, lm.RIGHT_HAND], ids=["face", "left", "right"]
+)
 def test_a_part_is_lost_whole_or_not_at_all(recordings, rows):
     frames = np.concatenate([np.isnan(clip[:, rows]) for clip in recordings.clips])
     np.testing.assert_array_equal(frames.any((1, 2)), frames.all((1, 2)))
