@@ -87,7 +87,10 @@ def moving_clip(run: Run) -> Path:
         right.set_title(f"signed: {sign}", fontsize=9)
         return []
 
-    movie = FuncAnimation(figure, show, frames=[*range(len(xyz)), *[len(xyz) - 1] * FPS])
+    # It opens on a frame with hands, which is what a page shows until the picture moves.
+    opening = int(np.isfinite(xyz[:, [*LEFT_HAND, *RIGHT_HAND], 0]).any(1).argmax())
+    shown = [*range(opening, len(xyz)), *[len(xyz) - 1] * FPS]
+    movie = FuncAnimation(figure, show, frames=shown)
     path = PICTURES / "clip.gif"
     movie.save(path, PillowWriter(fps=FPS), dpi=85)
     return path
