@@ -48,7 +48,7 @@ def minutes(seconds: float) -> str:
 
 
 class Terminal(AbstractContextManager):
-    """Passes a notebook's news on: one line, overwritten, on a terminal; else line by line."""
+    """Shows a notebook's news: on a terminal in one line that changes, in a log line by line."""
 
     def __init__(self) -> None:
         self.overwrites = sys.stdout.isatty()

@@ -146,7 +146,7 @@ def _for_few_clips(recipe: HandBertRecipe) -> HandBertRecipe:
     return replace(
         recipe,
         layout=Layout(LAYOUT.parts | {"body": (LEFT_SHOULDER, RIGHT_SHOULDER, POSE_NOSE)}),
-        clip=ClipSteps(hide=Hide(("lips",)), shoulders=FromShoulders(1.0, origin=POSE_NOSE)),
+        clip=ClipSteps(hide=Hide(("lips",)), shoulders=FromShoulders(width=1.0, origin=POSE_NOSE)),
         features=_FEW_FEATURES,
         model=replace(recipe.model, features=_FEW_FEATURES.size),
     )
