@@ -14,9 +14,8 @@ import cattrs
 from cattrs.strategies import configure_tagged_union
 
 from src.common.errors import InputError
-from src.motion import models
 from src.motion.models import mixer, seq2seq, st_conv, st_transformer, taxonomy, transformer
-from src.motion.study.experiments import Experiment
+from src.motion.study.experiments import AnyTraining, Experiment, Model
 from src.motion.training import gan, losses, optimisers
 from src.motion.training.loop import Training
 from src.recipes.ingredients import AdamW, Cosine, OnPlateau
@@ -47,8 +46,8 @@ for _union in (  # a union comes before the classes that hold it
     losses.Loss,
     optimisers.Optimiser,
     optimisers.Schedule,
-    Training | gan.GanTraining,
-    models.Config | gan.Config,
+    AnyTraining,
+    Model,
 ):
     configure_tagged_union(_union, _CONVERTER, _NAMES.__getitem__, tag_name="type")
 
