@@ -12,7 +12,6 @@ from src.motion.data.sampling import WindowSampler
 from src.motion.models.st_conv import StConv
 from src.motion.models.st_transformer import StTransformer
 from src.motion.study.run import Result
-from src.motion.training.loop import Training
 from src.motion.training.losses import Loss, forecast_loss
 from src.motion.training.task import Task, pose_task
 
@@ -46,9 +45,8 @@ def study_gradients(results: Mapping[str, Result], seed: int) -> dict[str, pd.Da
     """`layer_gradients` of every spatio-temporal study, with its best weights, on one batch."""
     tables = {}
     for name, result in results.items():
-        training = result.experiment.training
-        if isinstance(result.model, StTransformer | StConv) and isinstance(training, Training):
-            task = pose_task(result.data)
+        if isinstance(result.model, StTransformer | StConv):
+            task, training = pose_task(result.data), result.experiment.training
             sampler = WindowSampler(
                 task.train, None, result.model.span, training.batch, training.sampling, seed
             )

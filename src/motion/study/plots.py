@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
@@ -270,7 +269,7 @@ def pck_curves(tables: Mapping[str, Float[Tensor, "9"]], thresholds: tuple[float
     """Share of joints within a distance, mean over the forecast, a line per model."""
     fig, ax = figure(6.0, 4.0)
     for name, values in tables.items():
-        ax.plot(thresholds, torch.as_tensor(values).numpy(), ".-", label=name)
+        ax.plot(thresholds, values, ".-", label=name)
     ax.set(xlabel="distance, thigh lengths", ylabel="share of joints within it", ylim=(0, 1))
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)

@@ -21,11 +21,8 @@ FLOOR = "zero velocity"
 
 def wide_table(errors: Mapping[str, FrameErrors]) -> pd.DataFrame:
     """Models down, metric and horizon across: `joint_angle 400` is after 400 ms."""
-    rows = {}
-    for name, of_model in errors.items():
-        table = of_model.table()
-        rows[name] = {f"{m} {ms}": table.loc[m, ms] for m in METRICS for ms in HORIZONS}
-    return pd.DataFrame(rows).T
+    table = pd.DataFrame({name: of_model.table().stack() for name, of_model in errors.items()}).T
+    return table.set_axis([f"{metric} {ms}" for metric, ms in table], axis=1)
 
 
 def verdicts(table: pd.DataFrame) -> pd.DataFrame:
