@@ -23,6 +23,7 @@ Letters: **B** windows, **T** frames, **J** joints, **M** channels.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -113,8 +114,7 @@ class Gan:
         device = normaliser.scale.device
         generator = transformer.TransformerLstm(config.generator, joints, channels)
         self.generator = generator.to(device)
-        seen = config.generator.target
-        seen += config.generator.window if config.critic_sees == "whole" else 0
+        seen = generator.span if config.critic_sees == "whole" else generator.step
         self.critic = Critic(config.generator, joints, channels, seen).to(device)
         self.generator_optimiser = optimisers.build(training.optimiser, self.generator)
         self.critic_optimiser = optimisers.build(training.optimiser, self.critic)
@@ -123,13 +123,13 @@ class Gan:
         """The critic's output; its decoder starts with `real`, or with uniform noise if None."""
         frames = target
         if self.config.critic_sees == "whole":
-            frames = torch.cat([seed[:, -self.config.generator.window :], target], 1)
+            frames = torch.cat([seed[:, -self.generator.window :], target], 1)
         first = torch.full((len(frames), frames.shape[2]), real or 0.0, device=frames.device)
         return self.critic(frames, torch.rand_like(first) if real is None else first)
 
     def critic_step(self, frames: Float[Tensor, "B T J M"]) -> float:
         """One step of the critic towards a larger EMD; returns the EMD before the step."""
-        seed, target = self._cut(frames)
+        seed, target = frames.split([self.generator.window, self.generator.step], 1)
         with torch.no_grad():
             made = self.generator.next_frames(seed)
         distance = emd(self.judge(seed, target, 1.0), self.judge(seed, made, 0.0))
@@ -152,7 +152,7 @@ class Gan:
     def generator_step(self, frames: Float[Tensor, "B T J M"], pretraining: bool) -> None:
         """One step of the generator."""
         config = self.training
-        seed, target = self._cut(frames)
+        seed, target = frames.split([self.generator.window, self.generator.step], 1)
         made = self.generator.next_frames(seed)
         loss = made.new_zeros(())
         if config.generator_loss != "mse" and not pretraining:
@@ -165,10 +165,6 @@ class Gan:
         self.generator_optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.generator_optimiser.step()
-
-    def _cut(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        window = self.config.generator.window
-        return frames[:, :window], frames[:, window:]
 
 
 def train_gan(gan: Gan, task: Task, folder: Path) -> pd.DataFrame:
@@ -190,14 +186,12 @@ def train_gan(gan: Gan, task: Task, folder: Path) -> pd.DataFrame:
     rows: list[dict[str, float | int]] = []
     device = task.valid.device
     best, best_score, started = None, float("inf"), seconds_of(device)
-    progress, step, drawn = 0.0, 0, 0
+    batches, progress, step = map(sampler, count()), 0.0, 0
     while progress < 1:
         pretraining = progress < config.pretraining
         for _ in range(0 if pretraining else config.critic_steps):
-            gan.critic_step(sampler(drawn)[0])
-            drawn += 1
-        gan.generator_step(sampler(drawn)[0], pretraining)
-        drawn += 1
+            gan.critic_step(next(batches)[0])
+        gan.generator_step(next(batches)[0], pretraining)
         step += 1
         elapsed = seconds_of(device) - started
         clock = elapsed / config.seconds if config.seconds else 0.0
