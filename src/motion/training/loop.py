@@ -10,7 +10,8 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -86,13 +87,12 @@ def train(model: Forecaster, task: Task, config: Training, folder: Path) -> pd.D
         loop.until_validation()
         loop.validate()
         checkpoint.save(path, loop.state_dict())
-        write_atomically(
-            folder / "history.csv", lambda part: loop.history.to_csv(part, index=False)
-        )
+        history = pd.DataFrame(loop.rows)
+        write_atomically(folder / "history.csv", partial(history.to_csv, index=False))
     model.load_state_dict(loop.best)
     checkpoint.save(folder / "best.pt", loop.best)
     path.unlink(missing_ok=True)
-    return loop.history
+    return pd.DataFrame(loop.rows)
 
 
 class Loop:
@@ -115,8 +115,8 @@ class Loop:
     @property
     def made_from(self) -> dict[str, object]:
         """How the model is trained and on what, as values that JSON can hold."""
-        values = {f.name: getattr(self.config, f.name) for f in fields(self.config)}
-        plain = {n: v if isinstance(v, float | int | str) else str(v) for n, v in values.items()}
+        values = vars(self.config).items()
+        plain = {n: v if isinstance(v, float | int | str) else str(v) for n, v in values}
         return {"training": plain, "clips": self.task.digest}
 
     @property
@@ -137,22 +137,17 @@ class Loop:
         """True when no steps, no time or no patience are left."""
         return self.progress >= 1 or self.tests_since >= self.config.patience
 
-    @property
-    def history(self) -> pd.DataFrame:
-        """A row per validation."""
-        return pd.DataFrame(self.rows)
-
     def until_validation(self) -> None:
         """Train up to the next validation."""
         torch.manual_seed(self.config.seed * 1_000_003 + self.step)  # dropout, teacher forcing
         self.model.train()
         self._losses: list[Tensor] = []
         device = self.task.valid.device
-        started, before = seconds_of(device), self.elapsed
+        started = seconds_of(device) - self.elapsed
         while True:
             self._losses.append(self._step())
             self.step += 1
-            self.elapsed = before + seconds_of(device) - started
+            self.elapsed = seconds_of(device) - started
             if self.progress >= 1 or self.step % self.config.validate_every == 0:
                 return
 
@@ -198,8 +193,8 @@ class Loop:
             )
         made = forecasts(model, task.valid[:, : task.seed], task.target)
         model.eval()
-        recent = slice(-min(model.span, task.valid.shape[1]), None)
-        taught = model.teach(task.valid[:, recent], task.valid_truth[:, recent], progress=1.0)
+        recent = (frames[:, -model.span :] for frames in (task.valid, task.valid_truth))
+        taught = model.teach(*recent, progress=1.0)
         model.train()
         future = task.valid_truth[:, task.seed :]
         return {
