@@ -12,6 +12,7 @@ Variable names are those of motion-transformer's `spl/model/transformer.py` unde
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -58,15 +59,13 @@ def variables(model: StTransformer) -> dict[str, list[str]]:
     joints = len(model.embedding.weight)
     names: dict[str, list[str]] = {}
 
-    def per_joint(ours: str, *scopes: str) -> None:
+    def dense(copies: int, ours: str, *scopes: str) -> None:
         for ours_part, part in (("weight", "kernel"), ("bias", "bias")):
             names[f"{ours}.{ours_part}"] = [
-                f"{scope.format(j=j)}/dense/{part}" for j in range(joints) for scope in scopes
+                f"{scope.format(j=j)}/dense/{part}" for j in range(copies) for scope in scopes
             ]
 
-    def shared(ours: str, scope: str) -> None:
-        names[f"{ours}.weight"] = [f"{scope}/dense/kernel"]
-        names[f"{ours}.bias"] = [f"{scope}/dense/bias"]
+    per_joint, shared = partial(dense, joints), partial(dense, 1)
 
     per_joint("embedding", "embedding_{j}")
     per_joint("output", "final_output_{j}")
@@ -102,8 +101,6 @@ def _assemble(name: str, parts: list[Tensor], like: Tensor) -> Tensor:
     """One tensor of ours from TensorFlow's (in, out) kernels and (out,) vectors."""
     if len(parts) == 1:  # nn.Linear's weight is (out, in)
         return parts[0].mT if parts[0].dim() == 2 else parts[0]
-    joints = like.shape[0]
-    fused = len(parts) // joints
-    rows = [torch.cat(parts[j * fused : (j + 1) * fused], -1) for j in range(joints)]
-    stacked = torch.stack(rows)
+    # The maps that a joint has of one input lie side by side.
+    stacked = torch.stack(parts).unflatten(0, (len(like), -1)).movedim(1, -2).flatten(-2)
     return stacked[:, None] if name.endswith("bias") else stacked
