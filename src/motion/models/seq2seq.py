@@ -47,10 +47,7 @@ def forcing(progress: float) -> float:
 
 
 class Decoder(nn.Module):
-    """An LSTM, perhaps shared with an encoder, that continues poses of C channels frame by frame.
-
-    If `residual`, its input is added to its output.
-    """
+    """An LSTM, perhaps an encoder's too, that continues poses of C channels frame by frame."""
 
     def __init__(self, lstm: nn.LSTM, pose: int, residual: bool):
         super().__init__()

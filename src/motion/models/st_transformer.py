@@ -78,7 +78,6 @@ class StTransformer(Forecaster):
         if config.start_still:
             nn.init.zeros_(self.output.weight)
         self.dropout = nn.Dropout(config.dropout)
-        self.relation = None
         if config.joint_relation == "learned":
             self.relation = nn.Linear(joints, config.width, bias=False)
         if config.joint_relation != "none":
@@ -120,7 +119,7 @@ class StTransformer(Forecaster):
         if self.config.joint_relation == "fixed":
             rows = F.pad(self.adjacency, (0, self.config.width - len(self.adjacency)))
             h = h + rows[:, None, None]
-        elif self.relation is not None:
+        elif self.config.joint_relation == "learned":
             h = h + self.relation(self.adjacency)[:, None, None]
         return self.dropout(h)
 

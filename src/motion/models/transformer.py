@@ -4,8 +4,7 @@
   use frames are made one by one. fairmotion returns its decoder's input, one frame late.
 - `TransformerLstm` has an encoder, whose last output is the first state of an LSTM decoder.
   fairmotion swaps the axes of batch and time, so that its encoder attends over the batch.
-- With `residual` the decoder's input is added to its output (velocity form), and the output map
-  begins with zeros, that is, as zero velocity. fairmotion does neither.
+- `residual` is as in seq2seq.py: velocity form, which begins as zero velocity.
 
 Letters: **B** windows, **T** frames, **C** = J M channels of a pose, **D** width.
 """
