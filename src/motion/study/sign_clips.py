@@ -44,6 +44,7 @@ from src.motion.training.task import Task, forecasts
 from src.transforms.steps.normalise import FromShoulders
 
 LAYOUT = Layout({"left_hand": LEFT_HAND, "pose": POSE_17, "right_hand": RIGHT_HAND})
+POINTS = [point for (point,) in LAYOUT.points]  # their numbers in a raw clip
 SEED = 24  # frames given
 TARGET = 24  # frames forecast, as for body motion
 COORDINATES = Scaling(floor=1e-3)  # of image units: coordinates within 0 to 1
@@ -105,13 +106,12 @@ def _by_its_seed(
     """
     before, after = (x[:seed].flatten(0, 1) for x in (window, normalise(window[:seed], LAYOUT)))
     low, high = (before.nan_to_num(sign * torch.inf) for sign in (1, -1))
-    size, shift = torch.ones(3), torch.zeros(3)
-    for axis in range(3):
-        first, last = low[:, axis].argmin(), high[:, axis].argmax()
-        apart = after[last, axis] - after[first, axis]
-        if apart.isfinite() and apart > 0:
-            size[axis] = (before[last, axis] - before[first, axis]) / apart
-            shift[axis] = before[first, axis] - after[first, axis] * size[axis]
+    extremes = torch.stack([low.argmin(0), high.argmax(0)])  # (2, 3) numbers of points
+    (low, high), (new_low, new_high) = before.gather(0, extremes), after.gather(0, extremes)
+    apart = new_high - new_low
+    known = apart.isfinite() & (apart > 0)
+    size = torch.where(known, (high - low) / apart, 1.0)
+    shift = torch.where(known, low - new_low * size, 0.0)
     return (window - shift) / size, size
 
 
@@ -129,7 +129,7 @@ def from_store(store: Store, fold: int = 0) -> tuple[list[np.ndarray], list[np.n
             f"{store.folder}: expected all hand and pose landmarks, {len(missing)} are missing; "
             "prepare a store for a recipe that reads them"
         )
-    columns = [store.landmarks.index(point) for (point,) in LAYOUT.points]
+    columns = [store.landmarks.index(point) for point in POINTS]
     clips: tuple[list, list] = ([], [])
     for number, of in enumerate(store.clips.fold):
         clips[of == fold].append(store.clip(number)[:, columns])
@@ -143,12 +143,11 @@ def synthetic_signs(seed: int, clips: int = 40) -> list[Float[np.ndarray, "_ L 3
     clips of the sample are shorter than seed and target together.
     """
     signs, signers = draw_lexicon(24, seed), draw_signers(5, seed)
-    columns = [point for (point,) in LAYOUT.points]
     made = []
     for number in range(clips):
         signer = replace(signers[number * len(signers) // clips], frames=90.0)
         rng = np.random.default_rng([seed, number])
-        made.append(record(signs[number % len(signs)], signer, rng)[:, columns])
+        made.append(record(signs[number % len(signs)], signer, rng)[:, POINTS])
     return made
 
 
@@ -218,7 +217,7 @@ def liveliest(task: Task, forecast: Float[Tensor, "B N L 3"]) -> dict[str, RawCl
     for name, windows_of in frames.items():
         drawn[name] = np.full((1, N_LANDMARKS, 3), np.nan, np.float32)
         restored = task.space.normaliser.restore(windows_of[chosen])
-        drawn[name][0, [point for (point,) in LAYOUT.points]] = restored.cpu().numpy()
+        drawn[name][0, POINTS] = restored.cpu().numpy()
     return drawn
 
 
