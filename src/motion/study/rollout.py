@@ -95,7 +95,7 @@ def by_action(rollout: RollOut) -> pd.DataFrame:
             "drift": table.drift.iloc[-1],
             "entropy": table.entropy.iloc[-1],
         }
-    return pd.DataFrame(rows).T.astype({"clips": int})
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def examples(
@@ -121,14 +121,15 @@ def per_second(
         entropy.
     """
     rotations = nearest_rotation(predicted.double())
-    speed = angular_speed(rotations)
+    speeds = angular_speed(rotations)
+    true_speeds = [angular_speed(frames.double()[None])[0] for frames in truth]
     rows = []
     for start in range(0, predicted.shape[1] - SECOND + 1, SECOND):
         within = slice(start, start + SECOND - 1)  # N frames have N - 1 changes
         ratios = [
-            speed[b, within].mean() / angular_speed(true.double()[None])[0, within].mean()
-            for b, true in enumerate(truth)
-            if len(true) >= start + SECOND
+            made[within].mean() / true[within].mean()
+            for made, true in zip(speeds, true_speeds, strict=True)
+            if len(true) >= within.stop
         ]
         frames = slice(start, start + SECOND)
         rows.append({
