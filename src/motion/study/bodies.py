@@ -38,13 +38,10 @@ def liveliest(windows: Float[Tensor, "B T 15 3 3"]) -> int:
     return int(turned.argmax())
 
 
-def draw_body(
-    ax: Axes, joints: Float[np.ndarray, "24 3"], colour: str, side: bool = False, width: float = 2.0
-) -> None:
-    """One body, from the front or from its left side."""
+def _draw_body(ax: Axes, joints: Float[np.ndarray, "24 3"], side: bool, **style: object) -> None:
     x, y = joints[:, 2 if side else 0], joints[:, 1]
     bones = np.array(EDGES).T  # (2, bones): a column is a line
-    ax.plot(x[bones], y[bones], color=colour, lw=width, solid_capstyle="round")
+    ax.plot(x[bones], y[bones], **style, solid_capstyle="round")
 
 
 def _clean(ax: Axes) -> None:
@@ -66,11 +63,10 @@ def stick_figures(
     count = len(milliseconds)
     fig, axes = figure(1.9 * count, 5.4, nrows=2, ncols=count, squeeze=False)
     for column, instant in enumerate(milliseconds):
-        for row in (0, 1):
-            ax = axes[row, column]
-            draw_body(ax, true[column], TRUE, side=bool(row), width=4.0)
+        for ax, side in zip(axes[:, column], (False, True), strict=True):
+            _draw_body(ax, true[column], side, color=TRUE, lw=4.0)
             if predicted is not None:
-                draw_body(ax, predicted[column], PREDICTED, side=bool(row), width=1.4)
+                _draw_body(ax, predicted[column], side, color=PREDICTED, lw=1.4)
             _clean(ax)
         axes[0, column].set_title(f"{instant} ms", fontsize=9)
     axes[0, 0].plot([], [], color=TRUE, lw=4, label="true")

@@ -198,8 +198,6 @@ class Variation:
         if isinstance(experiment.training, gan.GanTraining):
             smoothness = self.smoothness or experiment.training.smoothness
             return replace(experiment, training=replace(experiment.training, smoothness=smoothness))
-        if self.rate == RATES[0]:
-            return experiment
         every = RATES[0] // self.rate
         model = _thinned(experiment.model, SEED // every, TARGET // every)
         return replace(experiment, model=model, every=every)

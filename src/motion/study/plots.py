@@ -40,18 +40,16 @@ def study_table(tables: Mapping[str, pd.DataFrame], bars: Mapping[str, pd.DataFr
     as lines at the last horizon.
     """
     names = list(tables)
-    horizons = list(next(iter(tables.values())).columns)
+    *_, last = horizons = next(iter(tables.values())).columns
     fig, axes = figure(13.0, 1.6 + 0.26 * len(names), ncols=len(METRICS), sharey=True)
     rows = np.arange(len(names))[::-1]
     for ax, metric in zip(axes, METRICS, strict=True):
         for horizon in horizons:  # a colour each
-            values = [tables[name].loc[metric, horizon] for name in names]
+            values = [table.loc[metric, horizon] for table in tables.values()]
             ax.scatter(values, rows, s=22, zorder=3, label=f"{horizon} ms")
         for (name, table), style in zip(bars.items(), ("-", ":", "--"), strict=False):
-            ax.axvline(
-                table.loc[metric, horizons[-1]], color="k", ls=style, lw=1, label=f"{name}, "
-                f"{horizons[-1]} ms",
-            )  # fmt: skip
+            label = f"{name}, {last} ms"
+            ax.axvline(table.loc[metric, last], color="k", ls=style, lw=1, label=label)
         better = "higher" if metric == "auc" else "lower"
         ax.set_xlabel(f"{AXES[metric]}\n{better} is better", fontsize=9)
         ax.grid(alpha=0.3)
@@ -66,8 +64,7 @@ def study_table(tables: Mapping[str, pd.DataFrame], bars: Mapping[str, pd.DataFr
 
 def _keep_readable(ax: Axes, tables: Mapping, bars: Mapping, metric: str) -> None:
     """Cut the axis where a model that failed would squeeze the others together."""
-    known = [table.loc[metric].max() for table in bars.values()]
-    limit = 1.3 * max(known) if known else np.inf
+    limit = 1.3 * max((table.loc[metric].max() for table in bars.values()), default=np.inf)
     worst = max(table.loc[metric].max() for table in tables.values())
     ax.set_xlim(0, None if worst < limit else limit)
 

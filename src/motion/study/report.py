@@ -38,14 +38,12 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
 
 def sizes(results: Mapping[str, Result]) -> pd.DataFrame:
     """Parameters, steps and seconds of every training."""
+    runs = results.values()
     return pd.DataFrame({
-        name: {
-            "parameters": parameter_count(result.model),
-            "steps": int(result.history.step.iloc[-1]),
-            "seconds": round(result.history.seconds.iloc[-1], 1),
-        }
-        for name, result in results.items()
-    }).T.astype({"parameters": int, "steps": int})  # fmt: skip
+        "parameters": [parameter_count(run.model) for run in runs],
+        "steps": [run.history.step.iloc[-1] for run in runs],
+        "seconds": [round(run.history.seconds.iloc[-1], 1) for run in runs],
+    }, index=list(results))  # fmt: skip
 
 
 def spread(seeds: Mapping[str, Sequence[FrameErrors]]) -> pd.DataFrame:
@@ -61,16 +59,12 @@ def spread(seeds: Mapping[str, Sequence[FrameErrors]]) -> pd.DataFrame:
 
 def titles(errors: Mapping[str, FrameErrors]) -> pd.DataFrame:
     """The document's Table 3: each study's printed title, its size there, and its error here."""
+    angles = {name: f"{of_model.until(24)['joint_angle']:.3f}" for name, of_model in errors.items()}
     return pd.DataFrame({
-        study.name: {
-            "title": study.title,
-            "parameters as published": f"{study.parameters:,}",
-            "joint angle at 400 ms": f"{errors[study.name].until(24)['joint_angle']:.3f}"
-            if study.name in errors
-            else "not run",
-        }
-        for study in STUDIES
-    }).T  # fmt: skip
+        "title": [study.title for study in STUDIES],
+        "parameters as published": [f"{study.parameters:,}" for study in STUDIES],
+        "joint angle at 400 ms": [angles.get(study.name, "not run") for study in STUDIES],
+    }, index=[study.name for study in STUDIES])  # fmt: skip
 
 
 def save_table(folder: Path, name: str, table: pd.DataFrame) -> Path:
