@@ -68,7 +68,7 @@ def frame_errors(
     A forecast may be any matrices. A NaN in either makes its frame's errors NaN, and all sums from
     that frame on.
     """
-    known = predicted.isfinite().all(-1).all(-1)[..., None, None]
+    known = predicted.isfinite().all((-2, -1), keepdim=True)
     eye = torch.eye(3, dtype=torch.float64, device=predicted.device)
     nearest = nearest_rotation(torch.where(known, predicted.double(), eye))  # no SVD of NaN
     predicted, truth = nearest.where(known, torch.nan), truth.double()

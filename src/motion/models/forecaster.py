@@ -9,6 +9,7 @@ Frames are normalised. Letters: **B** windows, **T** frames, **J** joints, **M**
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -76,7 +77,7 @@ class Forecaster(nn.Module, ABC):
                 as a projection to rotations.
         """
         window, made = seed[:, -self.window :], []
-        while sum(frames.shape[1] for frames in made) < n:
+        for _ in range(math.ceil(n / self.step)):
             frames = self.next_frames(window)
             made.append(frames)
             fed = frames if feedback is None else feedback(frames)

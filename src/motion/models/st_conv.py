@@ -72,8 +72,7 @@ class StConv(Forecaster):
         if config.start_still:
             nn.init.zeros_(self.output.weight)
         self.dropout = nn.Dropout(config.dropout)
-        pattern = sinusoids(config.window, config.width)
-        self.register_buffer("pattern", pattern, persistent=False)
+        self.register_buffer("pattern", sinusoids(config.window, config.width), persistent=False)
 
     def next_frames(self, window: Float[Tensor, "B T J M"]) -> Float[Tensor, "B N J M"]:
         """The frames after the last one."""

@@ -83,8 +83,7 @@ class StTransformer(Forecaster):
         if config.joint_relation != "none":
             self.register_buffer("adjacency", torch.from_numpy(ADJACENCY), persistent=False)
         self.register_buffer("noise", config.noise / scale, persistent=False)
-        pattern = sinusoids(config.window, config.width)
-        self.register_buffer("pattern", pattern, persistent=False)
+        self.register_buffer("pattern", sinusoids(config.window, config.width), persistent=False)
 
     def forward(self, x: Float[Tensor, "B T J M"]) -> Float[Tensor, "B T N J M"]:
         """The frames after every frame, each seeing only the frames up to its own."""

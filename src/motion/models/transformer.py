@@ -48,8 +48,7 @@ class Embedding(nn.Module):
         super().__init__()
         self.linear = nn.Linear(pose, config.hidden)
         self.dropout = nn.Dropout(config.dropout)
-        pattern = sinusoids(longest, config.hidden)
-        self.register_buffer("pattern", pattern, persistent=False)
+        self.register_buffer("pattern", sinusoids(longest, config.hidden), persistent=False)
 
     def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T D"]:
         """Embed; positions count from 0."""
@@ -81,8 +80,7 @@ class Transformer(Forecaster):
         layer = nn.TransformerDecoderLayer(
             config.hidden, config.heads, config.hidden, config.dropout, batch_first=True
         )
-        norm = nn.LayerNorm(config.hidden)
-        self.decoder = nn.TransformerDecoder(layer, config.layers, norm)
+        self.decoder = nn.TransformerDecoder(layer, config.layers, nn.LayerNorm(config.hidden))
         self.project = nn.Linear(config.hidden, pose)
         for parameter in self.parameters():
             if parameter.dim() > 1:
