@@ -40,7 +40,7 @@ def study_table(tables: Mapping[str, pd.DataFrame], bars: Mapping[str, pd.DataFr
     as lines at the last horizon.
     """
     names = list(tables)
-    *_, last = horizons = next(iter(tables.values())).columns
+    horizons = list(next(iter(tables.values())).columns)
     fig, axes = figure(13.0, 1.6 + 0.26 * len(names), ncols=len(METRICS), sharey=True)
     rows = np.arange(len(names))[::-1]
     for ax, metric in zip(axes, METRICS, strict=True):
@@ -48,8 +48,8 @@ def study_table(tables: Mapping[str, pd.DataFrame], bars: Mapping[str, pd.DataFr
             values = [table.loc[metric, horizon] for table in tables.values()]
             ax.scatter(values, rows, s=22, zorder=3, label=f"{horizon} ms")
         for (name, table), style in zip(bars.items(), ("-", ":", "--"), strict=False):
-            label = f"{name}, {last} ms"
-            ax.axvline(table.loc[metric, last], color="k", ls=style, lw=1, label=label)
+            label = f"{name}, {horizons[-1]} ms"
+            ax.axvline(table.loc[metric, horizons[-1]], color="k", ls=style, lw=1, label=label)
         better = "higher" if metric == "auc" else "lower"
         ax.set_xlabel(f"{AXES[metric]}\n{better} is better", fontsize=9)
         ax.grid(alpha=0.3)

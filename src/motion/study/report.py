@@ -69,7 +69,7 @@ def titles(errors: Mapping[str, FrameErrors]) -> pd.DataFrame:
 
 def save_table(folder: Path, name: str, table: pd.DataFrame) -> Path:
     """Write tables/<name>.csv."""
-    return write_atomically(folder / "tables" / f"{name}.csv", lambda path: table.to_csv(path))
+    return write_atomically(folder / "tables" / f"{name}.csv", table.to_csv)
 
 
 def save_figure(folder: Path, name: str, figure: Figure) -> Path:
