@@ -105,15 +105,11 @@ def run(
     choose(name)
     experiment = PUBLISHED[name] if profile is None else resized(PUBLISHED[name], profile)
     experiment = variation.of(experiment)
-    data = prepare(
-        corpus, experiment.pose_format, experiment.scaling, experiment.mirror, device,
-        experiment.speeds,
-    )  # fmt: skip
+    data = _prepared(experiment, corpus, device)
     model, history = _trained(experiment, data, folder / name, seed)
     predicted = data.space.decode(forecasts(model, data.test[:, :SEED], TARGET))
     errors = frame_errors(predicted, data.test_truth)
-    table = errors.table()
-    write_atomically(folder / name / "metrics.csv", lambda path: table.to_csv(path))
+    write_atomically(folder / name / "metrics.csv", errors.table().to_csv)
     return Result(experiment, model, data, history, predicted, errors)
 
 
@@ -147,6 +143,13 @@ def best(results: Mapping[str, Result], n: int) -> list[str]:
             history = history[~history.pretraining]
         lowest[name] = history.joint_angle.min()
     return sorted(lowest, key=lowest.__getitem__)[:n]
+
+
+def _prepared(experiment: Experiment, corpus: Corpus, device: str) -> MotionData:
+    return prepare(
+        corpus, experiment.pose_format, experiment.scaling, experiment.mirror, device,
+        experiment.speeds,
+    )  # fmt: skip
 
 
 def _trained(
@@ -197,7 +200,7 @@ def load(folder: Path, corpus: Corpus, device: str = "cpu") -> tuple[Forecaster,
         InputError: the folder holds no finished experiment.
     """
     experiment = saved.load(folder / "config.json")
-    data = prepare(corpus, experiment.pose_format, experiment.scaling, experiment.mirror, device)
+    data = _prepared(experiment, corpus, device)
     return _with_weights(experiment, data, folder).eval(), data
 
 
@@ -210,7 +213,7 @@ def authors_outcome(weights: Path, corpus: Corpus, device: str = "cpu") -> Frame
     if not weights.is_file():
         return f"absent: no file {weights}; the authors' weights are at {pretrained.WHERE}"
     experiment = PUBLISHED[AUTHORS]
-    data = prepare(corpus, experiment.pose_format, experiment.scaling, device=device)
+    data = _prepared(experiment, corpus, device)
     model = models.build(experiment.model, data.space.normaliser)
     pretrained.load_authors(weights, model)
     made = forecasts(model.to(device), data.test[:, :SEED], TARGET)

@@ -168,11 +168,12 @@ def test_a_profile_keeps_what_each_study_is_about(profile):
 
 
 def test_an_experiment_leaves_what_rebuilds_it(corpus, tmp_path):
-    for name in ("02-original", "transformer-lstm", "gan-sum"):
+    for name in ("02-original", "transformer-lstm", "gan-sum", "ours"):
         result = running.run(name, corpus, PROFILE, tmp_path, seed=1)
         left = {p.name for p in (tmp_path / name).iterdir()}
         assert left == {"config.json", "history.csv", "best.pt", "metrics.csv", "trained.json"}
         model, data = running.load(tmp_path / name, corpus)
+        assert len(data.train) == len(result.data.train)  # "ours" also sees clips at other speeds
         made = data.space.decode(forecasts(model, data.test[:, :120], 24))
         assert torch.equal(made, result.predicted)
         again = frame_errors(made, data.test_truth)
