@@ -34,7 +34,8 @@ def read_asfamc(path: Path, fps: float | None) -> MotionClip:
     The .asf file beside it has the part of its name before "_".
 
     Raises:
-        InputError: a file is missing or truncated, a joint is missing, or there is no rate.
+        InputError: a file is missing or truncated, a value is no finite number, a joint is missing,
+            or there is no rate.
     """
     if fps is None:
         raise InputError(
@@ -97,7 +98,7 @@ def _bones(rows: list[list[str]]) -> dict[str, _Bone]:
                     fields["axis"][3].lower(), _floats(fields["axis"][:3]), degrees=True
                 )
                 turns = "".join(word[1].lower() for word in fields.get("dof", []) if word[0] == "r")
-                end = np.array(_floats(fields["direction"])) * float(fields["length"][0])
+                end = np.array(_floats(fields["direction"])) * _floats(fields["length"])[0]
                 bones[fields["name"][0]] = _Bone(end, axes.as_matrix(), turns)
             case [key, *values]:
                 fields[key] = values
@@ -138,4 +139,7 @@ def _read_amc(path: Path, bones: dict[str, _Bone]) -> dict[str, np.ndarray]:
 
 
 def _floats(words: list[str]) -> list[float]:
-    return [float(word) for word in words]
+    numbers = [float(word) for word in words]
+    if not np.isfinite(numbers).all():
+        raise ValueError("finite numbers")
+    return numbers

@@ -218,7 +218,10 @@ def test_asfamc_errors_say_what_is_wrong(mocap, tmp_path):
 
     refused(asf, amc[: amc.index("lhumerus")], r"01_01.amc: frame 1 of 1: expected 3 values of 'l")
     refused(asf, "", "expected frames, found none")
-    refused(asf, amc.replace("rtibia 26.4457", "rtibia x"), r"line \d+: expected a frame's number")
+    for word in ("x", "nan"):
+        spoilt = amc.replace("rtibia 26.4457", f"rtibia {word}")
+        refused(asf, spoilt, rf"line \d+: expected a frame's number, .*got 'rtibia {word}'")
+    refused(asf.replace("direction 0.34202", "direction nan", 1), amc, "without finite numbers")
     refused(asf[: asf.index(":hierarchy")], amc, r"01.asf: expected an ASF skeleton")
     refused(
         asf.replace("rradius", "rgadget"),
