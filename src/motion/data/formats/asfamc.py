@@ -56,7 +56,7 @@ def read_asfamc(path: Path, fps: float | None) -> MotionClip:
         local[:, names.index(name)] = axes @ motion @ axes.T
     parents = [names.index(parent) if parent else -1 for parent in above]
     offsets = np.stack([bones[parent].end if parent else np.zeros(3) for parent in above])
-    return to_smpl(Nodes(names, parents, local, offsets), False, fps, path.stem, str(path))
+    return to_smpl(Nodes(names, parents, local, offsets), False, fps, path)
 
 
 def _read_asf(path: Path) -> dict[str, _Bone]:

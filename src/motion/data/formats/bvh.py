@@ -61,7 +61,7 @@ def read_bvh(path: Path) -> MotionClip:
     local, angles = _rotations(header, values)
     tpose_first = bool(np.mean(angles[0] == 0) > _TPOSE_ZEROS)
     nodes = Nodes(header.names, header.parents, local, np.array(header.offsets))
-    return to_smpl(nodes, tpose_first, fps, path.stem, str(path))
+    return to_smpl(nodes, tpose_first, fps, path)
 
 
 def _read_header(lines: list[Line], path: Path) -> _Header:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -35,8 +36,8 @@ class Nodes:
     offsets: Float[np.ndarray, "N 3"]  # from the parent's position, in the parent's frame
 
 
-def to_smpl(nodes: Nodes, tpose_first: bool, fps: float, name: str, where: str) -> MotionClip:
-    """The motion on SMPL's 24 joints; `where` is the file, for messages.
+def to_smpl(nodes: Nodes, tpose_first: bool, fps: float, path: Path) -> MotionClip:
+    """The motion on SMPL's 24 joints; `path` is the file's, for its name and for messages.
 
     With `tpose_first` frame 0 was inserted and is no part of the motion: the T-pose is made from
     it, otherwise from the pose without any rotation.
@@ -45,39 +46,29 @@ def to_smpl(nodes: Nodes, tpose_first: bool, fps: float, name: str, where: str) 
         InputError: a joint is missing, there is no motion, or the rest pose is no T-pose and
             cannot be turned to one.
     """
-    dialect, found = find_joints(nodes.names, nodes.parents, where)
+    dialect, found = find_joints(nodes.names, nodes.parents, str(path))
     if len(nodes.local) <= tpose_first:
         raise InputError(
-            f"{where}: expected frames of motion, found the T-pose alone; export the motion too"
+            f"{path}: expected frames of motion, found the T-pose alone; export the motion too"
         )
     world = _world(nodes)
     rest = world[0] if tpose_first else np.tile(np.eye(3), (len(nodes.names), 1, 1))
-    points, axes = np.full((len(JOINTS), 3), np.nan), np.tile(np.eye(3), (len(JOINTS), 1, 1))
     at = _positions(nodes, rest)
-    for joint, node in found.items():
-        points[JOINTS.index(joint)], axes[JOINTS.index(joint)] = at[node], rest[node]
-    turns = to_tpose(points, axes, where)
-    relative = _relative(world[int(tpose_first) :], found, turns @ axes)
-    local = local_rotations(torch.from_numpy(relative)).numpy()
-    mapped = {joint: nodes.names[node] for joint, node in found.items()}
-    degrees = np.degrees(Rotation.from_matrix(turns).magnitude())
-    origin = Origin(dialect, mapped, dict(zip(JOINTS, degrees.tolist(), strict=True)))
-    return MotionClip(name, local.astype(np.float32), fps, origin)
-
-
-def _relative(
-    world: Float[np.ndarray, "T N 3 3"],
-    found: dict[str, int],
-    tpose: Float[np.ndarray, "24 3 3"],
-) -> Float[np.ndarray, "T 24 3 3"]:
-    """Global rotations of the 24 joints from the T-pose on."""
-    relative: list[np.ndarray] = []
-    for number, joint in enumerate(JOINTS):
+    points = {joint: at[node] for joint, node in found.items()}
+    axes = {joint: rest[node] for joint, node in found.items()}
+    turns = to_tpose(points, axes, path)
+    relative: list[np.ndarray] = []  # global rotations of the 24 joints from the T-pose on
+    for joint, parent in zip(JOINTS, PARENTS, strict=True):
         if joint in found:
-            relative.append(world[:, found[joint]] @ tpose[number].T)
+            tpose = turns[joint] @ axes[joint]
+            relative.append(world[int(tpose_first) :, found[joint]] @ tpose.T)
         else:
-            relative.append(relative[PARENTS[number]])
-    return np.stack(relative, 1)
+            relative.append(relative[parent])
+    local = local_rotations(torch.from_numpy(np.stack(relative, 1))).numpy()
+    mapped = {joint: nodes.names[node] for joint, node in found.items()}
+    degrees = np.degrees(Rotation.from_matrix(np.stack([*turns.values()])).magnitude())
+    origin = Origin(dialect, mapped, dict(zip(turns, degrees.tolist(), strict=True)))
+    return MotionClip(path.stem, local.astype(np.float32), fps, origin)
 
 
 def _world(nodes: Nodes) -> Float[np.ndarray, "T N 3 3"]:

@@ -10,11 +10,11 @@ tolerance is turned there by the shortest way, with everything below it.
 - LAFAN1's rest pose has every bone along its own x axis, so thighs point up and the shortest way
   is not defined. Its T-pose is given by axes instead, as the recordings show them: y looks forward
   in the legs and back in the arms.
-
-Letters: **J** = 24 SMPL joints.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -25,7 +25,6 @@ from src.motion.body.skeleton import JOINTS, PARENTS
 
 _DOWN, _FORWARD = np.array([0.0, -1.0, 0.0]), np.array([0.0, 0.0, 1.0])
 _OUT = {"left": np.array([1.0, 0.0, 0.0]), "right": np.array([-1.0, 0.0, 0.0])}
-_ALONG_X = np.array([1.0, 0.0, 0.0])
 STRAIGHT = 10.0  # degrees that a limb may be off
 _FOOT = 40.0  # the same for a foot, which slopes differently in every skeleton
 _BODY = 20.0  # the same for the trunk
@@ -48,75 +47,69 @@ Point = Float[np.ndarray, "3"]
 Turn = Float[np.ndarray, "3 3"]
 
 
-def to_tpose(
-    points: Float[np.ndarray, "24 3"], axes: Float[np.ndarray, "24 3 3"], where: str
-) -> Float[np.ndarray, "24 3 3"]:
-    """How the parts of a body are to be turned, in the world, for its pose to be the T-pose.
+def to_tpose(points: dict[str, Point], axes: dict[str, Turn], path: Path) -> dict[str, Turn]:
+    """How each of the 24 joints is to be turned, in the world, for a pose to be the T-pose.
 
     Args:
-        points: (J, 3), its joints, in any unit; NaN for those that it lacks.
-        axes: (J, 3, 3), rotations of its joints in that pose.
-        where: the file, for messages.
+        points: places of the joints that the body has, in any unit.
+        axes: rotations of the same joints in that pose.
+        path: the file, for messages.
 
     Returns:
-        (J, 3, 3), identity where nothing is to be turned.
+        Identity where nothing is to be turned.
 
     Raises:
         InputError: a bone of no length, or a limb that points the opposite way.
     """
-    turns = [_upright(points, where)]
-    given = _along_x(points, axes, turns[0])
-    for number, joint in enumerate(JOINTS[1:], 1):
-        turn = turns[PARENTS[number]]
+    turns = {"pelvis": _upright(points, path)}
+    given = _along_x(points, axes, turns["pelvis"])
+    for joint, parent in zip(JOINTS[1:], PARENTS[1:], strict=True):
+        turn = turns[JOINTS[parent]]
         if joint in given:
-            turn = given[joint] @ axes[number].T
-        elif not np.isnan(points[number]).any():
-            turn = _straightened(joint, turn, points, where) @ turn
-        turns.append(turn)
-    return np.stack(turns)
+            turn = given[joint] @ axes[joint].T
+        elif joint in points:
+            turn = _straightened(joint, turn, points, path) @ turn
+        turns[joint] = turn
+    return turns
 
 
-def _upright(points: Float[np.ndarray, "24 3"], where: str) -> Turn:
+def _upright(points: dict[str, Point], path: Path) -> Turn:
     """The turn that makes the trunk stand upright and look along z."""
-    up = _direction(points, "pelvis", "neck", where)
-    left = _direction(points, "right_hip", "left_hip", where)
+    up = _direction(points, "pelvis", "neck", path)
+    left = _direction(points, "right_hip", "left_hip", path)
     left = left - up * (left @ up)
     if np.linalg.norm(left) < 0.5:
         raise InputError(
-            f"{where}: expected hips beside each other in the rest pose, found one above the "
+            f"{path}: expected hips beside each other in the rest pose, found one above the "
             "other; the T-pose cannot be made from it"
         )
     left = left / np.linalg.norm(left)
     turn = np.stack([left, up, np.cross(left, up)])
-    small = np.degrees(Rotation.from_matrix(turn).magnitude()) <= _BODY
-    return np.eye(3) if small else turn
+    degrees = np.degrees(Rotation.from_matrix(turn).magnitude())
+    return np.eye(3) if degrees <= _BODY else turn
 
 
-def _direction(points: Float[np.ndarray, "24 3"], start: str, end: str, where: str) -> Point:
-    bone = points[JOINTS.index(end)] - points[JOINTS.index(start)]
+def _direction(points: dict[str, Point], start: str, end: str, path: Path) -> Point:
+    bone = points[end] - points[start]
     length = np.linalg.norm(bone)
     if not length > 0:
         raise InputError(
-            f"{where}: expected {start} and {end} apart in the rest pose, found both at one point; "
+            f"{path}: expected {start} and {end} apart in the rest pose, found both at one point; "
             "the T-pose cannot be made from it"
         )
     return bone / length
 
 
-def _straightened(joint: str, turn: Turn, points: Float[np.ndarray, "24 3"], where: str) -> Turn:
+def _straightened(joint: str, turn: Turn, points: dict[str, Point], path: Path) -> Turn:
     """What is still to be turned after the turn of the limb above."""
-    if joint not in _LIMBS or np.isnan(points[JOINTS.index(_LIMBS[joint][0])]).any():
-        return np.eye(3)
-    end, target, tolerance = _LIMBS[joint]
-    if joint.endswith("ankle") and not np.any(
-        points[JOINTS.index(end)] - points[JOINTS.index(joint)]
-    ):
-        return np.eye(3)
-    direction = turn @ _direction(points, joint, end, where)
+    end, target, tolerance = _LIMBS.get(joint, (None, None, None))
+    if end not in points or (joint.endswith("ankle") and not np.any(points[end] - points[joint])):
+        return np.eye(3)  # no limb begins here, or its foot is missing or has no length
+    direction = turn @ _direction(points, joint, end, path)
     off = np.degrees(np.arccos(np.clip(direction @ target, -1, 1)))
     if off > UNCLEAR:
         raise InputError(
-            f"{where}: expected a rest pose that can be turned to the T-pose, found {joint} to "
+            f"{path}: expected a rest pose that can be turned to the T-pose, found {joint} to "
             f"{end} {off:.0f} degrees off; check left and right, or put a T-pose first"
         )
     if off <= tolerance:
@@ -124,17 +117,14 @@ def _straightened(joint: str, turn: Turn, points: Float[np.ndarray, "24 3"], whe
     return Rotation.align_vectors(target[None], direction[None])[0].as_matrix()
 
 
-def _along_x(
-    points: Float[np.ndarray, "24 3"], axes: Float[np.ndarray, "24 3 3"], upright: Turn
-) -> dict[str, Turn]:
+def _along_x(points: dict[str, Point], axes: dict[str, Turn], upright: Turn) -> dict[str, Turn]:
     """The axes of hips and collars in the T-pose if every limb lies along its own x axis."""
-    limbs = [j for j in JOINTS if j.endswith(("hip", "knee", "shoulder", "elbow"))]
-    for joint in limbs:
-        start, end = JOINTS.index(joint), JOINTS.index(_LIMBS[joint][0])
-        bone = axes[start].T @ (points[end] - points[start])
-        if not bone @ _ALONG_X > 0.9 * np.linalg.norm(bone):
-            return {}
-    if (upright @ axes[0] @ _ALONG_X)[1] < 0.9:  # x points up in the trunk
+    for joint, (end, *_) in _LIMBS.items():
+        if not joint.endswith("ankle"):
+            bone = axes[joint].T @ (points[end] - points[joint])
+            if not bone[0] > 0.9 * np.linalg.norm(bone):
+                return {}
+    if (upright @ axes["pelvis"])[1, 0] < 0.9:  # x points up in the trunk
         return {}
     made = {}
     for side, out in _OUT.items():
