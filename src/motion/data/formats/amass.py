@@ -50,11 +50,6 @@ def read_amass(path: Path, fps: float | None = None) -> MotionClip:
         raise InputError(
             f"{path}: 'poses' must be (frames, {' or '.join(map(str, _WIDTHS))}), got {poses.shape}"
         )
-    _refuse_gaps(poses, path)
-    return MotionClip(path.stem, _rotations(poses), _rate(content, fps, path))
-
-
-def _refuse_gaps(poses: np.ndarray, path: Path) -> None:
     bad = np.argwhere(~np.isfinite(poses))
     if len(bad):
         frame, column = bad[0]
@@ -62,13 +57,11 @@ def _refuse_gaps(poses: np.ndarray, path: Path) -> None:
             f"{path}: expected finite 'poses', found {poses[frame, column]} in frame {frame}, "
             f"column {column} ({len(bad)} such values in all); leave these frames out"
         )
-
-
-def _rotations(poses: np.ndarray) -> np.ndarray:
     joints = len(JOINTS) if poses.shape[1] == _SMPL_WIDTH else BODY
     vectors = np.zeros((len(poses), len(JOINTS), 3))
     vectors[:, :joints] = poses[:, : joints * 3].reshape(len(poses), joints, 3)
-    return Rotation.from_rotvec(vectors).as_matrix().astype(np.float32)
+    rotations = Rotation.from_rotvec(vectors).as_matrix().astype(np.float32)
+    return MotionClip(path.stem, rotations, _rate(content, fps, path))
 
 
 def _rate(content: dict[str, np.ndarray], fps: float | None, path: Path) -> float:

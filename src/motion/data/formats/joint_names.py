@@ -72,10 +72,11 @@ def find_joints(
     plain = _plain(names)
     fits, misses = [], []
     for dialect in DIALECTS:
-        spellings = names_of(dialect)
-        nodes = {joint: _first(plain, options) for joint, options in spellings.items()}
-        lacking = [j for j in JOINTS if spellings[j] and nodes[j] < 0 and j not in _MAY_LACK]
-        nodes = {joint: node for joint, node in nodes.items() if node >= 0}
+        spellings, nodes = names_of(dialect), {}
+        for joint, options in spellings.items():
+            if there := [name.lower() for name in options if name.lower() in plain]:
+                nodes[joint] = plain.index(there[0])
+        lacking = [j for j in JOINTS if spellings[j] and j not in (*nodes, *_MAY_LACK)]
         problems = [" or ".join(spellings[j]) for j in lacking] or _detached(nodes, names, parents)
         if problems:
             misses.append((len(problems), bool(not lacking), dialect, problems))
@@ -98,11 +99,6 @@ def _plain(names: Sequence[str]) -> list[str]:
     first = short[0].rpartition("_")[0]
     shared = f"{first}_" if first and all(n.startswith(f"{first}_") for n in short) else ""
     return [name.removeprefix(shared) for name in short]
-
-
-def _first(names: list[str], options: list[str]) -> int:
-    found = (names.index(option.lower()) for option in options if option.lower() in names)
-    return next(found, -1)
 
 
 def _detached(nodes: dict[str, int], names: Sequence[str], parents: Sequence[int]) -> list[str]:
