@@ -75,15 +75,8 @@ RIGHT = tuple(PREDICTED_NAMES.index(f"right_{limb}") for limb in _LIMBS)
 CENTRE = tuple(PREDICTED_NAMES.index(n) for n in ("spine1", "spine2", "spine3", "neck", "head"))
 
 
-def _adjacency() -> np.ndarray:
-    matrix = np.eye(len(PREDICTED), dtype=np.float32)
-    for row, joint in enumerate(PREDICTED):
-        if PARENTS[joint] in PREDICTED:
-            column = PREDICTED.index(PARENTS[joint])
-            matrix[row, column] = matrix[column, row] = 1
-    roots = [row for row, joint in enumerate(PREDICTED) if PARENTS[joint] not in PREDICTED]
-    matrix[np.ix_(roots, roots)] = 1
-    return matrix
-
-
-ADJACENCY = _adjacency()  # (15, 15), 1 for a joint itself and its neighbours: studies 03 and 04
+_CHILD_OF = np.equal.outer([PARENTS[j] for j in PREDICTED], PREDICTED)  # (15, 15)
+_PARENTLESS = ~_CHILD_OF.any(1)
+_LINKED = _CHILD_OF | _CHILD_OF.T | np.outer(_PARENTLESS, _PARENTLESS)
+# (15, 15), 1 for a joint itself and its neighbours: studies 03 and 04
+ADJACENCY = (_LINKED | np.eye(len(PREDICTED), dtype=bool)).astype(np.float32)

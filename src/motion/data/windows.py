@@ -40,10 +40,10 @@ def sliding(
     return _stack(clips, windows, length)
 
 
-def centre(clips: Sequence[Tensor], span: int = SPAN, length: int = LENGTH) -> Tensor:
-    """One window from the middle of each clip of at least `span` frames: (B, length, ...)."""
-    windows = [clip[(len(clip) - length) // 2 :][:length] for clip in clips if len(clip) >= span]
-    return _stack(clips, windows, length)
+def centre(clips: Sequence[Tensor]) -> Tensor:
+    """One window from the middle of each clip of at least 180 frames: (B, 144, ...)."""
+    windows = [clip[(len(clip) - LENGTH) // 2 :][:LENGTH] for clip in clips if len(clip) >= SPAN]
+    return _stack(clips, windows, LENGTH)
 
 
 def _stack(clips: Sequence[Tensor], windows: list[Tensor], length: int) -> Tensor:
