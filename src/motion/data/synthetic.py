@@ -8,7 +8,6 @@ show that the code works and say nothing about people.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -70,11 +69,7 @@ def _crouch(t: np.ndarray, rng: np.random.Generator) -> Angles:
     return angles
 
 
-ACTIONS: dict[str, Callable[[np.ndarray, np.random.Generator], Angles]] = {
-    "walk": _walk,
-    "wave": _wave,
-    "crouch": _crouch,
-}
+ACTIONS = {"walk": _walk, "wave": _wave, "crouch": _crouch}
 
 
 def synthetic_clip(action: str, frames: int, rng: np.random.Generator) -> MotionClip:
@@ -82,8 +77,7 @@ def synthetic_clip(action: str, frames: int, rng: np.random.Generator) -> Motion
     t = np.arange(frames) / FPS
     vectors = np.zeros((frames, len(JOINTS), 3))
     for joint, angles in ACTIONS[action](t, rng).items():
-        noise = rng.normal(0, 0.002, (frames, 3))
-        vectors[:, JOINTS.index(joint)] = angles + noise
+        vectors[:, JOINTS.index(joint)] = angles + rng.normal(0, 0.002, (frames, 3))
     rotations = Rotation.from_rotvec(vectors).as_matrix().astype(np.float32)
     return MotionClip(action, rotations, FPS)
 
@@ -99,6 +93,5 @@ def write_sample(folder: Path, seed: int, train: int = 12, test: int = 6) -> Non
         for number in range(count):
             action = list(ACTIONS)[number % len(ACTIONS)]
             frames = 600 if split == "test" else int(rng.integers(240, 420))
-            write_dip(
-                folder / split / f"{action}_{number}.pkl", synthetic_clip(action, frames, rng)
-            )
+            clip = synthetic_clip(action, frames, rng)
+            write_dip(folder / split / f"{action}_{number}.pkl", clip)
