@@ -36,11 +36,6 @@ def rows_of(part: str) -> slice:
     return slice(before, before + PARTS[part])
 
 
-def part_of(landmark: int) -> str:
-    """The part that a frame's row belongs to."""
-    return next(part for part in PARTS if landmark < rows_of(part).stop)
-
-
 def undetected(frames: int) -> np.ndarray:
     """A raw clip in which nothing was detected: (frames, 543, 3) float32, all NaN."""
     return np.full((frames, N_LANDMARKS, 3), np.nan, np.float32)
@@ -221,14 +216,16 @@ class Layout:
     def mirror(self) -> tuple[int, ...]:
         """For each point the position, in the layout, of its mirror partner; each must have one."""
         position = {frozenset(point): i for i, point in enumerate(self.points)}
-        partners = [frozenset(MIRROR[k] for k in point) for point in self.points]
-        for point, partner in zip(self.points, partners, strict=True):
+        mirror = []
+        for point in self.points:
+            partner = frozenset(MIRROR[k] for k in point)
             if partner not in position:
                 raise ValueError(
                     f"landmark {sorted(point)} has no mirror partner in this layout: add "
                     f"{sorted(partner)} to its parts, or leave mirroring out of the recipe"
                 )
-        return tuple(position[partner] for partner in partners)
+            mirror.append(position[partner])
+        return tuple(mirror)
 
     def __len__(self) -> int:
         return len(self.points)

@@ -181,18 +181,14 @@ def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) ->
             found = _some(table[name][path_like].unique())
             raise InputError(f"{path}: expected plain names as {name}, found {found}; rename them")
     if SPLIT in table:
-        table[SPLIT] = _read_flags(path, table[SPLIT])
+        flags = table[SPLIT].str.lower().map(_FLAGS)
+        if flags.isna().any():
+            other = _some(table[SPLIT][flags.isna()].unique())
+            raise InputError(
+                f"{path}: expected True or False as {SPLIT}, found {other}; correct it"
+            )
+        table[SPLIT] = flags.astype(bool)
     return table.rename(columns=columns)
-
-
-def _read_flags(path: Path, column: pd.Series) -> pd.Series:
-    flags = column.str.lower().map(_FLAGS)
-    if flags.isna().any():
-        other = column[flags.isna()].unique()
-        raise InputError(
-            f"{path}: expected True or False as {column.name}, found {_some(other)}; correct it"
-        )
-    return flags.astype(bool)
 
 
 def _some(names: Iterable[object], limit: int = 5) -> str:

@@ -32,7 +32,7 @@ from src.common.errors import InputError
 from src.common.files import locked, stamp, write_atomically
 from src.common.marks import Mark, digest_of, side_by_side
 from src.dataset import competition, folds, shards
-from src.landmarks import N_LANDMARKS, PARTS, part_of, undetected
+from src.landmarks import N_LANDMARKS, PARTS, PLAIN, undetected
 
 FORMAT = 2  # raise it when the files' meaning changes: older stores are then built again
 MARK, CLIPS, LANDMARKS = "manifest.json", "clips.parquet", "landmarks.npy"
@@ -96,7 +96,7 @@ def missing_shares(store: Store) -> dict[str, float]:
     """The share of frames in which each part was not detected, over at most 2,000 clips."""
     chosen = np.linspace(0, len(store) - 1, min(2000, len(store))).astype(int).tolist()
     seen = np.concatenate([~np.isnan(store.clip(i)[..., 0]) for i in chosen])
-    parts = np.array([part_of(landmark) for landmark in store.landmarks])
+    parts = PLAIN.types[list(store.landmarks)]
     return {part: float((~seen[:, parts == part].any(1)).mean()) for part in PARTS if part in parts}
 
 
