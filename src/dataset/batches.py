@@ -123,15 +123,13 @@ def plan(
     order = rng.permutation(len(length))
     if len(order) > batch_size:
         order = order[: len(order) - len(order) % batch_size]
-    # Of a window of random clips, those of similar length become a batch; then the batches are
-    # shuffled, lest an epoch go from short clips to long ones.
     window = window * batch_size or len(order)
     batches = []
     for start in range(0, len(order), window):
         piece = order[start : start + window]
         piece = piece[np.argsort(length[piece], kind="stable")]
         batches += [piece[i : i + batch_size] for i in range(0, len(piece), batch_size)]
-    rng.shuffle(batches)
+    rng.shuffle(batches)  # lest an epoch go from short clips to long ones
     yield from batches
 
 

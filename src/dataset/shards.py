@@ -46,10 +46,9 @@ def build(
     skip_broken: bool,
 ) -> list[Shard]:
     """Write all shards of these clips that are not in the folder yet, see `store.build`."""
-    starts = range(0, len(paths), CLIPS_PER_SHARD)
     tasks = [
         (paths[i : i + CLIPS_PER_SHARD], folder / f"{k:05}.npy", landmarks, skip_broken)
-        for k, i in enumerate(starts)
+        for k, i in enumerate(range(0, len(paths), CLIPS_PER_SHARD))
     ]
     if workers is None:
         workers = min(os.cpu_count() or 1, len(tasks) // SHARDS_PER_WORKER)

@@ -224,9 +224,8 @@ def draw_lexicon(size: int, seed: int) -> tuple[Sign, ...]:
         while (variant := _vary(original, parameter, rng)) in signs:
             original = originals[rng.integers(len(originals))]
         signs.setdefault(variant)
-    order = rng.permutation(size)
-    shuffled = [list(signs)[k] for k in order]
-    return tuple(replace(sign, name=f"sign_{k:03}") for k, sign in enumerate(shuffled))
+    drawn, order = list(signs), rng.permutation(size)
+    return tuple(replace(drawn[k], name=f"sign_{label:03}") for label, k in enumerate(order))
 
 
 def _draw_sign(rng: np.random.Generator) -> Sign:

@@ -27,7 +27,6 @@ _RESTING = (np.array([0.25, 0.97, 0.0]), np.array([0.0, 0.0, 1.0]))  # fingers d
 _PERPENDICULAR = {True: np.array([-1.0, 0.0, 0.0]), False: np.array([0.0, -1.0, 0.0])}
 _SWING = {"none": 0.0, "twist": np.radians(55), "nod": np.radians(35), "wiggle": np.radians(28)}
 _AXIS = {"twist": (0, 1, 0), "nod": (1, 0, 0)}  # of the hand's own axes
-_STILL = Movement("hold", (0.0, -1.0, 0.0))
 _HANDS_APART = 0.30  # shoulder widths from the midline, at least, when both hands do the same
 
 
@@ -143,7 +142,7 @@ def _other_arm(sign: Sign, signer: Signer, timing: Timing, rng: np.random.Genera
                 end=sign.base,
                 location=replace(sign.location, at=(-x, y, z)),  # under the right hand
                 orientation=Orientation("across, palm up", (0.8, 0.0, -0.6), (0.0, -1.0, 0.0)),
-                movement=_STILL,
+                movement=Movement("hold", (0.0, -1.0, 0.0)),
             )
             return _arm(held, signer, timing, rng, beneath=True)
 

@@ -54,7 +54,6 @@ def write_sample(
     Raises:
         InputError: a number is out of range, or the folder holds something else.
     """
-    folder = Path(folder)
     arguments = {"signs": signs, "participants": participants, "clips": clips, "seed": seed}
     for name, limit in _LIMITS.items():
         least, value = int(name != "seed"), arguments[name]

@@ -53,8 +53,6 @@ _REST = np.array(
         [-7.35578759e-01, 2.05180646e-01, -5.39352281e-02],
     ]
 )
-
-
 OFFSETS = _REST - _REST[list(PARENTS)]  # (24, 3) thigh lengths, from parent to joint
 OFFSETS[0] = 0  # the root stands at the origin; translation is not predicted
 OFFSETS /= np.linalg.norm(OFFSETS[JOINTS.index("left_knee")])
