@@ -86,7 +86,6 @@ FACE_MIDLINE = (
     *(94, 151, 152, 164, 168, 175, 195, 197, 199, 200),
 )
 POSE_NOSE = 489  # it is there in clips without a face mesh, too
-POSE_MIDLINE = (POSE_NOSE,)
 # BlazePose, counted from the nose: eyes (inner, middle, outer) come in threes, the rest in pairs.
 POSE_PAIRS = ((490, 493), (491, 494), (492, 495), *((k, k + 1) for k in range(496, 522, 2)))
 

@@ -388,7 +388,7 @@ def test_lengths_and_missing_shares_are_like_the_genuine_ones(recordings):
 
 def test_coordinates_are_in_the_picture_as_the_genuine_ones_are(recordings):
     frames = np.concatenate(recordings.clips)
-    nose = frames[:, lm.POSE_MIDLINE[0]].mean(0)
+    nose = frames[:, lm.POSE_NOSE].mean(0)
     shoulders = frames[:, [lm.LEFT_SHOULDER, lm.RIGHT_SHOULDER]].mean((0, 1))
     assert 0.4 < nose[0] < 0.6
     assert 0.35 < nose[1] < 0.52  # genuine clips: 0.44, and shoulders 0.65

@@ -42,9 +42,8 @@ def read_asfamc(path: Path, fps: float | None) -> MotionClip:
             f"{path}: AMC files do not hold their frame rate; give FPS (CMU: {CMU_FPS:g})"
         )
     skeleton = path.with_name(path.stem.split("_")[0] + ".asf")
-    for file in (skeleton, path):
-        if not file.is_file():
-            raise InputError(f"{file}: expected a motion's .asf beside its .amc, found no file")
+    if not skeleton.is_file():
+        raise InputError(f"{skeleton}: expected a motion's .asf beside its .amc, found no file")
     bones = _read_asf(skeleton)
     frames = _read_amc(path, bones)
     names = list(bones)
