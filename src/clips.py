@@ -45,9 +45,7 @@ class Clips:
 
     def repeat(self, times: int) -> Clips:
         """So many copies of the batch, one after the other: (times * B, T, L, 3)."""
-        return Clips(
-            self.xyz.repeat(times, 1, 1, 1), self.mask.repeat(times, 1), self.label.repeat(times)
-        )
+        return Clips(*(torch.cat([x] * times) for x in (self.xyz, self.mask, self.label)))
 
     def part(self, rows: slice, copies: int = 1) -> Clips:
         """Some of the clips, padded as they are; of each of so many batches one after the other."""

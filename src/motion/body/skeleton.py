@@ -59,9 +59,8 @@ OFFSETS /= np.linalg.norm(OFFSETS[JOINTS.index("left_knee")])
 
 
 def _partner(name: str) -> str:
-    if name.startswith("left_"):
-        return name.replace("left_", "right_")
-    return name.replace("right_", "left_")
+    other = {"left": "right", "right": "left"}
+    return "_".join(other.get(word, word) for word in name.split("_"))
 
 
 MIRROR = tuple(JOINTS.index(_partner(name)) for name in JOINTS)
