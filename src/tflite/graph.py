@@ -13,42 +13,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import tensorflow as tf
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from src.clips import RawClip
 from src.common.errors import InputError
 from src.landmarks import N_LANDMARKS, undetected
 from src.recipes.base import Pool
 from src.tflite.converter.translate import Program, check, translate
 from src.tflite.interpreter import INPUT, OUTPUT
-from src.tflite.members import Member, Step, choose, shares
+from src.tflite.members import Member, Step, shares
 
 Core = Callable[[tf.Tensor], tf.Tensor]  # (1, T, L, 3) -> (1, K)
+Steps = tuple[Step, ...]
 _FRAMES = 7  # of the example clips that are traced; any number that is no size of a model will do
-
-
-@dataclass(frozen=True)
-class ChoosePoints:
-    """The first step of every member: its points out of raw frames."""
-
-    sources: tuple[tuple[int, ...], ...]
-
-    def __call__(self, frames: RawClip) -> Float[Tensor, "T L 3"]:
-        return choose(frames, self.sources)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A translated step at its place in the graph."""
-
-    prefix: tuple[Step, ...]  # the steps to this one; members with equal ones share the stage
-    program: Program  # the last of these steps in TensorFlow
-    before: int | None  # the position of the stage whose result it takes; None for the raw clip
 
 
 class Graph(tf.Module):
@@ -72,9 +52,8 @@ class Graph(tf.Module):
         super().__init__()
         self._pool = pool
         self._shares = tuple(shares(members))
-        stages: list[Stage] = []
-        self._ends = tuple(_add_stages(stages, member) for member in members)
-        self.stages = tuple(stages)  # each after the one that it continues
+        self._ends = tuple(member.all_steps for member in members)
+        self.stages = tuple(_stages(members).items())
         self.cores = tuple(cores if cores is not None else map(_translated_core, members))
 
     @tf.function(
@@ -98,31 +77,30 @@ class Graph(tf.Module):
         # A clip without frames becomes one frame in which nothing was detected.
         count = tf.maximum(tf.shape(frames)[0], 1)
         frames = tf.concat([frames, tf.constant(undetected(1))], 0)[:count]
-        results: list[tf.Tensor] = []
-        for stage in self.stages:
-            results.append(stage.program(frames if stage.before is None else results[stage.before]))
-        return [results[end] for end in self._ends]
+        results: dict[Steps, tf.Tensor] = {(): frames}
+        for steps, last in self.stages:
+            results[steps] = last(results[steps[:-1]])
+        return [results[steps] for steps in self._ends]
 
 
-def _add_stages(stages: list[Stage], member: Member) -> int:
-    """Append the stages that no member before this one has; return the position of its last."""
-    position, prefix = None, ()
-    example = torch.zeros(_FRAMES, N_LANDMARKS, 3)
-    for step in (ChoosePoints(member.sources), *member.steps):
-        prefix = (*prefix, step)
-        # A stage with the same steps up to here computes the same: continue from it.
-        known = next((n for n, stage in enumerate(stages) if stage.prefix == prefix), None)
-        if known is None:
-            lengths = (1, 2, member.max_len + 1, 3 * member.max_len)
-            with _naming(member):
-                program = translate(step, example, 0)
-                check(program, step, (_probe(frames, example.shape[1]) for frames in lengths))
-            stages.append(Stage(prefix, program, before=position))
-            known = len(stages) - 1
-        position = known
-        # A step may drop frames: the next one is traced at the example's length again.
-        example = torch.zeros(_FRAMES, *step(example).shape[1:])
-    return position
+def _stages(members: Sequence[Member]) -> dict[Steps, Program]:
+    """The steps of all members in TensorFlow: the last of each beginning that members have.
+
+    Each beginning is after the one that it continues, and is there once.
+    """
+    stages = {}
+    for member in members:
+        example = torch.zeros(_FRAMES, N_LANDMARKS, 3)
+        lengths = (1, 2, member.max_len + 1, 3 * member.max_len)
+        for count, step in enumerate(member.all_steps, 1):
+            if (beginning := member.all_steps[:count]) not in stages:
+                with _naming(member):
+                    stages[beginning] = translate(step, example, 0)
+                    probes = (_probe(frames, example.shape[1]) for frames in lengths)
+                    check(stages[beginning], step, probes)
+            # A step may drop frames: the next one is traced at the example's length again.
+            example = torch.zeros(_FRAMES, *step(example).shape[1:])
+    return stages
 
 
 def _translated_core(member: Member) -> Program:

@@ -23,12 +23,27 @@ Step = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
+class ChoosePoints:
+    """The first step of every member: its points out of raw frames.
+
+    A coordinate that a store refuses is not detected: infinity, or a number beyond float16, would
+    turn the whole answer into NaN.
+    """
+
+    sources: tuple[tuple[int, ...], ...]
+
+    def __call__(self, frames: RawClip) -> Float[Tensor, "T L 3"]:
+        xyz = select(frames, self.sources)
+        return torch.where(xyz.abs() <= LARGEST, xyz, torch.nan)
+
+
+@dataclass(frozen=True)
 class Member:
     """One network of the ensemble and the steps that a clip goes through before it.
 
     Args:
         sources: for each point the landmarks that are averaged, as in `Layout.points`.
-        steps: (T, L, 3) -> (T', L, 3) float32, NaN = not detected; comparable with ==, so that
+        steps: (T, L, 3) -> (T', L, 3) float32, NaN = not detected; frozen dataclasses, so that
             members that begin alike share the beginning.
         core: (1, T', L, 3) -> (1, K) logits, 1 <= T' <= max_len, in eval mode. For the onnx2tf
             route it also takes the real frames of a padded clip, `core(xyz, mask)`, mask (1, T').
@@ -41,6 +56,11 @@ class Member:
     core: nn.Module
     max_len: int
     weight: float = 1.0
+
+    @property
+    def all_steps(self) -> tuple[Step, ...]:
+        """From raw frames to the input of the network."""
+        return (ChoosePoints(self.sources), *self.steps)
 
     @property
     def parameters(self) -> int:
@@ -102,23 +122,13 @@ def shares(members: Sequence[Member]) -> list[float]:
     return [member.weight / total for member in members]
 
 
-def choose(frames: RawClip, sources: Sequence[tuple[int, ...]]) -> Float[Tensor, "T L 3"]:
-    """A member's points out of raw frames; a coordinate that a store refuses is not detected.
-
-    Infinity, or a number beyond float16, would turn the whole answer into NaN.
-    """
-    xyz = select(frames, sources)
-    return torch.where(xyz.abs() <= LARGEST, xyz, torch.nan)
-
-
 def prepare(member: Member, frames: RawClip) -> Float[Tensor, "T L 3"]:
     """The input of a member's network: the clip's points after its steps.
 
     A clip without frames counts as one frame in which nothing was detected.
     """
-    clip = torch.as_tensor(frames if len(frames) else undetected(1))
-    xyz = choose(clip, member.sources)
-    for step in member.steps:
+    xyz = torch.as_tensor(frames if len(frames) else undetected(1))
+    for step in member.all_steps:
         xyz = step(xyz)
     return xyz
 
