@@ -64,18 +64,13 @@ def _what(facts: Mapping[str, Any]) -> str:
         f"- `{name}`: {member['parameters']:,} parameters, weight {member['weight']:.2f}"
         for name, member in facts["members"].items()
     ]
-    return "\n".join(
-        [
-            f"A TensorFlow Lite file. Signature `serving_default`: `inputs`, float32 [frames, "
-            f"{N_LANDMARKS}, 3], the raw landmarks of one clip in MediaPipe's order ({parts}), x "
-            "and y in picture widths and heights, NaN = not detected; "
-            f"`outputs`, float32 [{facts['signs']}], a number per sign, the largest is the answer.",
-            "Preprocessing is inside.",
-            "",
-            "One trained network:" if len(members) == 1 else f"{len(members)} trained networks:",
-            "",
-            *members,
-        ]
+    networks = "One trained network" if len(members) == 1 else f"{len(members)} trained networks"
+    return (
+        f"A TensorFlow Lite file. Signature `serving_default`: `inputs`, float32 [frames, "
+        f"{N_LANDMARKS}, 3], the raw landmarks of one clip in MediaPipe's order ({parts}), x "
+        "and y in picture widths and heights, NaN = not detected; "
+        f"`outputs`, float32 [{facts['signs']}], a number per sign, the largest is the answer.\n"
+        f"Preprocessing is inside.\n\n{networks}:\n\n" + "\n".join(members)
     )
 
 

@@ -6,7 +6,7 @@ All are made of the same facts, and say which data the figures are about.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -21,14 +21,13 @@ from src.dataset import folds
 from src.dataset.folds import EVERYTHING
 from src.dataset.sample import is_synthetic
 from src.evaluation import baselines
-from src.evaluation.ensemble import Rule, Votes, on_fold, together
+from src.evaluation.ensemble import Rule, Tables, Votes, on_fold, together
 from src.evaluation.tables import accuracy, stacked
 from src.runs import Run
 from src.submission import model_card
 from src.submission.assemble import held_out_clips, scored_fold
 from src.tflite import interpreter
 from src.tflite.export import Exported
-from src.tflite.members import Member
 from src.tflite.parity import Ladder
 from src.tflite.scorer import Score
 
@@ -36,22 +35,19 @@ AS_THEY_ARE = {"disable_numparse": True}  # of a table's texts: a number is form
 
 
 def facts(
-    run: Run,
-    exported: Exported,
-    ladder: Ladder,
-    score: Score,
-    votes: Votes,
-    rule: Rule = "fitted",
+    run: Run, exported: Exported, ladder: Ladder, score: Score, votes: Votes, rule: Rule = "fitted"
 ) -> dict[str, Any]:
     """What the report says of the scored file, as plain values; it has these votes by this rule."""
-    fold = scored_fold(run)
-    clips = run.clips[run.clips.fold == fold]
+    fold, tables = scored_fold(run), run.shipped_predictions()
+    # What torch answers to the clips that the file is scored on.
+    here = {name: table[table.fold == fold] for name, table in tables.items()}
+    probabilities = softmax(stacked(together(here, votes, rule)), axis=1)
     return {
         "accuracy": score.accuracy,
         "nearest_neighbour": nearest_neighbour_accuracy(run, fold, baselines.raw_hands),
         "nearest_neighbour_aligned": nearest_neighbour_accuracy(run, fold, baselines.aligned_hands),
-        "accuracy_all_folds": accuracy_of_all_folds(run, rule),
-        "accuracy_torch": torch_accuracies(run, fold, exported.members),
+        "accuracy_all_folds": accuracy_of_all_folds(tables, rule),
+        "accuracy_torch": {m.name: accuracy(here[m.name]) for m in exported.members},
         "by_signer": by_signer(run, score),
         "size_mb": exported.size_mb,
         "latency_ms": score.latencies,
@@ -73,22 +69,21 @@ def facts(
         "participants": run.clips.participant.nunique(),
         "fold": fold,
         "fit_on_everything": EVERYTHING in run.about.folds,
-        "held_out": sorted(clips.participant.unique().tolist()),
+        "held_out": sorted(run.clips.participant[run.clips.fold == fold].unique().tolist()),
         "signers_seen": folds.shared_signers(run.clips, fold),
         "members": {
             member.name: {"parameters": member.parameters, **asdict(votes[member.name])}
             for member in exported.members
         },
         "mean_of": exported.options.pool,
-        "confidence": confidence(run, fold, votes, rule),
+        "confidence": float(probabilities.max(1).mean()),
         "seed": run.about.seed,
         "versions": _versions(),
     }
 
 
-def accuracy_of_all_folds(run: Run, rule: Rule) -> dict[str, float]:
+def accuracy_of_all_folds(tables: Tables, rule: Rule) -> dict[str, float]:
     """Cross-validated accuracy of the ensemble by torch; empty if only one fold is trained."""
-    tables = run.shipped_predictions()
     trained = next(iter(tables.values())).fold.unique().tolist()
     if len(trained) < 2:
         return {}
@@ -96,31 +91,11 @@ def accuracy_of_all_folds(run: Run, rule: Rule) -> dict[str, float]:
     return {"folds": len(trained), "accuracy": accuracy(predicted)}
 
 
-def confidence(run: Run, fold: int, votes: Votes, rule: Rule) -> float:
-    """The mean probability of the answers on a fold's clips, by torch."""
-    tables = {name: table[table.fold == fold] for name, table in run.shipped_predictions().items()}
-    return float(softmax(stacked(together(tables, votes, rule)), axis=1).max(1).mean())
-
-
-def torch_accuracies(run: Run, fold: int, members: Sequence[Member]) -> dict[str, float]:
-    """Accuracy of each exported network by torch, on the same clips."""
-    accuracies = {}
-    for recipe in (run.recipe(member.name) for member in members):
-        table = run.predictions(recipe.name)
-        inside = (table.role == recipe.shipped) & (table.fold == fold)
-        accuracies[recipe.name] = accuracy(table[inside])
-    return accuracies
-
-
 def by_signer(run: Run, score: Score) -> dict[str, dict[str, float]]:
     """Accuracy of the scored file, and the number of clips, of each held-out signer."""
     clips = held_out_clips(run, scored_fold(run))[: score.clips]
     right = clips.sign.map(run.store.signs) == score.predictions
-    table = right.groupby(clips.participant).agg(accuracy="mean", clips="size")
-    return {
-        signer: {"accuracy": float(row.accuracy), "clips": int(row.clips)}
-        for signer, row in table.iterrows()
-    }
+    return right.groupby(clips.participant).agg(accuracy="mean", clips="size").to_dict("index")
 
 
 def write_report(run: Run, values: dict[str, Any]) -> list[Path]:
@@ -181,10 +156,10 @@ def _accuracies(facts: Mapping[str, Any]) -> str:
 def _members(facts: Mapping[str, Any]) -> str:
     table = pd.DataFrame.from_dict(facts["members"], orient="index").astype({"parameters": int})
     table["accuracy by torch"] = pd.Series(facts["accuracy_torch"]).map("{:.1%}".format)
-    shown = {"parameters": "{:,}".format} | dict.fromkeys(
-        ("weight", "temperature"), "{:.2f}".format
-    )
-    return table.assign(**{c: table[c].map(f) for c, f in shown.items()}).to_markdown(**AS_THEY_ARE)
+    table["parameters"] = table["parameters"].map("{:,}".format)
+    for column in ("weight", "temperature"):
+        table[column] = table[column].map("{:.2f}".format)
+    return table.to_markdown(**AS_THEY_ARE)
 
 
 def _parity(facts: Mapping[str, Any]) -> str:
