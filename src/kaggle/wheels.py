@@ -34,9 +34,8 @@ def project_wheel(checkout: Path, folder: Path) -> Path:
     Installed with `pip --target`, it makes the target folder a checkout: src/ beside notebooks/.
     """
     project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
-    name, version = project["name"].replace("-", "_"), project["version"]
     metadata = (
-        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {version}\n"
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
         f"Summary: {project['description']}\nRequires-Python: {project['requires-python']}\n"
     )
     sources = [path for path in (checkout / "src").rglob("*") if path.is_file()]
@@ -46,9 +45,9 @@ def project_wheel(checkout: Path, folder: Path) -> Path:
         for path in (*sources, *notebooks, checkout / "pyproject.toml")
         if "__pycache__" not in path.parts
     }
-    info = f"{name}-{version}.dist-info"
+    info = f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     files |= {f"{info}/METADATA": metadata.encode(), f"{info}/WHEEL": WHEEL.encode()}
-    return _write(folder / f"{name}-{version}-{TAG}.whl", files, info)
+    return _write(folder, info, files)
 
 
 def installed_wheel(name: str, folder: Path) -> Path:
@@ -72,19 +71,18 @@ def installed_wheel(name: str, folder: Path) -> Path:
     # pip has written these; `_write` makes a new RECORD.
     left_out = {f"{info}/{n}" for n in ("INSTALLER", "REQUESTED", "direct_url.json", "RECORD")}
     files = {
-        str(path): Path(path.locate()).read_bytes()
-        for path in found.files or ()
+        str(path): path.read_binary()
+        for path in found.files
         # Commands lie outside the packages' folder, and no kernel calls them.
         if not {"..", "__pycache__"} & set(path.parts) and str(path) not in left_out
     }
-    return _write(folder / f"{info.removesuffix('.dist-info')}-{TAG}.whl", files, info)
+    return _write(folder, info, files)
 
 
-def _write(path: Path, files: dict[str, bytes], info: str) -> Path:
-    record = f"{info}/RECORD"
-    rows = [f"{name},sha256={_hash(data)},{len(data)}" for name, data in sorted(files.items())]
-    content = "\n".join([*rows, f"{record},,", ""])
-    files = dict(sorted(files.items())) | {record: content.encode()}
+def _write(folder: Path, info: str, files: dict[str, bytes]) -> Path:
+    files, record = dict(sorted(files.items())), f"{info}/RECORD"
+    rows = [f"{name},sha256={_hash(data)},{len(data)}" for name, data in files.items()]
+    files[record] = "\n".join([*rows, f"{record},,", ""]).encode()
 
     def pack(temporary: Path) -> None:
         with zipfile.ZipFile(temporary, "w") as wheel:
@@ -94,7 +92,7 @@ def _write(path: Path, files: dict[str, bytes], info: str) -> Path:
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 wheel.writestr(entry, data)
 
-    return write_atomically(path, pack)
+    return write_atomically(folder / f"{info.removesuffix('.dist-info')}-{TAG}.whl", pack)
 
 
 def _hash(data: bytes) -> str:
