@@ -67,8 +67,7 @@ class Comparison:
 
     def mean_ms(self, answers: Answers) -> float:
         """Mean latency on the clips that count for it."""
-        counts = [name in self.scored for name in self.clips]
-        return float(answers.milliseconds[counts].mean())
+        return float(answers.milliseconds[np.isin(self.clips, self.scored)].mean())
 
     @property
     def agrees(self) -> bool:

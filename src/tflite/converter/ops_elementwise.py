@@ -115,15 +115,15 @@ def _power(node: Node, a: Any, b: Any) -> tf.Tensor:
 
 def _compare(function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> Callable:
     def handler(node: Node, a: Any, b: Any) -> tf.Tensor:
-        common = torch.result_type(*map(_stand_in, (a, b), node.args))
+        common = torch.result_type(*map(_stand_in, node.args))
         return function(as_tf(a, common), as_tf(b, common))
 
     return handler
 
 
-def _stand_in(value: Any, argument: Any) -> Any:
+def _stand_in(argument: Any) -> Any:
     """What torch's promotion rule should look at: the traced tensor, or the plain number."""
-    traced = argument.meta["val"] if isinstance(argument, Node) else value
+    traced = argument.meta["val"] if isinstance(argument, Node) else argument
     return 0 if isinstance(traced, torch.SymInt) else traced
 
 
@@ -170,13 +170,14 @@ def _reduce_with_index(function: Callable, index_function: Callable) -> Callable
     return handler
 
 
-def _variance(node: Node, x: Any, dim: Any = None, **options: Any) -> tf.Tensor:
-    x, axes, keepdim = as_tf(x), _axes(dim), options.get("keepdim", False)
-    correction = 1 if options.get("correction") is None else options["correction"]
+def _variance(
+    node: Node, x: Any, dim: Any = None, correction: Number | None = None, keepdim: bool = False
+) -> tf.Tensor:
+    x, axes = as_tf(x), _axes(dim)
     centred = x - tf.reduce_mean(x, axes, keepdims=True)
     total = tf.reduce_sum(tf.square(centred), axes, keepdims=keepdim)
     count = tf.size(x) // tf.size(total)  # how many numbers each sum is of
-    return total / (tf.cast(count, x.dtype) - correction)
+    return total / (tf.cast(count, x.dtype) - (1 if correction is None else correction))
 
 
 def _vector_norm(

@@ -72,42 +72,35 @@ def _conv(
     strides, dilations = ([v[d % len(v)] for d in dims] for v in (stride, dilation))
     pads = [_padding(padding, d, weight.shape[2 + d], dilations[d]) for d in dims]
     image = tf.transpose(as_tf(x), [0, *(2 + d for d in dims), 1])
-    if len(dims) == 2:
-        y = _convolve(image, weight, bias, strides, pads, dilations, groups)
-        return tf.transpose(y, [0, 3, 1, 2])
-    image, kernel, pads = image[:, None], weight[:, :, None], [(0, 0), *pads]  # (B, 1, T, C)
-    y = _convolve(image, kernel, bias, [1, *strides], pads, [1, *dilations], groups)
-    return tf.transpose(tf.squeeze(y, [1]), [0, 2, 1])
-
-
-def _convolve(
-    image: tf.Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: list[int],
-    pads: list[tuple[int, int]],
-    dilation: list[int],
-    groups: int,
-) -> tf.Tensor:
-    """image (B, H, W, C), weight (C', C / groups, h, w) -> (B, H', W', C')."""
+    if len(dims) == 1:
+        image, weight, pads = image[:, None], weight[:, :, None], [(0, 0), *pads]  # (B, 1, T, C)
+        strides, dilations = [1, *strides], [1, *dilations]
     # TensorFlow pads by "SAME" or not at all: torch's zeros are put around the image beforehand.
     if any(p for pair in pads for p in pair):
         image = tf.pad(image, [(0, 0), *pads, (0, 0)])
+    y = _convolve(image, weight, strides, dilations, groups)
+    y = y if bias is None else y + as_tf(bias)
+    if len(dims) == 1:
+        return tf.transpose(tf.squeeze(y, [1]), [0, 2, 1])
+    return tf.transpose(y, [0, 3, 1, 2])
+
+
+def _convolve(
+    image: tf.Tensor, weight: Tensor, stride: list[int], dilation: list[int], groups: int
+) -> tf.Tensor:
+    """image (B, H, W, C), weight (C', C / groups, h, w) -> (B, H', W', C')."""
     channels = image.shape[3]
     if groups == channels:  # one filter, or several, for each channel
-        kernel = weight.view(channels, -1, *weight.shape[2:]).permute(2, 3, 0, 1)
-        y = tf.nn.depthwise_conv2d(
-            image, as_tf(kernel), [1, *stride, 1], "VALID", dilations=dilation
-        )
-    else:  # one convolution for each group of channels
-        parts = tf.split(image, groups, 3) if groups > 1 else [image]
-        kernels = (as_tf(kernel.permute(2, 3, 1, 0)) for kernel in weight.chunk(groups))
-        convolved = [
-            tf.nn.conv2d(part, kernel, stride, "VALID", dilations=dilation)
-            for part, kernel in zip(parts, kernels, strict=True)
-        ]
-        y = tf.concat(convolved, 3) if groups > 1 else convolved[0]
-    return y if bias is None else y + as_tf(bias)
+        kernel = as_tf(weight.view(channels, -1, *weight.shape[2:]).permute(2, 3, 0, 1))
+        return tf.nn.depthwise_conv2d(image, kernel, [1, *stride, 1], "VALID", dilations=dilation)
+    # One convolution for each group of channels.
+    parts = tf.split(image, groups, 3) if groups > 1 else [image]
+    kernels = (as_tf(kernel.permute(2, 3, 1, 0)) for kernel in weight.chunk(groups))
+    convolved = [
+        tf.nn.conv2d(part, kernel, stride, "VALID", dilations=dilation)
+        for part, kernel in zip(parts, kernels, strict=True)
+    ]
+    return tf.concat(convolved, 3) if groups > 1 else convolved[0]
 
 
 def _padding(padding: Sequence[int] | str, dim: int, size: int, dilation: int) -> tuple[int, int]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import torch
 from torch.fx import Node
@@ -38,14 +37,11 @@ def as_tf(value: Any, dtype: torch.dtype | None = None) -> tf.Tensor:
     if isinstance(value, tf.Tensor):
         return value if wanted in (None, value.dtype) else tf.cast(value, wanted)
     if isinstance(value, torch.Tensor):
+        # NumPy has no bfloat16, so half precision is widened first.
+        widened = value.float() if value.is_floating_point() else value
         wanted = wanted or tf_type(value.dtype)
-        return tf.constant(numpy_of(value).astype(wanted.as_numpy_dtype))
+        return tf.constant(widened.contiguous().numpy().astype(wanted.as_numpy_dtype))
     return tf.constant(value, wanted)
-
-
-def numpy_of(value: torch.Tensor) -> np.ndarray:
-    """A torch constant as an array; half precision is widened, NumPy has no bfloat16."""
-    return (value.float() if value.is_floating_point() else value).contiguous().numpy()
 
 
 def dtype_of(node: Node) -> torch.dtype:
