@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -94,9 +94,9 @@ class Ladder:
             f"  {'pass' if r.passed else 'FAIL'}"
             for r in self.rungs
         ]
-        head = f"{title:<{width}}{'difference':>12}{'allowed':>10}"
+        head = f"{title:<{width}}{'difference':>12}{'allowed':>10}{'same sign':>11}"
         missing = [f"no rungs by ONNX: {self.no_second_route}"] if self.no_second_route else []
-        return "\n".join([f"{head}{'same sign':>11}", *rows, *missing])
+        return "\n".join([head, *rows, *missing])
 
 
 def ladder(
@@ -148,11 +148,10 @@ def _second_route(
     """The rungs by ONNX: of all members, or of the first one at its longest length."""
     from src.tflite.converter.onnx_route import OnnxCore
 
-    which = ""
+    which, cores = "", []
     if not every_one:
-        members = [replace(members[0], weight=1.0)]
+        members = members[:1]
         which = f", {members[0].name} at {members[0].max_len} frames"
-    cores = []
     for member in members:
         say(f"parity: {member.name} by ONNX and onnx2tf")
         cores.append(OnnxCore(member, every_one))
@@ -172,10 +171,7 @@ def _logarithms(model: Answers, clips: Sequence[RawClip]) -> Float[np.ndarray, "
 
 
 def _rung(
-    name: str,
-    got: Float[np.ndarray, "N K"],
-    expected: Float[np.ndarray, "N K"],
-    allowed: Allowed,
+    name: str, got: Float[np.ndarray, "N K"], expected: Float[np.ndarray, "N K"], allowed: Allowed
 ) -> Rung:
     same = (got.argmax(1) == expected.argmax(1)).mean()
     difference = np.nan_to_num(np.abs(got - expected).max(), nan=np.inf)
