@@ -16,13 +16,11 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
-import io
 import os
 import shlex
 import shutil
 import sys
 import time
-import tokenize
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -91,10 +89,9 @@ class Notebook:
     @property
     def meanings(self) -> dict[str, str]:
         """What the comment beside each parameter says."""
-        tokens = tokenize.generate_tokens(io.StringIO(self._parameters).readline)
-        said = {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
+        said = [line.partition("  # ")[2] for line in self._parameters.splitlines()]
         return {
-            name: " ".join(said[k] for k in range(node.lineno, node.end_lineno + 1) if k in said)
+            name: "".join(said[node.lineno - 1 : node.end_lineno])
             for name, node in self._assignments.items()
         }
 

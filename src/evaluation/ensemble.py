@@ -84,13 +84,11 @@ def equal_votes(names: Collection[str]) -> Votes:
 
 def together(tables: Tables, votes: Votes, rule: Rule = "fitted") -> pd.DataFrame:
     """The ensemble's predictions."""
-    calibrated = {name: cooled(table, votes[name].temperature) for name, table in tables.items()}
+    calibrated = {
+        name: table.assign(logits=list(stacked(table) / votes[name].temperature))
+        for name, table in tables.items()
+    }
     return blend(calibrated, [votes[name].weight for name in tables], pool_of(rule))
-
-
-def cooled(table: pd.DataFrame, temperature: float) -> pd.DataFrame:
-    """Predictions with their logits divided by the temperature; the order of signs stays."""
-    return table.assign(logits=list(stacked(table) / temperature))
 
 
 def temperature_of(table: pd.DataFrame) -> float:
@@ -143,9 +141,11 @@ def find_votes(tables: Tables) -> Votes:
         for name, table in tables.items()
     ]
     found = mixture_weights(np.stack(right))
-    found = np.where(found < NEGLIGIBLE, 0.0, found)
-    weights = dict(zip(tables, (found / found.sum()).tolist(), strict=True))
-    return {name: Vote(weights[name], temperatures[name]) for name in tables}
+    found[found < NEGLIGIBLE] = 0.0
+    return {
+        name: Vote(float(weight), temperatures[name])
+        for name, weight in zip(tables, found / found.sum(), strict=True)
+    }
 
 
 def cross_fitted(tables: Tables, calibrated_only: bool = False) -> pd.DataFrame:

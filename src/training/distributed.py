@@ -62,8 +62,7 @@ class Processes:
                 f"a batch of {len(batch)} clips cannot be shared by {self.world} processes; set "
                 "batch_size to a multiple"
             )
-        size = len(batch) // self.world
-        return batch[self.rank * size : (self.rank + 1) * size]
+        return np.split(batch, self.world)[self.rank]
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """The model, with gradients averaged over the processes."""

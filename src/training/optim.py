@@ -15,25 +15,21 @@ def build(config: Optimiser, models: Iterable[nn.Module]) -> torch.optim.Optimiz
 
     The models share no parameter, so one optimiser does what one for each would.
     """
-    groups, rate, decay = _groups(config, models), config.lr, config.weight_decay
+    groups = _groups(config, models)
+    given = {"lr": config.lr, "betas": config.betas, "weight_decay": config.weight_decay}
     if isinstance(config, AdamW):
-        return torch.optim.AdamW(groups, rate, betas=config.betas, weight_decay=decay, fused=True)
+        return torch.optim.AdamW(groups, **given, fused=True)
     import pytorch_optimizer  # a second, for it brings transformers if that is installed
 
+    # Without degenerated_to_sgd this library's first five steps go up the gradient.
     match config:
-        case Lion(betas=betas):
-            return pytorch_optimizer.Lion(groups, rate, betas=betas, weight_decay=decay)
-        case Ranger(betas=betas, eps=eps, lookahead_steps=k):
-            # Without degenerated_to_sgd this library's first five steps go up the gradient.
-            return pytorch_optimizer.Ranger(
-                groups, rate, betas=betas, eps=eps, k=k, weight_decay=decay, degenerated_to_sgd=True
-            )
-        case RAdamLookahead(betas=betas, eps=eps, sma_threshold=threshold, lookahead_steps=k):
-            inner = pytorch_optimizer.RAdam(
-                groups, rate, betas=betas, weight_decay=decay, eps=eps,
-                n_sma_threshold=threshold, degenerated_to_sgd=True,
-            )  # fmt: skip
-            return pytorch_optimizer.Lookahead(inner, k=k)
+        case Lion():
+            return pytorch_optimizer.Lion(groups, **given)
+        case Ranger(eps=eps, lookahead_steps=k):
+            return pytorch_optimizer.Ranger(groups, **given, eps=eps, k=k, degenerated_to_sgd=True)
+        case RAdamLookahead(eps=eps, sma_threshold=threshold, lookahead_steps=k):
+            given |= {"eps": eps, "n_sma_threshold": threshold, "degenerated_to_sgd": True}
+            return pytorch_optimizer.Lookahead(pytorch_optimizer.RAdam(groups, **given), k=k)
     raise TypeError(f"no optimiser for a config of type {type(config).__qualname__}")
 
 

@@ -42,6 +42,12 @@ class View:
     mask: Bool[Tensor, "B T"]
     mix: LayerMix | None
 
+    @property
+    def inputs(self) -> tuple:
+        """What a network is called with; one without manifold mixup need not know of it."""
+        both = self.features, self.mask
+        return both if self.mix is None else (*both, self.mix)
+
 
 def consistency_weight(config: MeanTeacher, progress: Float[Tensor, ""]) -> Float[Tensor, ""]:
     """The weight of the consistency loss at this share of the training."""
@@ -75,14 +81,10 @@ class Trainee(nn.Module):
         return tuple(role for role in self.models if role != "ema")
 
     @property
-    def leading(self) -> Role:
-        """The role of which soup and best weights are made: the most derived one there is."""
-        return next(role for role in ("ema", "distilled", "student") if role in self.models)
-
-    @property
     def leader(self) -> nn.Module:
-        """The leading model."""
-        return self.models[self.leading]
+        """The model of which soup and best weights are made: the most derived one there is."""
+        role = next(role for role in ("ema", "distilled", "student") if role in self.models)
+        return self.models[role]
 
     def views(
         self, clips: Clips, draw: Draw
@@ -139,23 +141,16 @@ class Trainee(nn.Module):
         recipe, teacher_logits = self.recipe, None
         if "teacher" in self.models:
             with torch.no_grad():
-                teacher_logits = self._out("teacher", views)["logits"]
+                teacher_logits = self.models["teacher"](*views["teacher"].inputs)["logits"]
         step_losses = {}
         for role in self.trained:
-            out = self._out(role, views)
+            out = self.models[role](*views[role].inputs)
             loss = recipe.loss(out, target, progress)
             if teacher_logits is not None:
                 weight = consistency_weight(recipe.mean_teacher, progress)
                 loss = loss + weight * losses.consistency(out["logits"], teacher_logits)
             if guidance is not None:
-                distil, logits = recipe.distil, out["logits"]
-                learned = losses.distillation(logits, guidance, distil.temperature)
-                loss = loss + distil.weight * learned
+                learned = losses.distillation(out["logits"], guidance, recipe.distil.temperature)
+                loss = loss + recipe.distil.weight * learned
             step_losses[role] = loss
         return step_losses
-
-    def _out(self, role: Role, views: dict[Role, View]) -> dict[str, Tensor]:
-        view = views[role]
-        if view.mix is None:
-            return self.models[role](view.features, view.mask)
-        return self.models[role](view.features, view.mask, view.mix)

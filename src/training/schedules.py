@@ -17,12 +17,9 @@ from src.recipes.ingredients import (
 
 
 def factor(schedule: Schedule, progress: float, epochs: int = 1) -> float:
-    """The learning rate as a share of its peak.
+    """The learning rate as a share of its peak, when `progress` is the share of steps that is done.
 
-    Args:
-        schedule: how it goes up and down.
-        progress: the share of all steps that is done.
-        epochs: of the whole training; `WarmupCycles` counts in them.
+    `epochs` are those of the whole training; `WarmupCycles` counts in them.
     """
     match schedule:
         case WarmupLinear(warmup):

@@ -38,11 +38,10 @@ class LiveTeacher:
         self, view: View, pairs: Pairs | None, index: Int[Tensor, " B"]
     ) -> Float[Tensor, "B K"]:
         """Answer to what the student sees, mixed before the same layer, or before its own last."""
-        mixing = []  # a network without manifold mixup need not know of it
         if view.mix is not None:
-            deepest = len(self.model.layers) - 1
-            mixing = [replace(view.mix, layer=view.mix.layer.clamp(max=deepest))]
-        logits = self.model(view.features, view.mask, *mixing)["logits"].float()
+            layer = view.mix.layer.clamp(max=len(self.model.layers) - 1)
+            view = replace(view, mix=replace(view.mix, layer=layer))
+        logits = self.model(*view.inputs)["logits"].float()
         return (logits / self.temperature).softmax(-1)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -45,18 +46,10 @@ def train(
     processes: Processes,
     retrain: bool = False,
 ) -> Path:
-    """Train one recipe on all folds but one, and predict that one.
+    """Train one recipe on all folds but one, and predict that one; "everything" holds out none.
 
-    Args:
-        run: the run.
-        name: of the recipe.
-        fold: the fold that is held out; "everything" holds out none.
-        settings: seed, precision, ...
-        processes: this process among all.
-        retrain: delete a finished training of other values, and train again.
-
-    Returns:
-        The training's folder: weights per role, history.csv, predictions.parquet.
+    With `retrain` a finished training of other values is deleted, and made again. Returns the
+    training's folder: weights per role, history.csv, predictions.parquet.
 
     Raises:
         InputError: the recipe learns from, or starts from, a training that is not there; or the
@@ -113,24 +106,21 @@ def train_all(
 ) -> list[Path]:
     """Train every recipe of a run on every fold of it, one after the other; returns their folders.
 
-    Args:
-        run: the run.
-        settings: seed, precision, ...
-        device: cpu, cuda, or auto.
-        processes: of each training, by torchrun if several; 0 = one per GPU.
-        retrain: delete finished trainings of other values, and train again.
+    `device` is cpu, cuda, or auto; `processes` are those of each training, by torchrun if several,
+    0 = one per GPU. With `retrain` finished trainings of other values are made again.
     """
     processes = processes or processes_for(device)
     folders = []
-    for name, fold in ((name, fold) for name in run.about.recipes for fold in run.about.folds):
-        folders.append(run.training_folder(name, fold))
+    for name, fold in product(run.about.recipes, run.about.folds):
+        folder = run.training_folder(name, fold)
         if run.training_mark(name, fold).is_finished:
-            (folders[-1] / "last.pt").unlink(missing_ok=True)  # a kill came before this line
+            (folder / "last.pt").unlink(missing_ok=True)  # a kill came before this line
         elif processes > 1:
             torchrun(run.folder, name, fold, settings, device, processes, retrain)
         else:
-            with locked(folders[-1], f"trains {name}"):
+            with locked(folder, f"trains {name}"):
                 train(run, name, fold, settings, Processes.start(device), retrain)
+        folders.append(folder)
     return folders
 
 
@@ -143,14 +133,14 @@ def choosing_clips(
     a fit on everything, too, so that the epoch that ships is chosen as in every fold. Where every
     signer has more than a quarter of what is left, every tenth clip.
     """
-    none = np.zeros(len(clips), bool)
+    chosen = np.zeros(len(clips), bool)
     if recipe.stop is None and not isinstance(recipe.schedule, OnPlateau):
-        return none
+        return chosen
     signers = clips.participant[~held_out].value_counts().sort_index()
     signer = (signers - signers.sum() / 10).abs().idxmin()
     if signers[signer] > signers.sum() / 4:
-        none[np.flatnonzero(~held_out)[::10]] = True
-        return none
+        chosen[np.flatnonzero(~held_out)[::10]] = True
+        return chosen
     say(f"{recipe.name}: the best epoch is chosen on signer {signer}, who is not learnt from")
     return (clips.participant == signer).to_numpy() & ~held_out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -88,7 +89,8 @@ def test_micro_batches_are_the_whole_batch_where_no_statistics_are_involved(size
 @pytest.mark.parametrize(("room", "expected"), [(64, 64), (40, 32), (20, 16), (3, 2), (0, 1)])
 def test_micro_batches_are_as_many_clips_as_fit_in_groups_of_32(monkeypatch, room, expected):
     monkeypatch.setattr(memory, "kept_per_clip", lambda trainee, autocast: 1000)
-    monkeypatch.setattr(memory, "_available", lambda: 1000 * room / memory.USABLE + 1)
+    free = SimpleNamespace(available=1000 * room / memory.USABLE + 1)
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: free)
     loop, _ = loop_and_clips(plain())
     assert memory.fitting(loop.trainee, 64, CPU, loop.autocast) == expected
 
