@@ -70,30 +70,24 @@ class Notebook:
         return self.path.stem
 
     @cached_property
-    def _parameters(self) -> str:
-        """The source of the cell tagged `parameters`."""
+    def parameters(self) -> dict[str, tuple[Value, str]]:
+        """By name, the literals of the cell tagged `parameters`, and the comments beside them."""
         cells = nbformat.read(self.path, as_version=4).cells
-        (cell,) = (c for c in cells if TAG in c.metadata.get("tags", ()))
-        return cell.source
-
-    @cached_property
-    def _assignments(self) -> dict[str, ast.AnnAssign]:
-        nodes = ast.parse(self._parameters).body
-        return {node.target.id: node for node in nodes if isinstance(node, ast.AnnAssign)}
-
-    @cached_property
-    def defaults(self) -> dict[str, Value]:
-        """The names and literals of the cell tagged `parameters`."""
-        return {name: ast.literal_eval(node.value) for name, node in self._assignments.items()}
+        (source,) = (cell.source for cell in cells if TAG in cell.metadata.get("tags", ()))
+        said = [line.partition("  # ")[2] for line in source.splitlines()]
+        nodes = (node for node in ast.parse(source).body if isinstance(node, ast.AnnAssign))
+        return {
+            node.target.id: (
+                ast.literal_eval(node.value),
+                "".join(said[node.lineno - 1 : node.end_lineno]),
+            )
+            for node in nodes
+        }
 
     @property
-    def meanings(self) -> dict[str, str]:
-        """What the comment beside each parameter says."""
-        said = [line.partition("  # ")[2] for line in self._parameters.splitlines()]
-        return {
-            name: "".join(said[node.lineno - 1 : node.end_lineno])
-            for name, node in self._assignments.items()
-        }
+    def defaults(self) -> dict[str, Value]:
+        """The literals alone."""
+        return {name: default for name, (default, _) in self.parameters.items()}
 
     def given(self, values: dict[str, Value]) -> dict[str, Value]:
         """Those of the values that this notebook declares."""
@@ -330,9 +324,9 @@ def _described() -> str:
     """Every parameter with its default and meaning, as the notebooks' cells have them."""
     lines: dict[str, str] = {}
     for notebook in notebooks().values():
-        for name, default in notebook.defaults.items():
+        for name, (default, meaning) in notebook.parameters.items():
             shown = f"  {name} = {default!r}"
-            lines.setdefault(name, f"{shown:<34} {notebook.meanings.get(name, '')}")
+            lines.setdefault(name, f"{shown:<34} {meaning}")
     return "\n".join(lines.values())
 
 

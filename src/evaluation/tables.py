@@ -70,10 +70,8 @@ def blend(
 ) -> pd.DataFrame:
     """The ensemble of members: the weighted mean of their answers, as log probabilities.
 
-    Args:
-        members: one role's predictions per member, of the same clips in any order.
-        weights: one per member, sum 1; None = equal.
-        pool: what the mean is of.
+    Of each member one role's predictions, of the same clips in any order. The weights have the sum
+    1; None = equal. `pool` is what the mean is of.
 
     Raises:
         InputError: the members predict different clips.
@@ -117,6 +115,6 @@ def worth_recording(predictions: pd.DataFrame, clips: pd.DataFrame) -> pd.DataFr
     wrong = predictions[best != predictions.label]
     taken = best[wrong.index].map(signs).groupby(wrong.sign).agg(lambda for_: for_.mode()[0])
     table = clips.groupby("sign").agg(clips=("sign", "size"), signers=("participant", "nunique"))
+    taken = taken.reindex(table.index).fillna("")
     table = table.assign(accuracy=by_group(predictions, "sign"), taken_for=taken)
-    table["taken_for"] = table.taken_for.fillna("")
     return table.sort_values(["accuracy", "signers", "clips"], na_position="first")

@@ -40,30 +40,21 @@ PROBED = 2_000  # training clips, at most, that are tested beside the held-out o
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained on what, and where it is kept.
-
-    Args:
-        recipe: what to train.
-        train: clips to learn from, on the device.
-        valid: clips to test on; None or empty for a fit on everything.
-        classes: number of signs, K.
-        folder: gets last.pt and history.csv on the way, one file of weights per role at the end;
-            last.pt stays until the caller has kept all that it wants of the training.
-        guide: a finished training to learn from.
-        start: weights to start from, where names and shapes agree.
-        choosing: clips, neither learnt from nor scored, on which the best epoch is chosen and the
-            rate falls, where the recipe says so; None = `valid`.
-        depends_on: what else a checkpoint has to agree with, as values that JSON can hold.
-    """
+    """What is trained on what, and where it is kept."""
 
     recipe: Recipe
-    train: ClipSet
-    valid: ClipSet | None
-    classes: int
+    train: ClipSet  # clips to learn from, on the device
+    valid: ClipSet | None  # clips to test on; None or empty for a fit on everything
+    classes: int  # number of signs, K
+    # Gets last.pt and history.csv on the way, one file of weights per role at the end; last.pt
+    # stays until the caller has kept all that it wants of the training.
     folder: Path
-    guide: Guide | None = None
-    start: dict[str, Tensor] | None = None
+    guide: Guide | None = None  # a finished training to learn from
+    start: dict[str, Tensor] | None = None  # weights to start from, where names and shapes agree
+    # Clips, neither learnt from nor scored, on which the best epoch is chosen and the rate falls,
+    # where the recipe says so; None = `valid`.
     choosing: ClipSet | None = None
+    # What else a checkpoint has to agree with, as values that JSON can hold.
     depends_on: dict = field(default_factory=dict)
 
     @property

@@ -16,13 +16,12 @@ Record = dict[str, float | int]
 
 
 class History:
-    """Records of the epochs so far.
+    """Records of the epochs so far, and the csv file of them.
 
-    Args:
-        path: the csv that `write` replaces. Its columns are epoch, rate, seconds and <role>_loss of
-            the training steps; of a tested epoch also <role>_accuracy and <role>_test_loss on
-            held-out clips, <role>_train_accuracy and <role>_train_loss on training clips; where an
-            epoch is chosen, choosing_accuracy and choosing_loss of the leader on those clips.
+    Its columns are epoch, rate, seconds and <role>_loss of the training steps; of a tested epoch
+    also <role>_accuracy and <role>_test_loss on held-out clips, <role>_train_accuracy and
+    <role>_train_loss on training clips; where an epoch is chosen, choosing_accuracy and
+    choosing_loss of the leader on those clips.
     """
 
     def __init__(self, path: Path):
@@ -52,8 +51,7 @@ class History:
 class Best:
     """The weights with the best accuracy so far, and how long they have been the best.
 
-    Args:
-        stop: how many tests to wait for better ones; None = nothing is kept.
+    `stop` says how many tests to wait for better ones; None = nothing is kept.
     """
 
     def __init__(self, stop: EarlyStopping | None):

@@ -99,10 +99,8 @@ def refusing_foreign(path: Path) -> Iterator[None]:
 def compare(found: object, own: object, at: str) -> None:
     """Compare a state with one of its kind: keys, shapes, types; where ours is empty, nothing.
 
-    Args:
-        found: the state from a file.
-        own: what the training itself would save before its first step.
-        at: where in the file `found` is, for the message.
+    `found` is from a file, `own` what the training itself would save before its first step; `at`
+    says where in the file `found` is.
 
     Raises:
         ValueError: something is missing, or of another kind.
@@ -126,10 +124,9 @@ def _kind(value: object) -> str:
         return f"a tensor of shape {tuple(value.shape)}"
     if isinstance(value, int | float) and not isinstance(value, bool):
         return "a number"
-    for name, kinds in (("a list", list | tuple), ("a table", dict)):
-        if isinstance(value, kinds):
-            return name
-    return f"a {type(value).__name__}"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return "a table" if isinstance(value, dict) else f"a {type(value).__name__}"
 
 
 def compare_records(found: list, last: object) -> None:

@@ -54,10 +54,7 @@ class Plateau:
     """How far the learning rate has fallen because the loss no longer falls.
 
     torch's ReduceLROnPlateau does the same to an optimiser's rate; here the rate also follows the
-    progress, so only the factor is kept.
-
-    Args:
-        schedule: of another kind than `OnPlateau` the factor stays 1.
+    progress, so only the factor is kept. With schedules of other kinds than `OnPlateau` it stays 1.
     """
 
     def __init__(self, schedule: Schedule):

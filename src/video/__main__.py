@@ -172,11 +172,9 @@ COMMANDS = {"predict": predict, "dataset": dataset, "live": live}
 
 if __name__ == "__main__":
     try:
-        words = sys.argv[1:]
-        command = COMMANDS.get(words[0]) if words else None
-        if command:
-            prog = f"python -m src.video {words[0]}"
-            sys.exit(tyro.cli(command, prog=prog, args=words[1:]))
-        sys.exit(tyro.cli(landmarks, prog="python -m src.video", args=words))
+        command, prog, words = landmarks, "python -m src.video", sys.argv[1:]
+        if words and words[0] in COMMANDS:
+            command, prog, words = COMMANDS[words[0]], f"{prog} {words[0]}", words[1:]
+        sys.exit(tyro.cli(command, prog=prog, args=words))
     except InputError as error:
         sys.exit(f"error: {error}")

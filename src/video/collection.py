@@ -131,7 +131,8 @@ def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
             for video, clip in clips.items()
             if not clip.is_file() or clip.stat().st_mtime < video.path.stat().st_mtime
         ]
-        failed = _make_clips(missing, to, mirrored, workers or os.cpu_count() or 1)
+        workers = min(workers or os.cpu_count() or 1, len(missing))
+        failed = _make_clips(missing, to, mirrored, workers) if missing else {}
         made = [video for video in videos if video not in failed]
         if not made:
             raise InputError(f"{source}: not one video can be read; {next(iter(failed.values()))}")
@@ -185,12 +186,9 @@ def _make_clips(
 ) -> dict[Video, InputError]:
     """Make the clips, several at a time; returns why each of the others cannot be made."""
     failed: dict[Video, InputError] = {}
-    if not videos:
-        return failed
     with ExitStack() as stack:
         # A thread waits for its process with mediapipe, and every process takes any video.
         idle: SimpleQueue[MediaPipe] = SimpleQueue()
-        workers = min(workers, len(videos))
         for _ in range(workers):
             idle.put(stack.enter_context(closing(MediaPipe())))
         pool = stack.enter_context(ThreadPoolExecutor(workers))

@@ -12,12 +12,14 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 SIZE = 480  # of a picture, in pixels
+MIDDLE = SIZE / 2
 FPS = 15
 FRAMES = 24  # of a clip, at a pace of 1
 TAKES = 3  # of each sign by each signer
@@ -96,19 +98,18 @@ def picture(right: Place, left: Place = (95.0, 440.0), signer: Signer = SIGNERS[
     _arm(pen, 1, left, signer)
     _head(pen, signer)
     # From a place in the new picture to the place in the old one that is shown there.
-    middle, zoom = SIZE / 2, 1 / signer.zoom
+    zoom = 1 / signer.zoom
     across = -zoom if signer.left_handed else zoom
     lower = SIZE * (1 - zoom)  # the lower edge stays
-    affine = (across, 0, middle - across * (middle + signer.right), 0, zoom, lower)
+    affine = (across, 0, MIDDLE - across * (MIDDLE + signer.right), 0, zoom, lower)
     image = image.transform(image.size, Image.Transform.AFFINE, affine, fillcolor=BACKGROUND)
     return np.asarray(image.filter(ImageFilter.GaussianBlur(1.2)))
 
 
 def _body(pen: ImageDraw.ImageDraw, signer: Signer) -> None:
-    middle = SIZE / 2
     outline = ((-95, 235), (-30, 205), (30, 205), (95, 235), (85, 480), (-85, 480))
-    pen.polygon([(middle + x, y) for x, y in outline], signer.shirt)
-    pen.rounded_rectangle([middle - 24, 175, middle + 24, 225], 8, SHADE)
+    pen.polygon([(MIDDLE + x, y) for x, y in outline], signer.shirt)
+    pen.rounded_rectangle([MIDDLE - 24, 175, MIDDLE + 24, 225], 8, SHADE)
 
 
 def _limb(pen: ImageDraw.ImageDraw, a: Place, b: Place, width: int, colour: str) -> None:
@@ -119,11 +120,10 @@ def _limb(pen: ImageDraw.ImageDraw, a: Place, b: Place, width: int, colour: str)
 
 def _arm(pen: ImageDraw.ImageDraw, side: int, place: Place, signer: Signer) -> None:
     """An arm, and a hand that points up once it is raised; side -1 is the signer's right."""
-    middle = SIZE / 2
     up = min(max((REST[1] - place[1]) / 260, 0.0), 1.0)
-    shoulder = (middle + 85 * side, 250)
-    elbow = (middle + side * (125 + (place[0] - REST[0]) / 2), 350 - 70 * up)
-    x, y = middle + side * place[0], place[1]
+    shoulder = (MIDDLE + 85 * side, 250)
+    elbow = (MIDDLE + side * (125 + (place[0] - REST[0]) / 2), 350 - 70 * up)
+    x, y = MIDDLE + side * place[0], place[1]
     _limb(pen, shoulder, elbow, 40, signer.shirt)
     _limb(pen, elbow, (x, y), 30, signer.skin)
     down = -1 if up > 0.3 else 1
@@ -137,37 +137,34 @@ def _arm(pen: ImageDraw.ImageDraw, side: int, place: Place, signer: Signer) -> N
 
 
 def _head(pen: ImageDraw.ImageDraw, signer: Signer) -> None:
-    middle = SIZE / 2
-    pen.ellipse([middle - 62, 45, middle + 62, 200], signer.hair)
-    pen.ellipse([middle - 54, 60, middle + 54, 198], signer.skin)
-    pen.ellipse([middle - 56, 50, middle + 56, 100], signer.hair)
-    for x in (middle - 22, middle + 22):
+    pen.ellipse([MIDDLE - 62, 45, MIDDLE + 62, 200], signer.hair)
+    pen.ellipse([MIDDLE - 54, 60, MIDDLE + 54, 198], signer.skin)
+    pen.ellipse([MIDDLE - 56, 50, MIDDLE + 56, 100], signer.hair)
+    for x in (MIDDLE - 22, MIDDLE + 22):
         pen.ellipse([x - 12, 112, x + 12, 126], "white")
         pen.ellipse([x - 5, 113, x + 5, 125], "#321e14")
         pen.line([x - 14, 103, x + 14, 103], signer.hair, 4)
-    pen.line([(middle, 120), (middle - 6, 147), (middle + 6, 149)], SHADE, 4)
-    pen.ellipse([middle - 22, 160, middle + 22, 176], "#be5050")
-    pen.line([middle - 20, 168, middle + 20, 168], "#782828", 2)
+    pen.line([(MIDDLE, 120), (MIDDLE - 6, 147), (MIDDLE + 6, 149)], SHADE, 4)
+    pen.ellipse([MIDDLE - 22, 160, MIDDLE + 22, 176], "#be5050")
+    pen.line([MIDDLE - 20, 168, MIDDLE + 20, 168], "#782828", 2)
 
 
 def write(folder: Path) -> None:
     """Write the videos that are not there yet."""
     import cv2  # in the environment with mediapipe only
 
-    for signer in SIGNERS:
-        for sign in SIGNS:
-            for take in range(TAKES):
-                path = folder / signer.name / sign / f"{take + 1}.mp4"
-                if path.is_file():
-                    continue
-                path.parent.mkdir(parents=True, exist_ok=True)
-                half_written = path.with_suffix(".part.mp4")
-                code = cv2.VideoWriter_fourcc(*"mp4v")
-                writer = cv2.VideoWriter(str(half_written), code, FPS, (SIZE, SIZE))
-                for each in clip(sign, signer, take):
-                    writer.write(np.ascontiguousarray(each[..., ::-1]))
-                writer.release()
-                half_written.replace(path)
+    for signer, sign, take in product(SIGNERS, SIGNS, range(TAKES)):
+        path = folder / signer.name / sign / f"{take + 1}.mp4"
+        if path.is_file():
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        half_written = path.with_suffix(".part.mp4")
+        code = cv2.VideoWriter_fourcc(*"mp4v")
+        writer = cv2.VideoWriter(str(half_written), code, FPS, (SIZE, SIZE))
+        for each in clip(sign, signer, take):
+            writer.write(np.ascontiguousarray(each[..., ::-1]))
+        writer.release()
+        half_written.replace(path)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from itertools import chain, takewhile
 
 import cv2
 import mediapipe as mp
@@ -85,6 +86,15 @@ def _scaled_down(picture: np.ndarray) -> np.ndarray:
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
+def _read(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
+    """The pictures in red, green, blue, one after the other."""
+    while True:
+        is_read, picture = capture.read()
+        if not is_read:
+            return
+        yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
 # --- files --------------------------------------------------------------------------------------
 
 
@@ -102,8 +112,9 @@ class VideoFile:
         # A phone stores turned pixels, and beside them how to turn them back.
         self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
         self._times: list[float] = []
-        self._first = self._capture.read()
-        if not self._first[0]:
+        self._pictures = _read(self._capture)
+        self._first = next(self._pictures, None)
+        if self._first is None:
             codec = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode()
             other = f"{os.path.splitext(path)[0]}-h264.mp4"
             raise Refused(
@@ -112,12 +123,10 @@ class VideoFile:
             )
 
     def pictures(self) -> Iterator[np.ndarray]:
-        """The pictures in red, green, blue, one after the other."""
-        is_read, picture = self._first
-        while is_read:
+        """The pictures, once, one after the other."""
+        for picture in chain([self._first], self._pictures):
             self._times.append(self._capture.get(cv2.CAP_PROP_POS_MSEC))
-            yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-            is_read, picture = self._capture.read()
+            yield picture
         self._capture.release()
 
     def fps(self) -> float:
@@ -145,9 +154,8 @@ def of_pose_file(path: str) -> tuple[np.ndarray, float]:
             pose = Pose.read(file.read())
     except Exception as error:  # the package raises whatever the damaged bytes lead to
         raise Refused(f"expected a .pose file, found one that cannot be read: {error}") from error
-    components = {component.name: component for component in pose.header.components}
-    names = {part: f"{part.upper()}_LANDMARKS" for part in PARTS}
-    if missing := set(names.values()) - set(components):
+    parts = {f"{part.upper()}_LANDMARKS": part for part in PARTS}
+    if missing := parts.keys() - {component.name for component in pose.header.components}:
         raise Refused(
             f"expected the parts of MediaPipe Holistic, found none named {', '.join(missing)}"
         )
@@ -161,17 +169,16 @@ def of_pose_file(path: str) -> tuple[np.ndarray, float]:
     xyz = undetected(len(points))
     start = 0
     for component in pose.header.components:
-        for part, name in names.items():
-            if component.name == name:
-                rows = xyz[:, rows_of(part)]
-                if len(component.points) < rows.shape[1]:
-                    raise Refused(
-                        f"expected {rows.shape[1]} points of {name}, found {len(component.points)}"
-                    )
-                # Of 478 points of a face the last ten are the irises, which are left out.
-                rows[:] = points[:, start : start + rows.shape[1]] / scale
-        start += len(component.points)
-    return xyz.astype(np.float32), float(pose.body.fps)
+        n_points = len(component.points)
+        if component.name in parts:
+            rows = xyz[:, rows_of(parts[component.name])]
+            expected = rows.shape[1]
+            if n_points < expected:
+                raise Refused(f"expected {expected} points of {component.name}, found {n_points}")
+            # Of 478 points of a face the last ten are the irises, which are left out.
+            rows[:] = points[:, start : start + expected] / scale
+        start += n_points
+    return xyz, float(pose.body.fps)
 
 
 # --- webcam -------------------------------------------------------------------------------------
@@ -186,19 +193,8 @@ def of_webcam(number: int, mirrored: bool, seconds: float) -> Iterator[np.ndarra
         yield from _between_keys(capture, mirrored)
     else:
         end = time.monotonic() + seconds
-        for picture in _read(capture):
-            if time.monotonic() >= end:
-                break
-            yield picture
-        capture.release()
-
-
-def _read(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
-    while True:
-        is_read, picture = capture.read()
-        if not is_read:
-            return
-        yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+        yield from takewhile(lambda _: time.monotonic() < end, _read(capture))
+    capture.release()
 
 
 def _between_keys(capture: cv2.VideoCapture, mirrored: bool) -> Iterator[np.ndarray]:
@@ -218,7 +214,6 @@ def _between_keys(capture: cv2.VideoCapture, mirrored: bool) -> Iterator[np.ndar
             recording = True
         if recording:
             yield picture
-    capture.release()
     cv2.destroyAllWindows()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +44,6 @@ def write_gif(recording: Recording, path: Path, text: str = "") -> Path:
     # One palette for all pictures, or colours flicker.
     palette = images[len(images) // 2].quantize(128)
     images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
-    content = BytesIO()
-    images[0].save(
-        content,
-        "GIF",
-        save_all=True,
-        append_images=images[1:],
-        duration=round(1000 * every / recording.fps),
-        loop=0,
-    )
-    return write_atomically(path, lambda temporary: temporary.write_bytes(content.getvalue()))
+    duration = round(1000 * every / recording.fps)
+    options = {"save_all": True, "append_images": images[1:], "duration": duration, "loop": 0}
+    return write_atomically(path, lambda temporary: images[0].save(temporary, "GIF", **options))
