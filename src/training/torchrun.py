@@ -10,18 +10,11 @@ import sys
 from collections import deque
 from pathlib import Path
 
-import torch
-
 from src.common.errors import InputError
 from src.dataset.folds import Fold
 from src.training.loop import Settings
 
 LAST_LINES = 12  # of the log, in the error
-
-
-def processes_for(device: str) -> int:
-    """How many processes a training gets here: one per GPU, or one on a CPU."""
-    return max(1, torch.cuda.device_count()) if device != "cpu" else 1
 
 
 def torchrun(

@@ -18,6 +18,7 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
+import torch
 import tyro
 from jaxtyping import Bool
 
@@ -35,7 +36,7 @@ from src.training import teachers
 from src.training.distributed import Processes
 from src.training.fit import Task, Trained, fit
 from src.training.loop import Precision, Settings
-from src.training.torchrun import processes_for, torchrun
+from src.training.torchrun import torchrun
 
 
 def train(
@@ -109,7 +110,7 @@ def train_all(
     `device` is cpu, cuda, or auto; `processes` are those of each training, by torchrun if several,
     0 = one per GPU. With `retrain` finished trainings of other values are made again.
     """
-    processes = processes or processes_for(device)
+    processes = processes or (1 if device == "cpu" else max(1, torch.cuda.device_count()))
     folders = []
     for name, fold in product(run.about.recipes, run.about.folds):
         folder = run.training_folder(name, fold)
