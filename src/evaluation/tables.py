@@ -70,8 +70,10 @@ def blend(
 ) -> pd.DataFrame:
     """The ensemble of members: the weighted mean of their answers, as log probabilities.
 
-    Of each member one role's predictions, of the same clips in any order. The weights have the sum
-    1; None = equal. `pool` is what the mean is of.
+    Args:
+        members: one role's predictions per member, of the same clips in any order.
+        weights: one per member, sum 1; None = equal.
+        pool: what the mean is of.
 
     Raises:
         InputError: the members predict different clips.

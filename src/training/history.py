@@ -51,7 +51,8 @@ class History:
 class Best:
     """The weights with the best accuracy so far, and how long they have been the best.
 
-    `stop` says how many tests to wait for better ones; None = nothing is kept.
+    Args:
+        stop: how many tests to wait for better ones; None = nothing is kept.
     """
 
     def __init__(self, stop: EarlyStopping | None):

@@ -26,8 +26,9 @@ USABLE = 0.7  # of the free memory; what is computed on the way needs some, too
 def kept_per_clip(trainee: Trainee, autocast: AbstractContextManager) -> int:
     """Bytes that a step keeps for its gradient, per clip of the greatest length.
 
-    The models are copied to the CPU, and stay as they are. `autocast` is the type of the matrix
-    products.
+    Args:
+        trainee: the models; they are copied to the CPU, and stay as they are.
+        autocast: the type of the matrix products.
     """
     state = torch.get_rng_state()
     models = copy.deepcopy(trainee).cpu().train()
@@ -66,9 +67,13 @@ def _kept(trainee: Trainee, n: int, autocast: AbstractContextManager) -> int:
 def fitting(
     trainee: Trainee, share: int, device: torch.device, autocast: AbstractContextManager
 ) -> int:
-    """The size of the micro-batches: this process's whole share of a batch, if it fits.
+    """The size of the micro-batches: the whole share of a batch, if it fits.
 
-    `device` is where the step is computed, `autocast` the type of the matrix products.
+    Args:
+        trainee: the models.
+        share: clips of a batch that this process takes.
+        device: where the step is computed.
+        autocast: the type of the matrix products.
     """
     on_gpu = device.type == "cuda"
     free = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available

@@ -99,8 +99,10 @@ def refusing_foreign(path: Path) -> Iterator[None]:
 def compare(found: object, own: object, at: str) -> None:
     """Compare a state with one of its kind: keys, shapes, types; where ours is empty, nothing.
 
-    `found` is from a file, `own` what the training itself would save before its first step; `at`
-    says where in the file `found` is.
+    Args:
+        found: the state from a file.
+        own: what the training itself would save before its first step.
+        at: where in the file `found` is, for the message.
 
     Raises:
         ValueError: something is missing, or of another kind.

@@ -129,10 +129,14 @@ class Trainee(nn.Module):
         progress: Float[Tensor, ""],
         guidance: Float[Tensor, "B K"] | None = None,
     ) -> dict[Role, Float[Tensor, ""]]:
-        """The loss of every trained model; the targets are distributions over the signs.
+        """The loss of every trained model.
 
-        `progress` is the share of the training that is done; a tensor, so that a compiled step is
-        compiled once. `guidance` are a frozen teacher's probabilities.
+        Args:
+            views: what each model sees.
+            target: distributions over the signs.
+            progress: share of the training that is done; a tensor, so that a compiled step is
+                compiled once.
+            guidance: a frozen teacher's probabilities.
         """
         recipe, teacher_logits = self.recipe, None
         if "teacher" in self.models:

@@ -17,9 +17,12 @@ from src.recipes.ingredients import (
 
 
 def factor(schedule: Schedule, progress: float, epochs: int = 1) -> float:
-    """The learning rate as a share of its peak, when `progress` is the share of steps that is done.
+    """The learning rate as a share of its peak.
 
-    `epochs` are those of the whole training; `WarmupCycles` counts in them.
+    Args:
+        schedule: how it goes up and down.
+        progress: the share of all steps that is done.
+        epochs: of the whole training; `WarmupCycles` counts in them.
     """
     match schedule:
         case WarmupLinear(warmup):
@@ -54,7 +57,10 @@ class Plateau:
     """How far the learning rate has fallen because the loss no longer falls.
 
     torch's ReduceLROnPlateau does the same to an optimiser's rate; here the rate also follows the
-    progress, so only the factor is kept. With schedules of other kinds than `OnPlateau` it stays 1.
+    progress, so only the factor is kept.
+
+    Args:
+        schedule: of another kind than `OnPlateau` the factor stays 1.
     """
 
     def __init__(self, schedule: Schedule):

@@ -47,10 +47,18 @@ def train(
     processes: Processes,
     retrain: bool = False,
 ) -> Path:
-    """Train one recipe on all folds but one, and predict that one; "everything" holds out none.
+    """Train one recipe on all folds but one, and predict that one.
 
-    With `retrain` a finished training of other values is deleted, and made again. Returns the
-    training's folder: weights per role, history.csv, predictions.parquet.
+    Args:
+        run: the run.
+        name: of the recipe.
+        fold: the fold that is held out; "everything" holds out none.
+        settings: seed, precision, ...
+        processes: this process among all.
+        retrain: delete a finished training of other values, and train again.
+
+    Returns:
+        The training's folder: weights per role, history.csv, predictions.parquet.
 
     Raises:
         InputError: the recipe learns from, or starts from, a training that is not there; or the
@@ -107,8 +115,12 @@ def train_all(
 ) -> list[Path]:
     """Train every recipe of a run on every fold of it, one after the other; returns their folders.
 
-    `device` is cpu, cuda, or auto; `processes` are those of each training, by torchrun if several,
-    0 = one per GPU. With `retrain` finished trainings of other values are made again.
+    Args:
+        run: the run.
+        settings: seed, precision, ...
+        device: cpu, cuda, or auto.
+        processes: of each training, by torchrun if several; 0 = one per GPU.
+        retrain: delete finished trainings of other values, and train again.
     """
     processes = processes or (1 if device == "cpu" else max(1, torch.cuda.device_count()))
     folders = []

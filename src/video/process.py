@@ -26,8 +26,10 @@ ANSWERS = 10.0  # seconds; a picture takes 0.04
 class MediaPipe:
     """A process with mediapipe, for videos or for the pictures of one signer, one by one.
 
-    Whatever ends or stops the process, a new one is there for the next question. With `live`,
-    pictures will come, of which the first one would take seconds.
+    Whatever ends or stops the process, a new one is there for the next question.
+
+    Args:
+        live: pictures will come, of which the first one would take seconds.
 
     Raises:
         Unavailable: here and later: there is no environment with mediapipe, or it does not start.
@@ -43,10 +45,12 @@ class MediaPipe:
             raise
 
     def recording(self, source: str, mirrored: bool, seconds: float = 3.0) -> Recording:
-        """A video, a .pose file, `webcam` or `webcam:1`, the second one, with its landmarks.
+        """A video with its landmarks.
 
-        `mirrored` is a picture as in a mirror: the signer's right is on the right. A webcam records
-        for so many `seconds` where there is no display to press keys at.
+        Args:
+            source: a video, a .pose file, `webcam`, or `webcam:1` for the second webcam.
+            mirrored: True for a picture as in a mirror: the signer's right is on the right.
+            seconds: how long a webcam records where there is no display to press keys at.
 
         Raises:
             InputError: the source cannot be read or has no frames, or it ended the process.
