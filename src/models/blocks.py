@@ -79,10 +79,7 @@ class MaskedBatchNorm(nn.BatchNorm1d):
     ) -> Float[Tensor, "*batch D"]:
         """Normalise with the statistics of the batch in training, else with the running ones."""
         if not self.training:
-            return F.batch_norm(
-                x.flatten(0, -2), self.running_mean, self.running_var, self.weight, self.bias,
-                eps=self.eps,
-            ).view_as(x)  # fmt: skip
+            return super().forward(x.flatten(0, -2)).view_as(x)
         with torch.autocast(x.device.type, enabled=False):  # sums of squares need all their bits
             rows = x.flatten(0, -2).float()  # (B T, D)
             weight = torch.ones_like(rows[:, 0]) if mask is None else mask.flatten().float()
