@@ -138,9 +138,8 @@ class Mlp(nn.Module):
         super().__init__()
         self.dense = nn.Linear(width_in, width_out)
         self.norm = MaskedBatchNorm(width_out)
+        self.norm.across_processes = not padded
         self.dropout, self.padded = dropout, padded
-        if padded:
-            self.norm.across_processes = False
 
     def forward(
         self, x: Float[Tensor, "B T D"], mask: Mask, offset: Tensor | None = None

@@ -35,9 +35,7 @@ class Rotary(nn.Module):
     def forward(self, x: Float[Tensor, "*batch T d"]) -> Float[Tensor, "*batch T d"]:
         """Turn every position by its angle; position 0 stays as it is."""
         cos, sin = (table[: x.shape[-2]].to(x.dtype) for table in (self.cos, self.sin))
-        if self.interleaved:
-            first, second = x.unflatten(-1, (-1, 2)).unbind(-1)
-            turned = first * cos - second * sin, second * cos + first * sin
-            return torch.stack(turned, -1).flatten(-2)
-        first, second = x.chunk(2, dim=-1)
-        return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
+        pairs = x.unflatten(-1, (-1, 2)).unbind(-1) if self.interleaved else x.chunk(2, dim=-1)
+        first, second = pairs
+        turned = first * cos - second * sin, second * cos + first * sin
+        return torch.stack(turned, -1).flatten(-2) if self.interleaved else torch.cat(turned, -1)
