@@ -44,8 +44,8 @@ class FillMissingHand:
         if draw.progress >= self.until:
             return clips
         chosen = draw.chance(self.p, len(clips.label))
-        left = index(layout.rows("left_hand"), clips.xyz.device)
-        right = index(layout.rows("right_hand"), clips.xyz.device)
+        hands = layout.rows("left_hand"), layout.rows("right_hand")
+        left, right = (index(rows, clips.xyz.device) for rows in hands)
         left_hand, right_hand = clips.xyz[:, :, left], clips.xyz[:, :, right]
         nose_x = clips.xyz[:, :, layout.row(self.nose), None, :1]  # (B, T, 1, 1)
         new = clips.xyz.clone()
@@ -53,10 +53,8 @@ class FillMissingHand:
             image = _image(right_hand.nan_to_num(0.0), nose_x.nan_to_num(0.0))
             new[:, :, left] = torch.where((image != 0).any(-1, keepdim=True), image, torch.nan)
         else:
-            image = _image(right_hand, nose_x)
-            new[:, :, left] = torch.where(left_hand.isnan(), image, left_hand)
-            image = _image(left_hand, nose_x)
-            new[:, :, right] = torch.where(right_hand.isnan(), image, right_hand)
+            for rows, hand, other in (left, left_hand, right_hand), (right, right_hand, left_hand):
+                new[:, :, rows] = torch.where(hand.isnan(), _image(other, nose_x), hand)
         return clips.with_(xyz=where_chosen(chosen, new, clips.xyz))
 
 

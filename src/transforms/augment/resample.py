@@ -20,7 +20,6 @@ from src.transforms.augment.time import take_frames
 from src.transforms.pipeline import Draw
 
 LINEAR, CUBIC, NEAREST = range(3)  # kinds of interpolation
-_FIRST, _LAST = -1, 2  # of the four frames around an instant, counted from the one before it
 
 
 def tap_weights(after: Float[Tensor, "B T"], kind: Int[Tensor, " B"]) -> Float[Tensor, "B T N"]:
@@ -60,8 +59,7 @@ def resampled(
     t = torch.arange(n_new, device=xyz.device)
     instant = (t + 0.5) * (length / new_length)[:, None] - 0.5  # of the middle of each new frame
     before = instant.floor()
-    taps = torch.arange(_FIRST, _LAST + 1, device=xyz.device)
-    frame = before.long()[..., None] + taps  # (B, T2, N)
+    frame = before.long()[..., None] + torch.arange(-1, 3, device=xyz.device)  # (B, T2, N)
     inside = (frame >= 0) & (frame < length[:, None, None])
     weight = torch.where(inside, tap_weights(instant - before, kind), 0.0)
     weight = weight / weight.sum(-1, keepdim=True)

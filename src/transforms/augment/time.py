@@ -32,7 +32,7 @@ def between_frames(
 
     NaN where one of the two is missing. Beyond an end it is the end frame.
     """
-    instant = instant.clamp(min=0).clamp(max=xyz.shape[1] - 1)
+    instant = instant.clamp(0, xyz.shape[1] - 1)
     before = instant.floor()
     weight = (instant - before)[..., None, None]
     earlier = take_frames(xyz, before.long())
