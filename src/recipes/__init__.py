@@ -65,7 +65,7 @@ def solution_of(name: str) -> str:
     Raises:
         InputError: no solution has a recipe of that name.
     """
-    for solution in SOLUTIONS:
-        if any(recipe.name == name for recipe in SOLUTIONS[solution].all_recipes):
-            return solution
+    for of, solution in SOLUTIONS.items():
+        if any(recipe.name == name for recipe in solution.all_recipes):
+            return of
     raise InputError(f"no solution has a recipe {name!r}; there are {', '.join(SOLUTIONS)}")

@@ -45,7 +45,9 @@ def from_json(value: Any, where: str) -> Recipe:
         InputError: it is not one, or of a version whose fields were others.
     """
     try:
-        return _CONVERTER.structure(_today(value["values"]), _kinds()[value["type"]])
+        # Until November 2026 `ships` was called `member`.
+        values = {"ships" if k == "member" else k: v for k, v in value["values"].items()}
+        return _CONVERTER.structure(values, _kinds()[value["type"]])
     except Exception as error:  # cattrs raises groups of whatever went wrong in each field
         reasons = "; ".join(cattrs.transform_error(error, path="recipe"))
         raise InputError(
@@ -58,11 +60,6 @@ def _kinds() -> dict[str, type[Recipe]]:
     """The recipe classes of all solutions, by name."""
     recipes = (recipe for solution in SOLUTIONS.values() for recipe in solution.all_recipes)
     return {type(recipe).__name__: type(recipe) for recipe in recipes}
-
-
-def _today(values: dict[str, Any]) -> dict[str, Any]:
-    """The values with today's names; until November 2026 `ships` was called `member`."""
-    return {"ships" if name == "member" else name: value for name, value in values.items()}
 
 
 def save(recipe: Recipe, path: Path) -> None:

@@ -23,9 +23,8 @@ PROFILES = {
     # and the hands enlarged: from few clips a network does not learn to look closer. Some ten
     # minutes on two CPU cores.
     "cpu": Profile(synthetic=False, folds=(0,)),
-    "full": Profile(
-        synthetic=False, folds=(0, 1, 2, 3, EVERYTHING)
-    ),  # days of a core; docs/real_run.md
+    # Days of a core; docs/real_run.md.
+    "full": Profile(synthetic=False, folds=(0, 1, 2, 3, EVERYTHING)),
 }
 
 
