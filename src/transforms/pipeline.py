@@ -43,10 +43,6 @@ def within(
     return (t >= start[:, None]) & (t < (start + length)[:, None])
 
 
-class NeedsDonor:
-    """Marks an augmentation that needs `Draw.donor`."""
-
-
 @dataclass(frozen=True)
 class Draw:
     """The randomness of one training step, and what else augmentations need to know.
@@ -147,5 +143,5 @@ class AugmentationPipeline(Pipeline):
 
     @property
     def needs_donor(self) -> bool:
-        """True if one of the augmentations needs `Draw.donor`."""
-        return any(isinstance(augmentation, NeedsDonor) for augmentation in self)
+        """True if an augmentation, or one of a group among them, needs `Draw.donor`."""
+        return any(getattr(augmentation, "needs_donor", False) for augmentation in self)

@@ -13,6 +13,7 @@ from torch import Tensor
 from src.landmarks import Layout
 from src.recipes import conv_transformer, hand_bert
 from src.transforms.augment.parts import FaceCutMix
+from src.transforms.augment.sometimes import Sometimes
 from src.transforms.augment.space import Rotate, Scale
 from src.transforms.features.coordinates import Coordinates
 from src.transforms.features.hand_bert import HandBertFeatures
@@ -38,7 +39,7 @@ class Clip(ClipPipeline):
 class Augment(AugmentationPipeline):
     rotate: Rotate | None = Rotate(1.0, 60.0)
     resize: Scale | None = Scale(1.0, 0.7, 1.3)
-    face: FaceCutMix | None = None
+    face: FaceCutMix | Sometimes | None = None
 
 
 def raw_clip(n_frames: int, layout: Layout, seed: int = 0) -> Tensor:
@@ -89,7 +90,10 @@ def test_augmentations_run_in_the_order_of_the_fields(clips, layout, draw):
 
 def test_needs_donor_only_with_an_augmentation_that_takes_one():
     assert not Augment().needs_donor
-    assert Augment(face=FaceCutMix(0.5, ("lips",))).needs_donor
+    with_donor = Augment(face=FaceCutMix(0.5, ("lips",)))
+    assert with_donor.needs_donor
+    assert Augment(face=Sometimes(0.5, with_donor)).needs_donor
+    assert not Augment(face=Sometimes(0.5, Augment())).needs_donor
 
 
 def test_missing_points_become_zero_and_nothing_else_changes(clips, layout):

@@ -6,6 +6,7 @@ Letters: **B** batch, **T** frames, **L** points.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,7 +18,7 @@ from src.landmarks import NOSE_MEAN, Layout, Point
 from src.transforms.augment.sometimes import where_chosen
 from src.transforms.augment.space import mirrored
 from src.transforms.augment.time import between_frames
-from src.transforms.pipeline import Draw, NeedsDonor, index
+from src.transforms.pipeline import Draw, index
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def extent(
 
 
 @dataclass(frozen=True)
-class FaceCutMix(NeedsDonor):
+class FaceCutMix:
     """Replace the face by that of another signer's clip of the same sign, `Draw.donor`.
 
     The donor is flipped if its dominant hand is the other one, and stretched in time to the clip's
@@ -102,6 +103,7 @@ class FaceCutMix(NeedsDonor):
     p: float
     parts: tuple[str, ...]
     until: float = 1.0
+    needs_donor: ClassVar[bool] = True
 
     def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
         if draw.progress >= self.until:

@@ -59,7 +59,8 @@ def resampled(
     t = torch.arange(n_new, device=xyz.device)
     instant = (t + 0.5) * (length / new_length)[:, None] - 0.5  # of the middle of each new frame
     before = instant.floor()
-    frame = before.long()[..., None] + torch.arange(-1, 3, device=xyz.device)  # (B, T2, N)
+    around = torch.arange(-1, 3, device=xyz.device)  # four frames, two on each side of the instant
+    frame = before.long()[..., None] + around  # (B, T2, N)
     inside = (frame >= 0) & (frame < length[:, None, None])
     weight = torch.where(inside, tap_weights(instant - before, kind), 0.0)
     weight = weight / weight.sum(-1, keepdim=True)

@@ -53,6 +53,11 @@ class Sometimes(Generic[Group]):
     p: float
     group: Group
 
+    @property
+    def needs_donor(self) -> bool:
+        """True if one of the group does."""
+        return self.group.needs_donor
+
     def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:
         chosen = draw.chance(self.p, len(clips.label))
         new = self.group(clips, layout, draw)
