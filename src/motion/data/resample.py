@@ -17,12 +17,12 @@ def resample(clip: MotionClip) -> MotionClip:
     """The clip from its first frame to the last one that fits.
 
     Raises:
-        InputError: its rate is not positive and finite.
+        InputError: its rate is below 1 Hz, or no finite number.
     """
-    if not 0 < clip.fps < np.inf:
+    if not 1 <= clip.fps < np.inf:
         raise InputError(
-            f"{clip.name}: expected a positive frame rate to resample, got {clip.fps} to {FPS} Hz; "
-            "give FPS"
+            f"{clip.name}: expected at least 1 frame a second, to make {FPS:.0f} of them, got "
+            f"{clip.fps}; give FPS"
         )
     ratio = clip.fps / FPS
     if abs(ratio - round(ratio)) < 1e-6:

@@ -73,7 +73,7 @@ def sign_task(
             longest = max(map(len, given), default=0)
             raise InputError(
                 f"{split}: expected a sign clip of {length} frames, the longest of "
-                f"{len(given)} has {longest}; give more clips, or a shorter seed"
+                f"{len(given)} has {longest}; give longer clips"
             )
     # A stride of the target's length: every frame is forecast about once.
     cut = windows.sliding(clips["valid"], target, length, length)
