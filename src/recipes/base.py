@@ -24,6 +24,7 @@ from src.recipes.ingredients import (
     EarlyStopping,
     Ema,
     MeanTeacher,
+    OnPlateau,
     Optimiser,
     Role,
     Schedule,
@@ -94,6 +95,11 @@ class Recipe:
         """
         code = sorted({_file_of(step) for step in (select, *map(type, self.clip))})
         return repr((self.layout.points, self.clip, code))
+
+    @property
+    def needs_choosing_clips(self) -> bool:
+        """True if clips are set aside, on which the best epoch is chosen or the rate falls."""
+        return self.stop is not None or isinstance(self.schedule, OnPlateau)
 
     def config_of(self, role: Role) -> NetworkConfig:
         """The sizes of the network in a role; soup and best are made of the most derived one."""

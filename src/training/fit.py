@@ -26,7 +26,7 @@ from src.dataset.batches import ClipSet
 from src.evaluation.predict import examine
 from src.recipes import config
 from src.recipes.base import Recipe
-from src.recipes.ingredients import OnPlateau, Role
+from src.recipes.ingredients import Role
 from src.training import resume
 from src.training.distributed import Processes
 from src.training.history import Best, History
@@ -65,7 +65,7 @@ class Task:
     @property
     def chooser(self) -> ClipSet | None:
         """The clips on which the best epoch is chosen; None if there is nothing to choose."""
-        if self.recipe.stop is None and not isinstance(self.recipe.schedule, OnPlateau):
+        if not self.recipe.needs_choosing_clips:
             return None
         return self.choosing or (self.valid if self.has_tests else None)
 

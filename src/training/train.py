@@ -30,7 +30,6 @@ from src.dataset.batches import prepare
 from src.dataset.folds import Fold
 from src.evaluation.predict import predict
 from src.recipes.base import Recipe
-from src.recipes.ingredients import OnPlateau
 from src.runs import Run
 from src.training import teachers
 from src.training.distributed import Processes
@@ -147,7 +146,7 @@ def choosing_clips(
     signer has more than a quarter of what is left, every tenth clip.
     """
     chosen = np.zeros(len(clips), bool)
-    if recipe.stop is None and not isinstance(recipe.schedule, OnPlateau):
+    if not recipe.needs_choosing_clips:
         return chosen
     signers = clips.participant[~held_out].value_counts().sort_index()
     signer = (signers - signers.sum() / 10).abs().idxmin()
