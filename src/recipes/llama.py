@@ -125,7 +125,6 @@ _SMALL = {
     "epochs": 40,
     "steps": 15,
     "batch_size": 32,
-    "length_window": 50,  # for speed; clips are then mixed with clips of about their length
     "optimiser": Lion(lr=3e-4, weight_decay=1e-3),
 }
 SINGLE_SAMPLE = replace(SINGLE, model=Config(heads=4, depth=5, hidden=688, init_std=0.02), **_SMALL)
