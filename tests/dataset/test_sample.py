@@ -35,6 +35,9 @@ from src.dataset.sample.skeleton import elbow, hand_axes, hand_points, within_re
 from src.dataset.sample.writer import record, write_clip
 from src.evaluation.baselines import aligned_hands, nearest_neighbour, raw_hands
 
+LEXICON = draw_lexicon(25, seed=0)
+ONE_HANDED = next(sign for sign in LEXICON if sign.hands == "one")
+RIGHT_HANDED = replace(draw_signers(1, seed=0)[0], left_handed=False, frames=25.0)
 MIRRORED = np.array([-1, 1, 1])
 SCHEMA = pa.schema(  # what `pq.read_schema` says of a genuine clip
     {"frame": pa.int16(), "row_id": pa.string(), "type": pa.string(), "landmark_index": pa.int16()}
@@ -63,21 +66,14 @@ def test_rows_are_written_as_pandas_would(tmp_path):
     """Against the genuine form spelt out: "20-face-0", parts in order, null where NaN."""
     xyz = np.random.default_rng(0).normal(size=(3, 543, 3)).astype(np.float32)
     xyz[1, lm.LEFT_HAND] = np.nan
+    rows = [(part, k) for part, size in lm.PARTS.items() for k in range(size)]
     write_clip(tmp_path / "clip.parquet", xyz, first_frame=20)
     table = pq.read_table(tmp_path / "clip.parquet")
-    expected = [
-        (frame, f"{frame}-{part}-{k}", part, k)
-        for frame in (20, 21, 22)
-        for part, size in lm.PARTS.items()
-        for k in range(size)
+    assert list(zip(*table.to_pydict().values(), strict=True)) == [
+        (frame, f"{frame}-{part}-{k}", part, k, *(None if np.isnan(v) else v for v in point))
+        for frame, points in zip((20, 21, 22), xyz.tolist(), strict=True)
+        for (part, k), point in zip(rows, points, strict=True)
     ]
-    rows = zip(*(column.to_pylist() for column in table.columns[:4]), strict=True)
-    assert list(rows) == expected
-    for axis, name in enumerate("xyz"):
-        values = table.column(name)
-        assert values.null_count == len(lm.LEFT_HAND)
-        found = values.to_pandas().to_numpy()
-        np.testing.assert_array_equal(found, xyz[..., axis].ravel().astype(np.float64))
 
 
 def test_index_and_map_fit_together(sample):
@@ -274,7 +270,7 @@ def test_signs_are_distinct_and_named_by_label(size):
 
 
 def test_a_good_part_are_minimal_pairs_in_every_parameter():
-    signs = [vars(sign) for sign in draw_lexicon(25, seed=0)]
+    signs = map(vars, LEXICON)
     pairs = [{key for key in a if a[key] != b[key]} for a, b in combinations(signs, 2)]
     pairs = [differing - {"name", "end"} for differing in pairs]
     single = [next(iter(differing), "end") for differing in pairs if len(differing) <= 1]
@@ -296,44 +292,30 @@ def test_a_third_of_the_signers_is_left_handed(seed):
     assert len({signer.palm for signer in draw_signers(12, seed)}) == 12
 
 
-@pytest.fixture(scope="module")
-def lexicon():
-    return draw_lexicon(25, seed=0)
-
-
-@pytest.fixture(scope="module")
-def signer():
-    return replace(draw_signers(1, seed=0)[0], left_handed=False, frames=25.0)
-
-
-def one_handed(lexicon):
-    return next(sign for sign in lexicon if sign.hands == "one")
-
-
-def test_a_left_handed_signer_is_the_mirror_image(lexicon, signer):
-    for sign in lexicon[:5]:
-        right = perform(sign, signer, np.random.default_rng(1))
-        left = perform(sign, replace(signer, left_handed=True), np.random.default_rng(1))
+def test_a_left_handed_signer_is_the_mirror_image():
+    for sign in LEXICON[:5]:
+        right = perform(sign, RIGHT_HANDED, np.random.default_rng(1))
+        left = perform(sign, replace(RIGHT_HANDED, left_handed=True), np.random.default_rng(1))
         np.testing.assert_array_equal(left, right[:, lm.MIRROR] * MIRRORED)
 
 
-def test_one_hand_signs_one_hand_rests(lexicon, signer):
-    body = perform(one_handed(lexicon), signer, np.random.default_rng(1))
+def test_one_hand_signs_one_hand_rests():
+    body = perform(ONE_HANDED, RIGHT_HANDED, np.random.default_rng(1))
     highest = body[:, [lm.RIGHT_HAND[lm.WRIST], lm.LEFT_HAND[lm.WRIST]], 1].min(0)  # y is down
     assert highest[0] < 0.3 < highest[1]  # metres below the shoulders
 
 
-def test_a_mirrored_sign_moves_both_hands_alike(signer):
+def test_a_mirrored_sign_moves_both_hands_alike():
     sign = next(s for s in draw_lexicon(50, seed=0) if s.hands == "mirrored")
     sign = replace(sign, location=next(p for p in LOCATIONS if p.name == "beside"))
-    body = perform(sign, signer, np.random.default_rng(1))
+    body = perform(sign, RIGHT_HANDED, np.random.default_rng(1))
     left, right = body[:, lm.LEFT_WRIST], body[:, lm.RIGHT_WRIST]
     # Metres: each hand has its own small deviation (1.2 cm, turned by some degrees).
     assert np.abs(left * MIRRORED - right).max() < 0.12
 
 
-def test_pose_and_hands_meet_at_the_wrists(lexicon, signer):
-    body = perform(lexicon[0], signer, np.random.default_rng(1))
+def test_pose_and_hands_meet_at_the_wrists():
+    body = perform(LEXICON[0], RIGHT_HANDED, np.random.default_rng(1))
     np.testing.assert_array_equal(body[:, lm.RIGHT_WRIST], body[:, lm.RIGHT_HAND[lm.WRIST]])
     np.testing.assert_array_equal(body[:, lm.LEFT_WRIST], body[:, lm.LEFT_HAND[lm.WRIST]])
 
@@ -346,9 +328,9 @@ def test_a_part_is_lost_whole_or_not_at_all(recordings, rows):
     np.testing.assert_array_equal(frames.any((1, 2)), frames.all((1, 2)))
 
 
-def test_a_hand_out_of_the_picture_is_lost(signer, lexicon):
-    body = perform(one_handed(lexicon), replace(signer, frames=200.0), np.random.default_rng(3))
-    xyz = picture(body, signer.camera)
+def test_a_hand_out_of_the_picture_is_lost():
+    signer = replace(RIGHT_HANDED, frames=200.0)
+    xyz = picture(perform(ONE_HANDED, signer, np.random.default_rng(3)), signer.camera)
     seen = ~np.isnan(detected(xyz, 0.0, np.random.default_rng(0))[:, lm.RIGHT_HAND[lm.WRIST], 0])
     outside = (xyz[:, lm.RIGHT_HAND, 1] > 1.02).all(1)
     assert outside.sum() > 10
@@ -360,12 +342,12 @@ def test_a_hand_out_of_the_picture_is_lost(signer, lexicon):
 
 
 @pytest.fixture(scope="module")
-def recordings(lexicon) -> SimpleNamespace:
+def recordings() -> SimpleNamespace:
     """25 signs x 12 signers x 2 clips, not written to disk."""
     signers = draw_signers(12, seed=0)
     numbers = np.array([*np.ndindex(12, 25, 2)])
     clips = [
-        record(lexicon[label], signers[signer], np.random.default_rng([0, 2, label, signer, k]))
+        record(LEXICON[label], signers[signer], np.random.default_rng([0, 2, label, signer, k]))
         for signer, label, k in numbers
     ]
     return SimpleNamespace(clips=clips, signer=numbers[:, 0], label=numbers[:, 1])
