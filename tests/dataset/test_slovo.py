@@ -277,9 +277,8 @@ FAULTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_faults_of_the_folder_are_clear_errors(name, own, tmp_path):
-    spoil, reason = FAULTS[name]
+@pytest.mark.parametrize(("spoil", "reason"), FAULTS.values(), ids=FAULTS)
+def test_faults_of_the_folder_are_clear_errors(spoil, reason, own, tmp_path):
     spoil(own)
     with pytest.raises(InputError, match=reason) as refused:
         slovo.as_competition(own, tmp_path / "converted")
