@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from src.common.environments import Unavailable, find_python, make, mark_of
+from src.kaggle.wheels import installed_wheel
 
 
 def script(path: Path, code: int) -> Path:
@@ -46,26 +46,14 @@ def test_no_python_of_that_version_says_where_it_looked(pythons):
         find_python("3.9")
 
 
-FILES = {  # of a wheel
-    "greeting.py": "WORD = 'hello'\n",
-    "greeting-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\n",
-    "greeting-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n"
-    "Tag: py3-none-any\n",
-    "greeting-1.0.dist-info/RECORD": "",
-}
-
-
 def test_an_environment_is_made_once_and_again_when_its_pins_change(tmp_path, capsys):
     folder, pins = tmp_path / "environment", tmp_path / "pins.txt"
-    wheel = str(tmp_path / "greeting-1.0-py3-none-any.whl")
-    with zipfile.ZipFile(wheel, "w") as opened:
-        for name, text in FILES.items():
-            opened.writestr(name, text)
+    wheel = str(installed_wheel("docstring_parser", tmp_path))
     pins.write_text(wheel)
     interpreter = make(Path(sys.executable), folder, pins)
     # Nothing of the main environment shows through.
-    code = "import greeting, importlib.util as u; print(greeting.WORD, u.find_spec('numpy'))"
-    assert subprocess.check_output([interpreter, "-c", code], text=True) == "hello None\n"
+    code = "import docstring_parser, importlib.util as u; print(u.find_spec('numpy'))"
+    assert subprocess.check_output([interpreter, "-c", code], text=True) == "None\n"
 
     (folder / "kept").touch()
     pins.write_text(f"# a comment\n\n{wheel}\n")

@@ -95,16 +95,15 @@ async def tell(browser: WebSocketClientConnection, **message: object) -> None:
 
 
 def live_test(test):
-    """Run a coroutine (live, tmp_path) as a test."""
+    """Run a coroutine of the running server as a test."""
 
     def run(tmp_path):
         async def main():
             async with running(tmp_path) as live:
-                await test(live, tmp_path)
+                await test(live)
 
         asyncio.run(main())
 
-    run.__doc__, run.__name__ = test.__doc__, test.__name__
     return run
 
 
@@ -112,7 +111,7 @@ def live_test(test):
 
 
 @live_test
-async def test_the_page_needs_the_token_and_its_own_name(live, _):
+async def test_the_page_needs_the_token_and_its_own_name(live):
     get = AsyncHTTPClient().fetch
     page = await get(live.address)
     assert b"page.js" in page.body
@@ -136,7 +135,7 @@ async def test_the_page_needs_the_token_and_its_own_name(live, _):
 
 
 @live_test
-async def test_the_websocket_needs_the_token_and_the_pages_origin(live, _):
+async def test_the_websocket_needs_the_token_and_the_pages_origin(live):
     for given in (
         {"token": "wrong"}, {"origin": "none"}, {"origin": "http://evil.example"},
         {"origin": f"https://127.0.0.1:{live.port}"}, {"origin": "null"},
@@ -148,14 +147,14 @@ async def test_the_websocket_needs_the_token_and_the_pages_origin(live, _):
 
 
 @live_test
-async def test_it_listens_on_this_machine_alone(live, _):
+async def test_it_listens_on_this_machine_alone(live):
     with open("/proc/net/tcp") as table:
         listening = [line.split()[1] for line in table if line.split()[3] == "0A"]
     assert f"0100007F:{live.port:04X}" in listening and f"00000000:{live.port:04X}" not in listening
 
 
 @live_test
-async def test_a_second_browser_gets_one_sentence_and_the_next_one_the_place(live, _):
+async def test_a_second_browser_gets_one_sentence_and_the_next_one_the_place(live):
     first = await greeted(live)
     second = await connected(live)
     assert await heard(second) == {"kind": "refused", "text": BUSY}
@@ -186,7 +185,7 @@ HOSTILE = [
 
 
 @live_test
-async def test_what_cannot_be_taken_is_answered_by_one_sentence(live, _):
+async def test_what_cannot_be_taken_is_answered_by_one_sentence(live):
     browser = await greeted(live)
     for message, sentence in HOSTILE:
         said = await ask(browser, message)
@@ -199,7 +198,7 @@ async def test_what_cannot_be_taken_is_answered_by_one_sentence(live, _):
 
 
 @live_test
-async def test_a_message_beyond_all_bounds_ends_its_connection_alone(live, _):
+async def test_a_message_beyond_all_bounds_ends_its_connection_alone(live):
     browser = await greeted(live)
     with suppress(WebSocketClosedError):  # mostly it is closed before all is written
         await browser.write_message(bytes(server.MOST_MESSAGE + 1), binary=True)
@@ -210,7 +209,7 @@ async def test_a_message_beyond_all_bounds_ends_its_connection_alone(live, _):
 
 
 @live_test
-async def test_hundreds_of_connections_are_bounded_and_leave_the_browser_alone(live, _):
+async def test_hundreds_of_connections_are_bounded_and_leave_the_browser_alone(live):
     browser = await greeted(live)
     crowd = []
     for number in range(400):  # more than the bound, fewer than a process may have
@@ -227,7 +226,7 @@ async def test_hundreds_of_connections_are_bounded_and_leave_the_browser_alone(l
 
 
 @live_test
-async def test_a_killed_mediapipe_is_said_and_the_next_picture_is_answered(live, _):
+async def test_a_killed_mediapipe_is_said_and_the_next_picture_is_answered(live):
     browser = await greeted(live)
     said = await ask(browser, jpeg(13))
     assert said == {"kind": "notice", "frame": True, "text": (
@@ -248,7 +247,7 @@ async def sign(browser: WebSocketClientConnection, *greys: int) -> dict:
 
 
 @live_test
-async def test_the_answer_comes_when_the_key_is_let_go(live, _):
+async def test_the_answer_comes_when_the_key_is_let_go(live):
     browser = await greeted(live)
     await ask(browser, jpeg(200))  # before the key: not of the sign
     said = await sign(browser, 51, 60, 70, 80, 90)
@@ -258,7 +257,7 @@ async def test_the_answer_comes_when_the_key_is_let_go(live, _):
 
 
 @live_test
-async def test_a_kept_clip_is_in_a_folder_that_notebook_01_reads(live, tmp_path):
+async def test_a_kept_clip_is_in_a_folder_that_notebook_01_reads(live):
     browser = await greeted(live)
     await tell(browser, kind="settings", way="key", record=True)
     who = {"kind": "keep", "sign": "thank you", "signer": "Zoë", "video": True}
@@ -287,7 +286,7 @@ async def test_a_kept_clip_is_in_a_folder_that_notebook_01_reads(live, tmp_path)
 
 
 @live_test
-async def test_if_a_clip_cannot_be_kept_it_goes_on_waiting(live, tmp_path):
+async def test_if_a_clip_cannot_be_kept_it_goes_on_waiting(live):
     live.to.mkdir()
     (live.to / "train.csv").write_text("path,who\n")
     browser = await greeted(live)
@@ -300,6 +299,6 @@ async def test_if_a_clip_cannot_be_kept_it_goes_on_waiting(live, tmp_path):
 
 
 @live_test
-async def test_a_taken_port_is_said(live, _):
+async def test_a_taken_port_is_said(live):
     with pytest.raises(InputError, match="choose another by --port"):
         listen(live, live.port)
