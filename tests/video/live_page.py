@@ -17,12 +17,12 @@ import psutil
 import tyro
 
 from src.clips import RawClip
+from src.video import drawn
 from src.video.__main__ import _model
 from src.video.live.server import Live, listen
 from src.video.predict import top
 from src.video.process import MediaPipe
 from tests.video.browser import Tab, opened, write_camera
-from tests.video.figure import SIZE, picture
 
 FPS = 30
 # The right hand is drawn, which is in red.
@@ -32,11 +32,14 @@ RED = """/signing, ..$/.test($('state').textContent) && lines.getImageData(0, 0,
 MOVES = (np.zeros(25), np.linspace(0, 1, 15), 0.8 + 0.2 * np.cos(np.arange(45) / 4), np.zeros(20))
 
 
+def figure(up: float) -> np.ndarray:
+    """(480, 480, 3) uint8: the signer facing us, the right arm (left for us) raised by 0 to 1."""
+    return drawn.picture((115 - 10 * up, 430 - 260 * up))
+
+
 def scene(up: float) -> np.ndarray:
     """(480, 640, 3) uint8: the figure in the middle of what a camera sees."""
-    wide = np.full((SIZE, 640, 3), picture(up)[0, 0], np.uint8)
-    wide[:, 80 : 80 + SIZE] = picture(up)
-    return wide
+    return np.pad(figure(up), ((0, 0), (80, 80), (0, 0)), "edge")
 
 
 @asynccontextmanager

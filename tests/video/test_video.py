@@ -35,12 +35,13 @@ from src.tflite.converter.convert import convert
 from src.tflite.scorer import Model, load_frames
 from src.video import __main__ as command
 from src.video import environment
+from src.video.drawn import SIZE
 from src.video.overlay import drawn, write_gif
 from src.video.predict import probabilities, top
 from src.video.process import MediaPipe
 from src.video.recording import Recording, save, videos
 from tests.tflite.lengths import module_of
-from tests.video.figure import SIZE, picture
+from tests.video.live_page import figure
 
 FRAMES, FPS = 10, 10
 ENCODE = """
@@ -66,7 +67,7 @@ def mediapipe() -> Path:
 @pytest.fixture(scope="session")
 def pictures() -> np.ndarray:
     """The figure raises its right arm."""
-    return np.stack([picture(up) for up in np.linspace(0, 1, FRAMES)])
+    return np.stack([figure(up) for up in np.linspace(0, 1, FRAMES)])
 
 
 def said_by(python: Path, code: str, *words: object) -> str:
