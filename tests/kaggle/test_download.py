@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 import zipfile
-from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -107,8 +107,7 @@ def test_without_the_command_or_room_nothing_is_downloaded(kaggle, archive, monk
     with pytest.raises(InputError, match=r"kaggle: expected this command.*pip install kaggle"):
         download(kaggle.folder)
     kaggle.brings(archive)
-    usage = namedtuple("usage", "total used free")(10**12, 0, 30 * 10**9)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=30 * 10**9))
     monkeypatch.setattr(downloader, "NEEDED_GB", 100.0)
     with pytest.raises(InputError, match=r"expected 100 GB free .*, found 30; free some"):
         download(kaggle.folder)

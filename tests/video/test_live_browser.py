@@ -35,10 +35,9 @@ from src.video.recording import Recording
 from tests.tflite.lengths import module_of
 from tests.video.browser import CHROMIUM, Tab
 from tests.video.live_page import MOVES, page, scene
-from tests.video.test_video import encode
+from tests.video.test_video import SIGNS, encode
 
 pytestmark = pytest.mark.slow
-SIGNS = {f"sign{number}": number for number in range(6)}
 CONTRAST = """
 [...document.querySelectorAll("body *")].filter((e) => [...e.childNodes].some(
   (n) => n.nodeType === 3 && n.data.trim())).map((e) => {

@@ -44,6 +44,7 @@ from tests.tflite.lengths import module_of
 from tests.video.live_page import figure
 
 FRAMES, FPS = 10, 10
+SIGNS = {f"sign{number}": number for number in range(6)}
 ENCODE = """
 import sys, cv2, numpy as np
 pictures, out, fps = np.load(sys.argv[1]), sys.argv[2], float(sys.argv[3])
@@ -345,8 +346,7 @@ def answer(inputs: tf.Tensor) -> tf.Tensor:
 def file(tmp_path_factory) -> Path:
     """A .tflite file of six signs, beside their map."""
     folder = tmp_path_factory.mktemp("model")
-    signs = {f"sign{number}": number for number in range(6)}
-    (folder / SIGN_MAP).write_text(json.dumps(signs))
+    (folder / SIGN_MAP).write_text(json.dumps(SIGNS))
     (folder / "model.tflite").write_bytes(convert(module_of(answer), "fp32"))
     return folder / "model.tflite"
 
@@ -365,8 +365,7 @@ def test_what_was_missed_is_said(made_up):
 
 
 def test_the_most_likely_signs_come_first(made_up, file):
-    signs = {f"sign{number}": number for number in range(6)}
-    best = top(Model(file), made_up.xyz, signs)
+    best = top(Model(file), made_up.xyz, SIGNS)
     assert [name for name, _ in best] == ["sign2", "sign3", "sign1", "sign4", "sign0"]
     np.testing.assert_allclose([share for _, share in best], [0.5, 0.2, 0.1, 0.1, 0.05], 1e-6)
     with pytest.raises(InputError, match="expected an answer for each of 5 signs, found 6"):
