@@ -42,8 +42,7 @@ def test_the_weights_come_back_to_the_bit_and_gradients_taken_there_stay(model):
         model(torch.ones(2, 5)).sum().backward()
         inside = [p.grad.clone() for p in model.parameters()]
     assert all(torch.equal(a, b) for a, b in zip(bits(model), before, strict=True))
-    for parameter, gradient in zip(model.parameters(), inside, strict=True):
-        assert torch.equal(parameter.grad, gradient)
+    assert all(torch.equal(p.grad, g) for p, g in zip(model.parameters(), inside, strict=True))
 
 
 def test_tensors_without_a_gradient_or_with_one_of_zero_stay(model):

@@ -54,14 +54,6 @@ def test_lion_is_the_published_update():
     np.testing.assert_allclose(layer.weight.detach().numpy(), weight, atol=1e-6)
 
 
-def rectification(t: int, threshold: int) -> float | None:
-    """arXiv 1908.03265, algorithm 2, for a beta2 of 0.999; None where the average is too short."""
-    longest = 2 / (1 - 0.999) - 1
-    length = longest - 2 * t * 0.999**t / (1 - 0.999**t)
-    r = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
-    return np.sqrt(r) if length >= threshold else None
-
-
 def test_radam_in_lookahead_is_the_published_update():
     """arXiv 1908.03265, algorithm 2, in arXiv 1907.08610, algorithm 1, unrolled in numpy.
 
@@ -73,6 +65,7 @@ def test_radam_in_lookahead_is_the_published_update():
     optimiser = optim.build(config, [layer])
     fast = slow = layer.weight.detach().double().numpy()
     m, v, rng = np.zeros_like(fast), np.zeros_like(fast), np.random.default_rng(0)
+    longest = 2 / (1 - 0.999) - 1
     for t in range(1, 24):
         rate = 0.1 / t
         gradient = rng.normal(size=fast.shape)
@@ -82,8 +75,10 @@ def test_radam_in_lookahead_is_the_published_update():
 
         m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
         step = m / (1 - 0.9**t)
-        if r := rectification(t, 4):
-            step = r * step / np.sqrt(v / (1 - 0.999**t))
+        length = longest - 2 * t * 0.999**t / (1 - 0.999**t)
+        if length >= 4:
+            r = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
+            step = np.sqrt(r) * step / np.sqrt(v / (1 - 0.999**t))
         fast = fast - rate * (step + 0.1 * rate * fast)
         if t % 5 == 0:
             fast = slow = slow + 0.5 * (fast - slow)
@@ -92,34 +87,30 @@ def test_radam_in_lookahead_is_the_published_update():
 
 
 def test_ranger_is_the_published_update():
-    """RAdam in Lookahead as above, of centralised gradients: github.com/lessw2020, ranger.py.
+    """torch's RAdam in Lookahead, of centralised gradients: github.com/lessw2020, ranger.py.
 
     The first steps, whose average is shorter than 5, follow the momentum alone, downwards. A matrix
     loses the mean of each row of its gradient (arXiv 2004.01461); a vector keeps its own.
     """
     layer = torch.nn.Linear(3, 2)
-    weights = [layer.weight, layer.bias]
     optimiser = optim.build(Ranger(lr=0.01), [layer])
-    fast = [w.detach().double().numpy() for w in weights]
-    slow, m, v = fast[:], [0.0, 0.0], [0.0, 0.0]
+    fast = copy.deepcopy(layer).double()
+    slow = [weight.detach().clone() for weight in fast.parameters()]
+    radam = torch.optim.RAdam(fast.parameters(), lr=0.01, betas=(0.95, 0.999), eps=1e-5)
     rng = np.random.default_rng(0)
     for t in range(1, 24):
-        for k, weight in enumerate(weights):
-            gradient = rng.normal(1, 1, size=weight.shape)
-            weight.grad = torch.from_numpy(gradient).float()
-            if gradient.ndim > 1:
-                gradient = gradient - gradient.mean(1, keepdims=True)
-            m[k], v[k] = 0.95 * m[k] + 0.05 * gradient, 0.999 * v[k] + 0.001 * gradient**2
-            step = m[k] / (1 - 0.95**t)
-            if r := rectification(t, 5):
-                # The published code adds epsilon to the root before correcting it.
-                step = r * np.sqrt(1 - 0.999**t) * step / (np.sqrt(v[k]) + 1e-5)
-            fast[k] = fast[k] - 0.01 * step
-            if t % 5 == 0:
-                fast[k] = slow[k] = slow[k] + 0.5 * (fast[k] - slow[k])
+        for weight, expected in zip(layer.parameters(), fast.parameters(), strict=True):
+            gradient = torch.from_numpy(rng.normal(1, 1, size=weight.shape))
+            weight.grad = gradient.float()
+            mean = gradient.mean(1, keepdim=True) if gradient.ndim > 1 else 0
+            expected.grad = gradient - mean
         optimiser.step()
-        for weight, expected in zip(weights, fast, strict=True):
-            np.testing.assert_allclose(weight.detach().numpy(), expected, atol=1e-5)  # float32
+        radam.step()
+        for weight, expected, kept in zip(layer.parameters(), fast.parameters(), slow, strict=True):
+            if t % 5 == 0:
+                kept += 0.5 * (expected.data - kept)
+                expected.data = kept.clone()
+            torch.testing.assert_close(weight.double(), expected, rtol=1e-7, atol=1e-5)  # float32
 
 
 @pytest.mark.parametrize("decay_with_rate", [False, True])

@@ -28,10 +28,10 @@ def ours(schedule) -> list[float]:
     return [schedules.factor(schedule, step / STEPS) for step in range(STEPS)]
 
 
-def torchs(make) -> list[float]:
+def torchs(kind, **values) -> list[float]:
     """What a scheduler of torch does to a learning rate of 1."""
     optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    scheduler, rates = make(optimiser), []
+    scheduler, rates = kind(optimiser, **values), []
     for _ in range(STEPS):
         rates.append(optimiser.param_groups[0]["lr"])
         optimiser.step()
@@ -61,11 +61,7 @@ def test_restarts_that_would_never_reach_the_end_are_refused(first, growth):
 @pytest.mark.parametrize("growth", [1, 2])
 def test_warm_restarts_are_torchs(growth):
     schedule = WarmRestarts(first=25 / STEPS, growth=float(growth), floor=0.1)
-    expected = torchs(
-        lambda optimiser: lr_scheduler.CosineAnnealingWarmRestarts(
-            optimiser, 25, T_mult=growth, eta_min=0.1
-        )
-    )
+    expected = torchs(lr_scheduler.CosineAnnealingWarmRestarts, T_0=25, T_mult=growth, eta_min=0.1)
     np.testing.assert_allclose(ours(schedule), expected, rtol=1e-6)
     assert schedules.factor(schedule, 1.0) >= 0.1
 
@@ -73,11 +69,9 @@ def test_warm_restarts_are_torchs(growth):
 def test_one_cycle_is_torchs():
     schedule = OneCycle(warmup=0.3, start=1 / 25, end=1 / 25e4)
     # torch's last step is at the end, and its summit at step pct_start x steps - 1.
-    expected = torchs(
-        lambda optimiser: lr_scheduler.OneCycleLR(
-            optimiser, 1.0, STEPS + 1, pct_start=(0.3 * STEPS + 1) / (STEPS + 1)
-        )
-    )
+    steps = STEPS + 1
+    pct_start = (0.3 * STEPS + 1) / steps
+    expected = torchs(lr_scheduler.OneCycleLR, max_lr=1, total_steps=steps, pct_start=pct_start)
     np.testing.assert_allclose(ours(schedule), expected, rtol=1e-6)
 
 

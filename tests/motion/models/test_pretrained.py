@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -77,14 +79,11 @@ def test_missing_or_other_weights_are_refused(loop, tmp_path):
     model = StTransformer(SMALL, torch.ones(15, 9))
     with pytest.raises(InputError, match=r"w.npz: expected .* weights.*motion-transformer"):
         pretrained.load_authors(tmp_path / "w.npz", model)
-    short = dict(list(found.items())[:-1])
-    save(tmp_path / "w.npz", short)
+    save(tmp_path / "w.npz", dict(list(found.items())[:-1]))
     with pytest.raises(InputError, match=r"expected one variable .*beta, found 0"):
         pretrained.load_authors(tmp_path / "w.npz", model)
     save(tmp_path / "w.npz", found)
-    other = StTransformer(
-        Config(width=8, feed_forward=12, heads=2, layers=1, window=6), torch.ones(15, 4)
-    )
+    other = StTransformer(replace(SMALL, layers=1), torch.ones(15, 4))
     with pytest.raises(InputError, match="weights of another size"):
         pretrained.load_authors(tmp_path / "w.npz", other)
 

@@ -62,10 +62,9 @@ def test_the_published_count_is_made_of_the_published_parts():
 
 def test_the_batched_products_are_a_loop_over_joints():
     model = model_of()
-    loop = LoopModel(JOINTS, CHANNELS, SMALL, sinusoids(12, 16)).copy_from(model)
     for parameter in model.parameters():  # no bias of zero hides a mistake
         nn.init.normal_(parameter, std=0.3)
-    loop.copy_from(model)
+    loop = LoopModel(JOINTS, CHANNELS, SMALL, sinusoids(12, 16)).copy_from(model)
     x = frames()
     # float32: sums over 16 to 24 products through two layers
     assert torch.allclose(model(x)[:, :, 0], loop(x), atol=1e-5)
@@ -122,16 +121,14 @@ def test_sample_norm_leaks_later_frames_by_design():
 
 def test_no_time_block_no_memory():
     """Study 10 sees one frame only: what came before changes nothing."""
-    study = next(s for s in STUDIES if s.name == "10-no-time")
-    model = model_of(small(study.model)).eval()
+    model = model_of(small(PUBLISHED["10-no-time"].model)).eval()
     one, other = answers(model, np.s_[:, :11])
     assert torch.allclose(one[:, 11], other[:, 11], atol=1e-6)
 
 
 def test_no_space_block_no_word_between_joints():
     """Study 11: another joint's motion changes nothing."""
-    study = next(s for s in STUDIES if s.name == "11-no-space")
-    model = model_of(small(study.model)).eval()
+    model = model_of(small(PUBLISHED["11-no-space"].model)).eval()
     others = [j for j in range(JOINTS) if j != 3]
     one, other = answers(model, np.s_[:, :, 3])
     assert torch.equal(one[..., others, :], other[..., others, :])
@@ -143,12 +140,9 @@ def test_no_space_block_no_word_between_joints():
 
 
 def test_sinusoids_are_the_papers():
-    pattern = sinusoids(50, 8).numpy()
-    t = np.arange(50)[:, None]
-    for i in range(4):
-        rate = 10000 ** (-2 * i / 8)
-        assert np.allclose(pattern[:, 2 * i], np.sin(t[:, 0] * rate), atol=1e-6)
-        assert np.allclose(pattern[:, 2 * i + 1], np.cos(t[:, 0] * rate), atol=1e-6)
+    angles = np.arange(50)[:, None] * 10000 ** (-2 * np.arange(4) / 8)
+    expected = np.stack([np.sin(angles), np.cos(angles)], -1).reshape(50, 8)
+    assert np.allclose(sinusoids(50, 8), expected, atol=1e-6)
 
 
 def test_without_positions_the_same_frame_twice_looks_the_same():
@@ -162,10 +156,7 @@ def test_without_positions_the_same_frame_twice_looks_the_same():
 
 @pytest.mark.parametrize("kind", ["fixed", "learned"])
 def test_joint_relations_are_added_to_every_frames_embedding(kind):
-    torch.manual_seed(1)
-    related = model_of(replace(SMALL, joint_relation=kind))
-    torch.manual_seed(1)
-    plain = model_of(SMALL)
+    related, plain = model_of(replace(SMALL, joint_relation=kind)), model_of(SMALL)
     plain.load_state_dict(related.state_dict(), strict=False)
     added = related._embed(frames() * 0) - plain._embed(frames() * 0)
     adjacency = torch.from_numpy(ADJACENCY)
@@ -224,22 +215,13 @@ def test_every_position_is_taught_the_frames_after_it(n):
         assert truth[0, t, :, 0, 0].tolist() == [t + k for k in range(1, n + 1)]
 
 
-def test_forecasting_slides_the_window_over_its_own_frames():
-    model = model_of().eval()
-    seed = frames(20)
-    window, made = seed[:, 8:], []
+@pytest.mark.parametrize("length", [20, 3], ids=["long seed", "shorter than the window"])
+def test_forecasting_slides_the_window_over_its_own_frames(length):
+    model, seed = model_of().eval(), frames(length)
+    known = seed
     for _ in range(30):
-        made.append(model(window)[:, -1, 0])
-        window = torch.cat([window[:, 1:], made[-1][:, None]], 1)
-    assert torch.equal(model.forecast(seed, 30), torch.stack(made, 1))
-
-
-def test_a_seed_shorter_than_the_window_is_enough():
-    model = model_of().eval()
-    seed = frames(3)
-    first = model(seed)[:, -1, 0]
-    second = model(torch.cat([seed, first[:, None]], 1))[:, -1, 0]
-    assert torch.equal(model.forecast(seed, 2), torch.stack([first, second], 1))
+        known = torch.cat([known, model(known[:, -12:])[:, -1]], 1)
+    assert torch.equal(model.forecast(seed, 30), known[:, length:])
 
 
 def test_feedback_is_applied_to_what_is_fed_back_and_not_to_what_is_returned():

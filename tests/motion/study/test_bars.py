@@ -7,15 +7,12 @@ from src.motion.study import bars
 
 def test_zero_velocity_holds_the_last_frame():
     seed = torch.randn(2, 5, 3, 4)
-    made = bars.zero_velocity(seed, 7)
-    assert made.shape == (2, 7, 3, 4)
-    assert torch.equal(made[:, 0], seed[:, -1]) and torch.equal(made[:, -1], seed[:, -1])
+    assert torch.equal(bars.zero_velocity(seed, 7), seed[:, -1:].expand(-1, 7, -1, -1))
 
 
 def test_constant_velocity_goes_on_turning():
     """A joint that turns by 0.1 rad a frame about a fixed axis is forecast exactly."""
-    angle = np.arange(10) * 0.1
-    turn = Rotation.from_rotvec(angle[:, None] * np.array([[0.6, 0.0, 0.8]])).as_matrix()
+    turn = Rotation.from_rotvec(0.1 * np.outer(np.arange(10), [0.6, 0.0, 0.8])).as_matrix()
     motion = torch.from_numpy(turn)[None, :, None]
     made = bars.constant_velocity(motion[:, :4], 6)
     assert torch.allclose(made, motion[:, 4:], atol=1e-9)

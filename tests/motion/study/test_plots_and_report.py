@@ -33,11 +33,10 @@ def errors_of(scale):
 
 
 def test_joints_are_those_of_the_rotations(corpus):
+    """Whatever their scale."""
     predicted = torch.from_numpy(corpus.test[0].predicted[:3]).double()
     expected = positions(global_rotations(fill_joints(predicted)))
-    assert np.allclose(
-        bodies.joints_of(predicted * 1.3), expected, atol=1e-6
-    )  # scale projected away
+    assert np.allclose(bodies.joints_of(predicted * 1.3), expected, atol=1e-6)
 
 
 def test_stick_figures_draw_both_bodies_from_front_and_side(body):
@@ -74,20 +73,22 @@ def test_an_animation_becomes_a_gif(body, tmp_path):
         assert np.allclose(drawn.get_segments(), frame[np.array(EDGES), :2])
 
 
-def test_the_embedding_has_four_panels_of_joint_times_component_rows():
-    weights = np.random.default_rng(0).normal(size=(15, 9, 32))
+@pytest.mark.parametrize(("width", "lines"), [(32, 0), (128, 2)])
+def test_the_embedding_has_four_panels_of_joint_times_component_rows(rng, width, lines):
+    """And lines about the band of figure 5, where there is one."""
+    weights = rng.normal(size=(15, 9, width))
     figure = plots.embedding_panels(weights)
     images = {ax.get_title(): ax.images[0] for ax in figure.axes}
     assert list(images) == ["all", "left", "right", "centre"]
-    assert images["all"].get_array().shape == (135, 32)
-    assert np.allclose(images["all"].get_array(), weights.reshape(135, 32))
+    assert len(figure.axes[0].lines) == lines
+    assert images["all"].get_array().shape == (135, width)
+    assert np.allclose(images["all"].get_array(), weights.reshape(135, width))
     knee = PREDICTED_NAMES.index("left_knee")
     assert np.allclose(images["left"].get_array()[9:18], weights[knee])
-    assert images["centre"].get_array().shape == images["right"].get_array().shape == (45, 32)
+    assert images["centre"].get_array().shape == images["right"].get_array().shape == (45, width)
     for image in images.values():  # white is the largest weight of all panels alike
-        assert (
-            image.get_clim() == (weights.min(), weights.max()) and image.get_cmap().name == "gray"
-        )
+        assert image.get_clim() == (weights.min(), weights.max())
+        assert image.get_cmap().name == "gray"
 
 
 def test_gradients_are_means_with_their_deviations():
@@ -141,18 +142,9 @@ def test_the_critics_curve_starts_at_the_switch():
 def test_table_3_has_the_printed_titles():
     table = report.titles({"10-no-time": errors_of(1.0)})
     assert len(table) == 14
-    assert table.loc["10-no-time"].tolist() == [
-        "No Temporal Attn",
-        "12,708,615",
-        f"{errors_of(1.0).joint_angle.sum():.3f}",
-    ]
+    error = f"{errors_of(1.0).joint_angle.sum():.3f}"
+    assert table.loc["10-no-time"].tolist() == ["No Temporal Attn", "12,708,615", error]
     assert table.loc["01-authors", "joint angle at 400 ms"] == "not run"
-
-
-def test_the_band_of_figure_5_is_marked_where_it_exists():
-    for width, lines in ((32, 0), (128, 2)):
-        figure = plots.embedding_panels(np.zeros((15, 9, width)))
-        assert len(figure.axes[0].lines) == lines
 
 
 def test_roll_outs_are_mapped_model_by_second():
@@ -175,6 +167,8 @@ def test_bars_and_pck_show_their_values():
 
 # --- tables and report --------------------------------------------------------------------------
 
+ERRORS = {"zero velocity": errors_of(2.0), "ridge": errors_of(1.0), "model": errors_of(1.5)}
+
 
 def test_table_1_has_the_documents_sizes(corpus):
     """5.2, 6.9 and 15.5 GB as printed; axis-angle is smallest."""
@@ -196,11 +190,9 @@ def test_small_bars_of_table_1_stay_visible_beside_a_huge_one():
 
 
 def test_tables_and_verdicts_are_the_metrics():
-    errors = {"zero velocity": errors_of(2.0), "ridge": errors_of(1.0), "model": errors_of(1.5)}
-    wide = report.wide_table(errors)
-    assert wide.loc["model", "euler 100"] == pytest.approx(
-        1.5 * errors["ridge"].euler[:6].sum().item()
-    )
+    wide = report.wide_table(ERRORS)
+    expected = 1.5 * ERRORS["ridge"].euler[:6].sum().item()
+    assert wide.loc["model", "euler 100"] == pytest.approx(expected)
     assert list(wide.columns)[:4] == ["euler 100", "euler 200", "euler 300", "euler 400"]
     verdicts = report.verdicts(wide)
     assert verdicts["beats zero velocity"].tolist() == [False, True, True]
@@ -209,8 +201,7 @@ def test_tables_and_verdicts_are_the_metrics():
 
 
 def test_the_report_says_what_it_is_about_and_every_number(tmp_path):
-    errors = {"zero velocity": errors_of(2.0), "ridge": errors_of(1.0), "model": errors_of(1.5)}
-    wide = report.wide_table(errors)
+    wide = report.wide_table(ERRORS)
     sizes = pd.DataFrame({"parameters": [7]}, ["model"])
     about = "Profile x; SYNTHETIC motion."
     seeds = report.spread({"model": [errors_of(1.4), errors_of(1.6)]})
@@ -218,9 +209,8 @@ def test_the_report_says_what_it_is_about_and_every_number(tmp_path):
     apart = errors_of(0.2 / 2**0.5).until(24)["joint_angle"]  # of two values: difference / sqrt(2)
     assert column == f"{mean:.3f} ± {apart:.3f}"
     path = report.write_report(tmp_path, about, wide, sizes, report.titles({}), seeds, ["a note"])
-    assert column in path.read_text()
-    assert "Gaussian Noise Std = 0.02" in path.read_text()
     text = path.read_text()
+    assert column in text and "Gaussian Noise Std = 0.02" in text
     assert "SYNTHETIC motion" in text and "- a note" in text and "| model | 7" in text
     for value in wide.to_numpy().ravel():
         assert f"{round(value, 3)}" in text

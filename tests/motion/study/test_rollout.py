@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,8 @@ from src.motion.study.rollout import (
     spectral_entropy,
 )
 from src.motion.training.task import forecasts
+
+SMALL = Config(width=16, feed_forward=16, heads=2, layers=1, window=6)
 
 
 def turning(hertz, frames=240, joints=15):
@@ -64,21 +68,16 @@ def test_drift_is_the_distance_from_rotations_before_projection():
     assert table.speed.to_numpy() == pytest.approx(1)  # speed is of the projected frames
 
 
-def test_entropy_tells_a_swing_from_jitter():
+def test_entropy_tells_a_swing_from_jitter(rng):
     swing = spectral_entropy(turning(2.0, frames=60))
-    noise = torch.from_numpy(
-        Rotation.from_rotvec(np.random.default_rng(0).normal(0, 0.2, (60 * 15, 3))).as_matrix()
-    ).view(1, 60, 15, 3, 3)
+    jitter = Rotation.from_rotvec(rng.normal(0, 0.2, (60 * 15, 3))).as_matrix()
+    noise = torch.from_numpy(jitter).view(1, 60, 15, 3, 3)
     assert swing < 0.25 and spectral_entropy(noise) > 0.8
 
 
 @pytest.mark.parametrize("reproject", [False, True])
 def test_a_thousand_frames_are_finite_and_valid_when_reprojected(data, reproject):
-    model = StTransformer(
-        Config(width=16, feed_forward=16, heads=2, layers=1, window=6, frames_per_step=5),
-        data.space.normaliser.scale,
-    )
-    model.train()
+    model = StTransformer(replace(SMALL, frames_per_step=5), data.space.normaliser.scale).train()
     seeds = data.test[:2, :120]
     made = continued(model, data, seeds, FRAMES, data.space.reproject if reproject else None)
     assert made.shape == (2, 1000, 15, 3, 3) and made.isfinite().all()
@@ -90,9 +89,7 @@ def test_a_thousand_frames_are_finite_and_valid_when_reprojected(data, reproject
 
 
 def test_roll_outs_are_batched_and_seeds_do_not_mix(data):
-    model = StTransformer(
-        Config(width=16, feed_forward=16, heads=2, layers=1, window=6), data.space.normaliser.scale
-    )
+    model = StTransformer(SMALL, data.space.normaliser.scale)
     seeds = data.test[[0, 9], :120]
     together = continued(model, data, seeds, 30)
     alone = torch.cat([continued(model, data, seed[None], 30) for seed in seeds])
@@ -101,9 +98,8 @@ def test_roll_outs_are_batched_and_seeds_do_not_mix(data):
 
 def test_actions_are_read_off_the_names_of_clips():
     names = ["walking_1", "walking_12", "jump", "washwindow_2", "basketball_signal_1", "07"]
-    assert [action_of(name) for name in names] == [
-        *("walking", "walking", "jump", "washwindow", "basketball_signal", "07"),
-    ]
+    actions = ["walking", "walking", "jump", "washwindow", "basketball_signal", "07"]
+    assert [action_of(name) for name in names] == actions
 
 
 def test_freezing_is_told_per_action(corpus):
