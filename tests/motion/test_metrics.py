@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from src.motion.body.skeleton import JOINTS, PREDICTED_NAMES
+from src.motion.body.skeleton import JOINTS, OFFSETS, PREDICTED_NAMES
 from src.motion.data.windows import sliding
 from src.motion.metrics import PCK_THRESHOLDS, FrameErrors, frame_errors
 from src.motion.study import bars
@@ -51,8 +51,6 @@ def test_a_turned_knee_moves_no_predicted_joint_and_a_turned_hip_its_knee():
     truth = motion()
     assert frame_errors(turned(truth, "right_knee", 1.0), truth).positional.max() < 1e-9
     hip = frame_errors(turned(truth, "right_hip", np.pi), truth)
-    from src.motion.body.skeleton import OFFSETS
-
     x, _, z = OFFSETS[JOINTS.index("right_knee")]
     expected = 2 * np.hypot(x, z) / 15  # half a turn about y: the chord of a half circle
     assert torch.allclose(hip.positional, torch.full((24,), expected).double(), atol=1e-9)

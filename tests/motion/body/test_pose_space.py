@@ -62,8 +62,7 @@ def test_normalising_is_undone_and_leaves_out_what_was_not_seen():
 def test_reprojected_poses_are_rotations_and_rotations_stay(corpus, pose_format):
     encoded = pose_format.encode(torch.from_numpy(corpus.test[0].rotations))
     space = PoseSpace(pose_format, Normaliser.fit(encoded, Scaling()))
-    rotations = torch.from_numpy(corpus.test[0].rotations)
-    pose = space.normaliser.normalise(pose_format.encode(rotations))
+    pose = space.normaliser.normalise(encoded)
     assert torch.allclose(space.reproject(pose), pose, atol=1e-3)  # 1e-5 over a scale of 0.02
     valid = space.reproject(pose + 0.3 * torch.randn_like(pose))
     assert distance_from_rotations(space.decode(valid).double()).max() < 1e-5

@@ -21,9 +21,8 @@ def test_conversions_are_scipys(random):
     assert np.allclose(vectors, random.as_rotvec(), atol=1e-12)
     canonical = random.as_quat(canonical=True)  # xyzw, real part not negative
     assert np.allclose(r.matrix_to_quaternion(matrix, "xyzw"), canonical, atol=1e-12)
-    assert np.allclose(
-        r.matrix_to_quaternion(matrix, "wxyz"), canonical[:, [3, 0, 1, 2]], atol=1e-12
-    )
+    real_first = canonical[:, [3, 0, 1, 2]]
+    assert np.allclose(r.matrix_to_quaternion(matrix, "wxyz"), real_first, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype,tolerance", [(torch.float64, 1e-12), (torch.float32, 1e-6)])

@@ -22,11 +22,7 @@ def test_every_joint_hangs_on_an_earlier_one_of_its_own_side():
 def test_mirror_partners_swap_sides_and_nothing_else():
     for joint, partner in enumerate(s.MIRROR):
         assert s.MIRROR[partner] == joint
-        names = {
-            s.JOINTS[joint].replace("left", "right"),
-            s.JOINTS[partner].replace("left", "right"),
-        }
-        assert len(names) == 1
+        assert len({s.JOINTS[j].replace("left", "right") for j in (joint, partner)}) == 1
     # SMPL's mean body is nearly symmetric: mirrored offsets agree to 3 % of a thigh.
     reflected = s.OFFSETS[list(s.MIRROR)] * [-1, 1, 1]
     assert np.abs(reflected - s.OFFSETS).max() < 0.06

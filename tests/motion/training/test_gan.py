@@ -32,8 +32,7 @@ def frames(batch=6):
 def test_emd_is_zero_for_equals_and_grows_with_the_distance_mass_is_moved():
     p = torch.zeros(2, 5)
     p[:, 0] = 1
-    shifted = [p.roll(k, 1) for k in range(4)]
-    distances = [emd(p, q).item() for q in shifted]
+    distances = [emd(p, p.roll(k, 1)).item() for k in range(4)]
     assert distances[0] == 0
     assert distances == pytest.approx([0, 1 / 5, 2 / 5, 3 / 5])  # a place is one of five sums
     assert emd(p, p + 0.1).item() == pytest.approx(0.01 * (1 + 4 + 9 + 16 + 25) / 5)
@@ -157,13 +156,12 @@ def test_a_critic_told_the_truth_copies_it_and_knows_nothing_without():
 OF_BODIES = Config(
     generator=transformer.Config(hidden=16, heads=2, window=10, lstm_decoder=True, residual=True)
 )
+HALF_PRETRAINED = GanTraining(batch=4, sampling="uniform", pretraining=0.5, seed=0)
 
 
 def test_training_keeps_the_best_generator_and_both_curves(task, tmp_path):
-    training = GanTraining(
-        steps=6, batch=4, sampling="uniform", critic_steps=2, pretraining=0.5, validate_every=2,
-        optimiser=RmsProp(lr=1e-3), seed=0,
-    )  # fmt: skip
+    small = {"steps": 6, "critic_steps": 2, "validate_every": 2, "optimiser": RmsProp(lr=1e-3)}
+    training = replace(HALF_PRETRAINED, **small)
     made = []
     for folder in ("a", "b"):
         torch.manual_seed(0)
@@ -182,10 +180,8 @@ def test_training_keeps_the_best_generator_and_both_curves(task, tmp_path):
 
 def test_the_chosen_weights_are_never_those_of_the_pretraining(task, tmp_path):
     """A critic that only spoils the forecasts: the best of its steps counts all the same."""
-    training = GanTraining(
-        steps=8, batch=4, sampling="uniform", critic_steps=1, pretraining=0.5, validate_every=1,
-        optimiser=RmsProp(lr=1e-2), seed=0,
-    )  # fmt: skip
+    small = {"steps": 8, "critic_steps": 1, "validate_every": 1, "optimiser": RmsProp(lr=1e-2)}
+    training = replace(HALF_PRETRAINED, **small)
     gan = Gan(OF_BODIES, training, task.space.normaliser)
     history = train_gan(gan, task, tmp_path)
     judged = history[~history.pretraining]

@@ -44,19 +44,16 @@ def weights(model):
 
 def test_defect_c_gradients_are_clipped_before_the_step(task):
     """fairmotion clips after it: then the first step is as long as the gradient is."""
-    model = network(task, replace(TINY, start_still=False))
     rate, bound = 0.1, 1e-3
-    config = replace(QUICK, optimiser=Sgd(lr=rate), clip_norm=bound)
-    before = weights(model)
-    loop = Loop(model, task, config)
-    model.train()
-    loop._step()
-    moved = (weights(model) - before).norm().item()
-    assert moved == pytest.approx(rate * bound, rel=1e-3)
-    unclipped = network(task, replace(TINY, start_still=False))
-    loop = Loop(unclipped.train(), task, replace(config, clip_norm=0.0))
-    loop._step()
-    assert (weights(unclipped) - before).norm() > 100 * rate * bound
+
+    def moved(clip_norm):
+        model = network(task, replace(TINY, start_still=False)).train()
+        before = weights(model)
+        Loop(model, task, replace(QUICK, optimiser=Sgd(lr=rate), clip_norm=clip_norm))._step()
+        return (weights(model) - before).norm().item()
+
+    assert moved(bound) == pytest.approx(rate * bound, rel=1e-3)
+    assert moved(0.0) > 100 * rate * bound
 
 
 # --- validation ---------------------------------------------------------------------------------
@@ -86,13 +83,11 @@ def test_defect_f_every_validation_may_be_the_best(task, tmp_path, monkeypatch):
 
 def test_training_stops_when_improvements_stay_below_a_percent(task, tmp_path):
     """0.996^3 = 0.988: every third validation is an improvement of a percent."""
-    scores = [1.0 * 0.996**n for n in range(50)]
     config = replace(QUICK, steps=100, patience=3, validate_every=2)
-    history = train(network(task), scripted(task, scores), config, tmp_path)
-    assert len(history) == 50
-    flat = [1.0] + [0.9999] * 50
-    history = train(network(task), scripted(task, flat), config, tmp_path / "flat")
-    assert len(history) == 4  # the first and three in vain
+    falling, flat = [0.996**n for n in range(50)], [1.0] + [0.9999] * 50
+    for name, scores, validations in (("falling", falling, 50), ("flat", flat, 4)):
+        history = train(network(task), scripted(task, scores), config, tmp_path / name)
+        assert len(history) == validations  # of the flat ones, the first and three in vain
 
 
 def test_train_and_validation_losses_are_the_same_mean(task, tmp_path):

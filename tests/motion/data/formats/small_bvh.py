@@ -51,11 +51,10 @@ def tree(dialect: str, rest: dict = T_POSE, prefix: str = "", lacking: tuple = (
         if not names[joint] or joint in lacking:
             at[joint] = at[above]
             continue
-        offset = np.array(rest[part], float)
-        if side == "right":
-            offset[0] = -offset[0]
+        x, y, z = rest[part]
+        offset = (-x if side == "right" else x, y, z)
         at[joint] = len(nodes)
-        nodes.append((prefix + names[joint][0], at[above] if above else -1, tuple(offset), joint))
+        nodes.append((prefix + names[joint][0], at[above] if above else -1, offset, joint))
     return nodes
 
 
@@ -66,10 +65,8 @@ def lafan_tree() -> Tree:
     nodes = []
     for name, parent, _, joint in tree("LAFAN1"):
         side, _, part = joint.rpartition("_")
-        offset = np.array(parts[part], float)
-        if side == "right":
-            offset[2] = -offset[2]
-        nodes.append((name, parent, tuple(offset), joint))
+        x, y, z = parts[part]
+        nodes.append((name, parent, (x, y, -z if side == "right" else z), joint))
     return nodes
 
 
@@ -108,17 +105,14 @@ def read(folder: Path, text: str) -> MotionClip:
     return read_bvh(folder / "a.bvh")
 
 
-def directions(nodes: Tree, frame: np.ndarray, order: str = "ZYX") -> dict[str, np.ndarray]:
+def directions(nodes: Tree, frame: np.ndarray) -> dict[str, np.ndarray]:
     """Where each limb points in one frame, from the joint that turns it to the next: unit vectors.
 
     Computed joint by joint from quaternions of scipy; the limb is named after its upper joint.
     """
     turned, at = [], []
     for (_, parent, offset, _), degrees in zip(nodes, frame, strict=True):
-        own = Rotation.identity()
-        for axis, angle in zip(order, degrees, strict=True):
-            unit = np.eye(3)["XYZ".index(axis)]
-            own = own * Rotation.from_rotvec(np.radians(angle) * unit)
+        own = Rotation.from_euler("ZYX", degrees, degrees=True)
         turned.append(own if parent < 0 else turned[parent] * own)
         at.append(np.zeros(3) if parent < 0 else at[parent] + turned[parent].apply(offset))
     number = {node[3]: n for n, node in enumerate(nodes)}

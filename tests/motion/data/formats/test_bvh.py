@@ -84,7 +84,6 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, good):
 
 
 def test_a_tpose_alone_is_no_motion(tmp_path, nodes):
-    with pytest.raises(
-        InputError, match=r"a.bvh: expected frames of motion, found the T-pose alone"
-    ):
+    message = r"a.bvh: expected frames of motion, found the T-pose alone"
+    with pytest.raises(InputError, match=message):
         read(tmp_path, write(nodes, np.zeros((1, len(nodes), 3))))

@@ -30,11 +30,11 @@ def limbs_of(clip, frame):
     return {limb: world[JOINTS.index(limb)] @ np.array(way) for limb, way in IN_T_POSE.items()}
 
 
-def assert_limbs_agree(clip, nodes, angles, order="ZYX"):
+def assert_limbs_agree(clip, nodes, angles):
     assert len(clip) == len(angles)
     for frame in range(len(angles)):
         limbs = limbs_of(clip, frame)
-        for limb, way in small_bvh.directions(nodes, angles[frame], order).items():
+        for limb, way in small_bvh.directions(nodes, angles[frame]).items():
             assert np.allclose(limbs[limb], way, atol=1e-5), (limb, frame)
 
 

@@ -24,9 +24,8 @@ from src.motion.study.bars import zero_velocity
 
 def degrees_apart(a, b):
     """Angle per frame and joint."""
-    return torch.rad2deg(
-        angle_between(torch.from_numpy(a).double(), torch.from_numpy(b).double())
-    ).numpy()
+    one, other = (torch.from_numpy(rotations).double() for rotations in (a, b))
+    return torch.rad2deg(angle_between(one, other)).numpy()
 
 
 # --- AMASS --------------------------------------------------------------------------------------
@@ -223,11 +222,8 @@ def test_asfamc_errors_say_what_is_wrong(mocap, tmp_path):
         refused(asf, spoilt, rf"line \d+: expected a frame's number, .*got 'rtibia {word}'")
     refused(asf.replace("direction 0.34202", "direction nan", 1), amc, "without finite numbers")
     refused(asf[: asf.index(":hierarchy")], amc, r"01.asf: expected an ASF skeleton")
-    refused(
-        asf.replace("rradius", "rgadget"),
-        amc.replace("rradius", "rgadget"),
-        "1 are missing: rradius",
-    )
+    renamed = (text.replace("rradius", "rgadget") for text in (asf, amc))
+    refused(*renamed, "1 are missing: rradius")
     (tmp_path / "01.asf").unlink()
     with pytest.raises(InputError, match=r"01.asf: expected a motion's .asf"):
         read_asfamc(tmp_path / "01_01.amc", fps=120.0)
