@@ -67,3 +67,4 @@ def rng() -> np.random.Generator:
 def seeded():
     """Every test draws the same numbers, and uses one thread: the machine has few."""
     torch.manual_seed(0)
+    torch.set_num_threads(1)
