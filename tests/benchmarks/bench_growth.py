@@ -67,7 +67,7 @@ def random_clips(point: Point) -> ClipSet:
     if point.frames:
         length = np.full(point.clips, point.frames, np.int64)
     else:
-        length = data.drawn(data.clips_of(B), point.clips).length
+        length = data.drawn(B, point.clips).length
     n_frames, n_points = int(length.sum()), len(B.layout)
     frames = torch.from_numpy(rng.standard_normal((n_frames, n_points, 3), np.float32)).half()
     missing = torch.from_numpy(rng.random((n_frames, n_points)) < 0.1)

@@ -29,7 +29,7 @@ def waste(length: np.ndarray, batches: Sequence[np.ndarray], to: int = 0) -> flo
 
 def compared(recipe: object, batch_size: int) -> dict:
     """One line of the table."""
-    length = data.drawn(data.clips_of(recipe), CLIPS).length
+    length = data.drawn(recipe, CLIPS).length
     rng = np.random.default_rng(0)
     planned = list(plan(length, batch_size, rng))
     order = rng.permutation(CLIPS)

@@ -37,7 +37,7 @@ def row(recipe: Recipe) -> dict:
     batch, precision = (recipe.batch_size, "bf16") if DEVICE == "cuda" else (32, "fp32")
     per_epoch = recipe.steps * recipe.batch_size or COMPETITION
     recipe = replace(recipe, batch_size=batch)
-    clips = data.drawn(data.clips_of(recipe, DEVICE), 20 * batch)
+    clips = data.drawn(recipe, 20 * batch, DEVICE)
     with PeakMemory() as memory:
         contender = ours(recipe, clips, Settings(precision=precision))
     step, *inside = (min(times) for times in in_turn(contender.parts, 1, warm_up=0).values())

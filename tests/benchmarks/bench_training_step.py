@@ -213,7 +213,7 @@ def run() -> None:
     """Measure and print; a repetition takes a minute and a half of one core, seconds of a GPU."""
     repeats, batch = (10, 256) if DEVICE == "cuda" else (1, 32)
     torch.set_num_threads(1)
-    clips = data.drawn(data.clips_of(B, DEVICE), 50 * batch)
+    clips = data.drawn(B, 50 * batch, DEVICE)
     made = contenders(clips)
     rows = measured(made, repeats)
     profiled = profile(made["ours, bf16, batch 32"][0])

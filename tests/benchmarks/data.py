@@ -39,15 +39,11 @@ def genuine() -> Path:
     return path
 
 
-def clips_of(recipe: Recipe, device: str = "cpu") -> ClipSet:
-    """The genuine clips as a recipe sees them: its filter, its stride, its normalisation."""
+def drawn(recipe: Recipe, n: int, device: str = "cpu") -> ClipSet:
+    """`n` genuine clips as a recipe sees them (its filter, its stride, ...), with replacement."""
     # In one process, because some benchmarks watch the others.
     built = store.build(genuine(), folder() / "stores", landmark_union(), workers=1)
-    return prepare(built, recipe.read, recipe.key, device)
-
-
-def drawn(clips: ClipSet, n: int) -> ClipSet:
-    """`n` clips drawn with replacement: more clips of the same lengths."""
+    clips = prepare(built, recipe.read, recipe.key, device)
     return clips.subset(np.random.default_rng(0).integers(0, len(clips), n))
 
 

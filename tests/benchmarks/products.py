@@ -57,15 +57,12 @@ class Recorder(TorchDispatchMode):
 
 def bare(products: Counter[Product], device: torch.device | str) -> Callable[[], None]:
     """A function that computes these products, on any numbers, and nothing else."""
-    pools: dict[tuple[torch.dtype, int], Tensor] = {}
+    sizes: dict[tuple[torch.dtype, int], int] = {}
     for *shapes, dtype, _ in products:
         for side, shape in enumerate(shapes):  # one pool for all left factors, one for all right
-            size = max(math.prod(shape), len(pools.get((dtype, side), ())))
-            pools[dtype, side] = torch.empty(size, device="meta")
-    generator = torch.Generator().manual_seed(0)
-    for (dtype, side), pool in pools.items():
-        numbers = torch.randn(len(pool), generator=generator)
-        pools[dtype, side] = numbers.to(device, dtype)
+            sizes[dtype, side] = max(math.prod(shape), sizes.get((dtype, side), 0))
+    draw = torch.Generator().manual_seed(0)
+    pools = {key: torch.randn(n, generator=draw).to(device, key[0]) for key, n in sizes.items()}
     calls = [
         (*(_factor(pools[dtype, k], (a, b)[k], turned[k]) for k in (0, 1)), n)
         for (a, b, dtype, turned), n in products.items()

@@ -107,9 +107,7 @@ def all_trained(
 
 def costs(minutes: dict[str, float]) -> dict[str, float]:
     """Minutes of each solution, its teachers and stages included, and of all together."""
-    solutions: dict[str, float] = {}
-    for name, own in minutes.items():
-        solutions[solution_of(name)] = solutions.get(solution_of(name), 0.0) + own
+    solutions = pd.Series(minutes).groupby(solution_of).sum().to_dict()
     together = sum(own for name, own in minutes.items() if name != PUPIL)
     return minutes | solutions | {TOGETHER: together}
 

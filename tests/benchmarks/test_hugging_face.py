@@ -22,23 +22,19 @@ def test_sizes_are_the_published_ones(config, size):
     assert sum(p.numel() for p in net.parameters()) == size
 
 
-def copy_weights(other: theirs.FrameDeberta, own: ours.FrameDeberta) -> None:
+def test_answers_are_ours():
+    torch.manual_seed(0)
+    own, other = ours.FrameDeberta(CONFIG, LAYOUT, 5), theirs.FrameDeberta(CONFIG, LAYOUT, 5)
     pairs = [(other.classifier, own.classifier)]
-    for name in ("full", "parts", "fusion"):
-        pairs.append((getattr(other.encoder, name), getattr(own.encoder, name)))
-    for name, layer in own.encoder.embedding.named_children():
-        pairs.append((getattr(other.encoder, name), layer))
+    parts = {name: getattr(own.encoder, name) for name in ("full", "parts", "fusion")}
+    parts |= dict(own.encoder.embedding.named_children())
+    pairs += [(getattr(other.encoder, name), part) for name, part in parts.items()]
     for their_layer, layer in zip(other.layers, own.layers, strict=True):
         pairs += theirs.layer_pairs(their_layer.layer[0], layer)
         pairs += theirs.table_pairs(their_layer, layer.attention)
     for their_part, part in pairs:
         part.load_state_dict(their_part.state_dict())
 
-
-def test_answers_are_ours():
-    torch.manual_seed(0)
-    own, other = ours.FrameDeberta(CONFIG, LAYOUT, 5), theirs.FrameDeberta(CONFIG, LAYOUT, 5)
-    copy_weights(other, own)
     xyz = torch.randn(4, CONFIG.max_len, len(LAYOUT), 3)
     xyz[:, :4] = xyz[:, -4:] = 0.0  # theirs forgets, at both ends, what the first convolution saw
     mask = torch.ones(xyz.shape[:2], dtype=torch.bool)  # theirs normalises over padded frames too

@@ -89,10 +89,8 @@ def resident(process: psutil.Process) -> int:
     """Bytes that a process and its children hold; pages that they share are counted in each."""
     total = 0
     for one in [process, *process.children(recursive=True)]:
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             total += one.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
     return total
 
 
