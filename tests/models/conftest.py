@@ -6,19 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from src.landmarks import (
-    ARMS,
-    CHEEKS,
-    LEFT_EYE_MEAN,
-    LEFT_HAND,
-    LIPS_21,
-    NOSE_MEAN,
-    RIGHT_EYE_MEAN,
-    RIGHT_HAND,
-    SILHOUETTE_18,
-    Layout,
-)
+from src import landmarks as lm
 from src.models import conv_transformer, frame_deberta, hand_bert, hierarchical, llama
+from src.models.blocks import RmsNorm
 
 SIGNS = 7
 LENGTHS = (12, 1, 7, 2, 9)
@@ -26,15 +16,15 @@ LENGTHS = (12, 1, 7, 2, 9)
 CLOSE = {"rtol": 1e-3, "atol": 2e-5}
 MASK = torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None]
 # The 6th place's parts, with fewer points in each; the face is in two pieces.
-LAYOUT = Layout(
+LAYOUT = lm.Layout(
     {
-        "left_hand": LEFT_HAND[:5],
-        "right_hand": RIGHT_HAND[:5],
-        "silhouette": SILHOUETTE_18[:3],
-        "lips": LIPS_21[:6],
-        "arms": ARMS[:2],
-        "cheeks": CHEEKS,
-        "means": (LEFT_EYE_MEAN, RIGHT_EYE_MEAN, NOSE_MEAN),
+        "left_hand": lm.LEFT_HAND[:5],
+        "right_hand": lm.RIGHT_HAND[:5],
+        "silhouette": lm.SILHOUETTE_18[:3],
+        "lips": lm.LIPS_21[:6],
+        "arms": lm.ARMS[:2],
+        "cheeks": lm.CHEEKS,
+        "means": (lm.LEFT_EYE_MEAN, lm.RIGHT_EYE_MEAN, lm.NOSE_MEAN),
     }
 )
 # A small network of every family, without dropout; widths differ wherever they may.
@@ -85,3 +75,8 @@ def features(*shape: int, seed: int = 0) -> Tensor:
     missing = torch.rand(*MASK.shape, shape[0], generator=generator) < 0.2
     missing = missing | ~MASK[..., None]
     return torch.where(missing.view(*missing.shape, *[1] * (len(shape) - 1)), 0.0, x)
+
+
+def normed(x: Tensor, norm: RmsNorm) -> Tensor:
+    """x / (its root mean square + 1e-6), times the norm's weight: recognition.md 4.3.3."""
+    return x / (x.square().mean(-1, keepdim=True).sqrt() + 1e-6) * norm.weight

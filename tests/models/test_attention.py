@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers.models.deberta_v2 import modeling_deberta_v2 as hf
 
 from src.models.attention import (
@@ -14,26 +14,12 @@ from src.models.attention import (
     by_offset_shifted,
     log_bucket,
 )
-from tests.benchmarks.hugging_face import encoder
+from tests.benchmarks.hugging_face import encoder, table_pairs
 from tests.models.conftest import randomised
 
 WIDTH, HEADS = 32, 4
 # Two float32 evaluations of sums of some 100 products, in another order.
 CLOSE = {"rtol": 1e-4, "atol": 2e-6}
-
-
-def pairs(
-    ours: DisentangledAttention, theirs: hf.DebertaV2Encoder
-) -> tuple[tuple[nn.Module, nn.Module], ...]:
-    """The layers of ours, and what they are called there."""
-    attention = theirs.layer[0].attention.self
-    return (
-        (ours.query, attention.query_proj),
-        (ours.key, attention.key_proj),
-        (ours.value, attention.value_proj),
-        (ours.positions.table, theirs.rel_embeddings),
-        (ours.positions.norm, theirs.LayerNorm),
-    )
 
 
 def clips(n_frames: int) -> tuple[Tensor, Tensor]:
@@ -51,11 +37,14 @@ CASES = [(25, t) for t in (1, 2, 13, 14, 24, 25)] + [(80, t) for t in (1, 3, 41,
 def test_attention_is_transformers_and_so_are_its_gradients(max_len, n_frames):
     ours = DisentangledAttention(WIDTH, HEADS, max_len, dropout=0.0)
     theirs = randomised(encoder(WIDTH, WIDTH, HEADS, max_len, dropout=0.0), seed=max_len)
-    for own, other in pairs(ours, theirs):
+    attention, pairs = theirs.layer[0].attention.self, table_pairs(theirs, ours)
+    names = ("query", "key", "value")
+    pairs += [(getattr(attention, f"{name}_proj"), getattr(ours, name)) for name in names]
+    for other, own in pairs:
         own.load_state_dict(other.state_dict())
     x, mask = clips(n_frames)
     out = ours(x, mask)
-    expected, _ = theirs.layer[0].attention.self(
+    expected, _ = attention(
         x,
         theirs.get_attention_mask(mask),
         relative_pos=theirs.get_rel_pos(x),
@@ -68,7 +57,7 @@ def test_attention_is_transformers_and_so_are_its_gradients(max_len, n_frames):
     weight = torch.randn(x.shape, generator=torch.Generator().manual_seed(2)) * mask[..., None]
     for y in (out, expected):
         (y * weight).sum().backward()
-    for own, other in pairs(ours, theirs):
+    for other, own in pairs:
         # A single frame has one key, so that nothing is learnt from its score: rounding is left.
         scale = max(other.weight.grad.abs().max().item(), 0.1)
         torch.testing.assert_close(own.weight.grad, other.weight.grad, rtol=1e-3, atol=1e-5 * scale)

@@ -16,21 +16,17 @@ from src.models.blocks import (
     masked_mean,
     set_progress,
 )
+from tests.models.conftest import randomised
 
 WIDTH = 6
 # Sums over some 30 rows in another order than torch's.
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
-def pair(seed: int = 0) -> tuple[MaskedBatchNorm, nn.BatchNorm1d]:
+def pair() -> tuple[MaskedBatchNorm, nn.BatchNorm1d]:
     """Ours and torch's with the same weights and running statistics."""
-    ours, theirs = MaskedBatchNorm(WIDTH), nn.BatchNorm1d(WIDTH)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name in ("weight", "bias", "running_mean", "running_var"):
-            value = torch.rand(WIDTH, generator=generator) + 0.5
-            for norm in (ours, theirs):
-                getattr(norm, name).copy_(value)
+    ours, theirs = MaskedBatchNorm(WIDTH), randomised(nn.BatchNorm1d(WIDTH))
+    ours.load_state_dict(theirs.state_dict())
     return ours, theirs
 
 

@@ -22,20 +22,8 @@ from src.recipes import hand_bert as second_place
 from src.recipes import hierarchical as slovo
 from src.recipes import llama as place_26
 from tests.exports import exported
-from tests.models.conftest import (
-    CLOSE,
-    CONV_TRANSFORMER,
-    FRAME_DEBERTA,
-    HAND_BERT,
-    HIERARCHICAL,
-    LAYOUT,
-    LENGTHS,
-    LLAMA,
-    MASK,
-    SIGNS,
-    features,
-    randomised,
-)
+from tests.models import conftest as small
+from tests.models.conftest import CLOSE, LAYOUT, LENGTHS, MASK, SIGNS, features, randomised
 
 
 @dataclass(frozen=True)
@@ -52,22 +40,24 @@ class Case:
 
 
 PARTS = {"lips": LIPS_40[:6], "left_hand": LEFT_HAND[:5], "right_hand": RIGHT_HAND[:5]}
-BERT = Case(HAND_BERT, (30,), takes_any_padding=False)
-SLOVO = Case(HIERARCHICAL, (21, 2), Layout(PARTS | {"pose": LEFT_FOREARM}))
+BERT = Case(small.HAND_BERT, (30,), takes_any_padding=False)
+SLOVO = Case(small.HIERARCHICAL, (21, 2), Layout(PARTS | {"pose": LEFT_FOREARM}))
 CASES = {
-    "conv_transformer": Case(CONV_TRANSFORMER, (6 * len(LAYOUT),)),
-    "frame_deberta": Case(FRAME_DEBERTA, (len(LAYOUT), 3)),
+    "conv_transformer": Case(small.CONV_TRANSFORMER, (6 * len(LAYOUT),)),
+    "frame_deberta": Case(small.FRAME_DEBERTA, (len(LAYOUT), 3)),
     "hand_bert": BERT,
-    "hand_deberta": replace(BERT, config=replace(HAND_BERT, family="deberta")),
+    "hand_deberta": replace(BERT, config=replace(small.HAND_BERT, family="deberta")),
     "hand_deberta of the code": replace(
-        BERT, config=replace(HAND_BERT, family="deberta", disentangled=False)
+        BERT, config=replace(small.HAND_BERT, family="deberta", disentangled=False)
     ),
-    "llama": Case(LLAMA, (len(LAYOUT), 2)),
-    "llama, hand shapes": Case(replace(LLAMA, hand_shapes=True), (len(LAYOUT), 2)),
+    "llama": Case(small.LLAMA, (len(LAYOUT), 2)),
+    "llama, hand shapes": Case(replace(small.LLAMA, hand_shapes=True), (len(LAYOUT), 2)),
     "hierarchical": SLOVO,
-    "hierarchical, hand shapes": replace(SLOVO, config=replace(HIERARCHICAL, hand_shapes=True)),
+    "hierarchical, hand shapes": replace(
+        SLOVO, config=replace(small.HIERARCHICAL, hand_shapes=True)
+    ),
     "hierarchical, sparse": replace(
-        SLOVO, config=replace(HIERARCHICAL, local_window=None, sparse_stride=4)
+        SLOVO, config=replace(small.HIERARCHICAL, local_window=None, sparse_stride=4)
     ),
 }
 EVERY = pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -45,7 +45,8 @@ class Unfolded(FrameEncoder):
 
     Two convolutions over frames that are zero outside of the clip, type and landmark embeddings
     with their layer norms, the concatenations and dense layers, centring before each MLP, batch
-    norms of its own.
+    norms of its own. With torch's BatchNorm1d it is 3.4 as the authors' code has it: over all rows
+    of 32 clips, padded ones too, of type and landmark 0.
     """
 
     def __init__(self, net: FrameDeberta, norm: type[nn.BatchNorm1d] = NormOfRealFrames):
@@ -112,15 +113,6 @@ def test_the_constant_does_not_matter_in_evaluation_either(net, xyz, mask):
 # --- batch norms over padded frames, and without the embeddings of what is missing ----------------
 
 
-def of_the_authors(net: FrameDeberta) -> Unfolded:
-    """recognition.md 3.4 as the authors' code has it: padded frames of type and landmark 0.
-
-    torch's batch norm over all rows of 32 clips, padded to `max_len`; the inputs of the four
-    specific MLPs are centred, then multiplied with the mask.
-    """
-    return Unfolded(net, nn.BatchNorm1d)
-
-
 def with_norm_rows(norm_rows: str) -> FrameDeberta:
     config = replace(FRAME_DEBERTA, norm_rows=norm_rows)
     return randomised(FrameDeberta(config, LAYOUT, SIGNS)).train()
@@ -133,7 +125,7 @@ def test_the_codes_batch_norms_are_torchs_over_padded_frames_of_32_clips(xyz, ma
     many = (xyz * scale).flatten(0, 1)
     masks = mask.repeat(12, 1)
     many = torch.where(masks[..., None, None], many, 0.0)
-    gpus = [of_the_authors(net), of_the_authors(net)]
+    gpus = [Unfolded(net, nn.BatchNorm1d) for _ in range(2)]
     halves = zip(gpus, many.split(32), masks.split(32), strict=True)
     expected = torch.cat([gpu(x, real) for gpu, x, real in halves])
     ours = net.encoder(many, masks)
@@ -150,10 +142,9 @@ def test_the_codes_batch_norms_are_torchs_over_padded_frames_of_32_clips(xyz, ma
 def test_for_the_codes_batch_norms_a_batch_is_padded_to_the_longest_clip_there_can_be(xyz, mask):
     net, short = with_norm_rows("padded"), mask.sum(1) <= 9
     xyz = torch.where(mask[..., None, None], xyz, 0.0)[short]
-    expected = of_the_authors(net)(xyz, mask[short])[:, :9]
-    torch.testing.assert_close(
-        net.encoder(xyz[:, :9], mask[short, :9]), expected, rtol=1e-3, atol=2e-4
-    )
+    expected = Unfolded(net, nn.BatchNorm1d)(xyz, mask[short])[:, :9]
+    ours = net.encoder(xyz[:, :9], mask[short, :9])
+    torch.testing.assert_close(ours, expected, rtol=1e-3, atol=2e-4)
 
 
 def test_a_missing_landmark_takes_its_embedding_along(xyz, mask):

@@ -39,8 +39,8 @@ def test_weights_are_drawn_as_berts_are():
 # --- against Hugging Face -----------------------------------------------------------------------
 
 
-def theirs(config: Config) -> nn.Module:
-    """BertModel or DebertaV2Model, which is the document's: embedding, encoder."""
+def as_hugging_face(ours: HandBert, config: Config) -> nn.Module:
+    """BertModel or DebertaV2Model, which is the document's: embedding, encoder; our weights."""
     sizes = {
         "hidden_size": config.width,
         "intermediate_size": config.inner,
@@ -52,28 +52,24 @@ def theirs(config: Config) -> nn.Module:
         "hidden_dropout_prob": 0.0,
         "attention_probs_dropout_prob": 0.0,
     }
+    pairs = []
     if config.family == "bert":
-        return BertModel(BertConfig(**sizes), add_pooling_layer=False).eval()
-    table = dict.fromkeys(("position_buckets", "max_relative_positions"), config.max_len + 1)
-    more = DISENTANGLED | table if config.disentangled else {}
-    return DebertaV2Model(DebertaV2Config(**sizes, type_vocab_size=0, **more)).eval()
-
-
-def copy_weights(ours: HandBert, model: nn.Module, config: Config) -> None:
-    """Fill theirs from ours."""
-    pairs = [
-        (model.embeddings.position_embeddings, ours.embedding.position),
-        (model.embeddings.LayerNorm, ours.embedding.norm),
-    ]
-    if config.family == "bert":
+        model = BertModel(BertConfig(**sizes), add_pooling_layer=False)
         types = ours.embedding.token_type.weight[:2]
         model.embeddings.token_type_embeddings.weight.data.copy_(types)
-    elif config.disentangled:
-        pairs += table_pairs(model.encoder, ours.layers[0].attention)
+    else:
+        table = dict.fromkeys(("position_buckets", "max_relative_positions"), config.max_len + 1)
+        more = DISENTANGLED | table if config.disentangled else {}
+        model = DebertaV2Model(DebertaV2Config(**sizes, type_vocab_size=0, **more))
+        if config.disentangled:
+            pairs += table_pairs(model.encoder, ours.layers[0].attention)
+    pairs.append((model.embeddings.position_embeddings, ours.embedding.position))
+    pairs.append((model.embeddings.LayerNorm, ours.embedding.norm))
     for layer, own in zip(model.encoder.layer, ours.layers, strict=True):
         pairs += layer_pairs(layer, own)
     for other, own in pairs:
         other.load_state_dict(own.state_dict())
+    return model.eval()
 
 
 FAMILIES = {
@@ -87,14 +83,13 @@ FAMILIES = {
 def test_without_the_convolution_it_is_hugging_faces_model(config, mask):
     """Theirs computes every token in every layer, ours in the last one the class token alone."""
     config = replace(config, positional_conv=False)
-    ours, model, x = build(config), theirs(config), features(FEATURES)
-    copy_weights(ours, model, config)
-
+    ours, x = build(config), features(FEATURES)
     projected = x @ ours.embedding.project.weight.T
     tokens = torch.cat([ours.embedding.cls.expand(5, 1, -1), projected], 1)
     seen = F.pad(mask, (1, 0), value=True).long()
     with torch.no_grad():
-        cls = model(inputs_embeds=tokens, attention_mask=seen).last_hidden_state[:, 0]
+        hidden = as_hugging_face(ours, config)(inputs_embeds=tokens, attention_mask=seen)
+        cls = hidden.last_hidden_state[:, 0]
         out = ours(x, mask)
     torch.testing.assert_close(out["pooled"], cls, **CLOSE)
     expected = cls @ ours.classifier.weight.T + ours.classifier.bias

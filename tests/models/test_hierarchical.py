@@ -20,7 +20,7 @@ from src.models.hierarchical import (
 )
 from src.recipes.hierarchical import LAYOUT
 from tests.models.conftest import HIERARCHICAL as SMALL
-from tests.models.conftest import LENGTHS, SIGNS, features, randomised
+from tests.models.conftest import LENGTHS, SIGNS, features, normed, randomised
 
 FRAMES = max(LENGTHS)
 ALL_SEE_ALL = (None, None)
@@ -82,16 +82,12 @@ def band(reach: int) -> Tensor:
 
 def by_hand(block: Block, x: Tensor, sees: Tensor) -> Tensor:
     """x + a Attn(norm x), then + b SwiGLU(norm .): recognition.md 4.3.3."""
-
-    def norm(weight: Tensor, y: Tensor) -> Tensor:
-        return y / (y.square().mean(-1, keepdim=True).sqrt() + 1e-6) * weight
-
-    qkv = F.linear(norm(block.attention_norm.weight, x), block.qkv.weight)
+    qkv = F.linear(normed(x, block.attention_norm), block.qkv.weight)
     q, k, v = qkv.unflatten(-1, (3, SMALL.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, H, T, d)
-    scores = block.rotary(q) @ block.rotary(k).mT / q.shape[-1] ** 0.5
-    attended = (scores.masked_fill(~sees, -torch.inf).softmax(-1) @ v).transpose(1, 2).flatten(-2)
+    q, k = block.rotary(q), block.rotary(k)
+    attended = F.scaled_dot_product_attention(q, k, v, sees).transpose(1, 2).flatten(-2)
     y = x + block.attention_weight * F.linear(attended, block.out.weight)
-    a, b = F.linear(norm(block.mlp_norm.weight, y), block.mlp.gated.weight).chunk(2, -1)
+    a, b = F.linear(normed(y, block.mlp_norm), block.mlp.gated.weight).chunk(2, -1)
     return y + block.mlp_weight * F.linear(F.silu(a) * b, block.mlp.out.weight)
 
 
@@ -129,7 +125,7 @@ def test_the_convolution_is_three_side_by_side(net, mask):
         clip = x[k, :length].T[None]
         channels = [F.conv1d(clip, c.weight, c.bias, padding="same") for c in layer.convolutions]
         y = x[k, :length] + torch.cat(channels, 1)[0].T
-        expected = y / (y.square().mean(-1, keepdim=True).sqrt() + 1e-6) * layer.norm.weight
+        expected = normed(y, layer.norm)
         torch.testing.assert_close(out[k, :length], expected, rtol=1e-4, atol=1e-5)
     with torch.device("meta"):  # recognition.md 4.3.3
         published = TemporalConvolution(Config(128)).convolutions
@@ -193,25 +189,20 @@ def test_layer_drop_leaves_out_a_block_for_the_whole_batch(net, xy):
     assert abs(dropped - 150) < 41
 
 
-def test_from_the_mixed_layer_on_a_clip_is_as_long_as_the_longer_of_the_two(net, xy, mask):
+@pytest.mark.parametrize("mixed", [0, 1])
+def test_from_the_mixed_layer_on_a_clip_has_the_frames_of_both(net, xy, mask, mixed):
     """Here every clip keeps its whole share, so only the masks differ."""
     swap = torch.tensor([4, 3, 2, 1, 0])
-    joined = net(xy, mask, LayerMix(swap, torch.ones(5), torch.tensor(1)))["logits"]
-    longest = torch.tensor(LENGTHS) >= torch.tensor(LENGTHS)[swap]
-    expected = net(xy, mask)["logits"]
-    torch.testing.assert_close(joined[longest], expected[longest], rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(joined[~longest], expected[~longest], rtol=1e-2)
-
-
-def test_a_frame_sees_the_frames_that_mixing_made_real(net, xy, mask):
-    """Mixed before the first block, all blocks work with the frames of both clips."""
-    swap = torch.tensor([4, 3, 2, 1, 0])
-    joined = net(xy, mask, LayerMix(swap, torch.ones(5), torch.tensor(0)))["logits"]
+    joined = net(xy, mask, LayerMix(swap, torch.ones(5), torch.tensor(mixed)))["logits"]
     both = mask | mask[swap]
     x, _ = net.encoder(torch.where(mask[..., None, None], xy, 0.0), mask)
-    for layer in net.layers:
-        x = layer(x, both, attention_masks(SMALL, x, both))
+    for number, layer in enumerate(net.layers):
+        real = both if number >= mixed else mask
+        x = layer(x, real, attention_masks(SMALL, x, real))
     torch.testing.assert_close(joined, net.classifier(x, both)["logits"], rtol=1e-4, atol=1e-5)
+    longest, alone = (both == mask).all(1), net(xy, mask)["logits"]
+    torch.testing.assert_close(joined[longest], alone[longest], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(joined[~longest], alone[~longest], rtol=1e-2)
 
 
 def test_statistics_of_the_training_clips_are_in_the_checkpoint(net):
@@ -232,12 +223,10 @@ def test_attention_dropout_drops_whole_frames_from_a_sum():
     x = torch.randn(64, 1, config.dim, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
         attended = block.eval()._attend(x, None)
-        dropped = block.train()._attend(x, None).unflatten(-1, (config.heads, -1))
+        dropped = block.train()._attend(x, None)
         value = block.qkv(x).chunk(3, -1)[2].unflatten(-1, (config.heads, -1))
         torch.testing.assert_close(attended, block.out(value.flatten(-2)))
         # Each head of each clip by itself: take the output layer back to look at the heads.
-        heads = torch.linalg.solve(block.out.weight, dropped.flatten(-2).mT).mT.unflatten(
-            -1, (config.heads, -1)
-        )
-    ratio = (heads / value).median(-1).values
+        heads = torch.linalg.solve(block.out.weight, dropped.mT).mT
+    ratio = (heads.view_as(value) / value).median(-1).values
     assert set(ratio.round(decimals=2).abs().unique().tolist()) == {0.0, 2.0}

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.models.parts import CrossAttention, PatchEmbedding, PointNorm
-from tests.models.conftest import randomised
+from tests.models.conftest import normed, randomised
 
-B, T, D, H = 3, 5, 16, 2
+B, T, D, H, PATCH = 3, 5, 16, 2, 4
 # Two orders of float32 sums over some hundred numbers near 1.
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -59,37 +59,32 @@ def test_points_become_numpys_deviations_over_all_frames_and_missing_ones_stay_z
 # --- PatchEmbedding -----------------------------------------------------------------------------
 
 
-def written_out(embedding: PatchEmbedding, xy: Tensor, patch: int) -> Tensor:
+def written_out(embedding: PatchEmbedding, xy: Tensor) -> Tensor:
     """recognition.md 4.3.1, step by step as it stands there, with torch's own modules."""
-    n_patches = embedding.n_patches
-    padded = torch.zeros(*xy.shape[:2], n_patches * patch, 2)
-    padded[:, :, : xy.shape[2]] = xy
-    patches = padded.reshape(*xy.shape[:2], n_patches, 2 * patch)
+    padded = F.pad(xy, (0, 0, 0, -xy.shape[2] % PATCH))
+    patches = padded.unflatten(2, (-1, PATCH)).flatten(-2)
     x = F.linear(patches, embedding.embed.weight, embedding.embed.bias) + embedding.position
-    x = x / (x.square().mean(-1, keepdim=True).sqrt() + 1e-6) * embedding.norm.weight
     linears = (embedding.query, embedding.key, embedding.value)
-    q, k, v = (F.linear(x, linear.weight).unflatten(-1, (H, -1)) for linear in linears)
-    q, k = (embedding.rotary(y.transpose(-2, -3)) for y in (q, k))
-    weights = (q @ k.transpose(-1, -2) / (D / H) ** 0.5).softmax(-1)
-    attended = (weights @ v.transpose(-2, -3)).transpose(-2, -3).flatten(-2)
-    pooled = F.linear(attended, embedding.out.weight).mean(-2)
+    qkv = (F.linear(normed(x, embedding.norm), linear.weight) for linear in linears)
+    q, k, v = (y.unflatten(-1, (H, -1)).transpose(-2, -3) for y in qkv)
+    attended = F.scaled_dot_product_attention(embedding.rotary(q), embedding.rotary(k), v)
+    pooled = F.linear(attended.transpose(-2, -3).flatten(-2), embedding.out.weight).mean(-2)
     missing = (xy == 0).all(-1).all(-1)
     return torch.where(missing[..., None], embedding.missing, pooled)
 
 
 def embedding_of(n_points: int, dropout: float = 0.0) -> PatchEmbedding:
-    return randomised(PatchEmbedding(n_points, D, patch=4, heads=H, dropout=dropout)).eval()
+    return randomised(PatchEmbedding(n_points, D, PATCH, heads=H, dropout=dropout)).eval()
 
 
 @pytest.mark.parametrize("n_points", [40, 21, 5, 4, 1])
 def test_a_patch_embedding_is_what_the_document_writes_and_so_are_its_gradients(n_points):
-    embedding, xy, gradients = embedding_of(n_points, dropout=0.1), points(n_points), []
-    torch.testing.assert_close(embedding(xy), written_out(embedding, xy, 4), **CLOSE)
-    for forward in (embedding, lambda xy: written_out(embedding, xy, 4)):
-        embedding.zero_grad()
-        forward(xy).square().sum().backward()
-        gradients.append({name: p.grad.clone() for name, p in embedding.named_parameters()})
-    assert len(gradients[0]) == 9
+    embedding, xy = embedding_of(n_points, dropout=0.1), points(n_points)
+    both = embedding(xy), written_out(embedding, xy)
+    torch.testing.assert_close(*both, **CLOSE)
+    parameters = list(embedding.parameters())
+    assert len(parameters) == 9
+    gradients = (torch.autograd.grad(out.square().sum(), parameters) for out in both)
     # Sums over all frames, as large as a few hundred.
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-3)
 
@@ -119,22 +114,15 @@ def test_half_precision_around_it_does_not_reach_it():
 # --- CrossAttention -----------------------------------------------------------------------------
 
 
-def with_weights_of(attention: CrossAttention) -> nn.MultiheadAttention:
-    """torch's attention with the same weights."""
-    theirs = nn.MultiheadAttention(D, H, bias=False, batch_first=True)
-    weights = [attention.query.weight, attention.key.weight, attention.value.weight]
-    theirs.in_proj_weight.data = torch.cat(weights).detach()
-    theirs.out_proj.weight.data = attention.out.weight.detach()
-    return theirs.eval()
-
-
 @pytest.mark.parametrize("masked", [False, True])
 def test_cross_attention_is_torchs_plus_the_part_itself_normed(masked):
     attention = randomised(CrossAttention(D, H, dropout=0.1)).eval()
     x, other = (torch.randn(B, T, D, generator=torch.Generator().manual_seed(s)) for s in (1, 2))
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 0, 0, 0, 0], [1, 0, 1, 1, 0]]).bool()
-    padded = ~mask if masked else None
-    attended, _ = with_weights_of(attention)(x, other, other, key_padding_mask=padded)
-    y = x + attended
-    expected = y / (y.square().mean(-1, keepdim=True).sqrt() + 1e-6) * attention.norm.weight
+    theirs = nn.MultiheadAttention(D, H, bias=False, batch_first=True).eval()
+    weights = [attention.query.weight, attention.key.weight, attention.value.weight]
+    theirs.in_proj_weight.data = torch.cat(weights).detach()
+    theirs.out_proj.load_state_dict(attention.out.state_dict())
+    attended, _ = theirs(x, other, other, key_padding_mask=~mask if masked else None)
+    expected = normed(x + attended, attention.norm)
     torch.testing.assert_close(attention(x, other, mask if masked else None), expected, **CLOSE)
