@@ -5,15 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from src.landmarks import (
-    FACE,
-    LEFT_HAND,
-    LEFT_SHOULDER,
-    N_LANDMARKS,
-    POSE_NOSE,
-    RIGHT_HAND,
-    RIGHT_SHOULDER,
-)
+from src import landmarks as lm
 from src.recipes import SOLUTIONS
 from src.recipes.profiles import PROFILES
 
@@ -27,14 +19,14 @@ def moved(frames: torch.Tensor, points: tuple[int, ...]) -> torch.Tensor:
 
 def seen(recipe, frames: torch.Tensor) -> torch.Tensor:
     """What the network is given of a clip."""
-    clip = recipe.read(frames, range(N_LANDMARKS))[None]
+    clip = recipe.read(frames, range(lm.N_LANDMARKS))[None]
     return recipe.features(clip, torch.ones(clip.shape[:2], dtype=torch.bool), recipe.layout)
 
 
 @pytest.fixture(scope="module")
 def frames() -> torch.Tensor:
     torch.manual_seed(0)
-    return torch.rand(12, N_LANDMARKS, 3)
+    return torch.rand(12, lm.N_LANDMARKS, 3)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -42,9 +34,9 @@ def frames() -> torch.Tensor:
 def test_all_see_the_hands_and_all_but_the_cpu_profile_the_face(solution, profile, frames):
     for recipe in SOLUTIONS[solution].recipes(profile):
         expected = seen(recipe, frames)
-        blind = torch.equal(seen(recipe, moved(frames, FACE)), expected)
+        blind = torch.equal(seen(recipe, moved(frames, lm.FACE)), expected)
         assert blind == (profile == "cpu")
-        assert not torch.equal(seen(recipe, moved(frames, LEFT_HAND + RIGHT_HAND)), expected)
+        assert not torch.equal(seen(recipe, moved(frames, lm.LEFT_HAND + lm.RIGHT_HAND)), expected)
 
 
 @pytest.mark.parametrize("solution", ["frame_deberta", "frame_deberta_code", "hand_bert"])
@@ -54,10 +46,10 @@ def test_the_cpu_profile_counts_from_the_nose_where_that_was_better(solution, fr
     def hands(recipe, *lower: int) -> torch.Tensor:
         other = frames.clone()
         other[:, list(lower), 1] += 0.1
-        clip = recipe.read(other, range(N_LANDMARKS))
+        clip = recipe.read(other, range(lm.N_LANDMARKS))
         return clip[:, list(recipe.layout.rows("left_hand", "right_hand"))]
 
     for recipe in SOLUTIONS[solution].cpu:
         expected = hands(recipe)
-        torch.testing.assert_close(hands(recipe, LEFT_SHOULDER, RIGHT_SHOULDER), expected)
-        assert not torch.allclose(hands(recipe, POSE_NOSE), expected, atol=0.01)
+        torch.testing.assert_close(hands(recipe, lm.LEFT_SHOULDER, lm.RIGHT_SHOULDER), expected)
+        assert not torch.allclose(hands(recipe, lm.POSE_NOSE), expected, atol=0.01)

@@ -17,6 +17,7 @@ from src.recipes import SOLUTIONS, frame_deberta, hand_bert, llama
 from src.recipes.base import Recipe
 from src.recipes.config import override
 from src.transforms.pipeline import Draw
+from tests.transforms.conftest import bits
 
 SIGNS = 5
 # recognition.md section 5 for the code of the 6th and 2nd places. Two of its rows are no options:
@@ -162,15 +163,12 @@ def test_all_options_train_together(recipe, options):
 # --- llama's augmentations ----------------------------------------------------------------------
 
 
-def bits(clips: Clips) -> torch.Tensor:
-    return clips.xyz.view(torch.int32)
-
-
 def test_as_llama_is_published_only_mirroring_changes_a_batch():
     recipe = llama.SINGLE
     clips = batch(recipe)
     out = recipe.augment(clips, recipe.layout, draw())
-    assert torch.equal(bits(out), bits(recipe.augment.flip(clips, recipe.layout, draw())))
+    flipped = recipe.augment.flip(clips, recipe.layout, draw())
+    assert torch.equal(bits(out.xyz), bits(flipped.xyz))
     assert torch.equal(out.mask, clips.mask)
 
 
@@ -180,4 +178,4 @@ def test_an_augmentation_that_llama_rejected_changes_a_batch_once_it_is_on(optio
     augment = override(usual, f"{LLAMA[option]} --augment.flip.p 1").augment
     clips = batch(usual)
     out, flipped = (a(clips, usual.layout, draw()) for a in (augment, usual.augment.flip))
-    assert out.mask.shape != clips.mask.shape or not torch.equal(bits(out), bits(flipped))
+    assert out.mask.shape != clips.mask.shape or not torch.equal(bits(out.xyz), bits(flipped.xyz))
