@@ -56,16 +56,18 @@ def test_one_file_of_all_families_answers_as_torch_does(families, model, name):
     np.testing.assert_allclose(answered, answer(families.members, CLIPS[name]), 0, TOLERANCE)
 
 
-def test_the_clip_steps_for_few_clips_follow(tmp_path):
-    """Shoulders, larger hands, no face."""
-    members = [*toys.families("cpu").values()]
-    model = Model(write_tflite(members, tmp_path / "model.tflite", ExportOptions("fp32")).path)
-    for name, clip in CLIPS.items():
-        np.testing.assert_allclose(model(clip), answer(members, clip), 0, TOLERANCE, err_msg=name)
+OTHERS = {
+    "clip steps for few clips": lambda: [*toys.families("cpu").values()],
+    "forms of the frame encoder": lambda: [
+        toys.deberta(13, 1, norm_rows="padded"),
+        toys.deberta(14, 2, norm_rows="seen"),
+    ],
+}
 
 
-def test_the_forms_of_the_frame_encoder_follow(tmp_path):
-    members = [toys.deberta(13, 1, norm_rows="padded"), toys.deberta(14, 2, norm_rows="seen")]
+@pytest.mark.parametrize("made", OTHERS.values(), ids=OTHERS)
+def test_other_members_of_the_families_follow(made, tmp_path):
+    members = made()
     model = Model(write_tflite(members, tmp_path / "model.tflite", ExportOptions("fp32")).path)
     for name, clip in CLIPS.items():
         np.testing.assert_allclose(model(clip), answer(members, clip), 0, TOLERANCE, err_msg=name)

@@ -16,10 +16,9 @@ def clip(layout, signing: str, seen: float = 0.9, other: float = 0.3) -> torch.T
     """One hand is seen in most frames and high, the other now and then and low."""
     rng = np.random.default_rng(0)
     xyz = rng.uniform(0.3, 0.7, (20, len(layout), 3)).astype(np.float32)
-    for hand, share, y in (("left_hand", other, 0.3), ("right_hand", seen, -0.2)):
-        if signing == "left":
-            hand = {"left_hand": "right_hand", "right_hand": "left_hand"}[hand]
-        rows = list(layout.rows(hand))
+    resting = "left" if signing == "right" else "right"
+    for side, share, y in ((resting, other, 0.3), (signing, seen, -0.2)):
+        rows = list(layout.rows(f"{side}_hand"))
         xyz[:, rows, 1] += y
         xyz[np.ix_(rng.random(20) > share, rows)] = np.nan
     return torch.from_numpy(xyz)
