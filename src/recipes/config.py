@@ -66,10 +66,15 @@ def save(recipe: Recipe, path: Path) -> None:
     """Write config.json.
 
     Raises:
-        InputError: a field holds another kind of thing than its class declares, or declares
-            several, so that it could not be read back.
+        InputError: it could not be read back: no solution has recipes of its class, or a field
+            holds another kind of thing than the class declares, or may be of several kinds.
     """
     value, kind = to_json(recipe), type(recipe).__name__
+    if kind not in _kinds():
+        raise InputError(
+            f"{path}: expected a recipe of one of the SOLUTIONS in src/recipes/__init__.py, found "
+            f"a {kind}, which is in none; add its solution there"
+        )
     try:
         read = from_json(value, str(path))
     except InputError as error:

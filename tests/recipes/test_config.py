@@ -63,6 +63,8 @@ def test_what_would_be_read_back_as_another_kind_is_refused_before_a_run_depends
     vague = Vague(
         **{field.name: getattr(B, field.name) for field in fields(Recipe)} | {"mix": None}
     )
+    with pytest.raises(InputError, match="found a Vague, which is in none; add its solution"):
+        save(vague, path)
     kinds = {type(recipe).__name__: type(recipe) for recipe in (B, vague)}
     monkeypatch.setattr("src.recipes.config._kinds", lambda: kinds)
     for recipe, found in (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -21,7 +20,6 @@ from tests.tflite import toys
 
 CLIPS = [*edge_clips(13).values(), toys.raw_clip(7), toys.raw_clip(40)]
 SHIPPED = ".tflite fp16, as shipped"
-ONNX_CORE = "src.tflite.converter.onnx_route.OnnxCore"
 
 
 def failed(result: Ladder) -> list[str]:
@@ -63,14 +61,21 @@ def test_other_weights_of_the_members_fail_after_the_preprocessing(exported):
 
 
 def test_where_onnx2tf_fails_the_ladder_ends_and_says_why(exported, monkeypatch):
-    monkeypatch.setattr(ONNX_CORE, Mock(side_effect=NotConverted("deberta_9: no copy")))
+    def no_copy(member: Member, every_bucket: bool) -> None:
+        raise NotConverted(f"{member.name}: no copy")
+
+    monkeypatch.setattr("src.tflite.converter.onnx_route.OnnxCore", no_copy)
     result = ladder(exported, [toys.raw_clip(5)], "all")
     assert result.passed and len(result.rungs) == 4
-    assert str(result).endswith("no rungs by ONNX: deberta_9: no copy")
+    assert result.no_second_route == f"{exported.members[0].name}: no copy"
+    assert str(result).endswith(f"no rungs by ONNX: {result.no_second_route}")
 
 
 def test_where_onnx_itself_fails_that_is_an_error(exported, monkeypatch):
-    monkeypatch.setattr(ONNX_CORE, Mock(side_effect=InputError("its ONNX copy differs")))
+    def no_onnx(member: Member, every_bucket: bool) -> None:
+        raise InputError(f"{member.name}: its ONNX copy differs")
+
+    monkeypatch.setattr("src.tflite.converter.onnx_route.OnnxCore", no_onnx)
     with pytest.raises(InputError, match="its ONNX copy differs"):
         ladder(exported, [toys.raw_clip(5)], "all")
 
@@ -89,7 +94,7 @@ def test_one_member_or_all_climb_by_onnx(exported, monkeypatch, route, climbers)
             with torch.no_grad():
                 return self.member.core(torch.from_numpy(xyz)).numpy()
 
-    monkeypatch.setattr(ONNX_CORE, Core)
+    monkeypatch.setattr("src.tflite.converter.onnx_route.OnnxCore", Core)
     monkeypatch.setattr("src.tflite.parity.Graph", lambda members, cores, pool: members)
     monkeypatch.setattr(
         "src.tflite.parity._converted",
