@@ -123,6 +123,7 @@ def plan(
     order = rng.permutation(len(length))
     if len(order) > batch_size:
         order = order[: len(order) - len(order) % batch_size]
+    # Of each window of random clips, those of similar length become a batch.
     window = window * batch_size or len(order)
     batches = []
     for start in range(0, len(order), window):

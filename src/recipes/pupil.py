@@ -2,7 +2,7 @@
 
 `RECIPES=pupil` trains the five, and then the pupil, which is the only one in the file. Ours. On
 real clips it has .719, and the same network without teachers .691 (docs/results.md): less than the
-five together, for about clips that they have learnt from teachers say little more than the label.
+five together, because a teacher says little more than the label of a clip that it has learnt from.
 `RECIPES=pupil,hand_bert` puts the 2nd place's network beside it, which reads a hand by its shape:
 a small file, nearly as good as the five together (.778 and .784).
 

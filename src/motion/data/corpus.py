@@ -28,6 +28,7 @@ from src.motion.data.resample import resample
 from src.motion.data.splits import read_splits, split_files
 
 HELD_OUT = 8  # every eighth training clip validates
+TEST_STRIDE = 60  # frames between the starts of windows, as for the corpus' reference numbers
 Cut = Literal["every 60", "fairmotion", "motion-transformer"]
 
 
@@ -108,7 +109,7 @@ def evaluation_windows(
     """
     match cut, split:
         case "every 60", _:
-            return windows.sliding(clips, 60, windows.LENGTH)
+            return windows.sliding(clips, TEST_STRIDE, windows.LENGTH)
         case "motion-transformer", "valid":
             return windows.centre(clips)
         case _:
