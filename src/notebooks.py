@@ -309,13 +309,12 @@ def main() -> int:
     parser.add_argument("--show", action="store_true", help="print all that the cells print")
     arguments = parser.parse_args()
     try:
-        values = parse(arguments.p)
-        return execute(arguments.numbers, values, arguments.force, arguments.show)
+        return execute(arguments.numbers, parse(arguments.p), arguments.force, arguments.show)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        again = command(arguments.numbers, values)
+        again = command(arguments.numbers, dict(arguments.p))
         print(f"\ninterrupted; go on from here: {again}", file=sys.stderr)
         return 130
 

@@ -166,6 +166,18 @@ def test_help_lists_every_parameter_with_its_meaning(capsys, monkeypatch):
             assert re.search(rf"^  {name} = .+  \w", said, re.MULTILINE), name
 
 
+@pytest.mark.parametrize("at", ["parse", "execute"])
+def test_an_interruption_repeats_the_command(notebooks, capsys, monkeypatch, at):
+    def interrupted(*_) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["notebooks", "01", "-p", "NAME", "two words"])
+    monkeypatch.setattr(run, at, interrupted)
+    assert run.main() == 130
+    again = capsys.readouterr().err.strip().removeprefix("interrupted; go on from here: ")
+    assert shlex.split(again)[1:] == ["-m", "src.notebooks", "01", "-p", "NAME", "two words"]
+
+
 @pytest.mark.slow
 def test_what_came_of_old_results_is_not_finished_any_more(notebooks, capsys):
     """Also when only the earlier notebook is asked for, with the same parameters."""
