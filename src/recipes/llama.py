@@ -44,7 +44,7 @@ from src.transforms.augment.time import Window
 from src.transforms.features.coordinates import Coordinates
 from src.transforms.mix import WindowMixup
 from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
-from src.transforms.steps.frames import Hide, Subsample
+from src.transforms.steps.frames import FitLength, Hide, Subsample
 from src.transforms.steps.normalise import CentreOn, Enlarge, FromShoulders
 from src.transforms.steps.one_handed import OneHanded
 
@@ -75,7 +75,7 @@ class ClipSteps(ClipPipeline):
     one_handed: OneHanded | None = None
     centre: CentreOn | FromShoulders = CentreOn(("face", "pose_head"))
     enlarge: Enlarge | None = None
-    limit: Subsample | None = None  # the authors' file: Subsample(512)
+    limit: Subsample | FitLength | None = None  # the authors' file: Subsample(512)
 
 
 @dataclass(frozen=True)
@@ -132,11 +132,13 @@ THREE_SAMPLE = tuple(
     replace(recipe, model=replace(recipe.model, init_std=0.02), **_SMALL) for recipe in THREE
 )
 
-# See profiles.py; the network also reads the shapes of the hands.
+# See profiles.py; the network also reads the shapes of the hands. Every clip has 32 frames, so that
+# its length does not tell where it was filmed.
 _FEW_CLIPS = ClipSteps(
     hide=Hide(("face",)),
     centre=FromShoulders(width=1.5),
     enlarge=Enlarge(("left_hand", "right_hand"), factor=3.0),
+    limit=FitLength(32),
 )
 
 
