@@ -160,7 +160,7 @@ def test_help_lists_every_parameter_with_its_meaning(capsys, monkeypatch):
     with pytest.raises(SystemExit):
         run.main()
     said = capsys.readouterr().out
-    assert "  RECIPES = 'frame_deberta'        solutions or members, separated by commas\n" in said
+    assert "  RECIPES = ''                     solutions or members, separated by commas; " in said
     for path in run.NOTEBOOKS.glob("[0-9]*.ipynb"):
         for name in run.Notebook(path).defaults:
             assert re.search(rf"^  {name} = .+  \w", said, re.MULTILINE), name

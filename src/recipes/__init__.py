@@ -5,6 +5,7 @@ from __future__ import annotations
 from src.common.errors import InputError
 from src.recipes import conv_transformer, frame_deberta, hand_bert, hierarchical, llama, pupil
 from src.recipes.base import Recipe, Solution
+from src.recipes.profiles import PROFILES
 
 SOLUTIONS: dict[str, Solution] = {
     "frame_deberta": frame_deberta.SOLUTION,
@@ -23,7 +24,7 @@ def choose(names: str, profile: str) -> tuple[Recipe, ...]:
     """The recipes that RECIPES names.
 
     Args:
-        names: solutions or single recipes, separated by commas.
+        names: solutions or single recipes, separated by commas; empty: those of the profile.
         profile: which sizes of them.
 
     Raises:
@@ -35,6 +36,7 @@ def choose(names: str, profile: str) -> tuple[Recipe, ...]:
         for r in solution.recipes(profile)
     }
     chosen: dict[str, Recipe] = {}
+    names = names or PROFILES[profile].recipes
     for name in (name.strip() for name in names.split(",") if name.strip()):
         if name in SOLUTIONS:
             for recipe in SOLUTIONS[name].recipes(profile):

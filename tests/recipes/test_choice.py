@@ -3,7 +3,7 @@
 import pytest
 
 from src.common.errors import InputError
-from src.recipes import SOLUTIONS, choose, landmark_union
+from src.recipes import SOLUTIONS, choose, landmark_union, solution_of
 from src.recipes.profiles import PROFILES, profile
 
 
@@ -25,11 +25,20 @@ KNOWN, SOME = r"RECIPES.*frame_deberta.*frame_deberta_a", "at least one solution
 
 @pytest.mark.parametrize(
     ("names", "found"),
-    [("frame_debertta", KNOWN), ("frame_deberta, nobody", KNOWN), ("", SOME), (" , ", SOME)],
+    [("frame_debertta", KNOWN), ("frame_deberta, nobody", KNOWN), (" , ", SOME)],
 )
 def test_an_unknown_name_lists_the_known_and_no_name_is_refused(names, found):
     with pytest.raises(InputError, match=found):
         choose(names, "full")
+
+
+def test_no_name_is_the_choice_of_the_profile():
+    for size, its in PROFILES.items():
+        assert choose("", size) == choose(its.recipes, size)
+    assert {solution_of(recipe.name) for recipe in choose("", "cpu")} == {
+        "conv_transformer",
+        "hand_bert",
+    }
 
 
 def test_every_solution_has_every_profile_and_no_name_comes_twice():
