@@ -34,7 +34,7 @@ class Settings:
 
     seed: int = 0  # of everything random
     precision: Precision = "auto"  # of matrix products; auto = what has units
-    compile: bool = False  # pass the models' forward and backward through torch.compile
+    compile: bool = False  # the models' forward and backward by torch.compile, for GPUs
     micro_batch: int = 0  # clips whose gradients are computed at once; 0 = as many as fit
     tests: int = 10  # on held-out clips, evenly spaced; the last one after the last epoch
 

@@ -187,7 +187,7 @@ def main(  # noqa: PLR0913 - each is an option of the command
         recipe: Its name in the run, such as frame_deberta_b.
         fold: The fold to hold out; `everything` holds out none.
         precision: Of matrix products; auto is the fastest that the device computes natively.
-        compile: Compile the step first: a minute more at the start, less for every step.
+        compile: Compile the step first. For GPUs: on a CPU it takes minutes and gains nothing.
         micro_batch: Clips whose gradients are computed at once; 0 is as many as fit into memory.
         tests: How often held-out clips are tested on the way, evenly spaced over the epochs.
         device: cpu, cuda, or auto, which is cuda where there is one.
