@@ -66,7 +66,7 @@ class Notebook:
 
     @property
     def name(self) -> str:
-        """NN_name."""
+        """The file's name without its ending: NN_name."""
         return self.path.stem
 
     @cached_property

@@ -56,7 +56,7 @@ class Config:
 
     @property
     def width(self) -> int:
-        """D."""
+        """The numbers of a token, D."""
         return self.heads * self.head_dim
 
     def build(self, layout: Layout, classes: int) -> Llama:

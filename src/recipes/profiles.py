@@ -21,8 +21,8 @@ PROFILES = {
     "sample": Profile(synthetic=True, folds=(0,)),  # minutes on two CPU cores
     # For few clips. No face: small collections of clips have it from some sources only, and that
     # would tell the source. Positions are counted from the nose of the pose or from the shoulders,
-    # and the hands enlarged: from few clips a network does not learn to look closer. The two recipes
-    # together are the smallest file that is hardly worse than all five (logs/EXPERIMENTS.md). Some
+    # and the hands enlarged: from few clips a network does not learn to look closer. These two
+    # recipes together are a small file, and hardly worse than all five (logs/EXPERIMENTS.md). Some
     # ten minutes on two CPU cores.
     "cpu": Profile(synthetic=False, folds=(0,), recipes="conv_transformer,hand_bert"),
     # Days of a core; docs/real_run.md.

@@ -40,12 +40,12 @@ class PoseFormat:
 
     @property
     def n_joints(self) -> int:
-        """J."""
+        """How many joints are predicted, J."""
         return len(PREDICTED) if self.joints == "predicted" else len(JOINTS)
 
     @property
     def channels(self) -> int:
-        """M."""
+        """How many numbers describe a joint, M."""
         return CHANNELS[self.representation]
 
     def encode(self, rotations: Float[Tensor, "T 24 3 3"]) -> Float[Tensor, "T J M"]:
@@ -102,7 +102,7 @@ class Normaliser:
         return cls(mean.nan_to_num(), scale.nan_to_num().clamp(min=scaling.floor))
 
     def normalise(self, x: Float[Tensor, "*n J M"]) -> Float[Tensor, "*n J M"]:
-        """To the network's scale."""
+        """Bring values to the scale that the network sees."""
         return (x - self.mean) / self.scale
 
     def restore(self, x: Float[Tensor, "*n J M"]) -> Float[Tensor, "*n J M"]:
@@ -110,7 +110,7 @@ class Normaliser:
         return x * self.scale + self.mean
 
     def to(self, device: torch.device | str) -> Normaliser:
-        """On another device."""
+        """The same, on another device."""
         return Normaliser(self.mean.to(device), self.scale.to(device))
 
 

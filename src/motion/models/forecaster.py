@@ -54,7 +54,7 @@ class Forecaster(nn.Module, ABC):
         """The `step` frames after a window of at most `window` frames."""
 
     def refuse_shorter(self, window: Float[Tensor, "B T J M"]) -> None:
-        """For models that need a whole window.
+        """Refuse a seed that is too short for a model that needs a whole window.
 
         Raises:
             InputError: it has fewer frames.

@@ -101,7 +101,7 @@ def by_action(rollout: RollOut) -> pd.DataFrame:
 def examples(
     rollout: RollOut,
 ) -> dict[str, tuple[Float[Tensor, "N 15 3 3"], Float[Tensor, "_ 15 3 3"]]]:
-    """By action, the roll-out of the clip whose truth lasts longest, and that truth."""
+    """For each action, the roll-out of the clip whose truth lasts longest, and that truth."""
     found: dict[str, tuple[Tensor, Tensor]] = {}
     for action, *pair in zip(rollout.actions, rollout.predicted, rollout.truth, strict=True):
         if action not in found or len(pair[1]) > len(found[action][1]):

@@ -93,7 +93,7 @@ class Piece(ByChance):
 
 @dataclass(frozen=True)
 class KeepFrames:
-    """Of the clips chosen with `p`, keep each frame with probability `keep` and mask the others.
+    """In clips chosen with `p`, keep each frame with probability `keep` and mask the others.
 
     At least the share `least` of a clip's frames is kept. The mask then has gaps, so this is no
     augmentation like the others: it comes after mixing. Source: Slovo, recognition.md 4.2.

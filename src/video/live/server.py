@@ -78,7 +78,7 @@ class Live:
 
     @property
     def address(self) -> str:
-        """Of the page, with the token."""
+        """The page's address, with the token in it."""
         return f"http://{HOST}:{self.port}/?token={self.token}"
 
     @property
