@@ -1,10 +1,10 @@
 """A pupil of all: one small network that learns from five published solutions together.
 
 `RECIPES=pupil` trains the five, and then the pupil, which is the only one in the file. Ours. On
-real clips it has .719, and the same network without teachers .691 (docs/results.md): less than the
+real clips it has .722, and the same network without teachers .691 (docs/results.md): less than the
 five together, because a teacher says little more than the label of a clip that it has learnt from.
 `RECIPES=pupil,hand_bert` puts the 2nd place's network beside it, which reads a hand by its shape:
-a small file, nearly as good as the five together (.778 and .784).
+a small file, nearly as good as the five together (.778 and .781).
 
 - The pupil is the 1st place's network, which is small and needs no stages.
 - It learns from the labels and from the mean of what the five say about a clip. Those that read

@@ -106,7 +106,7 @@ def test_two_workers_write_the_same_bytes_as_one(built, competition, tmp_path, m
 
 def test_a_worker_starts_without_torch():
     asked = "import sys, src.dataset.shards; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", asked], check=True, cwd=root())
+    assert subprocess.run([sys.executable, "-c", asked], cwd=root()).returncode == 0
 
 
 def test_a_worker_is_started_for_every_core_if_there_are_shards_enough(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from src.common import checkpoint
+from src.common.errors import InputError
 from src.motion.data.formats.dip import read_dip
 from src.motion.data.formats.pickles import read_arrays
 from tests.fuzz.cases import case, fuzzing
@@ -86,3 +89,19 @@ def test_a_call_is_never_made(tmp_path, values, call, protocol, read):
     with case(path):
         read(path)
         raise AssertionError("a pickle that calls was let in")
+
+
+@pytest.mark.parametrize("read", [checkpoint.load, read_arrays])
+def test_what_is_refused_was_not_called_first(tmp_path, read):
+    path, mark = tmp_path / "evil.pkl", tmp_path / "called"
+    call = _Calls(os.mkdir, str(mark))
+    pickle.loads(pickle.dumps(call))
+    assert mark.exists()  # by anybody who is not careful
+    mark.rmdir()
+    if read is checkpoint.load:
+        torch.save({"call": call}, path)
+    else:
+        path.write_bytes(pickle.dumps({"poses": call}))
+    with pytest.raises(InputError, match=r"evil\.pkl"):
+        read(path)
+    assert not mark.exists()

@@ -94,4 +94,5 @@ def test_half_precision_weights_are_widened_exactly():
 def test_torch_can_compile_after_tensorflow_came():
     """Where torch has triton, TensorFlow before triton ends the process: one of its own here."""
     code = "import src.tflite.export, torch._dynamo"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=root(), capture_output=True)
+    ended = subprocess.run([sys.executable, "-c", code], cwd=root(), capture_output=True)
+    assert ended.returncode == 0, ended.stderr
