@@ -148,13 +148,12 @@ def _second_route(
     """The rungs by ONNX: of all members, or of the first one at its longest length."""
     from src.tflite.converter.onnx_route import OnnxCore
 
-    which, cores = "", []
-    if not every_one:
-        members = members[:1]
-        which = f", {members[0].name} at {members[0].max_len} frames"
+    cores = []
+    members = members if every_one else members[:1]
     for member in members:
         say(f"parity: {member.name} by ONNX and onnx2tf")
         cores.append(OnnxCore(member, every_one))
+    which = "" if every_one else f", {members[0].name} at {cores[0].buckets[-1]} frames"
     expected = _logarithms(partial(answer, members, pool=pool), clips)
     say(f"parity on {len(clips)} clips: ONNX, and onnx2tf's .tflite")
     by_onnx = _logarithms(partial(_by_onnx, members, cores, pool), clips)

@@ -24,6 +24,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +42,8 @@ from src.tflite.converter import quiet_export
 from src.tflite.interpreter import SIGNATURE
 from src.tflite.members import Member
 
-# Frames; the longest clip of a member closes its list. Primes, because onnx2tf guesses the layout
-# of a tensor from its sizes: a length that equals a width (16 frames, 16 features) misleads it.
+# Frames; `_longest` closes a member's list. Primes, because onnx2tf guesses the layout of a tensor
+# from its sizes: a length that equals a width (16 frames, 16 features) misleads it.
 BUCKETS: tuple[int, ...] = (7, 13, 23, 41)
 # Of the largest logit. A wrong layout is off by all of it; a right one by 1e-6, and by 1e-4 where a
 # network sums as much as hierarchical does.
@@ -70,7 +71,7 @@ class OnnxCore:
 
     def __init__(self, member: Member, every_bucket: bool = True) -> None:
         shorter = [b for b in BUCKETS if b < member.max_len] if every_bucket else []
-        self.buckets = (*shorter, member.max_len)
+        self.buckets = (*shorter, _longest(member))
         self._sessions: dict[int, onnxruntime.InferenceSession] = {}
         self._copies: dict[int, Copy] = {}
         for length in self.buckets:
@@ -127,6 +128,23 @@ class OnnxCore:
                 self._sessions[length], self._copies[length] = session, copy
                 return
         raise NotConverted(_wrong(member, length, "onnx2tf", off))
+
+
+def _longest(member: Member) -> int:
+    """The frames of the last bucket: those of the longest clip, or a few more.
+
+    More where a weight has that size, for it would mislead onnx2tf: the 1st place's network takes
+    384 frames and is 384 wide.
+    """
+    sizes = {size for weight in member.core.parameters() for size in weight.shape}
+    if member.max_len not in sizes:
+        return member.max_len
+    free = next(n for n in count(member.max_len) if n not in sizes)
+    try:
+        member.core(*_example(member, free))
+    except RuntimeError:  # its tables end at max_len
+        return member.max_len
+    return free
 
 
 def _difference(got: np.ndarray, expected: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from src.common.errors import InputError
 from src.tflite.converter.convert import convert
-from src.tflite.converter.onnx_route import OnnxCore
+from src.tflite.converter.onnx_route import OnnxCore, _longest
 from src.tflite.graph import Graph
 from src.tflite.members import answer, prepare
 from src.tflite.scorer import Model
@@ -93,3 +93,20 @@ def test_the_file_by_this_route_answers_as_torch_does(member, core, tmp_path):
 def test_recursion_stays_limited(core):
     """onnx2tf lifts the limit for the whole process: nested JSON then ends in a crash."""
     assert sys.getrecursionlimit() < 100_000
+
+
+def test_a_width_misleads_nobody():
+    """onnx2tf takes 48 frames of 48 channels for 48 channels of 48 frames, without an error."""
+    member = replace(toys.families()["conv_transformer"], max_len=48)
+    assert 48 in {size for weight in member.core.parameters() for size in weight.shape}
+    core = OnnxCore(member, every_bucket=False)  # it compares the copy with torch
+    assert core.buckets == (49,)
+
+
+def test_only_a_width_makes_the_last_bucket_longer():
+    convolutional, hierarchical = (
+        toys.families()[name] for name in ("conv_transformer", "hierarchical")
+    )
+    assert _longest(replace(convolutional, max_len=31)) == 31
+    # Its tables end at 32 frames, which is one of its widths, too.
+    assert _longest(hierarchical) == hierarchical.max_len == 32
