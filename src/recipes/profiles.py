@@ -23,7 +23,7 @@ PROFILES = {
     # would tell the source. Positions are counted from the nose of the pose or from the shoulders,
     # and the hands enlarged: from few clips a network does not learn to look closer. These two
     # recipes together are a small file, and hardly worse than all five (logs/EXPERIMENTS.md). Some
-    # ten minutes on two CPU cores.
+    # five minutes on two CPU cores.
     "cpu": Profile(synthetic=False, folds=(0,), recipes="conv_transformer,hand_bert"),
     # Days of a core; docs/real_run.md.
     "full": Profile(synthetic=False, folds=(0, 1, 2, 3, EVERYTHING)),
