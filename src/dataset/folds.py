@@ -34,6 +34,11 @@ PUBLISHED_PARTICIPANTS = (  # recognition.md 3.5, TheoViel/kaggle_islr's folds_4
 PUBLISHED_FOLD = {p: k for k, group in enumerate(PUBLISHED_PARTICIPANTS) for p in group}
 
 
+def of_the_competition(participants: pd.Series) -> bool:
+    """Whether all of these signed for the competition: they bear its participants' numbers."""
+    return bool(participants.isin(PUBLISHED_FOLD).all())
+
+
 def assign(clips: pd.DataFrame, divided: bool = False) -> pd.Series:
     """The fold of every clip; a participant's clips are all in one fold, unless there is only
     one participant.
@@ -53,7 +58,7 @@ def assign(clips: pd.DataFrame, divided: bool = False) -> pd.Series:
         return fold
     # Some of the published participants have the published folds, as long as two folds have clips.
     published = tested.participant.map(PUBLISHED_FOLD)
-    if published.notna().all() and published.nunique() > 1:
+    if of_the_competition(tested.participant) and published.nunique() > 1:
         fold[tested.index] = published.astype("int64")
         return fold
     n_folds = min(N_FOLDS, tested.participant.nunique())

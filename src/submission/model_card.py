@@ -7,21 +7,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from src.landmarks import N_LANDMARKS, PARTS
 
+Origin = Literal["synthetic", "competition", "other"]  # of the clips
+
 COMPETITION = "https://www.kaggle.com/competitions/asl-signs"
-LICENCE = (
-    "The clips are those of Google - Isolated Sign Language Recognition "
-    f"({COMPETITION}), published under CC BY 4.0; whoever passes this file on names that source."
-)
 SYNTHETIC = (
     "**Synthetic clips**: drawn by this project's own generator under its licence. No genuine sign "
     "was learned, and no figure below says anything about people."
 )
+TERMS: dict[Origin, str] = {
+    "synthetic": SYNTHETIC,
+    "competition": "The clips are those of Google - Isolated Sign Language Recognition "
+    f"({COMPETITION}), published under CC BY 4.0; whoever passes this file on names that source.",
+    "other": "The terms of the clips are not known here. Whoever passes this file on asks those "
+    "who published them or, of own videos, those who sign in them.",
+}
 USE = """\
 It names the sign in a clip that shows one sign by one signer, from the landmarks of MediaPipe
 Holistic: for research, teaching, and games that help to practise signs.
@@ -29,8 +34,11 @@ Holistic: for research, teaching, and games that help to practise signs.
 It is not for interpreting between people, nor where a wrong sign harms anyone; not for telling who
 signs, how well, or what a person is like. It knows isolated signs of one list, no sentences, no
 fingerspelling, no grammar; a sign that is not on the list is answered with one that is."""
-GENUINE_LANDMARKS = "those of the competition's MediaPipe, 0.9.0.1; another version differs"
-DRAWN_LANDMARKS = "drawn ones; those that MediaPipe finds in a video differ"
+LANDMARKS: dict[Origin, str] = {
+    "synthetic": "drawn ones; those that MediaPipe finds in a video differ",
+    "competition": "those of the competition's MediaPipe, 0.9.0.1; another version differs",
+    "other": "those of one version of MediaPipe; another version differs",
+}
 LIMITS = (
     "Signers: accuracy differs from one to another, see the table; few were seen in training, and "
     "who signs unlike them, or is filmed unlike them, gets worse answers.",
@@ -43,7 +51,7 @@ LIMITS = (
 
 def markdown(facts: Mapping[str, Any]) -> str:
     """The card, from the values of report.json."""
-    licence = SYNTHETIC if facts["synthetic"] else LICENCE
+    terms = TERMS[facts["origin"]]
     sections = {
         "What it is": _what(facts),
         "Data": _data(facts),
@@ -52,7 +60,7 @@ def markdown(facts: Mapping[str, Any]) -> str:
         "Size and latency": _costs(facts),
         "Intended use": USE,
         "Limits": _limits(facts),
-        "Licence": f"{licence}\n\nThe code that made the file is under the MIT licence.",
+        "Licence": f"{terms}\n\nThe code that made the file is under the MIT licence.",
     }
     title = f"# Model card: isolated signs, {facts['signs']} of them"
     return "\n\n".join([title, *(f"## {name}\n\n{text}" for name, text in sections.items()), ""])
@@ -80,7 +88,7 @@ def _data(facts: Mapping[str, Any]) -> str:
         f"{clips['all']:,} clips of {facts['signs']} signs by {facts['participants']} signers, "
         f"from `{facts['data']}`."
     ]
-    if facts["synthetic"]:
+    if facts["origin"] == "synthetic":
         lines.insert(0, SYNTHETIC)
     if clips["training_only"]:
         lines.append(
@@ -132,8 +140,7 @@ def _costs(facts: Mapping[str, Any]) -> str:
 
 
 def _limits(facts: Mapping[str, Any]) -> str:
-    landmarks = DRAWN_LANDMARKS if facts["synthetic"] else GENUINE_LANDMARKS
-    limits = [limit.format(landmarks=landmarks) for limit in LIMITS]
+    limits = [limit.format(landmarks=LANDMARKS[facts["origin"]]) for limit in LIMITS]
     return "\n".join(f"- {limit}" for limit in [*limits, _confidence(facts)])
 
 

@@ -59,7 +59,7 @@ def facts(
         "parity_missing": ladder.no_second_route,
         "profile": run.about.profile,
         "data": run.about.data,
-        "synthetic": is_synthetic(run.data),
+        "origin": origin(run),
         "clips": {
             "all": len(run.clips),
             "scored": score.clips,
@@ -80,6 +80,14 @@ def facts(
         "seed": run.about.seed,
         "versions": _versions(),
     }
+
+
+def origin(run: Run) -> model_card.Origin:
+    """Whose clips they are."""
+    if is_synthetic(run.data):
+        return "synthetic"
+    tested = run.clips[~run.clips.training_only]
+    return "competition" if folds.of_the_competition(tested.participant) else "other"
 
 
 def accuracy_of_all_folds(tables: Tables, rule: Rule) -> dict[str, float]:

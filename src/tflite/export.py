@@ -56,7 +56,7 @@ def write_tflite(
         InputError: the file would be over the limit, or a member cannot be exported.
     """
     check_members(members)
-    say(f"{path.name}: {', '.join(member.name for member in members)} become TensorFlow Lite")
+    say(f"{path.name}: TensorFlow Lite of {', '.join(member.name for member in members)}")
     graph = build_graph(members, options)
     content = convert(graph, options.precision)
     size_mb = len(content) / 1e6

@@ -23,7 +23,7 @@ FACTS = {
     "limits": {"size": True, "time": False},
     "profile": "full",
     "data": "/data/asl-signs",
-    "synthetic": False,
+    "origin": "competition",
     "clips": {"all": 94477, "scored": 80, "training_only": 0},
     "signs": 250,
     "participants": 21,
@@ -83,10 +83,38 @@ def test_synthetic_clips_are_said_first_and_have_a_licence_of_their_own():
     found = sections(model_card.markdown(FACTS))
     assert "CC BY 4.0" in found["Licence"] and "MIT" in found["Licence"]
     assert "ynthetic" not in model_card.markdown(FACTS)
-    found = sections(model_card.markdown(FACTS | {"synthetic": True}))
+    found = sections(model_card.markdown(FACTS | {"origin": "synthetic"}))
     assert found["Data"].strip().startswith("**Synthetic clips**")
     assert "CC BY" not in found["Licence"] and "Synthetic" in found["Licence"]
     assert "drawn ones" in found["Limits"] and "0.9.0.1" not in found["Limits"]
+
+
+def test_other_peoples_clips_are_not_said_to_be_the_competitions():
+    card = model_card.markdown(FACTS | {"origin": "other"})
+    found = sections(card)
+    assert "The terms of the clips are not known here" in found["Licence"]
+    assert "one version of MediaPipe" in found["Limits"] and "0.9.0.1" not in found["Limits"]
+    assert "CC BY" not in card and "Google" not in card and "ynthetic" not in card
+
+
+@pytest.mark.parametrize(
+    ("signers", "training_only", "mark", "origin"),
+    [
+        (["2044", "4718"], [False, False], False, "competition"),
+        (["2044", "9001"], [False, True], False, "competition"),  # 9001 is from another collection
+        (["2044", "9001"], [False, False], False, "other"),
+        (["2044", "4718"], [False, False], True, "synthetic"),
+    ],
+)
+def test_whose_clips_they_are_is_told_by_the_signers(
+    tmp_path, monkeypatch, signers, training_only, mark, origin
+):
+    if mark:
+        (tmp_path / "sample.json").touch()
+    run = Run(tmp_path, About("full", "", "", 0, (), (), (0,)))
+    run.__dict__["clips"] = pd.DataFrame({"participant": signers, "training_only": training_only})
+    monkeypatch.setattr(Run, "data", tmp_path)
+    assert report.origin(run) == origin
 
 
 @pytest.mark.parametrize("everything", [False, True])
