@@ -177,7 +177,8 @@ def left_out(losses: Float[np.ndarray, " B"], signs: Sequence[str], count: int) 
     colours = ["tab:red" if k < count else "0.7" for k in range(len(order))]
     ax.bar(range(len(order)), losses[order], color=colours)
     ax.set_xticks(range(len(order)), [signs[k] for k in order], rotation=90, fontsize=8)
-    ax.set(ylabel="loss", title=f"left out: the {count} with the largest loss")
+    title = f"left out: the {count} with the largest loss" if count else "no clip is left out"
+    ax.set(ylabel="loss", title=title)
     return fig
 
 
@@ -223,7 +224,7 @@ def learning_curves(histories: dict[str, pd.DataFrame]) -> Figure:
             ax.xaxis.get_major_locator().set_params(integer=True)
             ax.grid(alpha=0.3)
             if kind == "accuracy":
-                ax.set_ylim(0, 1)
+                ax.set_ylim(0, 1.02)  # a curve at 1 is seen
             if ax.lines:
                 ax.legend(fontsize=7)
         pair[0].set_title(name, fontsize=10)

@@ -125,6 +125,16 @@ def test_confusions_show_the_pairs_with_counts_and_shares():
     assert [text.get_text() for text in figure.axes[0].texts] == ["no sign was taken for another"]
 
 
+def test_clips_that_are_left_out_are_red_and_where_none_is_the_title_says_so():
+    losses = np.array([1.0, 3.0, 2.0])
+    (ax,) = plots.left_out(losses, ["cat", "bird", "dog"], 1).axes
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["bird", "dog", "cat"]
+    assert [bar.get_facecolor()[:3] == (0.7, 0.7, 0.7) for bar in ax.patches] == [False, True, True]
+    assert ax.get_title() == "left out: the 1 with the largest loss"
+    (ax,) = plots.left_out(losses, ["cat", "bird", "dog"], 0).axes
+    assert ax.get_title() == "no clip is left out"
+
+
 def test_latencies_are_drawn_clip_by_clip_with_their_mean():
     figure = plots.latencies(np.array([1.0, 3.0]), np.array([10, 100]))
     (ax,) = figure.axes

@@ -110,7 +110,8 @@ def worth_recording(predictions: pd.DataFrame, clips: pd.DataFrame) -> pd.DataFr
     """A row per sign, those that more recordings would help most first.
 
     Clips and signers are all that there are, accuracy is of the held-out ones: sign -> clips,
-    signers, accuracy, taken for (the sign that it is most often taken for, or nothing).
+    signers, accuracy, taken for (the sign that it is most often taken for, or nothing). A sign that
+    no held-out clip shows has NaN as its accuracy, and comes last.
     """
     signs = clips.drop_duplicates("label").set_index("label").sign
     best = pd.Series(stacked(predictions).argmax(1), predictions.index)
@@ -119,4 +120,4 @@ def worth_recording(predictions: pd.DataFrame, clips: pd.DataFrame) -> pd.DataFr
     table = clips.groupby("sign").agg(clips=("sign", "size"), signers=("participant", "nunique"))
     taken = taken.reindex(table.index).fillna("")
     table = table.assign(accuracy=by_group(predictions, "sign"), taken_for=taken)
-    return table.sort_values(["accuracy", "signers", "clips"], na_position="first")
+    return table.sort_values(["accuracy", "signers", "clips"])
