@@ -142,7 +142,7 @@ def _longest(member: Member) -> int:
     free = next(n for n in count(member.max_len) if n not in sizes)
     try:
         member.core(*_example(member, free))
-    except RuntimeError:  # its tables end at max_len
+    except (RuntimeError, IndexError):  # its tables end at max_len
         return member.max_len
     return free
 
