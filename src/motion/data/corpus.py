@@ -2,8 +2,8 @@
 
 - Splits are the subfolders train/, test/ and, if there is one, valid/; or what the published lists
   say; or fairmotion's three files of prepared windows.
-- Without a valid split every eighth training clip is held out for validation, so that early
-  stopping never sees a test clip.
+- Without a valid split every eighth training clip, by name, is held out for validation, so that
+  early stopping never sees a test clip; train/ then needs at least eight.
 - Every clip is resampled to 60 Hz as it is read.
 """
 
@@ -53,15 +53,16 @@ def read_corpus(
     """Read every motion file of a folder.
 
     Args:
-        folder: with train/ and test/; with any tree of files if `lists` is given; or with
-            fairmotion's train.pkl, validation.pkl and test.pkl, whose windows of 144 frames need
-            the cut "every 60".
+        folder: with train/ and test/, and with valid/ or eight files in train/; with any tree of
+            files if `lists` is given; or with fairmotion's train.pkl, validation.pkl and test.pkl,
+            whose windows of 144 frames need the cut "every 60".
         lists: folder of the published split lists.
         fps: frame rate of files that do not hold it.
         cut: how validation and test windows are cut, see `evaluation_windows`.
 
     Raises:
-        InputError: no files, a missing split, a file that cannot be read, or an unknown cut.
+        InputError: no files, a missing split, too few files to validate by, a file that cannot be
+            read, or an unknown cut.
     """
     if cut not in get_args(Cut):
         raise InputError(f"windows: expected one of {', '.join(get_args(Cut))}, got {cut!r}")
@@ -69,19 +70,29 @@ def read_corpus(
         clips = {split: tuple(fairmotion.read_split(folder, split)) for split in fairmotion.FILES}
     else:
         if lists is None:
-            valid = ["valid"] if (folder / "valid").is_dir() else []
-            files = {split: _files(folder / split) for split in ("train", *valid, "test")}
+            files = _in_folders(folder)
         else:
             files = split_files(_files(folder), read_splits(lists))
         clips = {
             split: tuple(resample(read_motion(path, fps)) for path in paths)
             for split, paths in files.items()
         }
-    if "valid" not in clips:
-        train = clips["train"]
-        clips["valid"] = train[HELD_OUT - 1 :: HELD_OUT]
-        clips["train"] = tuple(c for n, c in enumerate(train, 1) if n % HELD_OUT)
     return Corpus(clips["train"], clips["valid"], clips["test"], cut)
+
+
+def _in_folders(folder: Path) -> dict[str, list[Path]]:
+    """The files of train/, test/ and valid/, or every eighth of train/ in place of valid/."""
+    files = {split: _files(folder / split) for split in ("train", "test")}
+    if (folder / "valid").is_dir():
+        return files | {"valid": _files(folder / "valid")}
+    train = files["train"]
+    if len(train) < HELD_OUT:
+        raise InputError(
+            f"{folder / 'train'}: expected at least {HELD_OUT} motion files, for every eighth one "
+            f"validates, found {len(train)}; add more, or put some in a folder {folder / 'valid'}"
+        )
+    kept = [path for number, path in enumerate(train, 1) if number % HELD_OUT]
+    return files | {"train": kept, "valid": train[HELD_OUT - 1 :: HELD_OUT]}
 
 
 def _files(folder: Path) -> list[Path]:
@@ -174,9 +185,11 @@ def _cut(clips: list[Tensor], cut: Cut, split: Literal["valid", "test"]) -> Tens
     if not len(made):
         longest = max((len(clip) for clip in clips), default=0)
         needed = windows.LENGTH if cut == "every 60" else windows.SPAN
+        rule = " (every eighth training clip, unless the data say which validate)"
+        whose = rule if split == "valid" else ""
         raise InputError(
             f"{split}: expected a clip of {needed} frames ({needed / 60:.1f} s at 60 Hz), the "
-            f"longest of {len(clips)} has {longest}; add longer ones to this split"
+            f"longest of {len(clips)} has {longest}; add longer ones to this split{whose}"
         )
     return made
 

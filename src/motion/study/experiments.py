@@ -124,7 +124,7 @@ class Profile:
 
     @property
     def deep(self) -> Profile:
-        """At the published depth, for Fig. 7 and 11: two layers say nothing about depth."""
+        """At the published depth, for Fig. 7 and 11: a few layers say nothing about depth."""
         return replace(
             self, layers=st_transformer.Config().layers, steps=min(self.steps, self.large_steps)
         )

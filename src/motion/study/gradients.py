@@ -3,20 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 import torch
 from torch import Tensor
 
+from src.motion.data.corpus import Corpus
 from src.motion.data.sampling import WindowSampler
 from src.motion.models.st_conv import StConv
 from src.motion.models.st_transformer import StTransformer
-from src.motion.study.run import Result
+from src.motion.study.experiments import Profile, Variation
+from src.motion.study.run import AS_IT_IS, Result, run_many
 from src.motion.training.losses import Loss, forecast_loss
 from src.motion.training.task import Task, pose_task
 
 # What the document says of Fig. 7 and 11 is about these.
 DEEP = ("02-original", "10-no-time", "11-no-space", "12-no-positions", "13-seven-layers")
+
+
+def deep_results(
+    results: Mapping[str, Result],
+    corpus: Corpus,
+    profile: Profile | None,
+    folder: Path,
+    seed: int,
+    device: str = "cpu",
+    variation: Variation = AS_IT_IS,
+) -> Mapping[str, Result]:
+    """The results that can say something about depth; nothing if none can.
+
+    Those of `DEEP` are trained once more at the published depth, in folders of their names. Without
+    a profile the results have it already, and are returned as they are.
+    """
+    if profile is None:
+        return results
+    chosen = [name for name in DEEP if name in results]
+    if not chosen:
+        return {}
+    return run_many(chosen, corpus, profile.deep, folder, seed, device, variation)
 
 
 def layer_gradients(

@@ -47,14 +47,23 @@ def sizes(results: Mapping[str, Result]) -> pd.DataFrame:
 
 
 def spread(seeds: Mapping[str, Sequence[FrameErrors]]) -> pd.DataFrame:
-    """Mean and standard deviation over seeds, "3.012 ± 0.020", models down; 0 of a single seed."""
+    """Mean and standard deviation over seeds, "3.012 ± 0.020", models down; one seed has no ±."""
     columns = [f"joint_angle {ms}" for ms in HORIZONS]
     columns += [f"{metric} {max(HORIZONS)}" for metric in METRICS if metric != "joint_angle"]
     rows = [wide_table({name: one})[columns] for name, errors in seeds.items() for one in errors]
     of_model = pd.concat(rows).groupby(level=0, sort=False)
-    mean = of_model.mean(skipna=False)
-    deviation = of_model.std(ddof=int(len(rows) > len(seeds)), skipna=False)
-    return mean.map("{:.3f}".format) + " ± " + deviation.map("{:.3f}".format)
+    mean = of_model.mean(skipna=False).map("{:.3f}".format)
+    if len(rows) == len(seeds):
+        return mean
+    return mean + " ± " + of_model.std(skipna=False).map("{:.3f}".format)
+
+
+def authors_note(outcome: FrameErrors | str) -> str:
+    """What `authors_outcome` found, in one number; or why the authors' weights are absent."""
+    if isinstance(outcome, str):
+        return outcome
+    horizon, frames = max(HORIZONS.items())
+    return f"joint angle {outcome.until(frames)['joint_angle']:.3f} at {horizon} ms"
 
 
 def titles(errors: Mapping[str, FrameErrors]) -> pd.DataFrame:
@@ -98,7 +107,7 @@ def write_report(
     `about` says in words which data and profile the numbers are about; notes are sentences about
     the numbers.
     """
-    parts = {"Against the bars": verdicts(table), "The best rows over seeds": seeds}
+    parts = {"Against the bars": verdicts(table), "The best rows (± over several seeds)": seeds}
     for metric in METRICS:
         columns = {f"{metric} {ms}": f"{ms} ms" for ms in HORIZONS}
         parts[metric] = table[list(columns)].round(3).rename(columns=columns)

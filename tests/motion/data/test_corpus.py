@@ -67,6 +67,29 @@ def test_validation_clips_come_from_training_only(sample):
     assert names == {p.stem for p in (sample / "train").iterdir()}
 
 
+def test_too_few_training_clips_to_validate_by_are_refused(tmp_path):
+    """Every eighth validates, so that seven leave none; beside valid/ any number will do."""
+    write_sample(tmp_path, seed=0, train=7, test=1)
+    message = (
+        r"train: expected at least 8 .* every eighth one .*, found 7; add .* in a folder .*valid$"
+    )
+    with pytest.raises(InputError, match=message):
+        read_corpus(tmp_path)
+    clip = next((tmp_path / "train").iterdir())
+    write_dip(tmp_path / "train" / "z.pkl", read_dip(clip))  # by name it is the eighth
+    read = read_corpus(tmp_path)
+    assert ([len(part) for part in read.splits.values()], read.valid[0].name) == ([7, 1, 1], "z")
+    (tmp_path / "valid").mkdir()
+    (tmp_path / "train" / "z.pkl").rename(tmp_path / "valid" / "z.pkl")
+    assert [len(part) for part in read_corpus(tmp_path).splits.values()] == [7, 1, 1]
+
+
+def test_a_held_out_clip_that_is_too_short_is_said_to_be_of_training(corpus):
+    short = MotionClip("short", corpus.test[0].rotations[:90], 60.0)
+    with pytest.raises(InputError, match=r"to this split \(every eighth training clip, unless"):
+        prepare(replace(corpus, valid=(short,)), MOTION_TRANSFORMER, Scaling())
+
+
 def test_a_corpus_without_files_is_refused(tmp_path):
     with pytest.raises(InputError, match="train: expected a folder of motion files"):
         read_corpus(tmp_path)
@@ -187,11 +210,12 @@ def test_synthetic_walking_is_symmetric_half_a_period_later():
 
 
 def test_amass_shapes_beside_the_motions_are_left_out(tmp_path):
-    for split in ("train", "test"):
+    for split in ("train", "valid", "test"):
         folder = tmp_path / split / "subject"
         folder.mkdir(parents=True)
         np.savez(folder / "a_stageii.npz", poses=np.zeros((5, 165)), mocap_frame_rate=60.0)
         np.savez(folder / "shape.npz", betas=np.zeros(16))
         np.savez(folder / "male_stagei.npz", betas=np.zeros(16))
     corpus = read_corpus(tmp_path)
-    assert [clip.name for clip in (*corpus.train, *corpus.test)] == ["a_stageii"] * 2
+    read = (*corpus.train, *corpus.valid, *corpus.test)
+    assert [clip.name for clip in read] == ["a_stageii"] * 3

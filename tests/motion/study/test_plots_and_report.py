@@ -200,6 +200,19 @@ def test_tables_and_verdicts_are_the_metrics():
     assert verdicts.loc["model", "of zero velocity"] == "75%"
 
 
+def test_a_single_seed_has_a_mean_and_no_deviation():
+    errors = errors_of(1.5)
+    table = report.spread({"a": [errors], "b": [errors_of(2.0)]})
+    assert table.loc["a", "joint_angle 400"] == f"{errors.until(24)['joint_angle']:.3f}"
+    assert not table.apply(lambda column: column.str.contains("±")).any(axis=None)
+
+
+def test_the_authors_weights_are_told_by_one_number_or_by_why_they_are_absent():
+    angle = ERRORS["model"].until(24)["joint_angle"]
+    assert report.authors_note(ERRORS["model"]) == f"joint angle {angle:.3f} at 400 ms"
+    assert report.authors_note("absent: no file") == "absent: no file"
+
+
 def test_the_report_says_what_it_is_about_and_every_number(tmp_path):
     wide = report.wide_table(ERRORS)
     sizes = pd.DataFrame({"parameters": [7]}, ["model"])

@@ -15,7 +15,7 @@ from src.motion.metrics import frame_errors
 from src.motion.models.forecaster import parameter_count
 from src.motion.study import experiments, saved
 from src.motion.study import run as running
-from src.motion.study.gradients import layer_gradients, study_gradients
+from src.motion.study.gradients import deep_results, layer_gradients, study_gradients
 from src.motion.study.rollout import roll_outs
 from src.motion.study.studies import STUDIES
 from src.motion.training import gan
@@ -226,6 +226,19 @@ def test_gradients_per_layer_are_torchs_over_all_weights_of_the_layer(corpus, tm
     flat = torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)])
     assert made["std"][1] == pytest.approx(flat.std().item(), rel=1e-4)
     assert made["mean"][1] == pytest.approx(flat.mean().item(), rel=1e-3)
+
+
+def test_depth_is_shown_of_deep_networks_only(corpus, tmp_path):
+    """Of those that are trained anew with the printed layers, or of all in a published run."""
+    names = ("14-convolution", "13-seven-layers")
+    results = {name: running.run(name, corpus, PROFILE, tmp_path, 0) for name in names}
+    shallow = {"14-convolution": results["14-convolution"]}
+    assert deep_results(shallow, corpus, PROFILE, tmp_path / "deep", 0) == {}
+    assert not (tmp_path / "deep").exists()
+    made = deep_results(results, corpus, PROFILE, tmp_path / "deep", 0)
+    assert {name: len(of.model.layers) for name, of in made.items()} == {"13-seven-layers": 7}
+    assert (tmp_path / "deep" / "13-seven-layers" / "trained.json").is_file()
+    assert deep_results(results, corpus, None, tmp_path / "none", 0) is results
 
 
 def test_every_kind_of_model_rolls_out_from_every_test_clip(corpus, tmp_path):
