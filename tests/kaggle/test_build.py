@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import nbformat
@@ -14,6 +14,9 @@ from src.kaggle import __main__ as command
 from src.kaggle.build import FILES, Upload, build, slug
 from src.kaggle.wheels import BROUGHT
 from src.notebooks import Notebook
+from src.recipes import SOLUTIONS, choose, config
+from src.recipes.base import Recipe
+from src.runs import Run
 
 
 @pytest.fixture
@@ -73,6 +76,41 @@ def test_the_training_kernel_has_the_values_given_last_and_nothing_of_an_earlier
     other = build(run, "somebody", recipes="a\"\n'b")  # any text stays text
     assert Notebook(other.train / "train.ipynb").defaults["RECIPES"] == "a\"\n'b"
     assert not (upload.dataset / "stale.txt").exists()
+
+
+def trained(run: Run, recipes: tuple[Recipe, ...]) -> Run:
+    """The run, of these recipes."""
+    for recipe in recipes:
+        config.save(recipe, run.folder / recipe.name / "config.json")
+    return Run(run.folder, replace(run.about, recipes=tuple(recipe.name for recipe in recipes)))
+
+
+def ships(recipes: tuple[Recipe, ...]) -> list[tuple[str, bool]]:
+    return [(recipe.name, recipe.ships) for recipe in recipes]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        *SOLUTIONS,
+        *("pupil,hand_bert", "hand_bert,pupil", "pupil,frame_deberta_b", "frame_deberta_b,pupil"),
+        *("llama_2", "hand_bert_1,hand_bert_2", "llama_ensemble,pupil,hand_deberta_1"),
+        ",".join(SOLUTIONS),
+    ],
+)
+def test_both_kernels_that_train_ship_what_the_run_ships_and_no_teacher_besides(run, names):
+    upload = build(trained(run, choose(names, "cpu")), "somebody")
+    for folder, profile in ((upload.train, "full"), (upload.starter, "sample")):
+        found = Notebook(folder / f"{folder.name}.ipynb").defaults["RECIPES"]
+        assert ships(choose(found, profile)) == ships(choose(names, profile))
+
+
+def test_recipes_that_no_names_give_are_named_one_by_one(run):
+    """Of the three stages the second ships, too: the values were changed."""
+    first, second, third = choose("hand_bert", "cpu")
+    upload = build(trained(run, (first, replace(second, ships=True), third)), "somebody")
+    found = Notebook(upload.train / "train.ipynb").defaults["RECIPES"]
+    assert found == "hand_bert_1,hand_bert_2,hand_bert_3"
 
 
 @pytest.mark.parametrize("name", FILES)
