@@ -47,18 +47,30 @@ class Upload:
     starter: Path
     user: str
     name: str  # the dataset's slug, with which the kernels' slugs begin
+    submits: bool  # False for a run of other clips than the competition's
 
     def __str__(self) -> str:
-        slug = f"{self.user}/{self.name}"
         return f"""once, in the browser: accept the rules, {RULES}
 kaggle datasets create -p {self.dataset}
   later: kaggle datasets version -p {self.dataset} -m "what is new"
-kaggle datasets status {slug}   # wait for: ready
-kaggle kernels push -p {self.submit}   # prints the kernel's version, N
-kaggle kernels status {slug}-submit   # wait for: complete
-kaggle competitions submit {COMPETITION} -k {slug}-submit -f submission.zip -v N -m "..."
+kaggle datasets status {self.user}/{self.name}   # wait for: ready
+{self._submitting()}
 to train there: kaggle kernels push -p {self.train}
 to try it there, on the sample: kaggle kernels push -p {self.starter}"""
+
+    def _submitting(self) -> str:
+        if not self.submits:
+            return (
+                "nothing to submit: the run is not of the competition's clips, so its answers are "
+                "not for the competition's signs; train on those clips first"
+            )
+        kernel = f"{self.user}/{self.name}-submit"
+        return (
+            f"kaggle kernels push -p {self.submit}   # prints the kernel's version, N\n"
+            f"kaggle kernels status {kernel}   # wait for: complete\n"
+            f"kaggle competitions submit {COMPETITION} -k {kernel} -f submission.zip -v N "
+            '-m "..."'
+        )
 
 
 def build(
@@ -81,7 +93,7 @@ def build(
     folder, name = run.folder / "kaggle", slug(f"asl-signs-{run.folder.name}")
     shutil.rmtree(folder, ignore_errors=True)
     kinds = ("dataset", "submit", "train", "starter")
-    upload = Upload(*(folder / kind for kind in kinds), user, name)
+    upload = Upload(*(folder / kind for kind in kinds), user, name, _is_of_the_competition(run))
     _dataset(run, upload)
     recipes = recipes or _recipes(run, profile)
     parameters = {"PROFILE": profile, "RECIPES": recipes, "OVERRIDES": overrides}
@@ -106,6 +118,15 @@ def slug(text: str) -> str:
             f"dashes, found {made!r}; give the run's folder another name"
         )
     return made
+
+
+def _is_of_the_competition(run: Run) -> bool:
+    """What report.json says of the run's clips; True if it says nothing, as in an older run."""
+    try:
+        facts = json.loads((run.folder / "report.json").read_text())
+    except (OSError, ValueError):
+        return True
+    return facts.get("origin", "competition") == "competition"
 
 
 def _recipes(run: Run, profile: str) -> str:

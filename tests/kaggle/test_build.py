@@ -10,6 +10,7 @@ import nbformat
 import pytest
 
 from src.common.errors import InputError
+from src.common.files import write_json
 from src.kaggle import __main__ as command
 from src.kaggle.build import FILES, Upload, build, slug
 from src.kaggle.wheels import BROUGHT
@@ -146,3 +147,25 @@ def test_the_command_builds_the_folders_and_prints_how_to_upload_them(run, capsy
     assert sorted(steps, key=said.index) == steps
     with pytest.raises(InputError, match="01_preparation"):
         command.build(run=str(run.folder / "nowhere"), user="somebody")
+
+
+SUBMITS = ("tiny/kaggle/submit", "asl-signs-tiny-submit", "competitions submit")
+
+
+@pytest.mark.parametrize("origin", ["synthetic", "other"])
+def test_a_run_of_other_clips_is_not_told_how_to_submit(run, origin):
+    """Of an older run nobody knows whose clips they are: it is told, as a run of theirs is."""
+    for facts in (None, {"accuracy": 0.5}, {"origin": "competition"}):
+        if facts is not None:
+            write_json(run.folder / "report.json", facts)
+        said = str(build(run, "somebody"))
+        assert all(words in said for words in SUBMITS) and "nothing to submit" not in said
+    write_json(run.folder / "report.json", {"origin": origin})
+    upload = build(run, "somebody")
+    said = str(upload)
+    assert not any(words in said for words in SUBMITS)
+    assert "\nnothing to submit: the run is not of the competition's clips" in said
+    rest = ("datasets create", "datasets status", "kernels push -p", "kernels push -p")
+    places = (upload.dataset, "somebody/asl-signs-tiny", upload.train, upload.starter)
+    for words, place in zip(rest, places, strict=True):
+        assert any(words in line and str(place) in line for line in said.splitlines())
