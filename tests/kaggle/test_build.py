@@ -95,7 +95,7 @@ def ships(recipes: tuple[Recipe, ...]) -> list[tuple[str, bool]]:
     [
         *SOLUTIONS,
         *("pupil,hand_bert", "hand_bert,pupil", "pupil,frame_deberta_b", "frame_deberta_b,pupil"),
-        *("llama_2", "hand_bert_1,hand_bert_2", "llama_ensemble,pupil,hand_deberta_1"),
+        *("llama_2", "hand_bert_3,hand_bert_1", "llama_ensemble,pupil,hand_deberta_1"),
         ",".join(SOLUTIONS),
     ],
 )
