@@ -45,6 +45,18 @@ def test_the_weights_come_back_to_the_bit_and_gradients_taken_there_stay(model):
     assert all(torch.equal(p.grad, g) for p, g in zip(model.parameters(), inside, strict=True))
 
 
+@pytest.mark.parametrize("wrong", [float("inf"), float("-inf"), float("nan")])
+def test_a_gradient_that_overflowed_moves_nothing(model, wrong):
+    """fp16's first gradients do: weights of NaN would spoil the batch norms for good."""
+    model[0].weight.grad[1, 2] = wrong
+    before = bits(model)
+    with perturbed([model], 0.2):
+        inside = bits(model)
+        assert all(p.isfinite().all() for p in model.parameters())
+    assert torch.equal(inside[0], before[0])
+    assert not any(torch.equal(a, b) for a, b in zip(inside[1:], before[1:], strict=True))
+
+
 def test_tensors_without_a_gradient_or_with_one_of_zero_stay(model):
     first, last = model[0], model[2]
     first.weight.grad.zero_()
