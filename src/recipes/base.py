@@ -64,8 +64,8 @@ class Recipe:
     distilled: NetworkConfig | None = None  # a smaller network, taught in the same loop
     ema: Ema | None = None  # an average of the student's weights
     distil: Distil = Distil()  # a finished training to learn from
-    # The recipe of the same run whose weights to start from, where names and shapes agree; "" =
-    # start from random weights.
+    # A recipe of the same run, or a path logs/<run>/<recipe>, whose weights to start from, where
+    # names and shapes agree; "" = start from random weights.
     start: str = ""
     awp: Awp | None = None
     stop: EarlyStopping | None = None  # None = train for all epochs

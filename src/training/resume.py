@@ -56,6 +56,9 @@ class State:
                     f"{self.path}: expected the state of this very training, found one of other "
                     f"values: {', '.join(changed)}; choose another run folder, or {DELETE}"
                 )
+            # Training in bfloat16 or float32 leaves an empty scaler; fp16 goes on with a new one.
+            loop = state["loop"]
+            loop["scaler"] = loop["scaler"] or self.loop.scaler.state_dict()
             compare(state, self._parts(0), "state")
             compare_records(state["history"], state["epoch"])
             if weights := state["best"]["weights"]:  # there are some from the first test on

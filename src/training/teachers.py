@@ -18,7 +18,7 @@ from src.common import checkpoint
 from src.common.errors import InputError
 from src.common.paths import anchored
 from src.dataset.batches import prepare
-from src.dataset.folds import Fold
+from src.dataset.folds import EVERYTHING, Fold
 from src.evaluation.ensemble import Vote, Votes, rule_for, votes_for
 from src.evaluation.predict import predict
 from src.recipes.base import Recipe
@@ -170,4 +170,20 @@ def _trained(run: Run, teacher: str, fold: Fold, field: str, why: str) -> tuple[
             f"{of.training_folder(name, fold)}: {why}, expected a finished training of {name} on "
             "this fold, found none; train it first"
         )
+    _check_unseen(run, of, fold, why)
     return of, name
+
+
+def _check_unseen(run: Run, of: Run, fold: Fold, why: str) -> None:
+    """Refuse another run that has learnt clips which this fold holds out: it would tell of them."""
+    if of is run or fold == EVERYTHING:
+        return
+    clip = ["participant", "sequence", "sign"]
+    held_out, learnt = run.clips[run.clips.fold == fold], of.clips[of.clips.fold != fold]
+    seen = held_out[clip].merge(learnt[clip])
+    if len(seen):
+        raise InputError(
+            f"{of.folder}: {why}, expected that it has not learnt clips of {run.folder}'s held-out "
+            f"signers, found {len(seen)} of them, of {', '.join(sorted(set(seen.participant)))}; "
+            "hold the same signers out there"
+        )

@@ -66,6 +66,17 @@ def spoilt(state: dict, at: tuple, how: str) -> dict:
     return state
 
 
+def test_fp16_goes_on_from_a_training_that_needed_no_scaler(recipe, tiny_clips, tmp_path, state):
+    """A run that began on a card with bfloat16 goes on on an older one."""
+    assert state["loop"]["scaler"] == {}
+    checkpoint.save(tmp_path / "last.pt", state)
+    task = Task(recipe, tiny_clips, tiny_clips, 3, tmp_path)
+    fit(task, replace(FP32, precision="fp16"), ONE)
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert history.epoch.tolist() == [1, 2, 3, 4]
+    assert checkpoint.load(tmp_path / "last.pt")["loop"]["scaler"]["scale"] > 0
+
+
 WAYS = ("missing", "text", "a tensor of another shape")
 
 

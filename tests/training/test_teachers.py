@@ -268,6 +268,18 @@ def test_a_teacher_of_another_run_is_found_by_its_folder(unbroken, make_run):
     torch.testing.assert_close(dict(guide.model.state_dict()), expected, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("field", ["teacher", "start"])
+def test_a_training_of_another_run_that_has_learnt_what_is_held_out_here_is_refused(
+    unbroken, make_run, field
+):
+    path = str(unbroken.folder / FIRST)
+    other = {"teacher": {"distil": Distil(teacher=path)}, "start": {"start": path}}[field]
+    recipe = replace(STAGES[1], **({"distil": Distil()} | other))
+    run = with_other_folds(make_run(recipe))
+    with pytest.raises(InputError, match=r"not learnt clips of .*; hold the same"):
+        train(run, SECOND, FOLD, FP32, ONE)
+
+
 def test_a_teacher_that_reads_otherwise_is_asked_once_about_the_clips_as_they_are(
     unbroken, make_run
 ):
