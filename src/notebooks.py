@@ -307,16 +307,22 @@ def main() -> int:
     )
     parser.add_argument("--force", action="store_true", help="run finished notebooks again")
     parser.add_argument("--show", action="store_true", help="print all that the cells print")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(_spaced(sys.argv[1:]))
+    given = [[name, value.removeprefix(" ")] for name, value in arguments.p]
     try:
-        return execute(arguments.numbers, parse(arguments.p), arguments.force, arguments.show)
+        return execute(arguments.numbers, parse(given), arguments.force, arguments.show)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        again = command(arguments.numbers, dict(arguments.p))
+        again = command(arguments.numbers, dict(given))
         print(f"\ninterrupted; go on from here: {again}", file=sys.stderr)
         return 130
+
+
+def _spaced(words: list[str]) -> list[str]:
+    """With a space before each parameter's value: argparse takes --epochs=30 for a flag of ours."""
+    return [f" {word}" if k > 1 and words[k - 2] == "-p" else word for k, word in enumerate(words)]
 
 
 def _described() -> str:

@@ -73,6 +73,15 @@ class Run:
         fold = store.clips.fold
         if about.hold_out:
             fold = folds.hold_out(store.clips, about.hold_out)
+        if not fold.isin([each for each in about.folds if each != EVERYTHING]).any():
+            raise InputError(
+                f"{about.data}: expected clips to test on, found that all are there to train on"
+            )
+        if (fold == about.folds[0]).all() and about.hold_out:
+            raise InputError(
+                f"HOLD_OUT: expected signers to be left to learn from, found that all of "
+                f"{about.data} are named; name fewer, or leave it empty"
+            )
         if (fold == about.folds[0]).all():
             raise InputError(
                 f"{about.data}: expected clips of two signers at least, or several clips of a sign "
@@ -240,13 +249,18 @@ class Run:
         Members that are not trained on the same folds are compared on the folds that all have.
 
         Raises:
-            InputError: a member has no trained fold.
+            InputError: a member has no trained fold, nothing ships, or no fold is common to all.
         """
         tables = {}
         for recipe in (recipe for recipe in self.recipes.values() if recipe.ships):
             table = self.predictions(recipe.name)
             tables[recipe.name] = table[table.role == recipe.shipped]
-        common = set.intersection(*(set(table.fold) for table in tables.values()))
+        folds_of = [set(table.fold) for table in tables.values()]
+        if not (common := set.intersection(*folds_of) if folds_of else set()):
+            raise InputError(
+                f"{self.folder}: expected networks that ship, trained on a fold that all have, "
+                f"found {', '.join(tables) or 'only stages that teach others'}; run 02_training"
+            )
         return {n: t[t.fold.isin(common)].reset_index(drop=True) for n, t in tables.items()}
 
     def save_figure(self, figure: Figure, name: str) -> Path:

@@ -166,6 +166,15 @@ def test_help_lists_every_parameter_with_its_meaning(capsys, monkeypatch):
             assert re.search(rf"^  {name} = .+  \w", said, re.MULTILINE), name
 
 
+@pytest.mark.parametrize("flag", ["--epochs=30", "--no-ships", "--epochs 30", "-1"])
+def test_a_value_may_look_like_a_flag(flag, monkeypatch):
+    given = []
+    monkeypatch.setattr(sys, "argv", ["notebooks", "01", "-p", "OVERRIDES", flag, "--show"])
+    monkeypatch.setattr(run, "execute", lambda *those: given.extend(those) or 0)
+    run.main()
+    assert given == [["01"], {"OVERRIDES": flag}, False, True]
+
+
 @pytest.mark.parametrize("at", ["parse", "execute"])
 def test_an_interruption_repeats_the_command(notebooks, capsys, monkeypatch, at):
     def interrupted(*_) -> None:

@@ -97,6 +97,28 @@ def test_an_older_versions_training_is_not_taken_and_not_deleted(made):
     assert (folder / "student.pt").is_file()
 
 
+def again(made: Run, **changed: object) -> None:
+    Run.create(made.folder, replace(made.about, **changed), [RECIPE])
+
+
+def test_somebody_is_left_to_learn_from_and_something_to_test_on(made, monkeypatch):
+    everybody = tuple(made.store.clips.participant.unique())
+    with pytest.raises(InputError, match=r"^HOLD_OUT: expected signers to be left"):
+        again(made, hold_out=everybody)
+    path = made.store.folder / "clips.parquet"
+    pd.read_parquet(path).assign(fold=-1, training_only=True).to_parquet(path)
+    for folds in ((), (EVERYTHING,), (0,)):
+        with pytest.raises(InputError, match=r"expected clips to test on, found"):
+            again(made, folds=folds)
+
+
+def test_a_run_of_which_nothing_ships_has_no_predictions(made):
+    stage = replace(RECIPE, ships=False)
+    run = Run.create(made.folder, made.about, [stage])
+    with pytest.raises(InputError, match="found only stages that teach others; run 02_training"):
+        run.shipped_predictions()
+
+
 def test_figures_are_kept_as_pictures(made):
     path = made.save_figure(Figure(), "a_figure")
     assert path == made.folder / "figures/a_figure.png" and path.read_bytes()[:4] == b"\x89PNG"

@@ -28,7 +28,7 @@ def choose(names: str, profile: str) -> tuple[Recipe, ...]:
         profile: which sizes of them.
 
     Raises:
-        InputError: there is no such solution or recipe.
+        InputError: there is no such solution or recipe, or all that are named only teach others.
     """
     single = {
         r.name: r
@@ -52,6 +52,12 @@ def choose(names: str, profile: str) -> tuple[Recipe, ...]:
             )
     if not chosen:
         raise InputError("RECIPES: expected at least one solution, found none")
+    if not any(recipe.ships for recipe in chosen.values()):
+        whole = ",".join(dict.fromkeys(map(solution_of, chosen)))
+        raise InputError(
+            f"RECIPES: expected a network that goes into the file, found only {', '.join(chosen)}, "
+            f"which teach others; name the solution, {whole}"
+        )
     return tuple(chosen.values())
 
 
