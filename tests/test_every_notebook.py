@@ -24,7 +24,7 @@ from src.dataset import competition
 from src.dataset.clip_file import read_clip
 from src.dataset.folds import EVERYTHING
 from src.dataset.sample import write_sample
-from src.evaluation.ensemble import votes_for
+from src.evaluation.ensemble import chosen_votes, votes_for
 from src.evaluation.tables import accuracy
 from src.runs import Run
 from src.submission import costs
@@ -113,7 +113,7 @@ def test_the_report_says_what_the_scored_file_answers(run, report, values):
         inside = (held_out.participant == signer).to_numpy()
         assert found == {"accuracy": right[inside].mean(), "clips": inside.sum()}
     assert report["held_out"] == sorted(set(held_out.participant))
-    assert report["clips"] == {"all": 24, "scored": len(held_out), "training_only": 0}
+    assert report["clips"] == {"all": 24, "scored": len(held_out), "training_only": 0, "extra": 0}
 
 
 def test_the_report_says_what_the_run_is(run, report, values):
@@ -133,6 +133,11 @@ def test_the_report_says_what_the_run_is(run, report, values):
     vote = votes_for(run.shipped_predictions(), 0)[RECIPE]
     assert vote.weight == 1.0 and vote.temperature != 1.0
     assert report["members"] == {RECIPE: {"parameters": parameters, **asdict(vote)}}
+    # The submitted file is of the fit on everything, calibrated on all folds.
+    submitted, votes = report["submitted"], chosen_votes(run.shipped_predictions(), "fitted")
+    assert submitted["members"] == {RECIPE: {"parameters": parameters, **asdict(votes[RECIPE])}}
+    assert submitted["members"] != report["members"]
+    assert submitted["size_mb"] == (run.folder / "model.tflite").stat().st_size / 1e6
 
 
 def test_the_report_in_words_says_the_same(run, report):
@@ -158,7 +163,7 @@ def test_recipes_are_compared_by_what_they_are_and_cost(run):
     (row,) = costs.recipe_table(run, alone).to_dict("records")
     assert row["parameters"] == sum(p.numel() for p in run.model(RECIPE, 0).parameters())
     table = run.shipped_predictions()[RECIPE]
-    assert row["CV accuracy"] == accuracy(table)
+    assert row["held-out accuracy"] == accuracy(table)
     paths = (run.folder / RECIPE).glob("*/history.csv")
     seconds = [pd.read_csv(path).seconds.sum() for path in paths]
     assert len(seconds) == 5 and row["training, min"] == pytest.approx(sum(seconds) / 60)

@@ -100,6 +100,12 @@ def missing_shares(store: Store) -> dict[str, float]:
     return {part: float((~seen[:, parts == part].any(1)).mean()) for part in PARTS if part in parts}
 
 
+def extra_clips(store: Store) -> int:
+    """How many clips come from the folders that are for training only."""
+    folders = [Path(folder).name for folder in _read_manifest(store.folder)["extra"]]
+    return int(store.clips.participant.str.partition("/")[0].isin(folders).sum()) if folders else 0
+
+
 def skipped(store: Store) -> list[str]:
     """Why each of the broken clips was left out of the store."""
     return _read_manifest(store.folder)["skipped"]
@@ -192,7 +198,7 @@ def _read_indices(
         # Another folder's participant 7 is another person, and its sequence 7 another clip.
         table["participant"] = path.name + "/" + table.participant
         table["sequence"] = path.name + "/" + table.sequence
-        table["label"] = table.sign.map(signs)
+        table["label"] = table.sign.map(signs).astype("int64")
         tables.append(table)
     return pd.concat(tables, ignore_index=True), unknown_signs
 

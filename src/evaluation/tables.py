@@ -111,12 +111,18 @@ def worth_recording(predictions: pd.DataFrame, clips: pd.DataFrame) -> pd.DataFr
 
     Clips and signers are all that there are, accuracy is of the held-out ones: sign -> clips,
     signers, accuracy, taken for (the sign that it is most often taken for, or nothing). A sign that
-    no held-out clip shows has NaN as its accuracy, and comes last.
+    no held-out clip shows has NaN as its accuracy, and comes last. A sign without any clip may be
+    the answer, too, but is not named.
     """
     signs = clips.drop_duplicates("label").set_index("label").sign
     best = pd.Series(stacked(predictions).argmax(1), predictions.index)
     wrong = predictions[best != predictions.label]
-    taken = best[wrong.index].map(signs).groupby(wrong.sign).agg(lambda for_: for_.mode()[0])
+    taken = (
+        best[wrong.index]
+        .map(signs)
+        .groupby(wrong.sign)
+        .agg(lambda for_: next(iter(for_.mode()), ""))
+    )
     table = clips.groupby("sign").agg(clips=("sign", "size"), signers=("participant", "nunique"))
     taken = taken.reindex(table.index).fillna("")
     table = table.assign(accuracy=by_group(predictions, "sign"), taken_for=taken)

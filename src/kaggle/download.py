@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import zipfile
@@ -78,12 +79,15 @@ def _fetch(command: str, archive: Path) -> None:
 def _explained(said: str, code: int) -> str:
     """The message for a failure of `kaggle`, from what it printed."""
     low = said.lower()
-    if "403" in said or "accept this competition" in low:
+    # A code is a word of its own: a progress bar may say 403M.
+    if re.search(r"\b403\b", said) or "accept this competition" in low:
         return (
             "kaggle: 403 Forbidden: this account has not accepted the rules, or its phone number "
             f"is not verified; do both in the browser, no command can: {RULES}; then run this again"
         )
-    if "401" in said or any(word in low for word in ("unauthorized", "kaggle.json", "authenticat")):
+    if re.search(r"\b401\b", said) or any(
+        word in low for word in ("unauthorized", "kaggle.json", "authenticat")
+    ):
         return f"kaggle: expected credentials, found none that Kaggle accepts; {CREDENTIALS}"
     last = (said.strip().splitlines() or ["it said nothing"])[-1][-LONGEST:]
     return (

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,17 +61,17 @@ def parity_clips(run: Run, clips: pd.DataFrame, max_len: int) -> list[RawClip]:
     return [*some_clips(run, clips), *edge_clips(max_len).values()]
 
 
-def write_submission(run: Run, scored: Exported, votes: Votes) -> list[Path]:
-    """Write model.tflite and submission.zip.
+def write_submission(run: Run, scored: Exported, votes: Votes) -> Exported:
+    """Write model.tflite and submission.zip, and return what the file is made of.
 
-    The file is made of the fit on everything if the profile has one, with votes that were found
-    on all out-of-fold clips; else it is the scored file.
+    That is the fit on everything if the profile has one, with votes that were found on all
+    out-of-fold clips; else it is the scored file.
     """
     path = run.folder / "model.tflite"
     if EVERYTHING in run.about.folds:
-        write_tflite(members(run, EVERYTHING, votes), path, scored.options)
+        submitted = write_tflite(members(run, EVERYTHING, votes), path, scored.options)
     else:
         write_atomically(path, lambda temporary: shutil.copyfile(scored.path, temporary))
-    archive = run.folder / "submission.zip"
-    write_zip(path, archive)
-    return [path, archive]
+        submitted = replace(scored, path=path)
+    write_zip(path, run.folder / "submission.zip")
+    return submitted

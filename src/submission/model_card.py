@@ -70,7 +70,7 @@ def _what(facts: Mapping[str, Any]) -> str:
     parts = ", ".join(f"{size} {part.replace('_', ' ')}" for part, size in PARTS.items())
     members = [
         f"- `{name}`: {member['parameters']:,} parameters, weight {member['weight']:.2f}"
-        for name, member in facts["members"].items()
+        for name, member in facts["submitted"]["members"].items()
     ]
     networks = "One trained network" if len(members) == 1 else f"{len(members)} trained networks"
     return (
@@ -90,10 +90,12 @@ def _data(facts: Mapping[str, Any]) -> str:
     ]
     if facts["origin"] == "synthetic":
         lines.insert(0, SYNTHETIC)
-    if clips["training_only"]:
+    if own := clips["training_only"] - clips["extra"]:
+        lines.append(f"{own:,} of the clips are there to train on, as the folder itself divides.")
+    if clips["extra"]:
         lines.append(
-            f"{clips['training_only']:,} of the clips come from other collections, were only "
-            "trained on, and have their own terms."
+            f"{clips['extra']:,} of the clips come from other collections, were only trained on, "
+            "and have their own terms."
         )
     return "\n".join(lines)
 
@@ -121,7 +123,8 @@ def _signers(facts: Mapping[str, Any]) -> str:
         "clips": table.clips.map("{:.0f}".format),
         "accuracy": table.accuracy.map("{:.1%}".format),
     }
-    rows = pd.DataFrame(shown).rename_axis("held-out signer").to_markdown(disable_numparse=True)
+    whose = "signer" if facts["signers_seen"] else "held-out signer"
+    rows = pd.DataFrame(shown).rename_axis(whose).to_markdown(disable_numparse=True)
     return (
         f"{rows}\n\nNearest neighbour on raw hand coordinates, on the same clips: "
         f"{facts['nearest_neighbour']:.1%}; with the signing hand aligned: "
@@ -132,9 +135,11 @@ def _signers(facts: Mapping[str, Any]) -> str:
 def _costs(facts: Mapping[str, Any]) -> str:
     latency = facts["latency_ms"]
     limits = [f"{name} {'met' if met else 'NOT MET'}" for name, met in facts["limits"].items()]
+    which = " (of the scored file)" if facts["fit_on_everything"] else ""
     return (
-        f"{facts['size_mb']:.2f} MB. {latency['mean']:.2f} ms mean, {latency['median']:.2f} "
-        f"median, {latency['p95']:.2f} p95 a clip, one thread, where it was made. The "
+        f"{facts['submitted']['size_mb']:.2f} MB. {latency['mean']:.2f} ms mean, "
+        f"{latency['median']:.2f} median, {latency['p95']:.2f} p95 a clip, one thread, where it "
+        f"was made{which}. The "
         f"competition's limits: {', '.join(limits)}."
     )
 
@@ -146,14 +151,16 @@ def _limits(facts: Mapping[str, Any]) -> str:
 
 def _confidence(facts: Mapping[str, Any]) -> str:
     """What a probability means, which only a calibrated file may say."""
-    as_they_are = all(member["temperature"] == 1 for member in facts["members"].values())
-    if as_they_are or not facts["accuracy_all_folds"]:
+    members = facts["submitted"]["members"].values()
+    one_fold = not facts["accuracy_all_folds"]
+    if one_fold or all(member["temperature"] == 1 for member in members):
         return (
-            "Probabilities are not calibrated: 90 % does not mean right nine times out of ten. "
-            "Calibration needs a second trained fold."
+            "Probabilities are not calibrated: 90 % does not mean right nine times out of ten."
+            + " Calibration needs a second trained fold." * one_fold
         )
+    which = "clips" if facts["signers_seen"] else "signers"
     return (
-        f"Probabilities are calibrated on other signers than those scored. The scored file gives "
+        f"Probabilities are calibrated on other {which} than those scored. The scored file gives "
         f"its answers {facts['confidence']:.1%} on average; {facts['accuracy']:.1%} are right. "
         "Strangers to the training data may be further from it."
     )

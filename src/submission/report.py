@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from scipy.special import softmax
 
 from src.common.files import write_json, write_text
 from src.dataset import folds
+from src.dataset import store as stores
 from src.dataset.folds import EVERYTHING
 from src.dataset.sample import is_synthetic
 from src.evaluation import baselines
@@ -35,17 +36,29 @@ AS_THEY_ARE = {"disable_numparse": True}  # of a table's texts: a number is form
 
 
 def facts(
-    run: Run, exported: Exported, ladder: Ladder, score: Score, votes: Votes, rule: Rule = "fitted"
+    run: Run,
+    exported: Exported,
+    submitted: Exported,
+    ladder: Ladder,
+    score: Score,
+    votes: Votes,
+    rule: Rule = "fitted",
 ) -> dict[str, Any]:
-    """What the report says of the scored file, as plain values; it has these votes by this rule."""
+    """What the report says of a run's files, as plain values.
+
+    Of the scored one (`exported`, with these votes by this rule) what it answers and costs; of the
+    submitted one, which may be of the fit on everything, what it is made of.
+    """
     fold, tables = scored_fold(run), run.shipped_predictions()
     # What torch answers to the clips that the file is scored on.
-    here = {name: table[table.fold == fold] for name, table in tables.items()}
+    scored = held_out_clips(run, fold)[: score.clips].sequence
+    here = {name: table[table.sequence.isin(scored)] for name, table in tables.items()}
     probabilities = softmax(stacked(together(here, votes, rule)), axis=1)
+    neighbour = partial(nearest_neighbour_accuracy, run, fold, scored)
     return {
         "accuracy": score.accuracy,
-        "nearest_neighbour": nearest_neighbour_accuracy(run, fold, baselines.raw_hands),
-        "nearest_neighbour_aligned": nearest_neighbour_accuracy(run, fold, baselines.aligned_hands),
+        "nearest_neighbour": neighbour(baselines.raw_hands),
+        "nearest_neighbour_aligned": neighbour(baselines.aligned_hands),
         "accuracy_all_folds": accuracy_of_all_folds(tables, rule),
         "accuracy_torch": {m.name: accuracy(here[m.name]) for m in exported.members},
         "by_signer": by_signer(run, score),
@@ -64,6 +77,7 @@ def facts(
             "all": len(run.clips),
             "scored": score.clips,
             "training_only": int(run.clips.training_only.sum()),
+            "extra": stores.extra_clips(run.store),
         },
         "signs": len(run.store.signs),
         "participants": run.clips.participant.nunique(),
@@ -71,14 +85,23 @@ def facts(
         "fit_on_everything": EVERYTHING in run.about.folds,
         "held_out": sorted(run.clips.participant[run.clips.fold == fold].unique().tolist()),
         "signers_seen": folds.shared_signers(run.clips, fold),
-        "members": {
-            member.name: {"parameters": member.parameters, **asdict(votes[member.name])}
-            for member in exported.members
-        },
+        "members": _members_of(exported),
+        "submitted": {"size_mb": submitted.size_mb, "members": _members_of(submitted)},
         "mean_of": exported.options.pool,
         "confidence": float(probabilities.max(1).mean()),
         "seed": run.about.seed,
         "versions": _versions(),
+    }
+
+
+def _members_of(file: Exported) -> dict[str, dict[str, float]]:
+    return {
+        member.name: {
+            "parameters": member.parameters,
+            "weight": member.weight,
+            "temperature": member.core.temperature,
+        }
+        for member in file.members
     }
 
 
@@ -128,7 +151,7 @@ def markdown(facts: Mapping[str, Any]) -> str:
 
 Profile {facts["profile"]}, data {facts["data"]}: {facts["clips"]["all"]:,} clips of \
 {facts["signs"]} signs. Scored: the .tflite file itself, on {facts["clips"]["scored"]:,} clips of \
-fold {facts["fold"]}, signers {", ".join(facts["held_out"])}, {seen}.
+fold {facts["fold"]}, signers {", ".join(sorted(facts["by_signer"]))}, {seen}.
 
 {_accuracies(facts)}
 
@@ -188,15 +211,15 @@ def _versions() -> dict[str, str]:
     return known | {"interpreter": interpreter.runtime()}
 
 
-def nearest_neighbour_accuracy(run: Run, fold: int, vector: Callable) -> float:
-    """Nearest neighbour on hand coordinates, on the clips that the fold holds out.
+def nearest_neighbour_accuracy(run: Run, fold: int, scored: pd.Series, vector: Callable) -> float:
+    """Nearest neighbour on hand coordinates, on the scored clips, among those not held out.
 
-    `vector` is `baselines.raw_hands` or `baselines.aligned_hands`.
+    `scored` are sequences; `vector` is `baselines.raw_hands` or `baselines.aligned_hands`.
     """
-    held_out, label = (run.clips.fold == fold).to_numpy(), run.store.clips.label.to_numpy()
+    learnt = (run.clips.fold != fold).to_numpy()
+    asked, label = run.clips.sequence.isin(scored).to_numpy(), run.store.clips.label.to_numpy()
     train, test = (
-        (run.store.whole_frames(i) for i in np.flatnonzero(chosen))
-        for chosen in (~held_out, held_out)
+        (run.store.whole_frames(i) for i in np.flatnonzero(chosen)) for chosen in (learnt, asked)
     )
-    predicted = baselines.nearest_neighbour(train, label[~held_out], test, vector)
-    return float((predicted == label[held_out]).mean())
+    predicted = baselines.nearest_neighbour(train, label[learnt], test, vector)
+    return float((predicted == label[asked]).mean())

@@ -104,7 +104,8 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
     loop = Loop(recipe, trainee, settings, processes, task.guide)
     history, best = History(folder / "history.csv"), Best(recipe.stop)
     if loop.micro_batch < recipe.batch_size // processes.world and processes.writes:
-        say(f"{recipe.name}: {loop.micro_batch} clips at a time, for more do not fit into memory")
+        why = "as asked for" if settings.micro_batch else "for more do not fit into memory"
+        say(f"{recipe.name}: {loop.micro_batch} clips at a time, {why}")
     state = resume.State(folder / "last.pt", task.made_from, loop, best, history)
 
     # A stopped training goes on after its last whole epoch. A stage that starts from another's

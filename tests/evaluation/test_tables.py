@@ -68,6 +68,8 @@ def test_signs_worth_recording_are_the_worst_recognised_and_least_recorded(stude
     assert found.clips.tolist() == [2, 3, 2] and found.signers.tolist() == [2, 2, 1]
     assert found.accuracy.tolist() == [0.0, 0.5, 1.0]
     assert found.taken_for.tolist() == ["bird", "bird", ""]
+    only = clips[clips.sign == "cat"]  # the answer to its only mistake is a sign without clips
+    assert tables.worth_recording(student, only).taken_for.tolist() == [""]
     untested = pd.DataFrame([("p", "emu", 3)], columns=more.columns)
     found = tables.worth_recording(student, pd.concat([clips, untested]))
     assert list(found.index) == ["dog", "cat", "bird", "emu"]

@@ -93,6 +93,7 @@ URL = "https://www.kaggle.com/api/v1/competitions/data"
         (f"403 Client Error: Forbidden for url: {URL}", 1, RULES),
         (f"401 Client Error: Unauthorized for url: {URL}", 1, CREDENTIALS),
         ("OSError: Could not find kaggle.json. Make sure it's located in /root", 1, CREDENTIALS),
+        (" 1% 403M/56.4G\nConnection reset by peer", 7, "code 7: Connection reset by peer; run"),
         ("started\nConnection reset by peer", 7, "code 7: Connection reset by peer; run it again"),
         ("done", 0, r"expected asl-signs\.zip, but it ended with code 0: done"),  # and no archive
     ],

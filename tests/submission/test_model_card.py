@@ -24,7 +24,7 @@ FACTS = {
     "profile": "full",
     "data": "/data/asl-signs",
     "origin": "competition",
-    "clips": {"all": 94477, "scored": 80, "training_only": 0},
+    "clips": {"all": 94477, "scored": 80, "training_only": 0, "extra": 0},
     "signs": 250,
     "participants": 21,
     "fold": 0,
@@ -33,6 +33,10 @@ FACTS = {
     "signers_seen": False,
     "accuracy_all_folds": {},
     "members": {"llama": {"parameters": 9_200_000, "weight": 1.0, "temperature": 1.0}},
+    "submitted": {
+        "size_mb": 12.345,
+        "members": {"llama": {"parameters": 9_200_000, "weight": 1.0, "temperature": 1.0}},
+    },
 }
 
 
@@ -40,11 +44,18 @@ def test_only_calibrated_probabilities_are_said_to_be():
     raw = sections(model_card.markdown(FACTS))["Limits"]
     assert "Probabilities are not calibrated" in raw and "73" not in raw
     member = FACTS["members"]["llama"] | {"temperature": 0.6}
-    cooled = FACTS | {"members": {"llama": member}, "confidence": 0.731}
-    assert "not calibrated" in sections(model_card.markdown(cooled))["Limits"]  # of one fold
-    calibrated = cooled | {"accuracy_all_folds": {"folds": 4, "accuracy": 0.6}}
-    said = sections(model_card.markdown(calibrated))["Limits"]
+    cooled = FACTS | {"submitted": {"size_mb": 1.0, "members": {"llama": member}}}
+    cooled |= {"confidence": 0.731}
+    said = sections(model_card.markdown(cooled))["Limits"]
+    assert "not calibrated" in said and "needs a second trained fold" in said
+    four = {"accuracy_all_folds": {"folds": 4, "accuracy": 0.6}}
+    said = sections(model_card.markdown(FACTS | four))["Limits"]  # equal votes, for instance
+    assert "not calibrated" in said and "second trained fold" not in said
+    said = sections(model_card.markdown(cooled | four))["Limits"]
+    assert "on other signers than those scored" in said
     assert "73.1% on average; 60.0% are right" in said and "not calibrated" not in said
+    said = sections(model_card.markdown(cooled | four | {"signers_seen": True}))["Limits"]
+    assert "on other clips than those scored" in said
 
 
 def sections(card: str) -> dict[str, str]:
@@ -63,11 +74,17 @@ def test_figures_are_the_reports():
     assert all(text.strip() for text in found.values())
     assert "94,477 clips of 250 signs by 21 signers, from `/data/asl-signs`" in found["Data"]
     assert "other collections" not in found["Data"]
+    clips = FACTS["clips"] | {"training_only": 1200, "extra": 200}
+    data = sections(model_card.markdown(FACTS | {"clips": clips}))["Data"]
+    assert "1,000 of the clips are there to train on, as the folder itself divides." in data
+    assert "200 of the clips come from other collections" in data
     clips = FACTS["clips"] | {"training_only": 1200}
-    assert "1,200 of the clips" in sections(model_card.markdown(FACTS | {"clips": clips}))["Data"]
+    data = sections(model_card.markdown(FACTS | {"clips": clips}))["Data"]
+    assert "1,200 of the clips are there to train on" in data and "collections" not in data
     assert "the 2 of fold 0: 2044, 4718" in found["Folds"]
-    one = sections(model_card.markdown(FACTS | {"signers_seen": True}))["Folds"]
-    assert "trained on: the figures say nothing about others" in one
+    seen = sections(model_card.markdown(FACTS | {"signers_seen": True}))
+    assert "trained on: the figures say nothing about others" in seen["Folds"]
+    assert "held-out" not in seen["Accuracy per signer"]
     rows = [line.split() for line in found["Accuracy per signer"].splitlines() if "%" in line]
     cells = [[word for word in row if word != "|"] for row in rows[:3]]
     assert cells == [["4718", "40", "45.0%"], ["2044", "40", "75.0%"], ["all", "80", "60.0%"]]
@@ -115,6 +132,18 @@ def test_whose_clips_they_are_is_told_by_the_signers(
     run.__dict__["clips"] = pd.DataFrame({"participant": signers, "training_only": training_only})
     monkeypatch.setattr(Run, "data", tmp_path)
     assert report.origin(run) == origin
+
+
+def test_the_submitted_file_is_described_where_another_is_scored():
+    member = {"parameters": 1_000, "weight": 0.3, "temperature": 2.0}
+    submitted = {"size_mb": 3.21, "members": {"pupil": member, "llama": member}}
+    card = sections(model_card.markdown(FACTS | {"submitted": submitted}))
+    assert "2 trained networks:" in card["What it is"] and "`pupil`: 1,000" in card["What it is"]
+    assert "weight 0.30" in card["What it is"] and "9,200,000" not in card["What it is"]
+    assert "3.21 MB." in card["Size and latency"]
+    both = sections(model_card.markdown(FACTS | {"fit_on_everything": True}))["Size and latency"]
+    assert "(of the scored file)" in both
+    assert "(of the scored file)" not in card["Size and latency"]
 
 
 @pytest.mark.parametrize("everything", [False, True])

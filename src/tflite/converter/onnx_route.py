@@ -141,8 +141,9 @@ def _longest(member: Member) -> int:
         return member.max_len
     free = next(n for n in count(member.max_len) if n not in sizes)
     try:
-        member.core(*_example(member, free))
-    except (RuntimeError, IndexError):  # its tables end at max_len
+        with torch.no_grad():
+            member.core(*_example(member, free))
+    except (RuntimeError, IndexError, TypeError):  # its tables end at max_len, or it has no mask
         return member.max_len
     return free
 

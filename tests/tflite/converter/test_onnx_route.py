@@ -39,8 +39,12 @@ class WithoutMask(nn.Module):
         return xyz.nan_to_num().sum((1, 2))
 
 
-def test_a_network_without_a_mask_is_refused():
-    member = replace(toys.deberta(5), core=WithoutMask().eval())
+@pytest.mark.parametrize("width", [3, 5])
+def test_a_network_without_a_mask_is_refused(width):
+    """Also where a weight has the size of the longest clip."""
+    core = WithoutMask().eval()
+    core.weight = nn.Parameter(torch.zeros(width))
+    member = replace(toys.deberta(5), core=core)
     with pytest.raises(InputError, match=r"deberta_5.*needs a network that takes \(xyz, mask\)"):
         OnnxCore(member)
 
