@@ -3,7 +3,8 @@
     <to>/
         train.csv, sign_to_prediction_index_map.json, train_landmark_files/<signer>/<number>.parquet
         report.md        clips and signers per sign, and what to look at
-        doubtful/        pictures of clips in which a hand is hardly ever seen
+        doubtful/        pictures of clips in which a hand is hardly ever seen; where there is no
+                         video to take them from, the landmarks on black
 
 - Videos are found as <signer>/<sign>/<take>.mp4, as <sign>/<signer>_<take>.mp4, or in a csv file
   with the columns path, signer, sign.
@@ -23,11 +24,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import compress
 from pathlib import Path
 from queue import SimpleQueue
 
 import numpy as np
 import pandas as pd
+from jaxtyping import UInt8
 from PIL import Image
 
 from src.clips import RawClip
@@ -41,10 +44,11 @@ from src.dataset.sample.writer import write_clip
 from src.landmarks import HANDS
 from src.video.overlay import drawn
 from src.video.process import MediaPipe
-from src.video.recording import VIDEOS, Recording
+from src.video.recording import VIDEOS
 
 RECORDED = 2**48  # numbers of recorded clips begin here, those of videos end
 FEW = 0.2  # of a clip's frames: with a hand in fewer of them it is doubtful
+BLANK_WIDTH = 360  # of what a clip without a video is drawn on, 4 to 3 as the live page's pictures
 LAYOUTS = "<signer>/<sign>/<take>.mp4, <sign>/<signer>_<take>.mp4, or a csv of path, signer, sign"
 
 
@@ -61,6 +65,11 @@ class Video:
     def clip(self) -> str:
         """The clip's file, from the competition folder."""
         return clip_path(self.signer, self.number)
+
+    @property
+    def picture(self) -> str:
+        """The file of its pictures if it is doubtful, from the competition folder."""
+        return f"doubtful/{self.signer}-{self.sign}-{self.number}.png"
 
 
 def find(source: Path) -> list[Video]:
@@ -215,16 +224,17 @@ def _make_clip(
         idle.put(mediapipe)
     write_atomically(to / video.clip, lambda path: write_clip(path, recording.xyz))
     if _share_with_a_hand(recording.xyz) < FEW:
-        name = f"{video.signer}-{video.sign}-{video.number}.png"
-        write_atomically(to / "doubtful" / name, partial(_save_pictures, recording))
+        _save_pictures(recording.xyz, recording.pictures, to / video.picture)
     return None
 
 
-def _save_pictures(recording: Recording, path: Path) -> None:
-    """First, middle and last frame of a recording, with its landmarks."""
-    chosen = (0, len(recording.xyz) // 2, len(recording.xyz) - 1)
-    pictures = [np.asarray(drawn(recording.pictures[t], recording.xyz[t])) for t in chosen]
-    Image.fromarray(np.concatenate(pictures, 1)).save(path, "PNG")
+def _save_pictures(
+    xyz: RawClip, pictures: UInt8[np.ndarray, "T height width 3"], path: Path
+) -> None:
+    """First, middle and last frame of a clip, with its landmarks."""
+    chosen = (0, len(xyz) // 2, len(xyz) - 1)
+    shown = np.concatenate([np.asarray(drawn(pictures[t], xyz[t])) for t in chosen], 1)
+    write_atomically(path, lambda temporary: Image.fromarray(shown).save(temporary, "PNG"))
 
 
 def _write_tables(videos: Sequence[Video], to: Path) -> None:
@@ -240,7 +250,10 @@ def _share_with_a_hand(xyz: RawClip) -> float:
 
 
 def _report(videos: Sequence[Video], failed: dict[Video, InputError], to: Path) -> str:
-    """Clips and signers per sign, what is doubtful, and what could not be read."""
+    """Clips and signers per sign, what is doubtful, and what could not be read.
+
+    Draws those doubtful clips of which there is no picture: the live page keeps landmarks alone.
+    """
     clips = [read_clip(to / video.clip) for video in videos]
     table = pd.DataFrame(videos).assign(
         frames=[*map(len, clips)], hand=[*map(_share_with_a_hand, clips)]
@@ -252,11 +265,16 @@ def _report(videos: Sequence[Video], failed: dict[Video, InputError], to: Path) 
         "frames with a hand": ("hand", "mean"),
     }
     per_sign = table.groupby("sign").agg(**columns)
-    doubtful = table.path[table.hand < FEW]
+    doubtful = table.hand < FEW
+    for video, clip in compress(zip(videos, clips, strict=True), doubtful):
+        if not (to / video.picture).is_file():
+            black = np.zeros((3 * BLANK_WIDTH // 4, BLANK_WIDTH, 3), np.uint8)
+            pictures = np.broadcast_to(black, (len(clip), *black.shape))
+            _save_pictures(clip, pictures, to / video.picture)
     lines = [
         f"# {len(table)} clips of {len(per_sign)} signs by {table.signer.nunique()} signers",
         per_sign.round(2).to_markdown(),
-        *_section("A hand in hardly any frame; pictures are in doubtful/", doubtful),
+        *_section("A hand in hardly any frame; pictures are in doubtful/", table.path[doubtful]),
         *_section("Could not be read", failed.values()),
     ]
     return "\n\n".join(lines) + "\n"

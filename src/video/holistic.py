@@ -5,7 +5,8 @@
 - Landmarks are in the competition's order, and left is the signer's left. Counts and sides are
   checked against mediapipe's own names.
 - A mirrored picture (a selfie view) is turned back before anything else, so that landmarks and
-  saved pictures are as somebody facing the signer sees them.
+  saved pictures are as somebody facing the signer sees them. Of a .pose file, which has no
+  pictures, the landmarks themselves are turned back.
 - model_complexity is 1, because only its models are in the package; others would be downloaded.
 - A webcam records one clip: space starts, space stops, q gives up. Without a display it starts at
   once and records for some seconds.
@@ -22,7 +23,7 @@ import cv2
 import mediapipe as mp
 import numpy as np
 
-from src.landmarks import LEFT_SHOULDER, PARTS, POSE, WRIST, rows_of, undetected
+from src.landmarks import LEFT_SHOULDER, MIRROR, PARTS, POSE, WRIST, rows_of, undetected
 
 LONGER_SIDE = 360  # of the saved pictures, in pixels: enough to draw landmarks on
 RED = (0, 0, 255)  # OpenCV's order: blue, green, red
@@ -138,11 +139,12 @@ class VideoFile:
         return (len(self._times) - 1) / seconds if seconds > 0 else USUAL
 
 
-def of_pose_file(path: str) -> tuple[np.ndarray, float]:
-    """The landmarks of a .pose file that holds MediaPipe Holistic, and their rate.
+def of_pose_file(path: str) -> tuple[np.ndarray, np.ndarray, float]:
+    """The landmarks of a .pose file that holds MediaPipe Holistic, a picture, and their rate.
 
     Returns:
-        (T, L, 3) float32, x and y in picture widths and heights, NaN = not detected.
+        (T, L, 3) float32, x and y in picture widths and heights, NaN = not detected; (1, height,
+        width, 3) uint8, black and of the shape that the video had, to draw on.
 
     Raises:
         Refused: it is damaged, or holds something else, or several people.
@@ -164,6 +166,8 @@ def of_pose_file(path: str) -> tuple[np.ndarray, float]:
 
     # The package keeps coordinates in pixels, and a confidence of 0 where nothing was detected.
     size = pose.header.dimensions
+    if not (size.width and size.height):
+        raise Refused(f"expected pictures' sizes, found {size.width} x {size.height}; make it anew")
     scale = np.array([size.width, size.height, size.width], np.float32)
     points = np.where(pose.body.confidence[:, 0, :, None] > 0, pose.body.data[:, 0, :, :3], np.nan)
     xyz = undetected(len(points))
@@ -178,7 +182,20 @@ def of_pose_file(path: str) -> tuple[np.ndarray, float]:
             # Of 478 points of a face the last ten are the irises, which are left out.
             rows[:] = points[:, start : start + expected] / scale
         start += n_points
-    return xyz, float(pose.body.fps)
+    return xyz, _blank(size.width, size.height), float(pose.body.fps)
+
+
+def _blank(width: int, height: int) -> np.ndarray:
+    """One black picture of this shape, as large as those that are saved."""
+    scale = LONGER_SIDE / max(width, height)
+    return np.zeros((1, *(max(1, round(side * scale)) for side in (height, width)), 3), np.uint8)
+
+
+def turned_back(xyz: np.ndarray) -> np.ndarray:
+    """Landmarks of mirrored pictures, (T, L, 3), as those of the pictures turned back would be."""
+    turned = xyz[:, MIRROR]
+    turned[..., 0] = 1 - turned[..., 0]
+    return turned
 
 
 # --- webcam -------------------------------------------------------------------------------------
@@ -223,12 +240,14 @@ def _between_keys(capture: cv2.VideoCapture, mirrored: bool) -> Iterator[np.ndar
 def of_source(source: str, mirrored: bool, seconds: float) -> tuple[np.ndarray, np.ndarray, float]:
     """What `extract` returns of a file's absolute path, or of `webcam:1`, and pictures per second.
 
+    Of a .pose file there is one picture for all frames, a black one.
+
     Raises:
         Refused: the source cannot be read.
     """
     if source.endswith(".pose"):
-        xyz, fps = of_pose_file(source)
-        return xyz, np.zeros((len(xyz), 1, 1, 3), np.uint8), fps  # there are no pictures
+        xyz, picture, fps = of_pose_file(source)
+        return turned_back(xyz) if mirrored else xyz, picture, fps
     if os.path.isabs(source):
         video = VideoFile(source)
         return *extract(video.pictures(), mirrored), video.fps()

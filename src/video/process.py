@@ -59,11 +59,13 @@ class MediaPipe:
             raise InputError(f"{source}: expected a video, found none; name a file, or `webcam`")
         path = source if is_webcam(source) else str(Path(source).resolve())
         try:
-            return Recording(*self._ask(None, "of_source", path, mirrored, seconds))
+            xyz, pictures, fps = self._ask(None, "of_source", path, mirrored, seconds)
         except Unavailable:
             raise
         except InputError as error:
             raise InputError(f"{source}: {error}") from error
+        # One picture for all frames is sent once, and takes the memory of one.
+        return Recording(xyz, np.broadcast_to(pictures, (len(xyz), *pictures.shape[1:])), fps)
 
     def landmarks(self, jpeg: bytes) -> Float[np.ndarray, f"{N_LANDMARKS} 3"]:
         """The landmarks in the next picture, NaN = not detected.

@@ -26,7 +26,7 @@ class Recording:
     """A video with its landmarks."""
 
     xyz: RawClip  # NaN = not detected
-    # Scaled down, in red, green, blue; one black pixel each for a .pose file.
+    # Scaled down, in red, green, blue; black for a .pose file, which has none.
     pictures: UInt8[np.ndarray, "T height width 3"]
     fps: float  # pictures per second
 

@@ -8,11 +8,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from src.common.errors import InputError
 from src.dataset import competition
 from src.dataset.clip_file import read_clip
-from src.landmarks import LEFT_HAND, POSE, undetected
+from src.landmarks import LEFT_HAND, LEFT_SHOULDER, POSE, RIGHT_SHOULDER, undetected
 from src.video import collection
 from src.video.recording import Recording
 
@@ -142,6 +143,27 @@ def test_a_recorded_clip_is_added_and_stays_when_videos_are_read_again(tmp_path)
     assert competition.read_signs(to) == {"again": 0, "bye": 1, "hi": 2, "zoo": 3}
     assert str(path) in set(competition.read_index(to).path)
     np.testing.assert_array_equal(read_clip(path), xyz)
+
+
+def test_every_clip_without_a_hand_has_a_picture_a_recorded_one_its_landmarks_alone(tmp_path):
+    source, to = write(tmp_path / "videos", "ann/hi/1.mp4", size=5), tmp_path / "mine"
+    write(source, "ann/bye/hidden.mp4", size=2)
+    xyz = undetected(4)
+    xyz[:, LEFT_SHOULDER], xyz[:, RIGHT_SHOULDER] = (0.75, 0.5, 0), (0.25, 0.5, 0)
+    number = collection.add(xyz, "cy", "zoo", to).stem
+    report = collection.make(source, to, False).read_text()
+    listed = report.split("pictures are in doubtful/")[1]
+    assert "hidden.mp4" in listed and f"{number}.parquet" in listed
+    found = {path.name for path in (to / "doubtful").iterdir()}
+    assert len(found) == 2 and f"cy-zoo-{number}.png" in found
+    with Image.open(to / f"doubtful/cy-zoo-{number}.png") as picture:
+        ys, xs = np.nonzero(np.asarray(picture).any(-1))
+        assert picture.size == (3 * 360, 270)
+    assert xs.min() == 90 and xs.max() == 2 * 360 + 270 and np.ptp(ys) <= 2
+    # The picture of a video is the video's own, and stays.
+    (other,) = found - {f"cy-zoo-{number}.png"}
+    with Image.open(to / "doubtful" / other) as picture:
+        assert picture.size == (3 * 30, 20)
 
 
 def test_nothing_is_recorded_into_a_folder_from_elsewhere(sample):

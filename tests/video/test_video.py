@@ -208,13 +208,26 @@ sizes = {"POSE_LANDMARKS": 33, "FACE_LANDMARKS": int(sys.argv[2]), "LEFT_HAND_LA
 parts = [PoseHeaderComponent(name, [str(k) for k in range(n)], [], [], "XYZC")
          for name, n in sizes.items()]
 n = sum(sizes.values())
+width, height = 100, 50
 xyz = np.arange(2 * n * 3, dtype=np.float32).reshape(2, 1, n, 3)
 confidence = np.ones((2, 1, n), np.float32)
 confidence[1, 0, 33 + sizes["FACE_LANDMARKS"]:][:21] = 0  # no left hand in the second frame
-header = PoseHeader(0.2, PoseHeaderDimensions(100, 50, 100), parts)
+if sys.argv[3:]:  # landmarks of ours, in the order of these parts
+    found, (width, height) = np.load(sys.argv[3]), map(int, sys.argv[4:])
+    confidence = np.isfinite(found[:, None, :, 0]).astype(np.float32)
+    xyz = np.nan_to_num(found[:, None]) * np.float32([width, height, width])
+header = PoseHeader(0.2, PoseHeaderDimensions(width, height, width), parts)
 with open(sys.argv[1], "wb") as file:
     Pose(header, NumPyPoseBody(25.0, ma.masked_array(xyz), confidence)).write(file)
 """
+
+
+def pose_file(python: Path, xyz: np.ndarray, path: Path, width: int, height: int) -> Path:
+    """A clip as the .pose file that MediaPipe Holistic would have made of such pictures."""
+    parts = [xyz[:, rows_of(p)] for p in ("pose", "face", "left_hand", "right_hand", "pose")]
+    np.save(path.with_suffix(".npy"), np.concatenate(parts, 1))
+    said_by(python, POSE, path, 468, path.with_suffix(".npy"), width, height)
+    return path
 
 
 @pytest.mark.parametrize("face", [468, 478])
@@ -233,6 +246,44 @@ def test_pose_files_of_holistic_are_read(mediapipe, tmp_path, face):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=r"clip\.pose: expected a \.pose file, found one that can"):
         extract(str(path), mirrored=False)
+
+
+def test_a_mirrored_pose_file_is_turned_back_as_its_video_is(
+    mediapipe, recording, pictures, tmp_path
+):
+    """The oracle is mediapipe: what it finds in the plain video, and in the mirrored one."""
+    selfie = extract(str(encode(mediapipe, pictures[:, :, ::-1], tmp_path / "selfie.avi")), False)
+    path = pose_file(mediapipe, selfie.xyz, tmp_path / "selfie.pose", SIZE, SIZE)
+    kept, turned = (extract(str(path), mirrored).xyz for mirrored in (False, True))
+    np.testing.assert_allclose(kept, selfie.xyz, atol=1e-6)
+    # It is not quite symmetric: a few pixels. On the wrong side it would be hundreds.
+    for part in ("face", "pose", "right_hand"):
+        rows = rows_of(part)
+        apart = np.abs(turned[:, rows, :2] - recording.xyz[:, rows, :2]) * SIZE
+        assert np.nanmedian(apart) < 10, part
+    raised = turned[:, :, 1] * SIZE
+    assert raised[0, RIGHT_WRIST] - raised[-1, RIGHT_WRIST] > 150
+    # The signer's left hand is what the mirror shows as a right one, and no depth is changed.
+    for part, mirrored in (("left_hand", "right_hand"), ("right_hand", "left_hand")):
+        expected = kept[:, rows_of(mirrored)] * (-1, 1, 1) + (1, 0, 0)
+        np.testing.assert_allclose(turned[:, rows_of(part)], expected, atol=1e-6)
+
+
+def test_the_landmarks_of_a_pose_file_are_drawn_in_its_pictures_shape(
+    mediapipe, recording, file, tmp_path, capsys
+):
+    path = pose_file(mediapipe, recording.xyz, tmp_path / "wide.pose", 1280, 720)
+    words = {"model": str(file), "signs": str(file.parent), "to": str(tmp_path)}
+    assert command.predict(str(path), **words) == 0
+    assert str(tmp_path / "wide.gif") in capsys.readouterr().out
+    with Image.open(tmp_path / "wide.gif") as gif:
+        assert gif.size == (360, 202)
+        picture = np.asarray(gif.convert("RGB"))[:184]  # above the text
+    ys, xs = np.nonzero(picture.any(-1))
+    assert np.ptp(ys) > 100 and np.ptp(xs) > 100
+    flat = pose_file(mediapipe, recording.xyz, tmp_path / "flat.pose", 0, 50)
+    with pytest.raises(InputError, match=r"flat\.pose: expected pictures' sizes, found 0 x 50"):
+        extract(str(flat), mirrored=False)
 
 
 def test_one_process_answers_for_many_and_its_end_is_said(mediapipe, video, recording):
