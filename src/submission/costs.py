@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -97,14 +98,15 @@ def ensemble_table(
 
 def minutes(run: Run, name: str) -> float:
     """What all finished folds of a training took, and of those of this run that it learns from."""
-    needed, seconds = [name], 0.0
-    for recipe in needed:  # it grows
-        values = run.recipe(recipe)
-        before = (*values.distil.teachers, values.start)
-        needed += [other for other in before if other in run.recipes and other not in needed]
-        histories = (run.training_folder(recipe, fold) / "history.csv" for fold in run.about.folds)
-        seconds += sum(pd.read_csv(path).seconds.sum() for path in histories if path.is_file())
-    return seconds / 60
+    trainings = product(_with_all_before(run, name), run.about.folds)
+    histories = (run.training_folder(*training) / "history.csv" for training in trainings)
+    return sum(pd.read_csv(path).seconds.sum() for path in histories if path.is_file()) / 60
+
+
+def _with_all_before(run: Run, name: str) -> set[str]:
+    recipe = run.recipe(name)
+    before = {*recipe.distil.teachers, recipe.start} & {*run.recipes}
+    return {name}.union(*(_with_all_before(run, other) for other in before))
 
 
 def recipe_table(run: Run, costs: Sequence[Cost]) -> pd.DataFrame:

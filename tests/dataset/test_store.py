@@ -23,7 +23,7 @@ from src.dataset import shards, store
 from src.dataset.clip_file import read_clip
 from src.dataset.folds import TRAIN_ONLY
 from src.dataset.sample.writer import write_clip
-from src.dataset.store import Store, build, missing_shares, skipped
+from src.dataset.store import Store, build, extra_clips, missing_shares, skipped
 from src.landmarks import HANDS, LIPS_40, N_LANDMARKS, NOSE_TIP, RIGHT_HAND
 
 KEPT = tuple(sorted({NOSE_TIP, *LIPS_40, *HANDS}))
@@ -311,6 +311,20 @@ def test_extra_data_only_trains(make_competition, tmp_path):
     # The competition's own clips are where they would be without.
     pd.testing.assert_frame_equal(clips[~clips.training_only], alone.clips)
     assert same(np.asarray(opened.frames[: len(alone.frames)]), np.asarray(alone.frames))
+
+
+def test_extra_clips_are_counted_and_a_folder_may_share_no_sign(make_competition, tmp_path):
+    main = make_competition("main", lengths=(3, 4, 2, 5))
+    some, none = (
+        make_competition(name, (2, 3), participants=("7", "8"), signs=(sign, sign))
+        for name, sign in (("some", "bird"), ("none", "dog"))
+    )
+    opened = build(main, tmp_path / "stores", KEPT, extra=(some, none), workers=1)
+    assert opened.clips.label.dtype == np.int64 and (opened.clips.fold >= 0).sum() == 4
+    assert extra_clips(opened) == 2
+    assert extra_clips(build(main, tmp_path / "stores", KEPT, workers=1)) == 0
+    only = build(main, tmp_path / "stores", KEPT, extra=(none,), workers=1)
+    assert only.clips.label.dtype == np.int64 and extra_clips(only) == 0
 
 
 # --- refusals of Store.open ---------------------------------------------------------------------

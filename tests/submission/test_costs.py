@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from src.common.errors import InputError
+from src.recipes.hand_bert import BERT_CPU, stages
+from src.runs import About, Run
 from src.submission import costs
 from src.submission.costs import Cost
 
@@ -18,6 +22,20 @@ def test_a_combination_over_a_limit_is_refused_with_every_members_cost(whole):
     costs.check(Cost("ensemble", 39.9, 99.9), [A, B])
     with pytest.raises(InputError, match=r"less than 40 MB and 100 ms.*a 9\.0 MB 4\.0 ms, b 30"):
         costs.check(whole, [A, B])
+
+
+def test_minutes_are_those_of_all_stages_and_teachers_of_the_run(tmp_path):
+    first, second, third = stages(BERT_CPU)
+    taught = replace(third, distil=replace(third.distil, teacher="hand_bert_2,logs/other/llama"))
+    recipes = {recipe.name: recipe for recipe in (first, second, taught)}
+    run = Run(tmp_path, About("cpu", "", "", 0, (), (*recipes,), (0, 1)))
+    run.__dict__["recipes"] = recipes
+    for number, name in enumerate(recipes):
+        folder = run.training_folder(name, 0)
+        folder.mkdir(parents=True)
+        pd.DataFrame({"seconds": [60.0, 60.0 * 10**number]}).to_csv(folder / "history.csv")
+    found = [costs.minutes(run, name) for name in recipes]
+    assert found == [2.0, 2.0 + 11.0, 2.0 + 11.0 + 101.0]  # the third starts from the second
 
 
 def test_the_table_says_what_each_member_brings_and_costs():
