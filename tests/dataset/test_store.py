@@ -316,7 +316,7 @@ def test_extra_data_only_trains(make_competition, tmp_path):
 def test_extra_clips_are_counted_and_a_folder_may_share_no_sign(make_competition, tmp_path):
     main = make_competition("main", lengths=(3, 4, 2, 5))
     some, none = (
-        make_competition(name, (2, 3), participants=("7", "8"), signs=(sign, sign))
+        make_competition(name, (2, 3), participants=("7", "8"), signs=(sign, "emu"))
         for name, sign in (("some", "bird"), ("none", "dog"))
     )
     opened = build(main, tmp_path / "stores", KEPT, extra=(some, none), workers=1)
