@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, takewhile
 
 import cv2
@@ -135,8 +135,13 @@ class VideoFile:
 
         By their times, for some containers say 1,000 because they count in milliseconds.
         """
-        seconds = (max(self._times) - self._times[0]) / 1000
-        return (len(self._times) - 1) / seconds if seconds > 0 else USUAL
+        return frames_a_second([milliseconds / 1000 for milliseconds in self._times])
+
+
+def frames_a_second(times: Sequence[float]) -> float:
+    """Of pictures at these seconds, at least one; `USUAL` where they say nothing."""
+    seconds = max(times) - times[0]
+    return (len(times) - 1) / seconds if seconds > 0 else USUAL
 
 
 def of_pose_file(path: str) -> tuple[np.ndarray, np.ndarray, float]:
@@ -251,7 +256,13 @@ def of_source(source: str, mirrored: bool, seconds: float) -> tuple[np.ndarray, 
     if os.path.isabs(source):
         video = VideoFile(source)
         return *extract(video.pictures(), mirrored), video.fps()
-    number = int(source.partition(":")[2] or 0)
-    started = time.monotonic()
-    xyz, small = extract(of_webcam(number, mirrored, seconds), mirrored)
-    return xyz, small, len(xyz) / (time.monotonic() - started)
+    number, times = int(source.partition(":")[2] or 0), []
+    pictures = _noting_times(of_webcam(number, mirrored, seconds), times)
+    return *extract(pictures, mirrored), frames_a_second(times)
+
+
+def _noting_times(pictures: Iterator[np.ndarray], times: list[float]) -> Iterator[np.ndarray]:
+    """The pictures, with the second of each: the wait before the first does not count."""
+    for picture in pictures:
+        times.append(time.monotonic())
+        yield picture

@@ -334,6 +334,11 @@ cv2.imshow = lambda title, picture: shown.append(picture)
 cv2.destroyAllWindows = lambda: None
 holistic.os.environ["DISPLAY"] = ":0"
 print(len(list(holistic.of_webcam(0, False, 0.0))), len(shown))
+clock = iter([100.0, 100.1, 100.2, 100.3])  # of four pictures, long after the program's start
+holistic.time.monotonic = lambda: next(clock)
+holistic.of_webcam = lambda number, mirrored, seconds: iter("abcd")
+holistic.extract = lambda pictures, mirrored: ("".join(pictures), 0)
+print(round(holistic.of_source("webcam:0", False, 0.0)[2], 6))
 """
 
 
@@ -343,7 +348,8 @@ def test_a_webcam_records_for_some_seconds_or_between_two_keys(mediapipe, video,
         monkeypatch.delenv(name, raising=False)
     said = said_by(mediapipe, WEBCAM, video)
     # All ten frames, or none; the third to the fifth picture of six that were shown.
-    assert said.split() == ["10", "0", "3", "6"]
+    # And ten a second: the wait for the first does not count.
+    assert said.split() == ["10", "0", "3", "6", "10.0"]
 
 
 def test_the_command_takes_a_folder_and_predicts(video, recording, file, tmp_path, capsys):
