@@ -1,4 +1,4 @@
-"""Makes the pictures of README and docs/ from a finished run of the sample.
+"""Makes the pictures of README and docs/, all but live.png, from a finished run of the sample.
 
 make docs                                  runs the sample where it is not finished
 python -m docs.pictures logs/sample        the pictures alone

@@ -8,7 +8,7 @@
         01_preparation.ipynb, ...     the notebooks as they ran
         figures/, model.tflite, submission.zip, report.md, report.json, model_card.md
 
-Later stages read the run's folder and the store, and nothing else.
+Later stages read the run's folder and the store; from 03 on the raw clips that are held out, too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Print the published solutions as a table: what README shows of them.
+"""Print the published solutions as a table: sources, scores, parameters.
 
 python -m src.recipes
 """

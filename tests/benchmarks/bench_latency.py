@@ -37,8 +37,8 @@ FRAMES = (5, 10, 20, 40, 80, 160, 320)
 
 
 def untrained(recipe: Recipe) -> Member:
-    """A recipe's distilled model with random weights."""
-    torch.manual_seed(0)
+    """A recipe's distilled model with random weights, of its own: a file stores equal ones once."""
+    torch.manual_seed(recipe.max_len)
     return member_of(recipe, recipe.distilled.build(recipe.layout, CLASSES).eval())
 
 

@@ -1,4 +1,4 @@
-"""Held-out accuracy on real clips, several seeds: README's table.
+"""Held-out accuracy on real clips, several seeds: the table of docs/results.md.
 
     python -m tests.benchmarks.real_clips --recipes frame_deberta --seeds 3
 
