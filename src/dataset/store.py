@@ -102,8 +102,10 @@ def missing_shares(store: Store) -> dict[str, float]:
 
 def extra_clips(store: Store) -> int:
     """How many clips come from the folders that are for training only."""
-    folders = [Path(folder).name for folder in _read_manifest(store.folder)["extra"]]
-    return int(store.clips.participant.str.partition("/")[0].isin(folders).sum()) if folders else 0
+    folders = {Path(folder).name for folder in _read_manifest(store.folder)["extra"]}
+    # The main folder's participants have no slash, so that one of them may bear a folder's name.
+    owners = [participant.partition("/") for participant in store.clips.participant]
+    return sum(slash == "/" and folder in folders for folder, slash, _ in owners)
 
 
 def skipped(store: Store) -> list[str]:
@@ -136,7 +138,7 @@ def build(
     signs = competition.read_signs(folder)
     index, unknown_signs = _read_indices(folder, extra, signs)
     landmarks = tuple(sorted(landmarks))
-    made_from = _made_from(index, landmarks, skip_broken)
+    made_from = _made_from(index, signs, landmarks, skip_broken)
     mark, others = side_by_side(stores, folder.name, made_from, MARK)
     target, parts = mark.path.parent, mark.path.parent / "shards"
     if mark.is_finished:
@@ -165,12 +167,16 @@ def build(
     return Store.open(target)
 
 
-def _made_from(index: pd.DataFrame, landmarks: tuple[int, ...], skip_broken: bool) -> dict:
+def _made_from(
+    index: pd.DataFrame, signs: dict[str, int], landmarks: tuple[int, ...], skip_broken: bool
+) -> dict:
     """What a store depends on; of the clips not the content, which would take a whole build."""
     rows = index[["sequence", "participant", "label", "training_only"]].to_dict("split")["data"]
     return {
         "format": FORMAT,
         "clips": digest_of([rows, [stamp(path) for path in index.path]]),
+        # A sign may get another name, or none of the clips: the labels do not tell.
+        "signs": digest_of(sorted(signs.items())),
         "landmarks": digest_of(landmarks),
         "skip_broken": skip_broken,
     }
@@ -200,7 +206,14 @@ def _read_indices(
         table["sequence"] = path.name + "/" + table.sequence
         table["label"] = table.sign.map(signs).astype("int64")
         tables.append(table)
-    return pd.concat(tables, ignore_index=True), unknown_signs
+    index = pd.concat(tables, ignore_index=True)
+    twice = index.path[index.path.duplicated()]
+    if len(twice):  # a clip would be learnt from that is held out
+        raise InputError(
+            f"EXTRA_DATA: expected clips that are not in {folder} or in another of these folders, "
+            f"found {len(twice)} that are, the first {twice.iloc[0]}; name each folder once"
+        )
+    return index, unknown_signs
 
 
 def _clips_table(folder: Path, index: pd.DataFrame, pieces: Sequence[shards.Shard]) -> pd.DataFrame:

@@ -133,7 +133,9 @@ def test_a_finished_store_is_opened_not_built(built, competition, capsys):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("change", ["landmarks", "skip_broken", "label", "clip", "format"])
+@pytest.mark.parametrize(
+    "change", ["landmarks", "skip_broken", "label", "name", "unused", "clip", "format"]
+)
 def test_other_choices_or_other_clips_are_another_store(
     make_competition, tmp_path, monkeypatch, capsys, change
 ):
@@ -147,6 +149,14 @@ def test_other_choices_or_other_clips_are_another_store(
         skip_broken, said = True, "skip_broken false -> true"
     elif change == "label":
         (folder / SIGN_MAP).write_text('{"cloud": 0, "bird": 1, "apple": 2}')
+        said = "clips changed, signs changed"
+    elif change == "name":
+        for path in (folder / SIGN_MAP, folder / "train.csv"):
+            path.write_text(path.read_text().replace("apple", "pear"))
+        said = "signs changed"
+    elif change == "unused":  # a sign more, of which there is no clip yet
+        (folder / SIGN_MAP).write_text('{"apple": 0, "bird": 1, "cloud": 2, "dog": 3}')
+        said = "signs changed"
     elif change == "clip":  # of the same name and length, under the same train.csv
         write_clip(path := parquet_files(folder)[0], 1 - read_clip(path))
     elif change == "format":
@@ -157,6 +167,8 @@ def test_other_choices_or_other_clips_are_another_store(
         for _ in "ab"
     )
     assert second.folder == again.folder != first.folder
+    assert second.signs == json.loads((folder / SIGN_MAP).read_text())
+    assert second.clips.sign.tolist() == pd.read_csv(folder / "train.csv").sign.tolist()
     changed = [k for k in range(4) if not same(first.clip(k), second.clip(k))]
     assert changed == {"clip": [0], "landmarks": [0, 1, 2, 3]}.get(change, [])
     if change == "format":
@@ -325,6 +337,24 @@ def test_extra_clips_are_counted_and_a_folder_may_share_no_sign(make_competition
     assert extra_clips(build(main, tmp_path / "stores", KEPT, workers=1)) == 0
     only = build(main, tmp_path / "stores", KEPT, extra=(none,), workers=1)
     assert only.clips.label.dtype == np.int64 and extra_clips(only) == 0
+
+
+def test_a_participant_may_bear_an_extra_folders_name(make_competition, tmp_path):
+    main = make_competition("main", lengths=(3, 4, 2, 5), participants=("anna", "ben"))
+    extra = make_competition("anna", (2, 3), participants=("anna",), signs=("bird", "cloud"))
+    assert extra_clips(build(main, tmp_path / "stores", KEPT, extra=(extra,), workers=1)) == 2
+
+
+@pytest.mark.parametrize("again", ["itself", "by a link", "another extra folder"])
+def test_clips_that_come_in_two_folders_are_refused(make_competition, tmp_path, again):
+    """The extra folder's clips are for training; no clip may be there that is held out."""
+    main, more = (make_competition(name, lengths=(3, 2, 2, 2)) for name in ("main", "more"))
+    (tmp_path / "link").symlink_to(main)
+    (tmp_path / "more 2").symlink_to(more)
+    extra = {"itself": (main,), "by a link": (tmp_path / "link",)}
+    extra = extra.get(again, (more, tmp_path / "more 2"))
+    with pytest.raises(InputError, match=r"EXTRA_DATA: .*found 4 that are.*parquet; name each"):
+        build(main, tmp_path / "stores", KEPT, extra=extra, workers=1)
 
 
 # --- refusals of Store.open ---------------------------------------------------------------------
