@@ -3,13 +3,16 @@
     <to>/
         train.csv, sign_to_prediction_index_map.json, train_landmark_files/<signer>/<number>.parquet
         report.md        clips and signers per sign, and what to look at
+        videos.json      whether the videos were taken as mirrored
         doubtful/        pictures of clips in which a hand is hardly ever seen; where there is no
                          video to take them from, the landmarks on black
 
 - Videos are found as <signer>/<sign>/<take>.mp4, as <sign>/<signer>_<take>.mp4, or in a csv file
   with the columns path, signer, sign.
+- Names that begin with a dot are left out: such files are a system's own. Names are stripped, and
+  accents in two spellings are one: file systems spell them differently.
 - A clip's number follows from its place alone, so more videos leave the others' numbers as they
-  are. A clip that is newer than its video is not made again.
+  are. A clip that is newer than its video is not made again, unless `mirrored` is another.
 - A clip that the live page has recorded has no video to be found by. Its number is its time, which
   is beyond all others, and `make` leaves it in the tables.
 """
@@ -19,6 +22,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -37,6 +41,7 @@ from src.clips import RawClip
 from src.common.environments import Unavailable
 from src.common.errors import InputError
 from src.common.files import locked, write_atomically, write_text
+from src.common.marks import Mark
 from src.common.news import counted
 from src.dataset.clip_file import read_clip
 from src.dataset.competition import INDEX_COLUMNS, clip_path, write_index
@@ -76,7 +81,8 @@ def find(source: Path) -> list[Video]:
     """The videos of a folder or a csv file, in the order of their paths.
 
     Raises:
-        InputError: there are none, or a file lies where it says no signer and no sign.
+        InputError: there are none, or a file lies where it says no signer and no sign; a name
+            cannot be that of a folder; a csv file names a video twice.
     """
     if not source.exists():
         raise InputError(f"{source}: expected a folder of videos or a csv file, found none")
@@ -85,10 +91,12 @@ def find(source: Path) -> list[Video]:
         raise InputError(f"{source}: expected videos as {LAYOUTS}; found none")
     for video in videos:
         for what, text in (("signer", video.signer), ("sign", video.sign)):
-            if not text.strip() or "/" in text or "\\" in text:
-                raise InputError(f"{video.path}: expected the name of a {what}, found {text!r}")
+            if not _is_plain(text):
+                raise InputError(
+                    f"{video.path}: expected the name of a {what}, found {text!r}; rename it"
+                )
         if not video.path.is_file():
-            raise InputError(f"{source}: expected a file for each row, found no {video.path}")
+            raise InputError(f"{source}: expected each video to be a file, found no {video.path}")
     return videos
 
 
@@ -100,13 +108,17 @@ def _of_csv(source: Path) -> Iterator[Video]:
         raise InputError(
             f"{source}: expected a csv file with the columns path, signer, sign; found {error}"
         ) from error
+    if len(twice := columns.path[columns.path.duplicated()]):
+        raise InputError(
+            f"{source}: expected each path once, found {twice.iloc[0]!r} more often; remove rows"
+        )
     for place, signer, sign in columns.sort_values("path").itertuples(index=False):
-        yield Video(source.parent / place, signer, sign, _number(place))
+        yield Video(source.parent / place, _name(signer), _name(sign), _number(place))
 
 
 def _of_folder(source: Path) -> Iterator[Video]:
-    for path in sorted(source.rglob("*")):
-        if path.suffix.lower() not in VIDEOS or path.name.startswith("."):
+    for path in sorted(_files(source)):
+        if path.suffix.lower() not in VIDEOS:
             continue
         place = path.relative_to(source)
         match place.parts:
@@ -116,11 +128,40 @@ def _of_folder(source: Path) -> Iterator[Video]:
                 signer = name.partition("_")[0]
             case _:
                 raise InputError(f"{path}: expected it as {LAYOUTS}; found {place}; move it")
-        yield Video(path, signer, sign, _number(place.as_posix()))
+        yield Video(path, _name(signer), _name(sign), _number(place.as_posix()))
+
+
+def _files(source: Path) -> Iterator[Path]:
+    """The files of a folder, without hidden ones.
+
+    Signers and signs may be links to folders; deeper ones are not followed, for links may go in a
+    circle.
+    """
+    for parent, folders, names in os.walk(source, followlinks=True):
+        here = Path(parent)
+        is_deep = len(here.relative_to(source).parts) > 1
+        folders[:] = (
+            name
+            for name in folders
+            if not name.startswith(".") and not (is_deep and (here / name).is_symlink())
+        )
+        yield from (here / name for name in names if not name.startswith("."))
+
+
+def _name(text: str) -> str:
+    return unicodedata.normalize("NFC", text.strip())
+
+
+def _is_plain(name: str) -> bool:
+    """True for what can be a folder's name: no path, no control character, no broken text."""
+    odd = any(c in "/\\" or unicodedata.category(c) in ("Cc", "Cs") for c in name)
+    return name not in ("", ".", "..") and not odd
 
 
 def _number(place: str) -> str:
-    return str(int(hashlib.sha256(place.encode()).hexdigest()[:12], 16))
+    # A name that is no text, from an old archive, has its bytes.
+    data = place.encode(errors="surrogateescape")
+    return str(int(hashlib.sha256(data).hexdigest()[:12], 16))
 
 
 def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
@@ -129,25 +170,31 @@ def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
     `mirrored` are selfie views, as in a mirror; `workers` are processes, 0 = one per core.
 
     Raises:
-        InputError: see `find`; or not one video can be read.
+        InputError: see `find`; not one video can be read; `to` was not made here, or another
+            process holds it.
     """
+    if workers < 0:
+        raise InputError(f"workers: expected 1 or more, or 0 for one per core; found {workers}")
     videos = find(source)
     with locked(to, "makes a competition folder of videos"):
-        recorded = [*filter(_is_recorded, _listed(to))]
+        recorded = [*filter(_is_recorded, _ours(to))]
+        turned = _turned(to, mirrored)
         clips = {video: to / video.clip for video in videos}
         missing = [
             video
             for video, clip in clips.items()
-            if not clip.is_file() or clip.stat().st_mtime < video.path.stat().st_mtime
+            if not clip.is_file()
+            or clip.stat().st_mtime_ns < max(turned, video.path.stat().st_mtime_ns)
         ]
         workers = min(workers or os.cpu_count() or 1, len(missing))
         failed = _make_clips(missing, to, mirrored, workers) if missing else {}
         made = [video for video in videos if video not in failed]
         if not made:
             raise InputError(f"{source}: not one video can be read; {next(iter(failed.values()))}")
-        made += recorded
+        gone = [video for video in recorded if not video.path.is_file()]
+        made += [video for video in recorded if video not in gone]
         _write_tables(made, to)
-        return write_text(to / "report.md", _report(made, failed, to))
+        return write_text(to / "report.md", _report(made, failed, gone, to))
 
 
 def add(xyz: RawClip, signer: str, sign: str, to: Path) -> Path:
@@ -159,18 +206,37 @@ def add(xyz: RawClip, signer: str, sign: str, to: Path) -> Path:
         InputError: the folder was not made by `make` or here, or another process holds it.
     """
     with locked(to, "adds a recorded clip"):
-        listed = _listed(to)
-        # Signs are numbered anew below, which would spoil a folder with numbers of its own.
-        if not (to / "report.md").is_file() and not all(map(_is_recorded, listed)):
-            raise InputError(
-                f"{to}: expected a folder that `python -m src.video dataset` or the live page "
-                "made, found another one; record into a folder of its own"
-            )
+        listed = _ours(to)
         number = str(time.time_ns())
         video = Video(to / clip_path(signer, number), signer, sign, number)
         write_atomically(video.path, lambda path: write_clip(path, xyz))
         _write_tables([*listed, video], to)
         return video.path
+
+
+def _ours(to: Path) -> list[Video]:
+    """The clips of a folder, see `_listed`.
+
+    Raises:
+        InputError: it was not made here: its tables would be lost, and its signs numbered anew.
+    """
+    listed = _listed(to)
+    is_made = any((to / name).is_file() for name in ("report.md", "videos.json"))
+    if not is_made and not all(map(_is_recorded, listed)):
+        raise InputError(
+            f"{to}: expected a folder that `python -m src.video dataset` or the live page made, "
+            "found another one; name a folder of its own"
+        )
+    return listed
+
+
+def _turned(to: Path, mirrored: bool) -> int:
+    """When videos began to be taken as they are now; clips from before are made again."""
+    mark = Mark(to / "videos.json", {"mirrored": mirrored})
+    if not mark.is_finished:
+        mark.tell_why_again([mark.path])
+        mark.write()
+    return mark.path.stat().st_mtime_ns
 
 
 def _listed(to: Path) -> list[Video]:
@@ -249,7 +315,9 @@ def _share_with_a_hand(xyz: RawClip) -> float:
     return float(np.isfinite(xyz[:, HANDS, 0]).any(1).mean())
 
 
-def _report(videos: Sequence[Video], failed: dict[Video, InputError], to: Path) -> str:
+def _report(
+    videos: Sequence[Video], failed: dict[Video, InputError], gone: Sequence[Video], to: Path
+) -> str:
     """Clips and signers per sign, what is doubtful, and what could not be read.
 
     Draws those doubtful clips of which there is no picture: the live page keeps landmarks alone.
@@ -276,8 +344,10 @@ def _report(videos: Sequence[Video], failed: dict[Video, InputError], to: Path) 
         per_sign.round(2).to_markdown(),
         *_section("A hand in hardly any frame; pictures are in doubtful/", table.path[doubtful]),
         *_section("Could not be read", failed.values()),
+        *_section("Recorded, but gone", [video.path for video in gone]),
     ]
-    return "\n\n".join(lines) + "\n"
+    text = "\n\n".join(lines) + "\n"
+    return text.encode(errors="backslashreplace").decode()  # a file's name may be no text
 
 
 def _section(title: str, items: Iterable[object]) -> list[str]:

@@ -51,7 +51,12 @@ def videos(source: str) -> dict[str, str]:
     folder = Path(source)
     if not folder.is_dir():
         return {source: source.replace(":", "-") if is_webcam(source) else folder.stem}
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEOS)
+    # A hidden one is a system's own, as ._a.mp4 beside a.mp4 on a Mac's disk.
+    found = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in VIDEOS and not path.name.startswith(".")
+    )
     if not found:
         raise InputError(
             f"{folder}: expected videos ({', '.join(VIDEOS)}), found none; name another folder"

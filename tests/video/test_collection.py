@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ from src.landmarks import LEFT_HAND, LEFT_SHOULDER, POSE, RIGHT_SHOULDER, undete
 from src.video import collection
 from src.video.recording import Recording
 
-ASKED: list[str] = []
+ASKED: list[tuple[str, bool]] = []  # videos, and whether as mirrored
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +26,7 @@ def drawn_answers(monkeypatch):
     """Coordinates are the file's size. A video of one byte is broken, one of two has no hand."""
 
     def recording(source: str, mirrored: bool) -> Recording:
-        ASKED.append(source)
+        ASKED.append((source, mirrored))
         size = Path(source).stat().st_size
         if size == 1:
             raise InputError(f"{source}: expected a video, found something else")
@@ -86,7 +87,7 @@ def test_only_new_and_changed_videos_are_read_again_and_numbers_stay(tmp_path):
     later = (source / "bob/bye/1.mp4").stat().st_mtime + 10
     os.utime(source / "bob/bye/1.mp4", (later, later))
     collection.make(source, to, False)
-    assert sorted(Path(path).name for path in ASKED) == ["0.mp4", "1.mp4"]
+    assert sorted(Path(path).name for path, _ in ASKED) == ["0.mp4", "1.mp4"]
     after = competition.read_index(to).set_index("path").sequence.to_dict()
     assert before.items() < after.items() and len(after) == 3
 
@@ -112,7 +113,10 @@ def test_broken_and_doubtful_videos_are_listed(tmp_path, capsys):
         ("a.csv", "a.csv", "path,who\na,b\n", "columns path, signer, sign"),
         ("a.csv", "a.csv", "path,signer,sign\na.mp4,ann,hi\n", "found no .*a.mp4"),
         ("a.csv", "a.csv", "path,signer,sign\na.csv,../up,hi\n", "expected the name of a signer"),
+        ("a.csv", "a.csv", "path,signer,sign\na.csv,..,hi\n", "expected the name of a signer"),
         ("a.csv", "a.csv", "path,signer,sign\na.csv,ann,\n", "expected the name of a sign"),
+        ("a.csv", "a.csv", "path,signer,sign\na.csv,ann,a\tb\n", "expected the name of a sign"),
+        ("a.csv", "a.csv", "path,signer,sign\na.csv,b,c\na.csv,b,d\n", "a.csv' more often; rem"),
         ("none", "a.csv", "", "expected a folder of videos or a csv file"),
     ],
 )
@@ -120,6 +124,54 @@ def test_other_places_and_tables_are_refused(tmp_path, source, place, text, mess
     (write(tmp_path, place) / place).write_text(text)
     with pytest.raises(InputError, match=message):
         collection.find(tmp_path / source)
+
+
+def test_hidden_files_are_no_videos_and_folders_may_be_links(tmp_path):
+    """A Mac writes ._1.mp4 beside 1.mp4; a system's own folders begin with a dot."""
+    source = write(tmp_path / "videos", "ann/hi/1.MP4", "ann/hi/._1.MP4", ".trash/hi/1.mp4")
+    write(source, ".thumbnails/x_1.mp4", "ann/.cache/1.mp4")
+    write(tmp_path / "elsewhere", "bob/bye/1.mp4", "waves/1.mp4")
+    (source / "bob").symlink_to(tmp_path / "elsewhere/bob")
+    (source / "ann/wave").symlink_to(tmp_path / "elsewhere/waves")
+    (source / "ann/hi/round").symlink_to(source)  # in a circle
+    found = [(video.signer, video.sign) for video in collection.find(source)]
+    assert found == [("ann", "hi"), ("ann", "wave"), ("bob", "bye")]
+
+
+def test_a_name_in_two_spellings_is_one(tmp_path):
+    """A Mac's disk spells an accent as a sign of its own, and spaces around a name are not seen."""
+    apart, whole = (unicodedata.normalize(form, "Zoë") for form in ("NFD", "NFC"))
+    source = write(tmp_path / "videos", f"{apart}/hi/1.mp4", f"{whole}/ hi/1.mp4", "ann/no/1.mp4")
+    collection.make(source, tmp_path / "mine", False)
+    assert kept(tmp_path / "mine") == [(whole, "hi"), (whole, "hi"), ("ann", "no")]
+
+
+def test_a_files_name_need_not_be_text_but_a_signs_must(tmp_path):
+    """Old archives have names in the bytes of their day."""
+    old = os.fsdecode(b"\xfc")
+    source, to = write(tmp_path / "videos", "ann/hi/1.mp4"), tmp_path / "mine"
+    write(source, f"ann/hi/{old}.mp4", size=1)
+    write(source, f"ann/hi/{old}{old}.mp4", size=2)
+    report = collection.make(source, to, False).read_text()
+    assert "\\udcfc.mp4: expected a video" in report and "\\udcfc\\udcfc.mp4" in report
+    write(source, f"ann/{old}/1.mp4")
+    with pytest.raises(InputError, match="expected the name of a sign"):
+        collection.find(source)
+
+
+def test_videos_that_are_mirrored_after_all_are_read_again(tmp_path, capsys):
+    source, to = write(tmp_path / "videos", "ann/hi/1.mp4", "bob/bye/1.mp4"), tmp_path / "mine"
+    for mirrored, read in ((False, 2), (True, 2), (True, 0), (False, 2)):
+        ASKED.clear()
+        collection.make(source, to, mirrored)
+        assert [asked for _, asked in ASKED] == [mirrored] * read
+    assert "changes: mirrored true -> false" in capsys.readouterr().out
+
+
+def test_fewer_processes_than_none_are_refused(tmp_path):
+    source = write(tmp_path / "videos", "ann/hi/1.mp4")
+    with pytest.raises(InputError, match=r"workers: expected 1 or more, .*found -1"):
+        collection.make(source, tmp_path / "mine", False, workers=-1)
 
 
 def test_if_nothing_can_be_read_no_folder_is_half_written(tmp_path):
@@ -166,8 +218,33 @@ def test_every_clip_without_a_hand_has_a_picture_a_recorded_one_its_landmarks_al
         assert picture.size == (3 * 30, 20)
 
 
-def test_nothing_is_recorded_into_a_folder_from_elsewhere(sample):
-    before = (sample / "train.csv").read_bytes()
-    with pytest.raises(InputError, match="record into a folder of its own"):
+def test_a_recorded_clip_that_was_deleted_leaves_the_tables_and_is_said(tmp_path):
+    source, to = write(tmp_path / "videos", "ann/hi/1.mp4", "bob/bye/1.mp4"), tmp_path / "mine"
+    xyz = undetected(4)
+    stays, goes = (collection.add(xyz, "cy", sign, to) for sign in ("hi", "bad"))
+    goes.unlink()
+    report = collection.make(source, to, False).read_text()
+    assert str(goes) in report.split("## Recorded, but gone")[1]
+    assert kept(to) == [("ann", "hi"), ("bob", "bye"), ("cy", "hi")]
+    assert str(stays) in set(competition.read_index(to).path)
+    assert "gone" not in collection.make(source, to, False).read_text()
+
+
+def test_a_folder_from_elsewhere_is_left_as_it_is(sample, tmp_path):
+    source = write(tmp_path / "videos", "ann/hi/1.mp4")
+    before = {path: path.read_bytes() for path in sample.glob("[!.]*.*")}
+    with pytest.raises(InputError, match="name a folder of its own"):
         collection.add(undetected(2), "ann", "hi", sample)
-    assert (sample / "train.csv").read_bytes() == before
+    with pytest.raises(InputError, match="name a folder of its own"):
+        collection.make(source, sample, False)
+    assert {path: path.read_bytes() for path in sample.glob("[!.]*.*")} == before
+
+
+def test_a_collection_that_was_stopped_before_its_report_goes_on(tmp_path, monkeypatch):
+    source, to = write(tmp_path / "videos", "ann/hi/1.mp4"), tmp_path / "mine"
+    with monkeypatch.context() as patch:
+        patch.setattr(collection, "_report", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            collection.make(source, to, False)
+    ASKED.clear()
+    assert collection.make(source, to, False).is_file() and not ASKED

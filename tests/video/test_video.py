@@ -464,7 +464,7 @@ def test_videos_are_a_file_or_those_of_a_folder(tmp_path):
     assert videos("webcam_hello.mp4") == {"webcam_hello.mp4": "webcam_hello"}
     with pytest.raises(InputError, match=r"expected videos .*found none"):
         videos(str(tmp_path))
-    for name in ("b.MP4", "a.mov", "c.txt"):
+    for name in ("b.MP4", "a.mov", "c.txt", "._a.mov"):
         (tmp_path / name).touch()
     assert videos(str(tmp_path)) == {str(tmp_path / "a.mov"): "a", str(tmp_path / "b.MP4"): "b"}
     (tmp_path / "a.mp4").touch()  # another video of the same stem
