@@ -8,6 +8,7 @@ sentence that names the file, its line where one is to blame, and the cause.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from scipy.spatial.transform import Rotation
 from src.common.errors import InputError
 from src.motion.body.clip import MotionClip
 from src.motion.data.formats.retarget import Nodes, to_smpl
+from src.motion.data.formats.text import lines_of
 
-_TPOSE_ZEROS = 0.8  # a first frame with a larger share of angles that are exactly 0 is a T-pose
+_TPOSE_ZEROS = 0.8  # a first frame with a larger share of angles that are 0 is a T-pose
 _CHANNELS = {f"{axis}{kind}" for axis in "xyz" for kind in ("rotation", "position")}
 _SLOWEST = 1.0  # seconds; a longer frame time is in milliseconds
 
@@ -42,8 +44,7 @@ def read_bvh(path: Path) -> MotionClip:
         InputError: not BVH, truncated, without frames or a usable frame time, with a value that is
             no finite number, with missing joints, or with a rest pose that is far from a T-pose.
     """
-    text = path.read_text(encoding="latin1").split("\n")
-    lines = [(n, line.strip()) for n, line in enumerate(text, 1) if line.strip()]
+    lines = [(n, line.strip()) for n, line in enumerate(lines_of(path), 1) if line.strip()]
     start = next((k for k, (_, line) in enumerate(lines) if line.upper() == "MOTION"), None)
     if start is None:
         raise InputError(
@@ -59,9 +60,18 @@ def read_bvh(path: Path) -> MotionClip:
         )
     values = _read_frames(frames, count, sum(map(len, header.channels)), path)
     local, angles = _rotations(header, values)
-    tpose_first = bool(np.mean(angles[0] == 0) > _TPOSE_ZEROS)
     nodes = Nodes(header.names, header.parents, local, np.array(header.offsets))
-    return to_smpl(nodes, tpose_first, fps, path)
+    return to_smpl(nodes, _begins_with_tpose(angles), fps, path)
+
+
+def _begins_with_tpose(angles: np.ndarray) -> bool:
+    """True if nearly all angles of frame 0 are exactly 0, also of those that ever change.
+
+    A face or fingers that never move are 0 in every frame, and say nothing about the first.
+    """
+    zero, changing = angles[0] == 0, (angles != angles[0]).any(0)
+    shares = [part.mean() for part in (zero, zero[changing]) if part.size]
+    return bool(min(shares, default=0.0) > _TPOSE_ZEROS)
 
 
 def _read_header(lines: list[Line], path: Path) -> _Header:
@@ -107,6 +117,9 @@ def _channels(words: list[str]) -> list[str]:
         raise ValueError("expected as many names of channels as the number says")
     if unknown := [name for name in names if name not in _CHANNELS]:
         raise ValueError(f"expected channels such as Xposition or Zrotation, not {unknown[0]}")
+    axes = [name[0] for name in names if name.endswith("rotation")]
+    if len(axes) > 3 or any(axis == following for axis, following in pairwise(axes)):
+        raise ValueError("expected at most three rotations, none about the axis of the one before")
     return names
 
 

@@ -79,6 +79,9 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, good):
     refused(good.replace("Frame Time: 0.01", ""), "expected MOTION to begin with 'Frames:'")
     refused(good.replace("CHANNELS 3", "CHANNELS 6", 1), "line 5: .*as many names of channels")
     refused(good.replace("Zrotation", "Wrotation", 1), "line 5: .*such as.*not wrotation")
+    message = "line 5: .*at most three rotations, none about the axis"
+    refused(good.replace("Yrotation", "Zrotation", 1), message)
+    refused(good.replace("CHANNELS 3", "CHANNELS 4 Xrotation", 1), message)
     refused(good.replace("OFFSET 0", "OFFSET one", 1), "line 4: .*could not convert")
     refused(good.replace("OFFSET 0.000000", "OFFSET nan", 1), "line 4: .*three finite numbers")
 
@@ -87,3 +90,13 @@ def test_a_tpose_alone_is_no_motion(tmp_path, nodes):
     message = r"a.bvh: expected frames of motion, found the T-pose alone"
     with pytest.raises(InputError, match=message):
         read(tmp_path, write(nodes, np.zeros((1, len(nodes), 3))))
+
+
+def test_nodes_that_never_turn_make_no_tpose_of_the_first_frame(tmp_path, nodes, angles):
+    """A face without capture is 0 in every frame: four angles in five of all that a file has."""
+    head = next(n for n, node in enumerate(nodes) if node[3] == "head")
+    face = [(f"face{n}", head, (0, 0.01, 0), "face") for n in range(5 * len(nodes))]
+    still = np.zeros((len(angles), len(face), 3))
+    expected = read(tmp_path, write(nodes, angles))
+    clip = read(tmp_path, write([*nodes, *face], np.concatenate([angles, still], 1)))
+    assert len(clip) == len(angles) and np.allclose(clip.rotations, expected.rotations, atol=1e-6)

@@ -1,0 +1,25 @@
+"""Lines of motion files that are text: BVH, ASF and AMC."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from src.common.errors import InputError
+
+
+def lines_of(path: Path) -> list[str]:
+    """The lines of a text file, whose line ends may be of any system.
+
+    Names and comments may be in any encoding: what is read of them is ASCII.
+
+    Raises:
+        InputError: the file cannot be opened.
+    """
+    try:
+        text = path.read_text(encoding="latin1")
+    except OSError as error:
+        raise InputError(
+            f"{path}: expected a file to read, found {error.strerror}; open it to you, or leave it "
+            "out"
+        ) from None
+    return text.split("\n")  # splitlines also splits at bytes within other alphabets' letters
