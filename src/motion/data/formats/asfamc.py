@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,28 @@ from scipy.spatial.transform import Rotation
 from src.common.errors import InputError
 from src.motion.body.clip import MotionClip
 from src.motion.data.formats.retarget import Nodes, to_smpl
+from src.motion.data.formats.text import lines_of
 
 CMU_FPS = 120.0  # of nearly all trials of mocap.cs.cmu.edu
+_RADIANS = "{}: expected angles in degrees, found radians; export it again in degrees"
 
 
 @dataclass
 class _Bone:
     end: np.ndarray  # from its beginning, which is the end of the bone above
     axes: np.ndarray
-    turns: str  # axes that it turns about, in the order of the file
+    channels: list[str]  # values of a frame, in the order of the file: rx, ry, rz turn the bone
     parent: str | None = None
+
+    @property
+    def turns(self) -> str:
+        """The axes that it turns about, in the order of the file."""
+        return "".join(self.channels[k][1:] for k in self.columns)
+
+    @property
+    def columns(self) -> list[int]:
+        """Which of its values are angles; the others, such as the root's position, are not used."""
+        return [k for k, name in enumerate(self.channels) if name.startswith("r")]
 
 
 def read_asfamc(path: Path, fps: float | None) -> MotionClip:
@@ -34,17 +47,18 @@ def read_asfamc(path: Path, fps: float | None) -> MotionClip:
     The .asf file beside it has the part of its name before "_".
 
     Raises:
-        InputError: a file is missing or truncated, a value is no finite number, a joint is missing,
-            or there is no rate.
+        InputError: a file is missing or truncated, a value is no finite number, angles are in
+            radians, a joint is missing, or there is no rate.
     """
     if fps is None:
         raise InputError(
             f"{path}: AMC files do not hold their frame rate; give FPS (CMU: {CMU_FPS:g})"
         )
     skeleton = path.with_name(path.stem.split("_")[0] + ".asf")
-    if not skeleton.is_file():
+    found = [file for file in (skeleton, skeleton.with_suffix(".ASF")) if file.is_file()]
+    if not found:
         raise InputError(f"{skeleton}: expected a motion's .asf beside its .amc, found no file")
-    bones = _read_asf(skeleton)
+    bones = _read_asf(found[0])
     frames = _read_amc(path, bones)
     names = list(bones)
     above = [bone.parent for bone in bones.values()]
@@ -62,22 +76,23 @@ def _read_asf(path: Path) -> dict[str, _Bone]:
     """The bones by name, each after its parent; the root, which has no length, is "root"."""
     # Rows of words by section.
     sections: dict[str, list[list[str]]] = {}
-    for line in path.read_text(encoding="latin1").splitlines():
+    for line in lines_of(path):
         words = line.split("#")[0].split()
         if words and words[0].startswith(":"):
-            rows = sections.setdefault(words[0], [])
+            rows = sections.setdefault(words[0].lower(), [])
         elif words and sections:
             rows.append(words)
+    units = {row[0].lower(): row[1:] for row in sections.get(":units", [])}
+    if " ".join(units.get("angle", [])).lower().startswith("rad"):
+        raise InputError(_RADIANS.format(path))
     # The root stands in a section of its own, and the tree in the hierarchy.
     try:
-        root = {row[0]: row[1:] for row in sections[":root"]}
-        turns = "".join(word[1].lower() for word in root["order"] if word[0] in "rR")
+        root = {row[0].lower(): row[1:] for row in sections[":root"]}
         axes = Rotation.from_euler(root["axis"][0].lower(), _floats(root["orientation"]), True)
-        bones = {"root": _Bone(np.zeros(3), axes.as_matrix(), turns)}
-        found = _bones(sections[":bonedata"])
-        for parent, *children in (row for row in sections[":hierarchy"] if len(row) > 1):
-            for child in children:
-                bones[child] = replace(found[child], parent=parent)
+        bones = {"root": _Bone(np.zeros(3), axes.as_matrix(), _channels(root["order"]))}
+        if not bones["root"].turns:
+            raise ValueError("rotations of the root")
+        _hang(bones, _bones(sections[":bonedata"]), sections[":hierarchy"])
     except (KeyError, ValueError, IndexError) as error:
         raise InputError(
             f"{path}: expected an ASF skeleton with :root, :bonedata and :hierarchy, found one "
@@ -88,36 +103,57 @@ def _read_asf(path: Path) -> dict[str, _Bone]:
 
 def _bones(rows: list[list[str]]) -> dict[str, _Bone]:
     bones: dict[str, _Bone] = {}
+    fields: dict[str, list[str]] = {}
     for row in rows:
-        match row:
+        match [row[0].lower(), *row[1:]]:
             case ["begin"]:
-                fields: dict[str, list[str]] = {}
+                fields = {}
             case ["end"]:
                 axes = Rotation.from_euler(
                     fields["axis"][3].lower(), _floats(fields["axis"][:3]), degrees=True
                 )
-                turns = "".join(word[1].lower() for word in fields.get("dof", []) if word[0] == "r")
+                channels = _channels(fields.get("dof", []))
                 end = np.array(_floats(fields["direction"])) * _floats(fields["length"])[0]
-                bones[fields["name"][0]] = _Bone(end, axes.as_matrix(), turns)
+                bones[fields["name"][0]] = _Bone(end, axes.as_matrix(), channels)
             case [key, *values]:
                 fields[key] = values
     return bones
 
 
+def _hang(bones: dict[str, _Bone], found: dict[str, _Bone], rows: list[list[str]]) -> None:
+    """Add the bones that hang on the root, parents first, in whatever order the rows are."""
+    above = ["root"]
+    for parent in above:  # which grows
+        for child in (name for row in rows if row[0] == parent for name in row[1:]):
+            if child in bones:
+                raise ValueError(f"one parent of {child}")
+            bones[child] = replace(found[child], parent=parent)
+            above.append(child)
+
+
+def _channels(words: list[str]) -> list[str]:
+    names = [word.lower() for word in words]
+    turns = [name[1:] for name in names if name.startswith("r")]
+    if len(turns) > 3 or any(a == b for a, b in pairwise(turns)) or not set(turns) <= set("xyz"):
+        raise ValueError("at most three turns about x, y or z, none about the axis before")
+    return names
+
+
 def _read_amc(path: Path, bones: dict[str, _Bone]) -> dict[str, np.ndarray]:
     """Degrees by bone, of the bones that can turn: (frames, axes that it turns about)."""
-    turning = {name: len(bone.turns) for name, bone in bones.items() if bone.turns}
+    moving = {name: len(bone.channels) for name, bone in bones.items() if bone.channels}
     frames: list[dict[str, list[float]]] = []
-    for number, line in enumerate(path.read_text(encoding="latin1").splitlines(), 1):
+    for number, line in enumerate(lines_of(path), 1):
         words = line.split()
+        if words and words[0].lower() == ":radians":
+            raise InputError(_RADIANS.format(path))
         if not words or words[0][0] in "#:":
             continue
         try:
             if words[0].isdigit() and len(words) == 1:
                 frames.append({})
             else:
-                # The root's first three values are its position, which no metric here uses.
-                frames[-1][words[0]] = _floats(words[4:] if words[0] == "root" else words[1:])
+                frames[-1][words[0]] = _floats(words[1:])
         except (ValueError, IndexError):
             raise InputError(
                 f"{path}, line {number}: expected a frame's number, or a bone and its angles, got "
@@ -125,16 +161,20 @@ def _read_amc(path: Path, bones: dict[str, _Bone]) -> dict[str, np.ndarray]:
             ) from None
     if not frames:
         raise InputError(f"{path}: expected frames, found none; it is truncated, or not AMC")
-    # Every frame must turn every bone that the skeleton lets turn.
+    # Every frame must move every bone that the skeleton lets move.
     for number, frame in enumerate(frames, 1):
-        for name, width in turning.items():
+        for name, width in moving.items():
             if len(frame.get(name, [])) != width:
                 raise InputError(
                     f"{path}: frame {number} of {len(frames)}: expected {width} values of "
                     f"{name!r}, got {len(frame.get(name, []))}; it is truncated, or of another "
                     "skeleton"
                 )
-    return {name: np.array([frame[name] for frame in frames]) for name in turning}
+    turning = {name: bone.columns for name, bone in bones.items() if bone.turns}
+    return {
+        name: np.array([frame[name] for frame in frames])[:, columns]
+        for name, columns in turning.items()
+    }
 
 
 def _floats(words: list[str]) -> list[float]:

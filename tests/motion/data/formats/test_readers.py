@@ -222,8 +222,67 @@ def test_asfamc_errors_say_what_is_wrong(mocap, tmp_path):
         refused(asf, spoilt, rf"line \d+: expected a frame's number, .*got 'rtibia {word}'")
     refused(asf.replace("direction 0.34202", "direction nan", 1), amc, "without finite numbers")
     refused(asf[: asf.index(":hierarchy")], amc, r"01.asf: expected an ASF skeleton")
+    radians = r"01.asf: expected angles in degrees, found radians"
+    refused(asf.replace("angle deg", "angle rad"), amc, radians)
+    refused(asf, amc.replace(":DEGREES", ":RADIANS"), r"01_01.amc: .*found radians")
+    refused(asf.replace("dof rx ry rz", "dof rx rx rz", 1), amc, "01.asf: .*at most three turns")
+    refused(asf.replace("RX RY RZ", ""), amc, "01.asf: .*without rotations of the root")
+    refused(asf.replace("    root lhip", "    roof lhip"), amc, "19 are missing: lfemur")
+    refused(asf.replace("lfoot ltoes", "lfoot ltoes ltibia"), amc, "without one parent of ltibia")
     renamed = (text.replace("rradius", "rgadget") for text in (asf, amc))
     refused(*renamed, "1 are missing: rradius")
     (tmp_path / "01.asf").unlink()
     with pytest.raises(InputError, match=r"01.asf: expected a motion's .asf"):
         read_asfamc(tmp_path / "01_01.amc", fps=120.0)
+
+
+def position_last(line: str) -> str:
+    root, *values = line.split()
+    return " ".join([root, *values[3:], *values[:3]]) if root == "root" else line
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(
+    "what", ["capitals", "bones in any order", "position last", "a comment in UTF-8", "Windows"]
+)
+def test_what_programs_write_differently_in_asfamc_changes_nothing(mocap, tmp_path, what):
+    asf = (mocap / "asfamc_cmu" / "01.asf").read_text(encoding="latin1")
+    amc = (mocap / "asfamc_cmu" / "01_01.amc").read_text()
+    amc = amc[: amc.index("\n6\n")]
+    names = {"Windows": ("01.ASF", "01_01.AMC")}.get(what, ("01.asf", "01_01.amc"))
+
+    def read(name, skeleton, motion, files=("01.asf", "01_01.amc")):
+        (tmp_path / name).mkdir()
+        for file, text in zip(files, (skeleton, motion), strict=True):
+            (tmp_path / name / file).write_bytes(text.encode("utf-8"))
+        return read_motion(tmp_path / name / files[1], fps=120.0)
+
+    expected = read("as shipped", asf, amc)
+    if what == "capitals":
+        asf = asf.replace("dof rx ry rz", "dof RX RY RZ").replace("begin", "BEGIN")
+    if what == "bones in any order":
+        head, tree = asf.split("  begin\n    root")
+        rows = f"    root{tree}".removesuffix("\n").removesuffix("  end").splitlines()
+        asf = "\n".join([head + "  begin", *reversed(rows), "  end"])
+    if what == "position last":
+        asf = asf.replace("TX TY TZ RX RY RZ", "RX RY RZ TX TY TZ")
+        amc = "\n".join(map(position_last, amc.splitlines()))
+    if what == "a comment in UTF-8":
+        amc = f"#!OML:ASF C:\\Åsa\\01.ASF\n{amc}"  # whose second byte is a line's end in latin1
+    if what == "Windows":
+        asf, amc = asf.replace("\n", "\r\n"), amc.replace("\n", "\r\n")
+    clip = read("changed", asf, amc, names)
+    assert np.array_equal(clip.rotations, expected.rotations) and len(clip) == 5
+
+
+@pytest.mark.parametrize("name", ["a.bvh", "a.amc"])
+def test_a_file_that_may_not_be_opened_is_refused(tmp_path, monkeypatch, name):
+    (tmp_path / name).write_text("HIERARCHY")
+    (tmp_path / "a.asf").write_text(":version 1.10")
+
+    def closed(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", closed)
+    with pytest.raises(InputError, match=r"a.[a-z]{3}: expected a file to read, found Permission"):
+        read_motion(tmp_path / name, fps=120.0)
