@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from src.common.errors import InputError
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp(\.\w+)?")  # as `write_atomically` names them
 
 
@@ -24,31 +24,39 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     """Let `write` write a temporary file, flush it to disk, then rename it to `path`.
 
     A kill or a full disk leaves the old file, or none; never half a file under the final name.
+
+    Raises:
+        InputError: as `needing_room`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     # The number keeps two processes apart. Libraries choose the format by the suffix.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        with needing_room(path):
+    with needing_room(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
             write(temporary)
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        finally:
+            temporary.unlink(missing_ok=True)
     return path
 
 
 @contextmanager
 def needing_room(path: Path) -> Iterator[None]:
-    """Turn the errors of a full file system into one that says what to do.
+    """Turn the errors of a file system that takes no file into one that says what to do.
 
     Raises:
-        InputError: the file system is full or read-only.
+        InputError: the file system is full or read-only, or the folder is not open to us.
     """
     try:
         yield
     except (OSError, RuntimeError) as error:
+        if _is_closed(path.parent, error):
+            raise InputError(
+                f"{path.parent}: expected a folder to write in, found {error.strerror or error}; "
+                "choose another one, or open this one to you"
+            ) from error
         # torch's writer of files raises a RuntimeError, which names its own source file.
         if getattr(error, "errno", None) not in _NO_ROOM and "inline_container" not in str(error):
             raise
@@ -57,6 +65,19 @@ def needing_room(path: Path) -> Iterator[None]:
             f"{path}: expected room to write it, found none ({reason}); earlier files are whole: "
             "make room and run the same command again, it goes on from what is finished"
         ) from error
+
+
+def _is_closed(folder: Path, error: OSError | RuntimeError) -> bool:
+    """True if the error says that nothing may be written there, and not of another folder's file.
+
+    The folder need not be there yet.
+    """
+    number = getattr(error, "errno", None)
+    if number in (errno.EACCES, errno.EPERM):
+        while not os.path.exists(folder):
+            folder = folder.absolute().parent
+        return not os.access(folder, os.W_OK)
+    return number == errno.EROFS
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -79,14 +100,15 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
 
     Raises:
         InputError: another process holds the folder (the message says which process, and since
-            when), or the folder is read-only.
+            when), or the folder is read-only, or there is no room.
     """
     path = folder / ".lock"
     # A soft lock, for file systems without locks, would outlive a killed process.
     lock = FileLock(path, blocking=False, fallback_to_soft=False)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        held = lock.acquire()
+        with needing_room(path):
+            folder.mkdir(parents=True, exist_ok=True)
+            held = lock.acquire()
     except Timeout as error:
         holder = path.read_text(encoding="utf-8").strip() or "another process has just come"
         raise InputError(
@@ -100,7 +122,8 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
         ) from error
     with held:
         holder = f"process {os.getpid()} on {os.uname().nodename} {doing} since {time.ctime()}"
-        path.write_text(holder, encoding="utf-8")
+        with needing_room(path):
+            path.write_text(holder, encoding="utf-8")
         _sweep(folder)
         yield
 

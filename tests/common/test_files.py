@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -90,6 +91,58 @@ def test_a_killed_writer_leaves_what_was_there(tmp_path, old):
     assert content(path) == old
     write_text(path, "new")  # what the kill left behind is in nobody's way
     assert path.read_text() == "new"
+
+
+class FileSystem:
+    """One that answers every attempt to change it with the same error."""
+
+    def __init__(self, number: int, monkeypatch) -> None:
+        self.number = number
+        for name in ("mkdir", "unlink", "write_text"):
+            monkeypatch.setattr(Path, name, self.refuse)
+
+    def refuse(self, *_: object, **__: object) -> None:
+        raise OSError(self.number, os.strerror(self.number))
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, "expected room to write it"),
+        (errno.EROFS, "expected a folder to write in"),
+        (errno.EACCES, "expected a folder to write in"),
+    ],
+    ids=["full", "read-only", "not open to us"],
+)
+def test_a_file_system_that_takes_nothing_is_one_clear_error(
+    tmp_path, monkeypatch, number, message
+):
+    """Whichever call says it: the folder, the file, its deletion, or what a lock says."""
+    (tmp_path / ".lock").touch()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    disk = FileSystem(number, monkeypatch)
+    for folder in (tmp_path / "new", tmp_path):
+        with pytest.raises(InputError, match=message):
+            write_atomically(folder / "x.txt", disk.refuse)
+        with pytest.raises(InputError, match=message), locked(folder, "tests"):
+            pass
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(Path, "write_text", disk.refuse)
+    with pytest.raises(InputError, match=message), locked(tmp_path, "tests"):
+        pass
+
+
+def test_an_error_of_another_kind_stays_what_it_is(tmp_path):
+    """Of the file that is read, for instance, or with no words at all."""
+    for error in (PermissionError(errno.EACCES, "Permission denied", "/elsewhere"), RuntimeError()):
+
+        def write(_: Path, error: Exception = error) -> None:
+            raise error
+
+        with pytest.raises(type(error)) as raised:
+            write_atomically(tmp_path / "x.txt", write)
+        assert raised.value is error
 
 
 HOLD = """
