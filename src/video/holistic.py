@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from itertools import chain, takewhile
@@ -28,7 +29,7 @@ from src.landmarks import LEFT_SHOULDER, MIRROR, PARTS, POSE, WRIST, rows_of, un
 LONGER_SIDE = 360  # of the saved pictures, in pixels: enough to draw landmarks on
 RED = (0, 0, 255)  # OpenCV's order: blue, green, red
 MOST = 5_000  # frames; a clip of one sign is shorter
-USUAL = 30.0  # frames a second, of a video of one frame
+USUAL = 30.0  # frames a second, of a video that does not say
 Solution = mp.solutions.holistic
 
 
@@ -72,13 +73,21 @@ def extract(pictures: Iterator[np.ndarray], mirrored: bool) -> tuple[np.ndarray,
         for picture in pictures:
             if mirrored:
                 picture = np.ascontiguousarray(picture[:, ::-1])
+            _check_length(len(xyz) + 1)
             xyz.append(landmarks(picture, holistic))
-            small.append(_scaled_down(picture))
-            if len(xyz) == MOST:
-                raise Refused(f"expected at most {MOST} frames, found more; cut the video")
-    if not xyz:
-        raise Refused("expected a video with at least one frame, found none")
+            shown = _scaled_down(picture)
+            if small and shown.shape != small[0].shape:  # a camera that was turned
+                shown = cv2.resize(shown, small[0].shape[1::-1])
+            small.append(shown)
+    _check_length(len(xyz))
     return np.stack(xyz), np.stack(small)
+
+
+def _check_length(frames: int) -> None:
+    if not frames:
+        raise Refused("expected a video with at least one frame, found none")
+    if frames > MOST:
+        raise Refused(f"expected at most {MOST:,} frames, found more; cut the video")
 
 
 def _scaled_down(picture: np.ndarray) -> np.ndarray:
@@ -116,11 +125,12 @@ class VideoFile:
         self._pictures = _read(self._capture)
         self._first = next(self._pictures, None)
         if self._first is None:
-            codec = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode()
-            other = f"{os.path.splitext(path)[0]}-h264.mp4"
+            number = int(self._capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+            codec = number.to_bytes(4, "little").decode(errors="replace")  # it need not be text
+            words = ["-i", path, "-c:v", "libx264", f"{os.path.splitext(path)[0]}-h264.mp4"]
             raise Refused(
                 f"expected a video that OpenCV can decode, found no frame that it can (codec "
-                f"{codec}); convert it: ffmpeg -i {path} -c:v libx264 {other}"
+                f"{codec}); convert it: ffmpeg {shlex.join(words)}"
             )
 
     def pictures(self) -> Iterator[np.ndarray]:
@@ -152,7 +162,8 @@ def of_pose_file(path: str) -> tuple[np.ndarray, np.ndarray, float]:
         width, 3) uint8, black and of the shape that the video had, to draw on.
 
     Raises:
-        Refused: it is damaged, or holds something else, or several people.
+        Refused: it is damaged, or holds something else, or several people, or too many frames or
+            none.
     """
     from pose_format import Pose  # a tenth of a second, and only here
 
@@ -168,6 +179,7 @@ def of_pose_file(path: str) -> tuple[np.ndarray, np.ndarray, float]:
         )
     if pose.body.data.shape[1] != 1:
         raise Refused(f"expected one person, found {pose.body.data.shape[1]}")
+    _check_length(len(pose.body.data))
 
     # The package keeps coordinates in pixels, and a confidence of 0 where nothing was detected.
     size = pose.header.dimensions
@@ -187,7 +199,7 @@ def of_pose_file(path: str) -> tuple[np.ndarray, np.ndarray, float]:
             # Of 478 points of a face the last ten are the irises, which are left out.
             rows[:] = points[:, start : start + expected] / scale
         start += n_points
-    return xyz, _blank(size.width, size.height), float(pose.body.fps)
+    return xyz, _blank(size.width, size.height), float(pose.body.fps) or USUAL
 
 
 def _blank(width: int, height: int) -> np.ndarray:
@@ -250,7 +262,7 @@ def of_source(source: str, mirrored: bool, seconds: float) -> tuple[np.ndarray, 
     Raises:
         Refused: the source cannot be read.
     """
-    if source.endswith(".pose"):
+    if source.lower().endswith(".pose"):
         xyz, picture, fps = of_pose_file(source)
         return turned_back(xyz) if mirrored else xyz, picture, fps
     if os.path.isabs(source):

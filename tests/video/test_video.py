@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -179,23 +180,51 @@ UNKNOWN_CODEC = """
 import sys, cv2
 from src.video import holistic
 class Undecoded:  # as OpenCV is with AV1: the container opens, and there is no picture
-    def __init__(self, path): self.file = Capture(path)
+    def __init__(self, path): self.file = Capture(sys.argv[1])
     def isOpened(self): return True
     def set(self, what, value): pass
-    def get(self, what): return self.file.get(what)
+    def get(self, what): return float(0xFF303176)  # its last byte is no text
     def read(self): return False, None
 Capture = cv2.VideoCapture
 cv2.VideoCapture = Undecoded
 try:
-    holistic.VideoFile(sys.argv[1])
+    holistic.VideoFile("/my videos/it's.mkv")
 except holistic.Refused as reason:
     print(reason)
 """
 
 
 def test_a_codec_that_cannot_be_decoded_is_named(mediapipe, video):
+    """Its command can be copied, whatever the path."""
     said = said_by(mediapipe, UNKNOWN_CODEC, video)
-    assert "(codec ffv1); convert it: ffmpeg -i" in said.lower()
+    assert "(codec v10\ufffd); convert it: " in said
+    words = shlex.split(said.partition("convert it: ")[2])
+    assert words[:3] == ["ffmpeg", "-i", "/my videos/it's.mkv"]
+    assert words[-1] == "/my videos/it's-h264.mp4"
+
+
+LENGTHS = """
+import numpy as np
+from src.video import holistic
+holistic.MOST = 3
+picture = np.zeros((40, 60, 3), np.uint8)
+for frames in (0, 3, 4):
+    try:
+        print(len(holistic.extract(iter([picture] * frames), False)[0]))
+    except holistic.Refused as reason:
+        print(reason)
+print(holistic.extract(iter([picture, picture.transpose(1, 0, 2).copy()]), False)[1].shape)
+"""
+
+
+def test_a_video_may_have_its_most_frames_and_be_turned_on_the_way(mediapipe):
+    said = said_by(mediapipe, LENGTHS).splitlines()
+    assert said == [
+        "expected a video with at least one frame, found none",
+        "3",
+        "expected at most 3 frames, found more; cut the video",
+        "(2, 40, 60, 3)",
+    ]
 
 
 POSE = """
@@ -208,7 +237,7 @@ sizes = {"POSE_LANDMARKS": 33, "FACE_LANDMARKS": int(sys.argv[2]), "LEFT_HAND_LA
 parts = [PoseHeaderComponent(name, [str(k) for k in range(n)], [], [], "XYZC")
          for name, n in sizes.items()]
 n = sum(sizes.values())
-width, height = 100, 50
+width, height, fps = 100, 50, 25.0
 xyz = np.arange(2 * n * 3, dtype=np.float32).reshape(2, 1, n, 3)
 confidence = np.ones((2, 1, n), np.float32)
 confidence[1, 0, 33 + sizes["FACE_LANDMARKS"]:][:21] = 0  # no left hand in the second frame
@@ -216,9 +245,10 @@ if sys.argv[3:]:  # landmarks of ours, in the order of these parts
     found, (width, height) = np.load(sys.argv[3]), map(int, sys.argv[4:])
     confidence = np.isfinite(found[:, None, :, 0]).astype(np.float32)
     xyz = np.nan_to_num(found[:, None]) * np.float32([width, height, width])
+    fps = 0.0
 header = PoseHeader(0.2, PoseHeaderDimensions(width, height, width), parts)
 with open(sys.argv[1], "wb") as file:
-    Pose(header, NumPyPoseBody(25.0, ma.masked_array(xyz), confidence)).write(file)
+    Pose(header, NumPyPoseBody(fps, ma.masked_array(xyz), confidence)).write(file)
 """
 
 
@@ -246,6 +276,23 @@ def test_pose_files_of_holistic_are_read(mediapipe, tmp_path, face):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=r"clip\.pose: expected a \.pose file, found one that can"):
         extract(str(path), mirrored=False)
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"), [(0, "at least one frame"), (5_001, "at most 5,000 frames")]
+)
+def test_a_pose_file_has_as_many_frames_as_a_video_may(mediapipe, tmp_path, frames, message):
+    xyz = np.zeros((frames, N_LANDMARKS, 3), np.float32)
+    path = pose_file(mediapipe, xyz, tmp_path / "clip.pose", 100, 50)
+    with pytest.raises(InputError, match=rf"clip\.pose: expected .*{message}"):
+        extract(str(path), mirrored=False)
+
+
+def test_a_pose_file_may_be_in_capitals_and_without_a_rate(mediapipe, made_up, tmp_path):
+    path = pose_file(mediapipe, made_up.xyz, tmp_path / "CLIP.POSE", 100, 50)
+    found = extract(str(path), mirrored=False)
+    np.testing.assert_allclose(found.xyz, made_up.xyz, atol=1e-6)
+    assert found.fps == 30
 
 
 def test_a_mirrored_pose_file_is_turned_back_as_its_video_is(
