@@ -189,7 +189,11 @@ class Run:
             others = [self.training_mark(n, fold).made_from for n in names if n in self.recipes]
             if others:
                 made_from[role] = others[0] if len(names) == 1 else others
-        return Mark(self.training_folder(name, fold) / TRAINED, made_from)
+        path = self.training_folder(name, fold) / TRAINED
+        then = Mark(path).made_from_then
+        if "seed" in then or not then:  # until November 2026 marks did not hold it
+            made_from["seed"] = self.about.seed
+        return Mark(path, made_from)
 
     def discard_stale(self, name: str, fold: Fold) -> None:
         """Delete a finished training that is not of this recipe, teacher and folds any more."""

@@ -97,6 +97,23 @@ def test_an_older_versions_training_is_not_taken_and_not_deleted(made):
     assert (folder / "student.pt").is_file()
 
 
+def test_a_training_of_another_seed_is_not_taken_for_one_of_this(made):
+    made.training_mark(RECIPE.name, 0).write()
+    other = replace(made, about=replace(made.about, seed=1))
+    assert made.training_mark(RECIPE.name, 0).is_finished
+    assert other.training_mark(RECIPE.name, 0).changes == ["seed 0 -> 1"]
+    with pytest.raises(InputError, match="found one of others: seed 0 -> 1; run 02_training"):
+        other.predictions(RECIPE.name)
+
+
+def test_a_mark_of_before_seeds_were_kept_stays_one(made):
+    path = made.training_mark(RECIPE.name, 0).write()
+    mark = json.loads(path.read_text())
+    del mark["made_from"]["seed"]
+    path.write_text(json.dumps(mark))
+    assert made.training_mark(RECIPE.name, 0).is_finished
+
+
 def again(made: Run, **changed: object) -> None:
     Run.create(made.folder, replace(made.about, **changed), [RECIPE])
 

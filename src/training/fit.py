@@ -106,7 +106,8 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
     if loop.micro_batch < recipe.batch_size // processes.world and processes.writes:
         why = "as asked for" if settings.micro_batch else "for more do not fit into memory"
         say(f"{recipe.name}: {loop.micro_batch} clips at a time, {why}")
-    state = resume.State(folder / "last.pt", task.made_from, loop, best, history)
+    made_from = task.made_from | {"seed": settings.seed}
+    state = resume.State(folder / "last.pt", made_from, loop, best, history)
 
     # A stopped training goes on after its last whole epoch. A stage that starts from another's
     # weights is tested before its first step: it may never find better ones.

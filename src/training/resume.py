@@ -31,7 +31,7 @@ class State:
     """All that the next epoch depends on, and the file that keeps it."""
 
     path: Path  # last.pt
-    made_from: dict  # the recipe and the clips, as values that JSON can hold
+    made_from: dict  # the recipe, the clips and the seed, as values that JSON can hold
     loop: Loop  # models, optimiser, averages
     best: Best
     history: History
@@ -45,12 +45,14 @@ class State:
         """Load last.pt if there is one; returns the first epoch to train.
 
         Raises:
-            InputError: it is damaged, or of another recipe, other clips or another version.
+            InputError: it is damaged, or of another recipe, other clips, another seed or version.
         """
         if not self.path.is_file():
             return 0
         state = checkpoint.load(self.path, self.loop.processes.device)
         with refusing_foreign(self.path):
+            # Until November 2026 a state did not hold the seed.
+            state["made_from"] = {"seed": self.made_from["seed"]} | state["made_from"]
             if changed := changes(state["made_from"], self.made_from):
                 raise InputError(
                     f"{self.path}: expected the state of this very training, found one of other "
