@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -19,7 +20,7 @@ from src import landmarks as lm
 from src.common.errors import InputError
 from src.dataset.clip_file import read_clip
 from src.dataset.competition import read_index
-from src.dataset.sample import write_sample
+from src.dataset.sample import write_sample, writer
 from src.dataset.sample.camera import detected, picture
 from src.dataset.sample.face import Expression, face_points, neutral_face
 from src.dataset.sample.lexicon import (
@@ -74,6 +75,25 @@ def test_rows_are_written_as_pandas_would(tmp_path):
         for frame, points in zip((20, 21, 22), xyz.tolist(), strict=True)
         for (part, k), point in zip(rows, points, strict=True)
     ]
+
+
+@pytest.mark.parametrize(("first", "kind"), [(32_763, pa.int16()), (32_767, pa.int32())])
+def test_a_long_recordings_frames_are_numbered_on(tmp_path, first, kind):
+    """The fifth frame from 32,767 on does not fit the competition's numbers."""
+    xyz = np.random.default_rng(0).random((5, lm.N_LANDMARKS, 3)).astype(np.float32)
+    write_clip(path := tmp_path / "clip.parquet", xyz, first_frame=first)
+    assert np.array_equal(read_clip(path), xyz)
+    frame = pq.read_table(path)["frame"]
+    assert frame.type == kind and frame.unique().to_pylist() == [*range(first, first + 5)]
+
+
+def test_a_full_disk_is_one_clear_error(tmp_path, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(writer.pq, "write_table", refuse)
+    with pytest.raises(InputError, match=r"parquet: expected room to write it.*No space left"):
+        write_sample(tmp_path / "sample", signs=2, participants=1, clips=1)
 
 
 def test_index_and_map_fit_together(sample):

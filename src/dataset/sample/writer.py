@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from src.clips import RawClip
 from src.common.errors import InputError
-from src.common.files import locked
+from src.common.files import locked, needing_room
 from src.common.marks import Mark
 from src.common.news import counted
 from src.dataset.competition import CLIPS, clip_path, write_index
@@ -104,7 +104,8 @@ def _write(folder: Path, n_signs: int, n_signers: int, n_clips: int, seed: int) 
             rng = np.random.default_rng([seed, 2, label, number, clip])
             xyz = record(sign, signer, rng)
             path = folder / clip_path(signer.name, sequence)
-            write_clip(path, xyz, first_frame=int(rng.integers(_LATEST_START)))
+            with needing_room(path):
+                write_clip(path, xyz, first_frame=int(rng.integers(_LATEST_START)))
             rows.append((signer.name, sequence, sign.name))
     # The competition's rows are in no order either; a reader must not rely on one.
     order = np.random.default_rng([seed, 3]).permutation(len(rows))
@@ -123,11 +124,15 @@ def record(sign: Sign, signer: Signer, rng: np.random.Generator) -> RawClip:
 
 
 def write_clip(path: Path, xyz: RawClip, first_frame: int = 0) -> None:
-    """Write one clip as the competition does, frames numbered without gaps; NaN becomes null."""
+    """Write one clip as the competition does, frames numbered without gaps; NaN becomes null.
+
+    A recording of 18 minutes has more frames than the competition's 16 bits can number.
+    """
     frames = range(first_frame, first_frame + len(xyz))
+    number = np.int16 if frames.stop <= 2**15 else np.int32
     flat = xyz.reshape(-1, 3).astype(np.float64)
     columns = {
-        "frame": pa.array(np.repeat(np.array(frames, np.int16), N_LANDMARKS)),
+        "frame": pa.array(np.repeat(np.array(frames, number), N_LANDMARKS)),
         "row_id": pa.concat_arrays([_row_ids(frame) for frame in frames]),
         "type": pa.array(PLAIN.types.tolist() * len(frames)),
         "landmark_index": pa.array(np.tile(PLAIN.index, len(frames)), pa.int16()),
