@@ -29,14 +29,21 @@ def load_authors(path: Path, model: StTransformer) -> None:
     """Put the authors' weights, the .npz described above, into study 01's network.
 
     Raises:
-        InputError: no such file, or variables are missing or of another shape.
+        InputError: no such file, no npz, or variables are missing or of another shape.
     """
     if not path.is_file():
         raise InputError(
             f"{path}: expected the authors' weights, found no file; they are at {WHERE}"
         )
-    with np.load(path, allow_pickle=False) as file:
-        found = {name.replace("|", "/"): file[name] for name in file.files}
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            found = {name.replace("|", "/"): file[name] for name in file.files}
+    except Exception as error:  # a damaged or foreign file can raise anything
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise InputError(
+            f"{path}: expected the authors' weights as an npz of arrays, could not read it "
+            f"({reason}); make it from their checkpoint, see src/motion/models/pretrained.py"
+        ) from None
     state = model.state_dict()
     for name, sources in variables(model).items():
         parts = [_find(found, source, path) for source in sources]

@@ -79,6 +79,9 @@ def test_missing_or_other_weights_are_refused(loop, tmp_path):
     model = StTransformer(SMALL, torch.ones(15, 9))
     with pytest.raises(InputError, match=r"w.npz: expected .* weights.*motion-transformer"):
         pretrained.load_authors(tmp_path / "w.npz", model)
+    (tmp_path / "w.npz").write_bytes(b"TensorFlow's own checkpoint")
+    with pytest.raises(InputError, match=r"w.npz: expected the authors' weights as an npz.*make"):
+        pretrained.load_authors(tmp_path / "w.npz", model)
     save(tmp_path / "w.npz", dict(list(found.items())[:-1]))
     with pytest.raises(InputError, match=r"expected one variable .*beta, found 0"):
         pretrained.load_authors(tmp_path / "w.npz", model)

@@ -6,7 +6,6 @@ AMASS has a file of each person's shape beside the motions, and `stagei` files f
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,7 @@ def is_shape(path: Path) -> bool:
 
 
 def read_amass(path: Path, fps: float | None = None) -> MotionClip:
-    """Read one file, at `fps` frames per second if it does not say its rate.
+    """Read one file, at `fps` frames per second if it does not say a rate that can be one.
 
     Raises:
         InputError: unreadable, no 'poses', another width, a value that is no finite number, or no
@@ -38,9 +37,11 @@ def read_amass(path: Path, fps: float | None = None) -> MotionClip:
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             content = {key: file[key] for key in ("poses", *RATE_KEYS) if key in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except Exception as error:  # a damaged or foreign file can raise anything
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise InputError(
-            f"{path}: expected an npz of arrays, could not read it ({error})"
+            f"{path}: expected an npz of arrays, could not read it ({reason}); it is truncated, or "
+            "not a motion file"
         ) from None
     if "poses" not in content:
         hint = "; it holds a person's shape, not a motion" if is_shape(path) else ""
@@ -66,11 +67,12 @@ def read_amass(path: Path, fps: float | None = None) -> MotionClip:
 
 def _rate(content: dict[str, np.ndarray], fps: float | None, path: Path) -> float:
     # Some files hold the rate as an array of one value.
-    stated = [content[key].ravel().tolist() for key in RATE_KEYS if key in content] or [[fps]]
-    rate = stated[0][0] if len(stated[0]) == 1 else stated[0]
-    if not isinstance(rate, int | float) or not 0 < rate < np.inf:
-        raise InputError(
-            f"{path}: expected a positive frame rate in {' or '.join(RATE_KEYS)}, found "
-            f"{rate}; give FPS"
-        )
-    return float(rate)
+    stated = [content[key].ravel().tolist() for key in RATE_KEYS if key in content]
+    rates = [values[0] if len(values) == 1 else values for values in stated] + [fps]
+    for rate in rates:
+        if isinstance(rate, int | float) and 0 < rate < np.inf:
+            return float(rate)
+    raise InputError(
+        f"{path}: expected a positive frame rate in {' or '.join(RATE_KEYS)}, found {rates[0]}; "
+        "give FPS"
+    )

@@ -40,6 +40,11 @@ def read_dip(path: Path) -> MotionClip:
         raise InputError(
             f"{path}: 'poses' must hold 3x3 rotations row by row, off by up to {skew:.2g}"
         )
+    if mirrored := int((np.linalg.det(matrices) < 0).sum()):
+        raise InputError(
+            f"{path}: 'poses' must hold rotations, {mirrored} of its matrices are reflections "
+            "(determinant -1); turn its axes to a right-handed system"
+        )
     return MotionClip(path.stem, fill_joints(torch.from_numpy(matrices)).numpy(), FPS)
 
 

@@ -36,17 +36,23 @@ def read_split(folder: Path, split: str) -> list[MotionClip]:
     """
     path = folder / FILES[split]
     content = read_arrays(path)
-    if not isinstance(content, tuple) or len(content) != 2 or len(content[0]) != len(content[1]):
+    pair = content if isinstance(content, tuple) and len(content) == 2 else ()
+    lengths = [len(part) for part in pair if isinstance(part, list | np.ndarray)]
+    if len(lengths) != 2 or lengths[0] != lengths[1]:
         raise InputError(f"{path}: expected a pair of lists, sources and targets, of equal length")
     windows = [_window(parts, path) for parts in zip(*content, strict=True)]
     return [MotionClip(f"{split} {n}", rotations, FPS) for n, rotations in enumerate(windows)]
 
 
 def _window(parts: tuple[object, object], path: Path) -> np.ndarray:
-    frames = np.concatenate([float_array(part, path, "a window") for part in parts])
-    if frames.ndim != 2 or frames.shape[1] not in _WIDTHS:
+    arrays = [float_array(part, path, "a window") for part in parts]
+    shapes = [array.shape for array in arrays]
+    width = shapes[0][-1] if shapes[0] else 0
+    if width not in _WIDTHS or any(len(s) != 2 or s[1] != width for s in shapes):
         known = ", ".join(f"{width} ({name})" for width, name in _WIDTHS.items())
-        raise InputError(f"{path}: expected windows (frames, {known}), got {frames.shape}")
+        got = " and ".join(map(str, shapes))
+        raise InputError(f"{path}: expected windows (frames, {known}), got {got}")
+    frames = np.concatenate(arrays)
     pose_format = PoseFormat(_WIDTHS[frames.shape[1]], "all", "xyzw")
     pose = torch.from_numpy(frames).unflatten(1, (len(JOINTS), -1))
     if pose_format.representation == "quaternion":

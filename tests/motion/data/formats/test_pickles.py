@@ -58,6 +58,8 @@ def bad_files():
     good = np.tile(np.eye(3).ravel(), (10, 15)).astype(np.float32)
     nan = good.copy()
     nan[3, 7] = np.nan
+    reflected = good.copy()
+    reflected[2, 9:18] = np.diag([-1, 1, 1]).ravel()  # orthogonal, but no rotation
     return {
         "no poses": ({"pose": good}, "expected a dict with 'poses', found"),
         "a list": ([good], "expected a dict with 'poses', found list"),
@@ -67,6 +69,7 @@ def bad_files():
         "objects": ({"poses": np.array([None] * 135)}, "array of floats, got object"),
         "nan": ({"poses": nan}, "must be finite, 1 of its values"),
         "no rotations": ({"poses": good * 0.3}, "3x3 rotations row by row, off by up to 0.9"),
+        "a reflection": ({"poses": reflected}, "1 of its matrices are reflections"),
     }
 
 
@@ -121,8 +124,12 @@ def test_prepared_windows_in_another_order_or_width_are_refused(corpus, tmp_path
     with pytest.raises(InputError, match=r"train.pkl: .*'xyzw'.*probably 'wxyz'"):
         read_corpus(tmp_path)
     written(tmp_path / "train.pkl", ([np.zeros((1, 73))], [np.zeros((1, 73))]))
-    with pytest.raises(InputError, match=r"72 \(axis angle\), .* got \(2, 73\)"):
+    with pytest.raises(InputError, match=r"72 \(axis angle\), .* got \(1, 73\) and \(1, 73\)"):
         read_corpus(tmp_path)
-    written(tmp_path / "train.pkl", ([np.zeros((1, 72))], []))
-    with pytest.raises(InputError, match="pair of lists"):
+    written(tmp_path / "train.pkl", ([np.zeros((1, 72))], [np.zeros((1, 96))]))
+    with pytest.raises(InputError, match=r"got \(1, 72\) and \(1, 96\)"):
         read_corpus(tmp_path)
+    for no_pair in (([np.zeros((1, 72))], []), (120, 24), [[], []]):
+        written(tmp_path / "train.pkl", no_pair)
+        with pytest.raises(InputError, match="pair of lists"):
+            read_corpus(tmp_path)

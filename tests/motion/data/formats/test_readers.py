@@ -1,5 +1,6 @@
 """AMASS, BVH and ASF/AMC, against scipy, against one another, and against the shipped corpus."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,16 @@ def test_amass_is_axis_angle_under_either_spelling_of_the_rate(tmp_path, rng, ke
     assert np.allclose(clip.rotations[:, 22], hand, atol=1e-6)
 
 
+def broken_stream(poses):
+    """A compressed npz of two arrays whose first bytes of data are damaged."""
+    file = io.BytesIO()
+    np.savez_compressed(file, poses=poses, mocap_framerate=60.0)
+    whole = bytearray(file.getvalue())
+    start = 30 + int.from_bytes(whole[26:28], "little") + int.from_bytes(whole[28:30], "little")
+    whole[start : start + 4] = b"\xff" * 4  # no kind of block begins so
+    return bytes(whole)
+
+
 def refused(folder, message, name="a.npz", **arrays):
     if arrays:
         np.savez(folder / name, **arrays)
@@ -63,7 +74,13 @@ def test_amass_errors_say_what_to_do(tmp_path):
     whole = (tmp_path / "a.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
     refused(tmp_path, r"cut.npz: expected an npz", "cut.npz")
+    (tmp_path / "broken.npz").write_bytes(broken_stream(poses))
+    refused(tmp_path, r"broken.npz: expected an npz of arrays.*decompressing", "broken.npz")
+    with (tmp_path / "one.npz").open("wb") as file:
+        np.save(file, poses)  # one array, as .npy
+    refused(tmp_path, r"one.npz: expected an npz of arrays", "one.npz")
     refused(tmp_path, "a positive frame rate.*found 0", poses=poses, mocap_framerate=0.0)
+    assert read_amass(tmp_path / "a.npz", fps=30.0).fps == 30  # as the error advises
     refused(tmp_path, "expected an array 'poses'", trans=poses)
     refused(tmp_path, r"72 or 156 or 165\), got \(5, 135\)", poses=wide, mocap_framerate=60.0)
     message = r"a.npz: .*found nan in frame 3, column 7 \(2 such"
