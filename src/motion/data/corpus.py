@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -62,7 +62,7 @@ def read_corpus(
 
     Raises:
         InputError: no files, a missing split, too few files to validate by, a file that cannot be
-            read, or an unknown cut.
+            read, validation or test clips that are too short for a window, or an unknown cut.
     """
     if cut not in get_args(Cut):
         raise InputError(f"windows: expected one of {', '.join(get_args(Cut))}, got {cut!r}")
@@ -77,6 +77,8 @@ def read_corpus(
             split: tuple(resample(read_motion(path, fps)) for path in paths)
             for split, paths in files.items()
         }
+    for split in ("valid", "test"):  # before anything is computed of them
+        _refuse_short(clips[split], cut, split)
     return Corpus(clips["train"], clips["valid"], clips["test"], cut)
 
 
@@ -102,7 +104,9 @@ def _files(folder: Path) -> list[Path]:
             "and test/, or the published split lists in LISTS"
         )
     found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    files = sorted(path for path in found if not is_shape(path))
+    # Hidden files are not motions: a Mac puts ._a.bvh beside a.bvh, a kill leaves half a file.
+    shown = (path for path in found if path.is_file() and not path.name.startswith("."))
+    files = sorted(path for path in shown if not is_shape(path))
     if not files:
         raise InputError(
             f"{folder}: expected motion files ({', '.join(SUFFIXES)}), found none; check DATA"
@@ -117,7 +121,11 @@ def evaluation_windows(
 
     "every 60": every window of 144 frames that starts at a multiple of 60, as for the corpus'
     reference numbers. The others: as in those code bases, see windows.py.
+
+    Raises:
+        InputError: no clip is long enough.
     """
+    _refuse_short(clips, cut, split)
     match cut, split:
         case "every 60", _:
             return windows.sliding(clips, TEST_STRIDE, windows.LENGTH)
@@ -125,6 +133,18 @@ def evaluation_windows(
             return windows.centre(clips)
         case _:
             return windows.sliding(clips)
+
+
+def _refuse_short(clips: Sequence[Sized], cut: Cut, split: Literal["valid", "test"]) -> None:
+    needed = windows.LENGTH if cut == "every 60" else windows.SPAN
+    longest = max(map(len, clips), default=0)
+    if longest < needed:
+        rule = " (every eighth training clip, unless the data say which validate)"
+        whose = rule if split == "valid" else ""
+        raise InputError(
+            f"{split}: expected a clip of {needed} frames ({needed / 60:.1f} s at 60 Hz), the "
+            f"longest of {len(clips)} has {longest}; add longer ones to this split{whose}"
+        )
 
 
 @dataclass(frozen=True)
@@ -172,26 +192,12 @@ def prepare(
     return MotionData(
         PoseSpace(pose_format, normaliser.to(device)),
         tuple(seen["train"]),
-        _cut(seen["valid"], corpus.cut, "valid"),
-        _cut(seen["test"], corpus.cut, "test"),
+        evaluation_windows(seen["valid"], corpus.cut, "valid"),
+        evaluation_windows(seen["test"], corpus.cut, "test"),
         tuple(seen["test"]),
         _truth(corpus, "test").to(device),
         _truth(corpus, "valid").to(device),
     )
-
-
-def _cut(clips: list[Tensor], cut: Cut, split: Literal["valid", "test"]) -> Tensor:
-    made = evaluation_windows(clips, cut, split) if clips else torch.empty(0)
-    if not len(made):
-        longest = max((len(clip) for clip in clips), default=0)
-        needed = windows.LENGTH if cut == "every 60" else windows.SPAN
-        rule = " (every eighth training clip, unless the data say which validate)"
-        whose = rule if split == "valid" else ""
-        raise InputError(
-            f"{split}: expected a clip of {needed} frames ({needed / 60:.1f} s at 60 Hz), the "
-            f"longest of {len(clips)} has {longest}; add longer ones to this split{whose}"
-        )
-    return made
 
 
 def _truth(corpus: Corpus, split: Literal["valid", "test"]) -> Tensor:

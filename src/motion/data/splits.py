@@ -26,10 +26,10 @@ def file_id(path: Path) -> str:
 
 
 def read_splits(folder: Path) -> dict[str, tuple[str, ...]]:
-    """The ids of each split.
+    """The ids of each split, each once.
 
     Raises:
-        InputError: a list is missing, or an id is in more than one.
+        InputError: a list is missing or not in UTF-8, or an id is in more than one.
     """
     splits: dict[str, tuple[str, ...]] = {}
     owner: dict[str, str] = {}
@@ -40,8 +40,15 @@ def read_splits(folder: Path) -> dict[str, tuple[str, ...]]:
                 f"{path}: expected the published list of the {split} split, found no file; copy "
                 "the three lists to LISTS"
             )
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        splits[split] = tuple(line for line in lines if line)
+        try:
+            text = path.read_text(encoding="utf-8-sig")  # Windows' editors put a mark in front
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path}: expected a list in UTF-8, found {error.reason} at byte {error.start}; "
+                "save it in UTF-8"
+            ) from None
+        lines = [line.strip() for line in text.splitlines()]
+        splits[split] = tuple(dict.fromkeys(line for line in lines if line))
         for identity in splits[split]:
             if identity in owner:
                 raise InputError(
@@ -53,13 +60,21 @@ def read_splits(folder: Path) -> dict[str, tuple[str, ...]]:
 
 
 def split_files(files: list[Path], splits: dict[str, tuple[str, ...]]) -> dict[str, list[Path]]:
-    """The files of each split; as in both code bases, files in no list are not used.
+    """The files of each split, in the order of its list.
+
+    As in both code bases, files in no list are not used, and of several files with one id, from
+    folders such as CMU_1 and CMU_2, all are.
 
     Raises:
         InputError: a split gets no file.
     """
-    by_id = {file_id(path): path for path in files}
-    found = {split: [by_id[i] for i in ids if i in by_id] for split, ids in splits.items()}
+    by_id: dict[str, list[Path]] = {}
+    for path in files:
+        by_id.setdefault(file_id(path), []).append(path)
+    found = {
+        split: [path for identity in ids for path in by_id.get(identity, ())]
+        for split, ids in splits.items()
+    }
     for split, members in found.items():
         if not members:
             raise InputError(

@@ -8,7 +8,7 @@ from src.common.errors import InputError
 from src.motion.body.clip import MotionClip
 from src.motion.body.pose_space import FAIRMOTION, MOTION_TRANSFORMER, Scaling, mirrored
 from src.motion.body.rotations import angle_between
-from src.motion.data.corpus import prepare, read_corpus
+from src.motion.data.corpus import evaluation_windows, prepare, read_corpus
 from src.motion.data.formats.dip import read_dip, write_dip
 from src.motion.data.splits import LISTS, file_id, read_splits, split_files
 from src.motion.data.synthetic import ACTIONS, synthetic_clip, write_sample
@@ -48,6 +48,23 @@ def test_wrong_lists_are_refused(tmp_path):
     lists(tmp_path, test=("C/9.pkl",))
     with pytest.raises(InputError, match=r"none of the 1 is in it; their ids look like 'A/1"):
         split_files([tmp_path / "A" / "1.pkl"], read_splits(tmp_path))
+    (tmp_path / LISTS["test"]).write_bytes("B/Å.pkl".encode("latin1"))
+    with pytest.raises(InputError, match=r"test_fnames.txt: expected a list in UTF-8.*at byte 2"):
+        read_splits(tmp_path)
+
+
+def test_lists_of_windows_editors_and_files_of_one_id_lose_no_clip(tmp_path):
+    """A mark in front hid the first id; of CMU_1/1.pkl and CMU_2/1.pkl only the last was used."""
+    ids = b"\xef\xbb\xbfA/1.pkl\r\nA/2.pkl\r\nA/1.pkl\r\n"
+    lists(tmp_path)
+    (tmp_path / LISTS["train"]).write_bytes(ids)
+    splits = read_splits(tmp_path)
+    assert splits["train"] == ("A/1.pkl", "A/2.pkl")
+    files = [tmp_path / f / f"{n}.pkl" for f in ("A_1", "A_2", "B") for n in (1, 2, 3)]
+    found = split_files(files, splits)["train"]
+    assert [(p.parent.name, p.stem) for p in found] == [
+        ("A_1", "1"), ("A_2", "1"), ("A_1", "2"), ("A_2", "2"),
+    ]  # fmt: skip
 
 
 def test_a_corpus_can_be_read_by_published_lists(sample, tmp_path):
@@ -111,6 +128,20 @@ def test_a_split_without_a_long_enough_clip_is_refused(corpus, cut, length):
     message = rf"test: expected a clip of {length} frames.*has {length - 1}"
     with pytest.raises(InputError, match=message):
         prepare(replace(corpus, test=(short,), cut=cut), MOTION_TRANSFORMER, Scaling())
+
+
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_short_clips_are_refused_before_anything_is_drawn_of_them(sample, tmp_path, split):
+    """Notebook 05 draws the test windows and fits the bars before a network asks for windows."""
+    for folder in ("train", "valid", "test"):
+        clip = read_dip(next((sample / "train").iterdir()))
+        frames = 143 if folder == split else 200
+        short = MotionClip(clip.name, clip.rotations[:frames], 60.0)
+        write_dip(tmp_path / folder / "a.pkl", short)
+    with pytest.raises(InputError, match=rf"{split}: expected a clip of 144 frames.*has 143"):
+        read_corpus(tmp_path)
+    with pytest.raises(InputError, match=rf"{split}: expected a clip of 144 frames.*1 has 143"):
+        evaluation_windows([torch.zeros(143, 3)], "every 60", split)
 
 
 def test_the_cut_reaches_windows_and_truths_alike(sample):
@@ -213,7 +244,9 @@ def test_amass_shapes_beside_the_motions_are_left_out(tmp_path):
     for split in ("train", "valid", "test"):
         folder = tmp_path / split / "subject"
         folder.mkdir(parents=True)
-        np.savez(folder / "a_stageii.npz", poses=np.zeros((5, 165)), mocap_frame_rate=60.0)
+        np.savez(folder / "a_stageii.npz", poses=np.zeros((144, 165)), mocap_frame_rate=60.0)
+        (folder / "._a_stageii.npz").write_bytes(b"what a Mac puts beside a file")
+        (folder / "b.npz").mkdir()
         np.savez(folder / "shape.npz", betas=np.zeros(16))
         np.savez(folder / "male_stagei.npz", betas=np.zeros(16))
     corpus = read_corpus(tmp_path)
