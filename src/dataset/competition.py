@@ -38,16 +38,17 @@ _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 _COPY_MAP = "copy the competition's own file there"
 
 
-def read_signs(folder: Path) -> dict[str, int]:
+def read_signs(folder: Path, fewest: int = 2) -> dict[str, int]:
     """Read the sign map: sign -> label, in the file's order.
 
     Raises:
         InputError: it is missing, no JSON object of sign -> number, or its numbers are not exactly
-            0 to K-1, each once; or there is only one sign.
+            0 to K-1, each once; or there are fewer signs than `fewest`, one or two.
     """
     path = folder / SIGN_MAP
     try:
-        pairs = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=list)
+        # Editors on Windows begin a file with a mark of its encoding.
+        pairs = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=list)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected a JSON file, found: {error}; {_COPY_MAP}") from error
     whole = isinstance(pairs, list) and all(
@@ -59,7 +60,7 @@ def read_signs(folder: Path) -> dict[str, int]:
     twice = sorted({sign for sign in signs if signs.count(sign) > 1})
     if twice:
         raise InputError(f"{path}: expected each sign once, found {_some(twice)} more often")
-    if len(signs) < 2:
+    if len(signs) < fewest:
         raise InputError(
             f"{path}: expected two signs at least, found one: {signs[0]!r}; add others"
         )

@@ -46,11 +46,6 @@ def as_competition(folder: Path, converted: Path, skip_broken: bool = False) -> 
     if not (folder / SLOVO_INDEX).is_file():
         return folder
     index = read_table(folder / SLOVO_INDEX, COLUMNS, unique=("attachment_id",))
-    if index.train.nunique() == 1:
-        raise InputError(
-            f"{folder / SLOVO_INDEX}: expected clips to train on and clips to test on, found train "
-            f"= {index.train[0]} for all; correct the flags"
-        )
     source = keypoints.located(folder)
     files = [source] if source.is_file() else sorted(source.glob("*.json"))
     made_from = {

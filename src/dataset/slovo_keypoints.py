@@ -62,7 +62,7 @@ def _members(path: Path) -> Iterator[tuple[str, Any]]:
     """The members of a JSON object, one by one: Slovo's 1.2 GB would take 20 in Python objects."""
     decoder = json.JSONDecoder()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         at = _after(text, 0, "{")
         while text[at] != "}":
             name, at = decoder.raw_decode(text, at)

@@ -31,6 +31,7 @@ from src.clips import RawClip
 from src.common.errors import InputError
 from src.common.files import locked, stamp, write_atomically
 from src.common.marks import Mark, digest_of, side_by_side
+from src.common.paths import SLOVO_INDEX
 from src.dataset import competition, folds, shards
 from src.landmarks import N_LANDMARKS, PARTS, PLAIN, undetected
 
@@ -187,6 +188,13 @@ def _read_indices(
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """The clips of all folders, and the number of clips of unknown signs in each extra folder."""
     main = competition.read_index(folder, signs)
+    flags = main.get(competition.SPLIT, pd.Series([True, False]))
+    if flags.nunique() == 1:
+        raise InputError(
+            f"{folder}: expected clips to train on and clips to test on, found {competition.SPLIT} "
+            f"= {flags[0]} for all; correct it in the table of clips, in Slovo's format "
+            f"{SLOVO_INDEX}"
+        )
     # A folder may say itself what is there to train on; `folds.assign` knows by the column.
     tables = [main.assign(training_only=main.get(competition.SPLIT, False))]
     unknown_signs = {}
@@ -197,7 +205,11 @@ def _read_indices(
             f"found {', '.join(map(str, extra))}; rename one"
         )
     for path in extra:
-        table = competition.read_index(path).drop(columns=competition.SPLIT, errors="ignore")
+        # Its own labels are not used, and one sign is enough for it.
+        theirs = competition.read_signs(path, fewest=1)
+        table = competition.read_index(path, theirs).drop(
+            columns=competition.SPLIT, errors="ignore"
+        )
         known = table.sign.isin(list(signs))
         unknown_signs[str(path)] = int((~known).sum())
         table = table[known].assign(training_only=True)

@@ -43,7 +43,9 @@ def refused(call, *args) -> str:
     return str(error.value)
 
 
-def test_signs_in_the_files_order(folder):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_signs_in_the_files_order(folder, encoding):
+    (folder / SIGN_MAP).write_text('{"no": 1, "yes": 0}', encoding=encoding)
     signs = read_signs(folder)
     assert list(signs.items()) == [("no", 1), ("yes", 0)]
 

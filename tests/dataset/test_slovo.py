@@ -147,6 +147,21 @@ def test_as_extra_data_all_of_it_only_trains(converted, competition, tmp_path):
     assert (both.clips.fold[n:] == folds.TRAIN_ONLY).all()
 
 
+@pytest.mark.parametrize("flag", ["True", "False"])
+def test_flags_that_divide_nothing_are_refused_unless_all_only_trains(
+    own, competition, tmp_path, flag
+):
+    """Of an extra folder nothing is tested on, so that it may well say so itself."""
+    edited(lambda t: t.assign(train=flag))(own)
+    main = slovo.as_competition(own, tmp_path / "converted")
+    with pytest.raises(InputError, match=f"train on and .* found train = {flag} for all"):
+        stores.build(main, tmp_path / "stores", LEFT_HAND, workers=1)
+    edited(lambda t: t.assign(text="apple"))(own)
+    extra = slovo.as_competition(own, tmp_path / "converted")
+    store = stores.build(competition, tmp_path / "stores", LEFT_HAND, (extra,), workers=1)
+    assert stores.extra_clips(store) == CLIPS
+
+
 def test_a_competition_folder_is_left_as_it_is(competition, tmp_path):
     assert slovo.as_competition(competition, tmp_path) == competition
     assert slovo.skipped(competition) == [] and list(tmp_path.iterdir()) == []
@@ -268,7 +283,6 @@ FAULTS = {
     "a clip twice": (
         edited(lambda t: pd.concat([t, t[:1]])), "attachment_id once, found .* more often"
     ),
-    "all to train on": (edited(lambda t: t.assign(train="True")), "found train = True for all"),
     "no keypoints": (with_files(), "expected keypoints, .* found neither"),
     "two files of keypoints": (with_files("a.json", "b.json"), r"found a\.json, b\.json"),
     "keypoints of one clip missing": (
@@ -296,6 +310,14 @@ def test_a_broken_clip_stops_or_is_left_out_and_named(own, tmp_path, content):
     assert len(index) == CLIPS - 1 and path.stem not in set(index.sequence)
     (reason,) = slovo.skipped(folder)
     assert path.stem in reason
+
+
+def test_a_mark_of_the_encoding_does_no_harm(one_file, converted, tmp_path):
+    own = shutil.copytree(one_file, tmp_path / "own")
+    path = own / "slovo_mediapipe.json"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    index = read_index(slovo.as_competition(own, tmp_path / "converted"))
+    assert index.sequence.tolist() == read_index(converted).sequence.tolist()
 
 
 @pytest.mark.parametrize("cut", [0, 1, 40, -1])
