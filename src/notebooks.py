@@ -4,8 +4,8 @@
     python -m src.notebooks 03 04 -p RUN_DIR logs/sample         some of them
 
 - A parameter that no notebook declares is refused before anything runs.
-- A notebook is skipped when neither it, its parameters, its inputs, nor src has changed, and
-  nothing before it ran.
+- A notebook is skipped when neither it, its parameters, its inputs, nor src has changed, its
+  executed copy is there, and nothing before it ran.
 - The first failure ends the run with one message and the command that goes on from there.
 - The executed copies, with outputs and pictures, are in the run's folder. Beside each is a log of
   what libraries say about themselves.
@@ -129,6 +129,13 @@ def _check(name: str, value: Value) -> None:
         raise InputError(f"{name}: expected a number that is not negative, found {value}")
     if name in READ and (missing := [path for path in _named(value, name) if not path.exists()]):
         raise InputError(f"{name}: expected a folder or file, found none at {missing[0]}")
+    if name == RUN_DIR:
+        folder = anchored(value).resolve()
+        if folder in (NOTEBOOKS.resolve(), root().resolve(), *root().resolve().parents):
+            raise InputError(
+                f"{name}: expected a folder of the run's own, such as logs/mine, found {value!r}, "
+                f"which is {folder}"
+            )
 
 
 def _typed(name: str, text: str, default: Value) -> Value:
@@ -168,7 +175,8 @@ def execute(numbers: list[str], values: dict[str, Value], force: bool, show: boo
         for i, notebook in enumerate(chosen):
             label = f"[{i + 1}/{len(chosen)}] {notebook.name:<22}"
             mark = _mark(folder, notebook, values, inputs)
-            if mark.is_finished and not force:
+            executed = folder / notebook.path.name
+            if mark.is_finished and executed.is_file() and not force:
                 say(f"{label} already done")
                 continue
             changed = ", ".join(mark.changes)
@@ -180,13 +188,13 @@ def execute(numbers: list[str], values: dict[str, Value], force: bool, show: boo
                 rest = command([later.name[:2] for later in chosen[i:]], values)
                 # Never with the very value that was refused.
                 other = f"with another {failure.refused}" if failure.refused else ""
-                in_vain = is_new and failure.refused  # the folder will go again, see below
+                in_vain = is_new and i == 0 and failure.refused  # the folder will go, see below
                 say("\n".join([failure.text, *([] if in_vain else failure.files)]))
                 say(f"go on {other or f'from here: {rest}'}")
                 break
             mark.write()
             seconds = time.monotonic() - started
-            say(f"{label} {seconds:.1f} s -> {folder / notebook.path.name}")
+            say(f"{label} {seconds:.1f} s -> {executed}")
         else:
             return 0
     if in_vain:
@@ -243,8 +251,8 @@ def _execute(
     try:
         with kernel.installed(log) as name, log.open("a") as errors, Terminal() as terminal:
             papermill.execute_notebook(
-                str(notebook.path),
-                str(output),
+                _literal(notebook.path),
+                _literal(output),
                 parameters=notebook.given(values),
                 kernel_name=name,
                 cwd=str(root()),
@@ -268,12 +276,17 @@ def _execute(
     return None
 
 
+def _literal(path: Path) -> str:
+    """A path as papermill takes it, which puts parameters in the place of {names}."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
 def _inputs(values: dict[str, Value]) -> dict[str, dict[str, str]]:
     """Digests of what the notebooks read besides their parameters: src, and the data."""
     src = root() / "src"
     code = {str(path.relative_to(src)): DIGEST + digest(path) for path in src.rglob("*.py")}
     named = [path for name in READ for path in _named(values.get(name, ""), name)]
-    usual = anchored(COMPETITION)
+    usual = anchored(os.environ.get("ASL_SIGNS_DIR") or COMPETITION)
     if not values.get("DATA") and usual.is_dir():
         named.append(usual)
     return {"src": code, "data": {str(path): digest_of(_listing(path)) for path in named}}

@@ -81,7 +81,8 @@ def test_values_get_the_declared_type_or_are_refused(notebooks):
     [
         ("DEVICE", "tpu"), ("PRECISION", "fp8"), ("WEIGHTS", "int7"), ("EXPORTER", "onnx"),
         ("SECOND_ROUTE", "two"), ("ENSEMBLE", "best"), ("LIMIT", "-3"), ("FPS", "-1.5"),
-        ("DATA", "no/such"), ("EXTRA_DATA", "src,no/such"),
+        ("DATA", "no/such"), ("EXTRA_DATA", "src,no/such"), ("RUN_DIR", ""), ("RUN_DIR", "."),
+        ("RUN_DIR", "notebooks/"), ("RUN_DIR", "logs/.."),
     ],
 )  # fmt: skip
 def test_a_value_that_a_later_notebook_would_refuse_is_refused_at_once(name, text):
@@ -134,6 +135,25 @@ def test_a_refused_value_is_not_repeated_and_leaves_no_folder(notebooks, capsys)
     (notebooks / "logs").mkdir()  # what was there before stays
     assert execute(notebooks, ["01"], NAME="nothing", RATE=0.5) == 1
     assert (notebooks / "logs" / "01_first.ipynb").is_file()
+
+
+@pytest.mark.slow
+def test_a_value_that_a_second_notebook_refuses_does_not_cost_what_the_first_has_made(notebooks):
+    raising = "from src.common.errors import InputError\nraise InputError('NAME: no such thing')"
+    write(notebooks / "notebooks", "02_second.ipynb", SECOND, raising)
+    assert execute(notebooks, ["01", "02"], NAME="nothing") == 1
+    assert (notebooks / "logs" / "01_first.ipynb").is_file()
+
+
+@pytest.mark.slow
+def test_a_folder_may_have_any_name_and_what_is_deleted_there_is_made_again(notebooks):
+    folder = notebooks / "zwei Wörter {N} 100%"
+    values = {"RUN_DIR": f"{folder}/"}
+    for expected in ("1", "1", "11"):
+        if expected == "11":
+            (folder / "01_first.ipynb").unlink()
+        assert run.execute(["01"], values, False, False) == 0
+        assert ran(notebooks) == expected
 
 
 @pytest.mark.slow
@@ -237,6 +257,17 @@ def test_every_input_counts_and_nothing_else(tmp_path, parameter):
     before = run._inputs(values)
     beside.write_text("ab")
     assert run._inputs(values) != before
+
+
+def test_the_folder_that_the_environment_names_counts(tmp_path, monkeypatch):
+    seen = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.csv").write_text("the same")
+        monkeypatch.setenv("ASL_SIGNS_DIR", str(tmp_path / name))
+        seen.append(run._inputs({}))
+    assert seen[0]["data"] != seen[1]["data"]
+    assert run._inputs({"DATA": str(tmp_path / "one")})["data"] == seen[0]["data"]
 
 
 @pytest.mark.slow
