@@ -95,6 +95,12 @@ def read_index(folder: Path, signs: dict[str, int] | None = None) -> pd.DataFram
         )
     index["path"] = index.path.str.replace("\\", "/")  # as Windows writes them
     index["path"] = _locate(folder.resolve(), csv, index.path.tolist())
+    twice = index.path[index.path.duplicated()].unique()
+    if len(twice):  # in another spelling, for `read_table` has compared them as they are
+        raise InputError(
+            f"{csv}: expected each file once, found {_some(twice)} more often; remove the repeated "
+            "rows"
+        )
     index["label"] = index.sign.map(signs).astype("int64")
     return index
 
@@ -130,11 +136,18 @@ def _texts(path: Path) -> pd.DataFrame:
         # Spreadsheets begin a file with a mark of its encoding, and it is none of a column's name.
         with path.open(encoding="utf-8-sig") as file:
             separator = "\t" if "\t" in file.readline() else ","
-        return pd.read_csv(
+        table = pd.read_csv(
             path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
         )
     except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
         raise InputError(f"{path}: expected a table of clips, found: {error}") from error
+    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first fields for row names
+        raise InputError(
+            f"{path}: expected rows of as many fields as the header has, {table.shape[1]}, found "
+            "more in the first; name every column, quote a sign that has a comma in it, and end "
+            "no row with a comma"
+        )
+    return table
 
 
 def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) -> pd.DataFrame:
@@ -159,6 +172,7 @@ def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) ->
     if table.empty:
         raise InputError(f"{path}: expected a row per clip, found only the header")
     table = table[list(dict.fromkeys([*columns, *({SPLIT} & {*table})]))]
+    _check_spaces(path, table, [name for name in columns if columns[name] != "path"])
 
     row, column = np.nonzero((table == "").to_numpy())
     if len(row):
@@ -190,6 +204,21 @@ def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) ->
             )
         table[SPLIT] = flags.astype(bool)
     return table.rename(columns=columns)
+
+
+def _check_spaces(path: Path, table: pd.DataFrame, columns: Iterable[str]) -> None:
+    """No two values of a column differ only in the spaces around them.
+
+    They would be two signs; or two signers, one of them learnt from and the other held out.
+    """
+    for name in columns:
+        values = pd.Series(table[name].unique())
+        alike = values[values.str.strip().duplicated(keep=False)]
+        if len(alike):
+            raise InputError(
+                f"{path}: expected each {name} in one spelling, found {_some(sorted(alike))}, "
+                "which differ only in spaces; remove these"
+            )
 
 
 def _some(names: Iterable[object], limit: int = 5) -> str:

@@ -112,6 +112,31 @@ BROKEN_INDICES = {
     "only the header": (HEADER, "expected a row per clip, found only the header"),
     "a column lacks": ("path,participant_id,sign\nx,7,yes\n", "found no 'sequence_id'"),
     "a ragged row": (HEADER + "a,b,c,d,e\nx\n" + "a,b,c,d,e,f,g\n", "expected a table of clips"),
+    "a comma after each row": (HEADER + line()[:-1] + ",\n", "header has, 4, found more in the"),
+    "a comma after the first row": (
+        HEADER + line()[:-1] + ",\n" + line(sequence="101"),
+        "header has, 4, found more",
+    ),
+    "a column without a name": (
+        HEADER + line()[:-1] + ",x\n" + line(sequence="101")[:-1] + ",y\n",
+        "name every column",
+    ),
+    "a signer with a space": (
+        HEADER + line() + line("7 ", "101", path=clip_path("7", "101")),
+        "each participant_id in one spelling, found '7', '7 ', which differ only in spaces",
+    ),
+    "a sign with a space": (
+        HEADER + line() + line(sequence="101", sign=" yes"),
+        "each sign in one",
+    ),
+    "a file in two spellings": (
+        HEADER + line() + line(sequence="101", path="train_landmark_files\\7/100.parquet"),
+        "7/100.parquet' more often; remove the repeated rows",
+    ),
+    "a file by another way": (
+        HEADER + line() + line(sequence="101", path="./train_landmark_files/8/../7/100.parquet"),
+        "7/100.parquet' more often; remove the repeated rows",
+    ),
     "an empty field": (
         HEADER + line() + line(sequence="101", sign=""),
         "found 1 empty, the first in line 3, column sign",
