@@ -11,6 +11,7 @@ python -m src.video live --run logs/mine     the page with the camera, on this m
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -69,7 +70,7 @@ def predict(
         source: a video, a folder of them, `webcam`, or `webcam:1`.
         run: the run's folder, for its model.tflite and its signs.
         model: another .tflite file to use instead.
-        signs: the folder with the sign map of that file.
+        signs: the folder with the sign map of the model's data; needed for `model`.
         to: the folder for the clips and animations.
         mirrored: the video is a selfie view, as in a mirror; it is turned back.
         seconds: how long a webcam records where there is no display.
@@ -102,7 +103,8 @@ def dataset(
         workers: processes; 0 = one per core.
     """
     report = make(Path(source), anchored(to), mirrored, workers)
-    print(f"{report.read_text()}\nnext: make submission PROFILE=cpu DATA={to} RUN_DIR=logs/mine")
+    data = shlex.quote(f"DATA={to}")
+    print(f"{report.read_text()}\nnext: make submission PROFILE=cpu {data} RUN_DIR=logs/mine")
     return 0
 
 
@@ -137,6 +139,8 @@ def _model(run: str, model: str, signs: str) -> tuple[Model, dict[str, int]]:
     if model:
         return Model(anchored(model)), read_signs(anchored(signs))
     opened = Run.open(anchored(run))
+    if signs:
+        return Model(opened.folder / "model.tflite"), read_signs(anchored(signs))
     # The data's own map may have more signs by now: those recorded since the training.
     kept = anchored(opened.about.store).is_dir()
     numbers = opened.store.signs if kept else read_signs(opened.data)

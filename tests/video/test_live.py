@@ -6,7 +6,9 @@ import asyncio
 import json
 import os
 import socket
+import unicodedata
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from io import BytesIO
 
 import numpy as np
@@ -20,7 +22,7 @@ from src.dataset import competition
 from src.dataset.clip_file import read_clip
 from src.landmarks import POSE, RIGHT_HAND, undetected
 from src.video.live import server
-from src.video.live.incoming import MOST_BYTES
+from src.video.live.incoming import MOST_BYTES, plain_name
 from src.video.live.server import BUSY, CONNECTIONS, Live, listen
 
 
@@ -41,10 +43,14 @@ def landmarks(picture: bytes) -> np.ndarray:
 
 
 def best(clip: np.ndarray) -> list[tuple[str, float]]:
+    if len(clip) == 6:
+        raise InputError("model.tflite: expected a file that TFLite runs")
     return [(f"{len(clip)} frames", float(clip[0, POSE[0], 0])), ("other", 0.1)]
 
 
 def save_video(path, jpegs, fps):
+    if len(jpegs) == 7:
+        raise InputError("the process with mediapipe gave no answer; it was started again")
     path.write_bytes(b"".join(jpegs))
 
 
@@ -286,6 +292,38 @@ async def test_a_kept_clip_is_in_a_folder_that_notebook_01_reads(live):
 
 
 @live_test
+async def test_a_picture_is_answered_once_whatever_becomes_of_its_sign(live):
+    """The page counts the pictures under way: one more answer, and it would draw the wrong one."""
+    browser = await greeted(live)
+    await tell(browser, kind="settings", way="hands", record=False)
+    (up,), (gone,) = undetected(1), undetected(1)
+    up[[*RIGHT_HAND]] = 0.5  # without shoulders a hand is up
+    for frame in (*[up] * 6, gone):
+        live.landmarks = partial(lambda frame, picture: frame, frame)
+        assert (await ask(browser, jpeg()))["kind"] == "frame"
+    said = await heard(browser)
+    assert "that TFLite runs" in said["text"] and said["frame"] is False
+
+
+@live_test
+async def test_a_clip_that_is_kept_without_its_video_is_said_to_be_kept(live):
+    browser = await greeted(live)
+    await tell(browser, kind="settings", way="key", record=True)
+    await sign(browser, *range(10, 80, 10))
+    said = await ask(browser, {"kind": "keep", "sign": "hi", "signer": "ann", "video": True})
+    assert said["kind"] == "kept" and "Kept hi by ann: " in said["text"]
+    assert "without its video: the process with mediapipe gave no answer" in said["text"]
+    (path,) = live.to.rglob("*.parquet")
+    assert len(read_clip(path)) == 7 and not [*live.to.rglob("*.mp4")]
+
+
+def test_names_of_every_script_are_taken_and_an_accent_has_one_spelling():
+    for name in ("नमस्ते", "สวัสดี", "שָׁלוֹם", "مرحبا", "你好", "Zoë (2)", "a"):
+        assert plain_name("sign", f" {name} ") == name
+    assert plain_name("signer", unicodedata.normalize("NFD", "Zoë")) == "Zoë"
+
+
+@live_test
 async def test_if_a_clip_cannot_be_kept_it_goes_on_waiting(live):
     live.to.mkdir()
     (live.to / "train.csv").write_text("path,who\n")
@@ -302,3 +340,5 @@ async def test_if_a_clip_cannot_be_kept_it_goes_on_waiting(live):
 async def test_a_taken_port_is_said(live):
     with pytest.raises(InputError, match="choose another by --port"):
         listen(live, live.port)
+    with pytest.raises(InputError, match="port 99999: expected 0 to 65535; choose"):
+        listen(live, 99_999)

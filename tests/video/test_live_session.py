@@ -60,6 +60,16 @@ def test_by_hands_a_sign_begins_pauses_and_ends_with_the_frames_that_had_a_hand(
     assert len(session.shots) == BEGINS
 
 
+def test_hands_from_before_another_way_belong_to_no_sign():
+    session = Session()
+    session.change("hands", True)
+    fed(session, *[UP] * (BEGINS - 1))
+    session.change("key", True)
+    session.change("hands", True)
+    fed(session, UP)
+    assert session.state is State.IDLE
+
+
 def test_by_key_a_sign_is_what_is_seen_while_it_is_held():
     session = Session()
     assert session.release() is Event.NOTHING

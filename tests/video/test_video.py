@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from PIL import Image, ImageSequence
 
 from src.common.environments import Unavailable
 from src.common.errors import InputError
+from src.common.files import write_json
 from src.common.paths import SIGN_MAP
 from src.dataset.clip_file import read_clip
 from src.landmarks import (
@@ -32,6 +35,7 @@ from src.landmarks import (
     RIGHT_WRIST,
     rows_of,
 )
+from src.runs import About
 from src.tflite.converter.convert import convert
 from src.tflite.scorer import Model, load_frames
 from src.video import __main__ as command
@@ -474,6 +478,27 @@ def test_the_most_likely_signs_come_first(made_up, file):
     np.testing.assert_allclose([share for _, share in best], [0.5, 0.2, 0.1, 0.1, 0.05], 1e-6)
     with pytest.raises(InputError, match="expected an answer for each of 5 signs, found 6"):
         top(Model(file), made_up.xyz, {f"sign{number}": number for number in range(5)})
+
+
+def test_the_signs_that_are_named_are_those_of_a_runs_model_too(file, tmp_path):
+    """The folder that the run was made of has more signs by now, and its store is gone."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / SIGN_MAP).write_text(json.dumps(SIGNS | {"sign6": 6}))
+    about = About("cpu", str(data), str(tmp_path / "store"), 0, (), ("llama",), (0,))
+    write_json(tmp_path / "run.json", asdict(about))
+    shutil.copyfile(file, tmp_path / "model.tflite")
+    assert len(command._model(str(tmp_path), "", "")[1]) == 7
+    assert command._model(str(tmp_path), "", str(file.parent))[1] == SIGNS
+
+
+def test_the_next_command_can_be_copied(tmp_path, monkeypatch, capsys):
+    report = tmp_path / "report.md"
+    report.write_text("# 1 clip")
+    monkeypatch.setattr(command, "make", lambda *_: report)
+    assert command.dataset("videos", to="input/my signs") == 0
+    words = shlex.split(capsys.readouterr().out.partition("next: ")[2])
+    assert "DATA=input/my signs" in words
 
 
 def test_logits_become_probabilities_and_probabilities_stay():

@@ -6,7 +6,7 @@ A message that is larger still ends its connection: see server.py.
 from __future__ import annotations
 
 import json
-import re
+import unicodedata
 from io import BytesIO
 
 from PIL import Image
@@ -17,7 +17,8 @@ WIDTH = 640  # of a picture, at most, in pixels
 HEIGHT = 480
 MOST_BYTES = 1_000_000  # of a picture; 640 x 480 have 40,000
 MOST_WORDS = 10_000  # characters of a message that is no picture
-NAME = re.compile(r"\w(?:[\w .,'()+-]{0,58}[\w)])?")  # a plain name, safe as that of a file
+LONGEST = 60  # characters of a name
+BETWEEN = " .,'()+-"  # what a name may hold beside letters and figures; safe in a file's name
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
@@ -55,14 +56,21 @@ def parsed(text: str) -> object:
 
 
 def plain_name(what: str, text: str) -> str:
-    """The name of a sign or a signer, without spaces around it.
+    """The name of a sign or a signer, without spaces around it; accents in one spelling.
 
     Raises:
         InputError: it is not a plain name.
     """
-    if not NAME.fullmatch(text := text.strip()):
+    name = unicodedata.normalize("NFC", text.strip())
+    is_plain = 0 < len(name) <= LONGEST and all(c in BETWEEN or _is_letter(c) for c in name)
+    if not (is_plain and name[0] not in BETWEEN and (name[-1] == ")" or name[-1] not in BETWEEN)):
         raise InputError(
-            f"expected the name of a {what}: letters and figures first and last, at most 60 of "
-            f"them and of spaces . , ' ( ) + - between; found {text[:60]!r}"
+            f"expected the name of a {what}: letters and figures first and last, at most {LONGEST} "
+            f"of them and of spaces . , ' ( ) + - between; found {name[:LONGEST]!r}"
         )
-    return text
+    return name
+
+
+def _is_letter(c: str) -> bool:
+    # Many scripts write vowels as marks at a letter, which are no letters to Python.
+    return c.isalnum() or c == "_" or unicodedata.category(c).startswith("M")

@@ -155,9 +155,12 @@ class Socket(_Guarded, WebSocketHandler):
         """Answer one message; whatever it is, this ends nothing."""
         if self.live.browser is not self:
             return
+        unanswered = isinstance(message, bytes)  # a picture, of which the browser counts answers
         try:
             if isinstance(message, bytes):
-                await self._picture(message)
+                event = await self._picture(message)
+                unanswered = False
+                await self._tell(event)
             else:
                 await self._words(message)
         except asyncio.CancelledError:  # Ctrl-C
@@ -168,16 +171,16 @@ class Socket(_Guarded, WebSocketHandler):
                 app_log.exception("the live page")
                 text = f"The server failed ({error!r}); its terminal says more."
             # A picture that was refused is answered too, or the browser would wait for it.
-            await self._say("notice", text=text, frame=isinstance(message, bytes))
+            await self._say("notice", text=text, frame=unanswered)
 
-    async def _picture(self, jpeg: bytes) -> None:
+    async def _picture(self, jpeg: bytes) -> Event:
         check_picture(jpeg)
         frame = await self._in_thread(self.live.landmarks, jpeg)
         event = self.session.feed(Shot(frame, jpeg, time.monotonic()))
         await self._say(
             "frame", xy=_drawable(frame), state=self.session.state, frames=len(self.session.shots)
         )
-        await self._tell(event)
+        return event
 
     async def _words(self, text: str) -> None:
         match parsed(text):
@@ -216,11 +219,15 @@ class Socket(_Guarded, WebSocketHandler):
             collection.add, self.session.clip(), signer, sign, self.live.to
         )
         self.session.discard()  # kept already, whatever becomes of the video
+        text = f"Kept {sign} by {signer}: {path}"
         if video:
             fps = (len(shots) - 1) / max(shots[-1].time - shots[0].time, 1e-3)
             save = partial(self.live.save_video, jpegs=[s.jpeg for s in shots], fps=fps)
-            await self._in_thread(write_atomically, path.with_suffix(".mp4"), save)
-        await self._say("kept", text=f"Kept {sign} by {signer}: {path}")
+            try:
+                await self._in_thread(write_atomically, path.with_suffix(".mp4"), save)
+            except (InputError, OSError) as error:
+                text += f"; without its video: {error}"
+        await self._say("kept", text=text)
 
     async def _in_thread(self, call: Callable, *arguments: object) -> object:
         loop = asyncio.get_running_loop()
@@ -255,8 +262,10 @@ def listen(live: Live, port: int) -> HTTPServer:
     """Start to answer on a port, 0 = any that is free; needs a running event loop.
 
     Raises:
-        InputError: the port is taken.
+        InputError: the port is taken, or is none.
     """
+    if not 0 <= port < 2**16:
+        raise InputError(f"port {port}: expected 0 to 65535; choose another by --port")
     try:
         listening = socket.create_server((HOST, port))
     except OSError as error:

@@ -75,7 +75,7 @@ class Session:
 
     def change(self, way: str, recording: bool) -> None:
         """Choose the way ("key" or "hands") and whether clips wait; a sign half signed is lost."""
-        self._way, self._recording = way, recording
+        self._way, self._recording, self._coming = way, recording, []
         if self.state is State.SIGNING or not recording:
             self.discard()
 
