@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from src.clips import Clips
 from src.landmarks import Layout
@@ -123,6 +124,5 @@ class DetectorErrors(ByChance):
 def _lasting(begins: Bool[Tensor, "B T P"], frames: int) -> Bool[Tensor, "B T P"]:
     """True in each frame in which something begins and in those after it, `frames` in all."""
     begun = begins.to(torch.int32).cumsum(1)
-    ended = torch.zeros_like(begun)
-    ended[:, frames:] = begun[:, :-frames]
+    ended = F.pad(begun, (0, 0, frames, 0))[:, : begun.shape[1]]
     return begun > ended

@@ -34,10 +34,10 @@ def _frames(clips: Clips) -> Float[Tensor, " T"]:
 class TimeWarp:
     """Show a clip faster or slower, by a factor from U(low, high).
 
-    It is always shown from its first frame to its last. A faster clip keeps at least `keep` frames.
-    A slower one stays as it is, because no clip may get longer: in the document they all have the
-    full length already. A clip of fewer than `min_frames` frames is left alone; each of the others
-    is chosen with probability `p`. Source: Slovo, recognition.md 4.4.
+    It is always shown from its first frame to its last. A faster clip keeps at least `keep` frames,
+    and one in any case. A slower one stays as it is, because no clip may get longer: in the
+    document they all have the full length already. A clip of fewer than `min_frames` frames is left
+    alone; each of the others is chosen with probability `p`. Source: Slovo, recognition.md 4.4.
     """
 
     p: float
@@ -50,7 +50,8 @@ class TimeWarp:
         n = len(clips.label)
         chosen = draw.chance(self.p, n) & (clips.length >= self.min_frames)
         speed = draw.uniform(n, low=self.low, high=self.high)
-        warped = torch.minimum((clips.length / speed).round().clamp(min=self.keep), clips.length)
+        least = max(self.keep, 1)
+        warped = torch.minimum((clips.length / speed).round().clamp(min=least), clips.length)
         length = torch.where(chosen, warped, clips.length)
         t = _frames(clips)
         pace = (clips.length - 1) / (length - 1).clamp(min=1)  # frames of the clip per frame shown

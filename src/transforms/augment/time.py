@@ -72,7 +72,7 @@ class Crop:
 
     Args:
         p: probability per clip.
-        share: the most that is cut, as a share of the clip's frames.
+        share: the most that is cut, as a share of the clip's frames; one of them always stays.
         min_frames: shorter clips are left alone, and so are clips with a share below one frame.
         late_p: probability in the second half of the training, which the authors' code halves;
             None = `p` throughout.
@@ -88,7 +88,7 @@ class Crop:
         n, n_frames = clips.mask.shape
         length = clips.length
         chosen = draw.chance(self.late_p if late else self.p, n) & (length >= self.min_frames)
-        most = (self.share * length).long()
+        most = torch.minimum((self.share * length).long(), length - 1)
         cut = torch.where(chosen & (most > 0), 1 + draw.integers(most), 0)
         at_start = draw.chance(0.5, n)
         t = torch.arange(n_frames, device=length.device)

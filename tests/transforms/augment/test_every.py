@@ -75,6 +75,18 @@ AT: dict[str, Callable[[float], Callable]] = {
     "face cutmix": partial(FaceCutMix, parts=FACE),
     "all of a group, or nothing": partial(Sometimes, group=FlipAndWarp()),
 }
+EXTREME = {  # the largest and smallest values that somebody may give them
+    "crop of everything": partial(Crop, share=1.0, min_frames=0),
+    "time warp that keeps nothing": partial(TimeWarp, low=99.0, high=99.0, min_frames=0, keep=0),
+    "parts lost for no frame": partial(DetectorErrors, jump=0.1, lose=1.0, lost_frames=0, swap=1.0),
+    "parts lost for ever": partial(DetectorErrors, jump=0.0, lose=1.0, lost_frames=999, swap=1.0),
+    "resample to nothing": partial(Resample, low=0.0, high=0.0),
+    "stretch to nothing": partial(Stretch, low=0.0, high=0.0, shift=9.0),
+    "hide every frame": partial(HideFrames, low=1.0, high=1.0),
+    "hide every point": partial(HidePoints, share=1.0),
+    "a piece of one frame": partial(Piece, share=0.0),
+    "scale to nothing": partial(space.Scale, low=0.0, high=0.0),
+}
 EVERY = pytest.mark.parametrize("at", AT.values(), ids=AT)
 SUBTLE = {"uneven speed"}  # a small draw shows every frame where it was
 MOVES_FRAMES = {"crop", "resample", "stretch", "time warp", "all of a group, or nothing"}
@@ -188,7 +200,7 @@ def test_a_clip_alone_becomes_what_it_becomes_in_company(at, clips, layout, draw
         assert torch.equal(bits(company.xyz[k][real]), bits(expected.xyz[k][real]))
 
 
-@EVERY
+@pytest.mark.parametrize("at", (AT | EXTREME).values(), ids=AT | EXTREME)
 @pytest.mark.parametrize("seed", range(3))
 def test_answers_are_finite_or_missing_and_every_clip_keeps_a_frame(at, seed, layout, draw):
     clips = edge_clips(seed)
