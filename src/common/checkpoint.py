@@ -20,13 +20,19 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict:
     """Read a checkpoint of tensors and plain values.
 
     Raises:
-        InputError: the file is missing or damaged, or holds anything else.
+        InputError: the file is missing, closed to us or damaged, or holds anything else.
     """
     try:
         with warnings.catch_warnings(action="ignore"):  # torch asks for reports of odd pickles
             state = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected a checkpoint, found no file; train first") from error
+    except PermissionError as error:
+        raise InputError(
+            f"{path}: expected a checkpoint to read, found {error.strerror}; open it to you"
+        ) from error
+    except torch.OutOfMemoryError:  # the file is none the worse
+        raise
     except Exception as error:  # a damaged pickle can raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(

@@ -138,7 +138,7 @@ def _checked_rows(table: pa.Table) -> FrameRows:
         k = int(np.argmin(ascend))
         raise _Fault(
             f"expected frames in ascending order, found frame {first[k + 1]} after {first[k]} at "
-            f"row {(k + 1) * len(rows)}; sort the file by frame"
+            f"row {(k + 1) * len(rows)}; {_way_out(table, rows)}"
         )
     return rows
 
@@ -159,8 +159,19 @@ def _check_order(
     order = ", ".join(f"{part} {size}" for part, size in rows.parts.items())
     raise _Fault(
         f"expected {column} {want} in row {row}, found {table.column(column)[row]}; every frame "
-        f"must be {len(rows)} rows in the order {order}, each part counted from 0: sort the file so"
+        f"must be {len(rows)} rows in the order {order}, each part counted from 0: "
+        f"{_way_out(table, rows)}"
     )
+
+
+def _way_out(table: pa.Table, rows: FrameRows) -> str:
+    """What helps a file whose rows are not in order."""
+    which = table.select(ROW_COLUMNS).to_pandas()
+    if not which.type.isin([*rows.parts]).all():
+        return "name the parts so"
+    if which.duplicated().any():
+        return "remove the rows that come twice"
+    return "sort the file so, frame by frame"
 
 
 # --- coordinates --------------------------------------------------------------------------------

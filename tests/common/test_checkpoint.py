@@ -40,3 +40,23 @@ def test_anything_else_is_one_clear_error(tmp_path, write, capsys):
     with pytest.raises(InputError, match=r"a\.pt"):
         checkpoint.load(path)
     assert "pwned" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (PermissionError(13, "Permission denied"), InputError),
+        (torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError),
+    ],
+)
+def test_a_whole_file_is_not_said_to_be_damaged(tmp_path, monkeypatch, error, expected):
+    """Who deletes it and trains again, as a damaged one asks for, loses a training for nothing."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    checkpoint.save(path := tmp_path / "a.pt", {"epoch": 4})
+    monkeypatch.setattr(torch, "load", refuse)
+    with pytest.raises(expected) as raised:
+        checkpoint.load(path)
+    assert "delete" not in str(raised.value)

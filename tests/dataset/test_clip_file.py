@@ -206,6 +206,26 @@ def test_refuses(clip, edit, message):
     assert "; " in str(error.value), "it must say what to do"
 
 
+WAYS_OUT = {
+    "rows in no order": (lambda t: t.sample(frac=1, random_state=0), "sort the file so"),
+    "frames in no order": (swapped(0, N_LANDMARKS, 2 * N_LANDMARKS), "sort the file so"),
+    "every row twice": (lambda t: t.loc[t.index.repeat(2)], "remove the rows that come twice"),
+    "every frame twice": (
+        lambda t: pd.concat([t, t]).sort_values("frame", kind="stable"),
+        "remove the rows that come twice",
+    ),
+    "the clip twice": (lambda t: pd.concat([t, t]), "remove the rows that come twice"),
+    "other names": (lambda t: t.assign(type=t.type.str.upper()), "name the parts so"),
+}
+
+
+@pytest.mark.parametrize(("edit", "advice"), WAYS_OUT.values(), ids=WAYS_OUT)
+def test_says_what_helps_rows_out_of_order(clip, edit, advice):
+    """To sort a file in which rows come twice, or whose parts have other names, does not help."""
+    with pytest.raises(InputError, match=advice):
+        read_clip(write_edited(clip, edit))
+
+
 def test_refuses_a_column_that_comes_twice(clip):
     table = pq.read_table(clip)
     path = write_table(clip, table.append_column("x", table.column("y")))
