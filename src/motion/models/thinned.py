@@ -16,6 +16,11 @@ from torch import Tensor
 from src.motion.models.forecaster import Forecaster
 
 
+def whole(model: Forecaster) -> Forecaster:
+    """The network itself, whether it is thinned or not."""
+    return model.inner if isinstance(model, Thinned) else model
+
+
 class Thinned(Forecaster):
     """A forecaster of every k-th frame, whose own window and step are counted in kept frames."""
 

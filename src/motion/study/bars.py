@@ -18,6 +18,8 @@ from torch import Tensor
 
 from src.motion.body.rotations import nearest_rotation
 
+READ = 10  # frames that the ridge looks back
+
 
 def zero_velocity(seed: Float[Tensor, "B T *pose"], n: int) -> Float[Tensor, "B N *pose"]:
     """The last frame, n times."""
@@ -36,7 +38,7 @@ def ridge(
     windows: Float[Tensor, "W T J M"],
     seed: Float[Tensor, "B T2 J M"],
     n: int,
-    frames: int = 10,
+    frames: int = READ,
     penalty: float = 3.0,
 ) -> Float[Tensor, "B N J M"]:
     """Ridge regression from the last frames to all the offsets of the target at once, float64.

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from src.motion.data.corpus import Corpus
 from src.motion.data.sampling import WindowSampler
+from src.motion.models.forecaster import Forecaster
 from src.motion.models.st_conv import StConv
 from src.motion.models.st_transformer import StTransformer
+from src.motion.models.thinned import whole
 from src.motion.study.experiments import Profile, Variation
 from src.motion.study.run import AS_IT_IS, Result, run_many
 from src.motion.training.losses import Loss, forecast_loss
@@ -45,11 +47,12 @@ def deep_results(
 
 
 def layer_gradients(
-    model: StTransformer | StConv, task: Task, loss: Loss, batch: tuple[Tensor, Tensor]
+    model: Forecaster, task: Task, loss: Loss, batch: tuple[Tensor, Tensor]
 ) -> pd.DataFrame:
     """Mean and standard deviation of dLoss/dW over all weights of each attention layer.
 
-    The batch holds frames and truth, (B, span, J, M). The model's gradients are overwritten.
+    The model is spatio-temporal, or thinned around such a one; its gradients are overwritten. The
+    batch holds frames and truth, (B, span, J, M).
 
     Returns:
         A row per layer: layer (1 = the first), mean, std.
@@ -59,7 +62,7 @@ def layer_gradients(
     predicted, truth = model.teach(*batch, progress=1.0)
     forecast_loss(loss, predicted, truth, task.space).backward()
     rows = []
-    for number, layer in enumerate(model.layers, 1):
+    for number, layer in enumerate(whole(model).layers, 1):
         all_weights = torch.cat([p.grad.flatten() for p in layer.parameters()])
         rows.append((number, all_weights.mean().item(), all_weights.std().item()))
     model.zero_grad(set_to_none=True)
@@ -70,7 +73,7 @@ def study_gradients(results: Mapping[str, Result], seed: int) -> dict[str, pd.Da
     """`layer_gradients` of every spatio-temporal study, with its best weights, on one batch."""
     tables = {}
     for name, result in results.items():
-        if isinstance(result.model, StTransformer | StConv):
+        if isinstance(whole(result.model), StTransformer | StConv):
             task, training = pose_task(result.data), result.experiment.training
             sampler = WindowSampler(
                 task.train, None, result.model.span, training.batch, training.sampling, seed

@@ -8,22 +8,23 @@
 
 from __future__ import annotations
 
-import os
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from jaxtyping import Float
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, cpu_count, delayed, parallel_config
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from src.common import checkpoint
 from src.common.errors import InputError
 from src.common.files import write_atomically, write_json
-from src.common.marks import Mark
+from src.common.marks import Mark, changes
 from src.motion import models
 from src.motion.data.corpus import Corpus, MotionData, evaluation_windows, prepare
 from src.motion.data.windows import LENGTH, SEED, TARGET, sliding
@@ -37,6 +38,7 @@ from src.motion.study.studies import STUDIES
 from src.motion.training import gan
 from src.motion.training.loop import Training, train
 from src.motion.training.task import forecasts, pose_task
+from src.training.resume import DELETE
 
 AUTHORS = STUDIES[0].name
 AS_IT_IS = Variation()
@@ -100,7 +102,8 @@ def run(
     Without a profile its sizes and its training are as published.
 
     Raises:
-        InputError: an unknown name, or a corpus that is too short.
+        InputError: an unknown name, a corpus that is too short, or the folder's stopped training
+            is of other values.
     """
     choose(name)
     experiment = PUBLISHED[name] if profile is None else resized(PUBLISHED[name], profile)
@@ -126,7 +129,7 @@ def run_many(
 
     The tensors are small: a thread in each of several processes is faster than many in one.
     """
-    processes = len(os.sched_getaffinity(0)) if device == "cpu" else 1
+    processes = cpu_count() if device == "cpu" else 1  # that this process may use
     with parallel_config("loky", inner_max_num_threads=1):
         made = Parallel(min(processes, len(names)), return_as="generator")(
             delayed(run)(name, corpus, profile, folder, seed, device, variation) for name in names
@@ -163,6 +166,7 @@ def _trained(
         model = _with_weights(experiment, data, folder)
         return model, pd.read_csv(folder / "history.csv")
 
+    _refuse_stopped(folder, values)
     # Weights of other values go first: a kill must not leave them beside the new config.
     mark.tell_why_again([mark.path])
     (folder / "best.pt").unlink(missing_ok=True)
@@ -177,6 +181,21 @@ def _trained(
             history = train(model, task, replace(training, seed=seed), folder)
     mark.write()
     return model, history
+
+
+def _refuse_stopped(folder: Path, values: dict[str, Any]) -> None:
+    """Refuse to go on with a stopped training of another experiment, whose state may fit this one.
+
+    A network that sees 30 frames a second has weights of the same shapes as one that sees 20.
+    """
+    state, config = folder / "last.pt", folder / "config.json"
+    if state.is_file() and config.is_file():
+        before = json.loads(config.read_text(encoding="utf-8"))
+        if changed := changes(before, values):
+            raise InputError(
+                f"{state}: expected the state of this very training, found one of other values: "
+                f"{', '.join(changed)}; choose another run folder, or {DELETE}"
+            )
 
 
 def _built(experiment: Experiment, data: MotionData) -> Forecaster:
@@ -228,8 +247,13 @@ def bar_errors(corpus: Corpus) -> dict[str, FrameErrors]:
     raw = [torch.from_numpy(clip.predicted) for clip in corpus.test]
     windows = evaluation_windows(raw, corpus.cut, "test")
     seeds, truth = windows[:, :SEED], windows[:, SEED:]
-    known = [torch.from_numpy(clip.predicted).flatten(2) for clip in (*corpus.train, *corpus.valid)]
-    ridge = bars.ridge(sliding(known, RIDGE_STRIDE, LENGTH), seeds.flatten(3), TARGET)
+    # Of the training windows, 144 frames long, it reads the last ten of the seed and the target.
+    read = bars.READ + TARGET
+    known = [
+        torch.from_numpy(clip.predicted[LENGTH - read :]).flatten(2)
+        for clip in (*corpus.train, *corpus.valid)
+    ]
+    ridge = bars.ridge(sliding(known, RIDGE_STRIDE, read, read), seeds.flatten(3), TARGET)
     forecasts_of = {
         "zero velocity": bars.zero_velocity(seeds, TARGET),
         "constant velocity": bars.constant_velocity(seeds.double(), TARGET),

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -74,8 +75,8 @@ def train(model: Forecaster, task: Task, config: Training, folder: Path) -> pd.D
         train_mse (of what `teach` predicts) and valid_mse (of forecasts), the score, seconds.
 
     Raises:
-        InputError: no training clip is long enough, the loss became NaN, or the folder's state is
-            of another training.
+        InputError: no training clip is long enough, the loss became NaN, no forecast of any
+            validation was finite, or the folder's state is of another training.
     """
     loop = Loop(model, task, config)
     path = folder / "last.pt"
@@ -87,12 +88,23 @@ def train(model: Forecaster, task: Task, config: Training, folder: Path) -> pd.D
         loop.until_validation()
         loop.validate()
         checkpoint.save(path, loop.state_dict())
-        history = pd.DataFrame(loop.rows)
-        write_atomically(folder / "history.csv", partial(history.to_csv, index=False))
+        _write(loop.rows, folder)
+    if not math.isfinite(loop.best_score):
+        raise InputError(
+            f"{folder}: expected finite forecasts in some validation, found none in "
+            f"{len(loop.rows)}; lower the optimiser's rate and delete {path}"
+        )
     model.load_state_dict(loop.best)
     checkpoint.save(folder / "best.pt", loop.best)
+    history = _write(loop.rows, folder)  # a kill may have come between the state and its table
     path.unlink(missing_ok=True)
-    return pd.DataFrame(loop.rows)
+    return history
+
+
+def _write(rows: list[dict[str, float | int]], folder: Path) -> pd.DataFrame:
+    history = pd.DataFrame(rows)
+    write_atomically(folder / "history.csv", partial(history.to_csv, index=False))
+    return history
 
 
 class Loop:

@@ -11,14 +11,15 @@ from src.common.errors import InputError
 from src.common.files import write_json
 from src.motion import models
 from src.motion.body.pose_space import FAIRMOTION, MOTION_TRANSFORMER, Normaliser
+from src.motion.data.windows import sliding
 from src.motion.metrics import frame_errors
 from src.motion.models.forecaster import parameter_count
-from src.motion.study import experiments, saved
+from src.motion.study import bars, experiments, saved
 from src.motion.study import run as running
 from src.motion.study.gradients import deep_results, layer_gradients, study_gradients
 from src.motion.study.rollout import roll_outs
 from src.motion.study.studies import STUDIES
-from src.motion.training import gan
+from src.motion.training import gan, loop
 from src.motion.training.task import forecasts, pose_task
 
 PROFILE = replace(experiments.PROFILES["sample"], steps=4, validate_every=2, batch=4)
@@ -148,6 +149,28 @@ def test_a_finished_experiment_is_read_and_a_changed_one_made_again(
     assert "rnn: made again" in news and "experiment.training.steps 4 -> 6" in news
 
 
+def test_a_stopped_training_does_not_go_on_as_another_experiment(corpus, tmp_path, monkeypatch):
+    """At 30 and at 20 frames a second a recurrent network has weights of the same shapes."""
+    half, third = (experiments.Variation(rate=rate) for rate in (30, 20))
+
+    class Killed(loop.Loop):
+        def until_validation(self):
+            if self.step:
+                raise KeyboardInterrupt
+            super().until_validation()
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(loop, "Loop", Killed)
+        running.run("seq2seq", corpus, PROFILE, tmp_path, 1, variation=half)
+    message = r"seq2seq/last.pt: expected the state of this very.* every 2 -> 3.*or delete it"
+    with pytest.raises(InputError, match=message):
+        running.run("seq2seq", corpus, PROFILE, tmp_path, 1, variation=third)
+    again = running.run("seq2seq", corpus, PROFILE, tmp_path, 1, variation=half)
+    assert again.history.step.tolist() == [2, 4]
+    changed = running.run("seq2seq", corpus, PROFILE, tmp_path, 1, variation=third)
+    assert changed.experiment.every == 3 and changed.history.step.tolist() == [2, 4]
+
+
 @pytest.mark.parametrize("profile", experiments.PROFILES)
 def test_a_profile_keeps_what_each_study_is_about(profile):
     chosen = experiments.PROFILES[profile]
@@ -206,6 +229,30 @@ def test_the_bars_of_a_corpus_are_those_of_the_metrics_tests(dip_corpus):
     # zero velocity and ridge, motion.md section 13; the ridge here may see validation clips twice
     assert errors["zero velocity"].until(24)["joint_angle"] == pytest.approx(5.244, abs=5e-4)
     assert errors["constant velocity"].until(6)["euler"] == pytest.approx(1.525, abs=5e-4)
+
+
+def test_the_ridge_reads_no_more_of_its_windows_than_it_needs(corpus, monkeypatch):
+    """The same windows as of 144 frames, in a quarter of the memory: AMASS has half a million."""
+    whole = running.bar_errors(corpus)["ridge"]
+    ridge, given = bars.ridge, []
+
+    def spied(windows, *rest):
+        given.append(windows)
+        return ridge(windows, *rest)
+
+    monkeypatch.setattr(bars, "ridge", spied)
+    running.bar_errors(corpus)
+    known = [torch.from_numpy(clip.predicted) for clip in (*corpus.train, *corpus.valid)]
+    expected = sliding(known, 12, 144)[:, 110:].flatten(3)
+    assert torch.equal(given[0], expected) and whole.until(24)["joint_angle"] > 0
+
+
+def test_gradients_are_shown_of_networks_that_see_fewer_frames_too(corpus, tmp_path):
+    result = running.run(
+        "02-original", corpus, PROFILE, tmp_path, 0, variation=experiments.Variation(rate=30)
+    )
+    table = study_gradients({"02-original": result}, seed=0)["02-original"]
+    assert table.layer.tolist() == [1, 2] and (table["std"] > 0).all()
 
 
 def test_gradients_per_layer_are_torchs_over_all_weights_of_the_layer(corpus, tmp_path):

@@ -81,6 +81,15 @@ def test_defect_f_every_validation_may_be_the_best(task, tmp_path, monkeypatch):
     assert torch.equal(weights(model), validated[8])
 
 
+def test_a_training_without_any_finite_forecast_is_refused(task, tmp_path):
+    """Its weights would be those that it began with, and its score a NaN."""
+    with pytest.raises(InputError, match=r"t: expected finite forecasts .* none in 3; lower the"):
+        train(
+            network(task), scripted(task, [float("nan"), float("inf")] * 2), QUICK, tmp_path / "t"
+        )
+    assert not (tmp_path / "t" / "best.pt").exists()
+
+
 def test_training_stops_when_improvements_stay_below_a_percent(task, tmp_path):
     """0.996^3 = 0.988: every third validation is an improvement of a percent."""
     config = replace(QUICK, steps=100, patience=3, validate_every=2)
@@ -154,6 +163,23 @@ def test_a_broken_off_training_goes_on_as_if_nothing_had_happened(
     assert not (tmp_path / "broken" / "last.pt").exists()
     on_disk = pd.read_csv(tmp_path / "broken" / "history.csv")
     assert on_disk.step.tolist() == [4, 8, 12]
+
+
+def test_a_kill_between_the_last_state_and_its_table_loses_no_row(task, tmp_path, monkeypatch):
+    """The table is read when the training is asked for again."""
+    whole = train(network(task), task, QUICK, tmp_path / "whole")
+    save = checkpoint.save
+
+    def killed(path, state):
+        save(path, state)
+        if path.name == "last.pt" and len(state["rows"]) == len(whole):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(checkpoint, "save", killed)
+        train(network(task), task, QUICK, tmp_path / "broken")
+    train(network(task), task, QUICK, tmp_path / "broken")
+    assert pd.read_csv(tmp_path / "broken" / "history.csv").step.tolist() == whole.step.tolist()
 
 
 @pytest.fixture
