@@ -3,6 +3,7 @@
 Forecasts are fed back for 1000 frames (16.7 s). Measured in each second:
 
 - speed: mean angular speed of the prediction over that of the truth; near 0 the body has frozen.
+  Where the truth itself stands perfectly still there is no such ratio, and it does not count.
 - drift: distance of predicted matrices from true rotations, before any projection.
 - entropy: of the power spectrum of matrix entries over time, 0 to 1; low for periodic motion, high
   for jitter.
@@ -77,8 +78,8 @@ def by_action(rollout: RollOut) -> pd.DataFrame:
 
     Returns:
         clips; seconds of truth; speed, first and last: mean angular speed of the prediction in its
-        first and its last second over the action's true one (0 = frozen; NaN without truth); drift
-        and entropy of the last second.
+        first and its last second over the action's true one (0 = frozen; NaN without truth, or if
+        that stands still); drift and entropy of the last second.
     """
     rows = {}
     for action in sorted(set(rollout.actions)):
@@ -87,6 +88,7 @@ def by_action(rollout: RollOut) -> pd.DataFrame:
         table = per_second(predicted, truth)
         speeds = angular_speed(nearest_rotation(predicted.double()))
         true = torch.cat([angular_speed(frames.double()[None])[0] for frames in truth]).mean()
+        true = true if true > 0 else torch.nan
         rows[action] = {
             "clips": len(of),
             "truth, s": max(map(len, truth)) / FPS,
@@ -101,10 +103,13 @@ def by_action(rollout: RollOut) -> pd.DataFrame:
 def examples(
     rollout: RollOut,
 ) -> dict[str, tuple[Float[Tensor, "N 15 3 3"], Float[Tensor, "_ 15 3 3"]]]:
-    """For each action, the roll-out of the clip whose truth lasts longest, and that truth."""
+    """For each action, the roll-out of the clip whose truth lasts longest, and that truth.
+
+    An action whose clips end with the seed has no truth, and is left out.
+    """
     found: dict[str, tuple[Tensor, Tensor]] = {}
     for action, *pair in zip(rollout.actions, rollout.predicted, rollout.truth, strict=True):
-        if action not in found or len(pair[1]) > len(found[action][1]):
+        if len(pair[1]) > (len(found[action][1]) if action in found else 0):
             found[action] = tuple(pair)
     return found
 
@@ -117,8 +122,8 @@ def per_second(
     The truth of each seed is as many frames as follow it, which may be fewer.
 
     Returns:
-        A row per second: second (1 = the first), speed (NaN where no truth is left), drift,
-        entropy.
+        A row per second: second (1 = the first), speed (NaN where no truth is left that moves),
+        drift, entropy.
     """
     rotations = nearest_rotation(predicted.double())
     speeds = angular_speed(rotations)
@@ -129,7 +134,7 @@ def per_second(
         ratios = [
             made[within].mean() / true[within].mean()
             for made, true in zip(speeds, true_speeds, strict=True)
-            if len(true) >= within.stop
+            if len(true) >= within.stop and true[within].mean() > 0
         ]
         frames = slice(start, start + SECOND)
         rows.append({

@@ -102,6 +102,23 @@ def test_actions_are_read_off_the_names_of_clips():
     assert [action_of(name) for name in names] == actions
 
 
+def test_a_truth_that_stands_still_has_no_speed_to_compare_with():
+    """Divided by its zero, one such clip made the speed of all of them infinite."""
+    moving, still = turning(1.0)[0], turning(0.0)[0]
+    table = per_second(torch.stack([moving, moving]), [still, moving])
+    assert table.speed.to_numpy() == pytest.approx(1)
+    assert per_second(moving[None], [still]).speed.isna().all()
+    actions = by_action(RollOut(moving[None], [still], ["stand"]))
+    assert actions[["speed, first", "speed, last"]].isna().all(axis=None)
+
+
+def test_an_action_whose_clips_end_with_the_seed_is_no_example():
+    """There is no true body to draw beside the forecast."""
+    moving = turning(1.0)
+    rollout = RollOut(moving.expand(2, -1, -1, -1, -1), [moving[0, :0], moving[0]], ["sit", "walk"])
+    assert list(examples(rollout)) == ["walk"]
+
+
 def test_freezing_is_told_per_action(corpus):
     """Held frames freeze every action, and the truth itself is as fast at the end as it was."""
     futures = [torch.from_numpy(clip.predicted[SEED:]) for clip in corpus.test]
