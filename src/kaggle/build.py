@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,13 +51,14 @@ class Upload:
     submits: bool  # False for a run of other clips than the competition's
 
     def __str__(self) -> str:
+        dataset, train, starter = map(_quoted, (self.dataset, self.train, self.starter))
         return f"""once, in the browser: accept the rules, {RULES}
-kaggle datasets create -p {self.dataset}
-  later: kaggle datasets version -p {self.dataset} -m "what is new"
+kaggle datasets create -p {dataset}
+  later: kaggle datasets version -p {dataset} -m "what is new"
 kaggle datasets status {self.user}/{self.name}   # wait for: ready
 {self._submitting()}
-to train there: kaggle kernels push -p {self.train}
-to try it there, on the sample: kaggle kernels push -p {self.starter}"""
+to train there: kaggle kernels push -p {train}
+to try it there, on the sample: kaggle kernels push -p {starter}"""
 
     def _submitting(self) -> str:
         if not self.submits:
@@ -66,11 +68,15 @@ to try it there, on the sample: kaggle kernels push -p {self.starter}"""
             )
         kernel = f"{self.user}/{self.name}-submit"
         return (
-            f"kaggle kernels push -p {self.submit}   # prints the kernel's version, N\n"
+            f"kaggle kernels push -p {_quoted(self.submit)}   # prints the kernel's version, N\n"
             f"kaggle kernels status {kernel}   # wait for: complete\n"
             f"kaggle competitions submit {COMPETITION} -k {kernel} -f submission.zip -v N "
             '-m "..."'
         )
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
 
 
 def build(
@@ -90,7 +96,12 @@ def build(
     for name in FILES:
         if not (run.folder / name).is_file():
             raise InputError(f"{run.folder / name}: expected what 04 writes; run 04 first")
-    folder, name = run.folder / "kaggle", slug(f"asl-signs-{run.folder.name}")
+    folder, name = run.folder / "kaggle", slug(f"{COMPETITION}-{run.folder.name}")
+    if name == COMPETITION:  # every such run would be this one dataset, named as the competition
+        raise InputError(
+            f"{run.folder}: expected a name with a letter from a to z or a digit, of which a slug "
+            "is made; found none; give the run's folder another name"
+        )
     shutil.rmtree(folder, ignore_errors=True)
     kinds = ("dataset", "submit", "train", "starter")
     upload = Upload(*(folder / kind for kind in kinds), user, name, _is_of_the_competition(run))

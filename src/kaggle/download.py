@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import zipfile
+import zlib
 from pathlib import Path
 
 from src.common.errors import InputError
@@ -85,8 +86,9 @@ def _explained(said: str, code: int) -> str:
             "kaggle: 403 Forbidden: this account has not accepted the rules, or its phone number "
             f"is not verified; do both in the browser, no command can: {RULES}; then run this again"
         )
+    # An older client warns of kaggle.json, and of who can read it, whatever fails later.
     if re.search(r"\b401\b", said) or any(
-        word in low for word in ("unauthorized", "kaggle.json", "authenticat")
+        word in low for word in ("unauthorized", "could not find kaggle.json", "authenticat")
     ):
         return f"kaggle: expected credentials, found none that Kaggle accepts; {CREDENTIALS}"
     last = (said.strip().splitlines() or ["it said nothing"])[-1][-LONGEST:]
@@ -105,7 +107,7 @@ def _unpack(archive: Path, folder: Path) -> None:
                 if not (target.is_file() and target.stat().st_size == info.file_size):
                     with needing_room(target):
                         opened.extract(info, folder)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise InputError(
             f"{archive}: expected the competition's archive, found a broken one ({error}); delete "
             "it and run this again"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -134,6 +135,23 @@ def test_slugs():
         with pytest.raises(InputError, match="expected a name that makes a slug"):
             slug(text)
     assert len(slug("x" * 42) + "-starter") == 50
+
+
+def test_a_run_whose_name_makes_no_slug_is_refused(run):
+    """They all would be one dataset, mounted where the competition is."""
+    folder = run.folder.rename(run.folder.with_name("проба"))
+    with pytest.raises(InputError, match=r"проба: expected a name with a letter from a to z"):
+        build(Run(folder, run.about), "somebody")
+
+
+def test_the_commands_can_be_copied_whatever_the_path(run):
+    folder = run.folder.rename(run.folder.with_name("my run"))
+    said = str(build(Run(folder, run.about), "somebody"))
+    lines = [line.partition("#")[0].rpartition(": ")[2] for line in said.splitlines()]
+    words = [shlex.split(line) for line in lines if " -p " in line]
+    places = [line[line.index("-p") + 1] for line in words]
+    kinds = ("dataset", "dataset", "submit", "train", "starter")
+    assert places == [str(folder / "kaggle" / kind) for kind in kinds]
 
 
 def test_the_command_builds_the_folders_and_prints_how_to_upload_them(run, capsys):

@@ -83,6 +83,8 @@ def test_after_a_stop_only_missing_and_partial_files_are_unpacked(kaggle, archiv
 
 RULES = r"403.*not accepted the rules.*in the browser.*https.*rules"
 CREDENTIALS = r"expected credentials.*kaggle auth login.*API_TOKEN"
+READABLE = "Warning: Your Kaggle API key is readable by other users on this system! To fix this, "
+READABLE += "you can run 'chmod 600 /root/.kaggle/kaggle.json'"
 URL = "https://www.kaggle.com/api/v1/competitions/data"
 
 
@@ -93,6 +95,7 @@ URL = "https://www.kaggle.com/api/v1/competitions/data"
         (f"403 Client Error: Forbidden for url: {URL}", 1, RULES),
         (f"401 Client Error: Unauthorized for url: {URL}", 1, CREDENTIALS),
         ("OSError: Could not find kaggle.json. Make sure it's located in /root", 1, CREDENTIALS),
+        (f"{READABLE}\n 1% 5M/56.4G\nConnection reset by peer", 7, "code 7: Connection reset"),
         (" 1% 403M/56.4G\nConnection reset by peer", 7, "code 7: Connection reset by peer; run"),
         ("started\nConnection reset by peer", 7, "code 7: Connection reset by peer; run it again"),
         ("done", 0, r"expected asl-signs\.zip, but it ended with code 0: done"),  # and no archive
@@ -116,9 +119,15 @@ def test_without_the_command_or_room_nothing_is_downloaded(kaggle, archive, monk
 
 
 def test_a_broken_archive_is_named(kaggle, archive, tmp_path):
-    cut = tmp_path / "cut.zip"
+    cut, spoilt = tmp_path / "cut.zip", tmp_path / "spoilt.zip"
     cut.write_bytes(archive.read_bytes()[:-30])
-    kaggle.brings(cut)
-    with pytest.raises(InputError, match=f"{kaggle.archive}: .*broken one.*delete"):
-        download(kaggle.folder)
-    assert not (kaggle.folder / SIGN_MAP).exists()
+    with zipfile.ZipFile(spoilt, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("train.csv", "path\n" * 100)
+    data = bytearray(spoilt.read_bytes())
+    data[39:44] = b"\xff" * 5  # of the compressed text, after 30 bytes of header and the name
+    spoilt.write_bytes(data)
+    for broken in (cut, spoilt):
+        kaggle.brings(broken)
+        with pytest.raises(InputError, match=f"{kaggle.archive}: .*broken one.*delete"):
+            download(kaggle.folder)
+        assert not (kaggle.folder / SIGN_MAP).exists()
