@@ -144,7 +144,8 @@ class WindowMixup:
             share = total[:, k - 1] / total[:, k]
             share = torch.where(share > self.whole, 1.0, share)
             # All clips stand in a circle, and the partner is the k-th before a clip: for every k
-            # another clip, and never the clip itself.
+            # another clip. Of a few clips it can be the clip itself, which then stays as it is.
+            share = share if k % n else torch.ones_like(share)
             partner = torch.empty_like(circle)
             partner[circle] = circle.roll(k)
             pairs = Pairs(partner, share, pairs)

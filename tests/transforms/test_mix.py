@@ -67,6 +67,13 @@ def test_by_windows_every_batch_is_mixed_and_no_clip_with_itself(draw):
             assert (pairs.partner != torch.arange(7)).all()
 
 
+@pytest.mark.parametrize(("n", "clips"), [(1, 2), (1, 3), (2, 3), (3, 4), (2, 5)])
+def test_a_clip_of_a_batch_of_few_is_not_mixed_with_itself(n, clips, draw):
+    for seed in range(20):
+        for pairs in WindowMixup(0.5, clips=clips).pairs(n, draw(seed)):
+            assert ((pairs.partner != torch.arange(n)) | (pairs.share == 1)).all()
+
+
 def test_a_share_over_999_in_1000_leaves_the_clip_alone(draw):
     pairs = WindowMixup(0.5).pairs(4000, draw())
     assert ((pairs.share == 1.0) | (pairs.share <= 0.999)).all() and (pairs.share == 1.0).any()
