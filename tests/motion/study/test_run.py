@@ -1,5 +1,6 @@
 """Experiments by name: every one is built, saved and rebuilt; a few are run."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -212,6 +213,14 @@ def test_many_are_run_as_one_is_and_the_best_are_those_of_the_validation(corpus,
         history = many["gan"].history.assign(pretraining=[True, False], joint_angle=scores)
         low = {"gan": replace(many["gan"], history=history), "ours": many["ours"]}
         assert running.best(low, 1) == [first]
+
+
+def test_many_are_run_where_a_system_does_not_say_which_cores_are_free(
+    corpus, tmp_path, monkeypatch
+):
+    """A Mac has no such call."""
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert list(running.run_many(["rnn"], corpus, PROFILE, tmp_path, 1)) == ["rnn"]
 
 
 def test_an_unfinished_or_foreign_folder_is_refused(corpus, tmp_path):
