@@ -31,6 +31,7 @@ from src.motion.study.run import Result
 from src.motion.training.task import forecasts
 
 FRAMES = 1000
+EXAMPLES = 12  # at most, for each is drawn in some ten seconds, and CMU's names tell no actions
 SECOND = int(FPS)
 
 
@@ -69,8 +70,11 @@ def roll_outs(
 
 
 def action_of(name: str) -> str:
-    """The action in a clip's name: `walking_2` is walking."""
-    return re.sub(r"[\W_\d]+$", "", name) or name
+    """The action in a clip's name: `walking_2` is walking, and so is AMASS' `walking_2_poses`.
+
+    A name without letters, such as CMU's `01_02`, tells none: it is an action of its own.
+    """
+    return re.sub(r"[\W_\d]+$", "", re.sub(r"_(poses|stageii)$", "", name)) or name
 
 
 def by_action(rollout: RollOut) -> pd.DataFrame:
@@ -105,13 +109,14 @@ def examples(
 ) -> dict[str, tuple[Float[Tensor, "N 15 3 3"], Float[Tensor, "_ 15 3 3"]]]:
     """For each action, the roll-out of the clip whose truth lasts longest, and that truth.
 
-    An action whose clips end with the seed has no truth, and is left out.
+    An action whose clips end with the seed has no truth, and is left out. There are `EXAMPLES` at
+    most, the first by the order of the clips.
     """
     found: dict[str, tuple[Tensor, Tensor]] = {}
     for action, *pair in zip(rollout.actions, rollout.predicted, rollout.truth, strict=True):
         if len(pair[1]) > (len(found[action][1]) if action in found else 0):
             found[action] = tuple(pair)
-    return found
+    return dict(list(found.items())[:EXAMPLES])
 
 
 def per_second(

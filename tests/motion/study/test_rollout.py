@@ -100,6 +100,16 @@ def test_actions_are_read_off_the_names_of_clips():
     names = ["walking_1", "walking_12", "jump", "washwindow_2", "basketball_signal_1", "07"]
     actions = ["walking", "walking", "jump", "washwindow", "basketball_signal", "07"]
     assert [action_of(name) for name in names] == actions
+    amass = ["walking_1_poses", "walking_2_stageii", "jump_poses", "01_01_poses"]
+    assert [action_of(name) for name in amass] == ["walking", "walking", "jump", "01_01_poses"]
+
+
+def test_no_more_examples_are_drawn_than_somebody_looks_at():
+    """CMU's clips have names such as 01_02, each an action of its own."""
+    moving = turning(1.0)
+    names = [f"{n:02}_01" for n in range(40)]
+    rollout = RollOut(moving.expand(40, -1, -1, -1, -1), [moving[0]] * 40, names)
+    assert list(examples(rollout)) == names[:12]
 
 
 def test_a_truth_that_stands_still_has_no_speed_to_compare_with():
