@@ -101,6 +101,19 @@ class Recipe:
         """True if clips are set aside, on which the best epoch is chosen or the rate falls."""
         return self.stop is not None or isinstance(self.schedule, OnPlateau)
 
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles whose weights a training keeps, those of which it can ship first."""
+        made: dict[Role, object] = {
+            "soup": self.soup_epochs,
+            "best": self.stop,
+            "ema": self.ema,
+            "distilled": self.distilled,
+            "student": True,
+            "teacher": self.mean_teacher,
+        }
+        return tuple(role for role, there in made.items() if there)
+
     def config_of(self, role: Role) -> NetworkConfig:
         """The sizes of the network in a role; soup and best are made of the most derived one."""
         derived = role == "distilled" or (role in ("soup", "best") and self.ema is None)

@@ -198,7 +198,7 @@ def _test(
 
 def _networks(loop: Loop, best: Best) -> dict[Role, nn.Module]:
     networks = dict(loop.trainee.models.items())
-    if loop.recipe.soup_epochs:
+    if loop.recipe.soup_epochs and loop.soup.n_averaged:  # none, if it stopped before the last ones
         networks["soup"] = loop.soup.module
     if loop.recipe.stop:
         networks["best"] = copy.deepcopy(loop.trainee.leader)

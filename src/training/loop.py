@@ -109,7 +109,7 @@ class Loop:
         # What depends on the progress: the learning rate, and layers such as late dropout.
         rate = recipe.optimiser.lr * schedules.factor(recipe.schedule, progress, recipe.epochs)
         optim.set_rate(self.optimiser, rate * self.plateau.level)
-        for model in self.trainee.trained.values():
+        for model in self.trainee.models.values():
             set_progress(model, progress)
 
         # With adversarial weight perturbation the gradient is taken a second time, at weights that

@@ -51,7 +51,7 @@ class View:
 
 def consistency_weight(config: MeanTeacher, progress: Float[Tensor, ""]) -> Float[Tensor, ""]:
     """The weight of the consistency loss at this share of the training."""
-    t = (progress / config.ramp).clamp(max=1.0)
+    t = (progress / config.ramp).clamp(max=1.0) if config.ramp else torch.ones_like(progress)
     return config.weight * torch.exp(-5 * (1 - t).square())
 
 

@@ -32,7 +32,7 @@ def factor(schedule: Schedule, progress: float, epochs: int = 1) -> float:
         case Cosine(floor):
             return floor + (1 - floor) * _half_cosine(progress)
         case FlatCosine(flat):
-            return _half_cosine(max(0.0, (progress - flat) / (1 - flat)))
+            return _half_cosine((progress - flat) / (1 - flat)) if progress > flat else 1.0
         case WarmupCycles(warmup, cycle, decay, floor):
             epoch = progress * epochs
             if epoch < warmup:

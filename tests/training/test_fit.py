@@ -15,8 +15,10 @@ import torch
 
 from src.common.errors import InputError
 from src.dataset.batches import plan
+from src.models.blocks import LateDropout
+from src.recipes import conv_transformer
 from src.recipes.frame_deberta import B
-from src.recipes.ingredients import Ema
+from src.recipes.ingredients import EarlyStopping, Ema, MeanTeacher
 from src.training.fit import SEEDS_APART, Task, fit
 from src.training.loop import Loop
 from src.training.roles import Trainee, consistency_weight, sizes
@@ -25,6 +27,7 @@ from tests.training.trained import (
     ONE,
     SCRIPT,
     assert_same_training,
+    clips_of,
     history,
     stopped,
     weights,
@@ -127,6 +130,34 @@ def test_consistency_ramps_up(tiny_recipe):
     expected = {0.0: 5 * np.exp(-5), 0.125: 5 * np.exp(-5 / 4), 0.25: 5.0, 1.0: 5.0}
     for progress, weight in expected.items():
         assert float(consistency_weight(teacher, torch.tensor(progress))) == pytest.approx(weight)
+    at_once = replace(teacher, ramp=0.0)
+    assert [float(consistency_weight(at_once, torch.tensor(p))) for p in (0.0, 1.0)] == [5.0, 5.0]
+
+
+def test_all_that_is_run_in_training_knows_how_far_it_is(tiny_clips):
+    """A teacher has its late dropout when its student has."""
+    late = conv_transformer.Config(16, groups=1, convs=1, kernel=3, heads=2, late_from=0.5)
+    recipe = replace(
+        conv_transformer.SAMPLE, model=late, mean_teacher=MeanTeacher(), batch_size=8, epochs=2
+    )
+    trainee = Trainee(recipe, 3)
+    loop = Loop(recipe, trainee, FP32, ONE)
+    clips = clips_of(recipe.layout, tiny_clips.length)
+    for epoch, begun in ((0, False), (1, True)):
+        loop.step(next(loop.batches(clips, [np.arange(8)], epoch)), epoch)
+        layers = [module for module in trainee.modules() if isinstance(module, LateDropout)]
+        assert [layer.begun for layer in layers] == [begun, begun]
+
+
+def test_a_training_that_stops_before_its_last_epochs_has_no_soup(
+    tiny_recipe, tiny_clips, tmp_path
+):
+    """It would be the weights before the first step."""
+    still = replace(tiny_recipe, optimiser=replace(tiny_recipe.optimiser, lr=0.0), epochs=9)
+    stopping = replace(still, stop=EarlyStopping(1))
+    trained = fit(Task(stopping, tiny_clips, tiny_clips, 3, tmp_path), FP32, ONE)
+    assert len(history(tmp_path)) < 7
+    assert "soup" not in trained.networks and not (tmp_path / "soup.pt").exists()
 
 
 def test_every_model_sees_its_own_view(tiny_recipe, tiny_clips):

@@ -14,6 +14,7 @@ from src.recipes.hierarchical import LAYOUT
 from src.recipes.ingredients import (
     AdamW,
     Cosine,
+    FlatCosine,
     OneCycle,
     OnPlateau,
     WarmRestarts,
@@ -43,6 +44,8 @@ def torchs(kind, **values) -> list[float]:
     ("schedule", "points"),
     [
         (WarmupLinear(0.25), {0.0: 0.0, 0.125: 0.5, 0.25: 1.0, 0.625: 0.5, 1.0: 0.0}),
+        (FlatCosine(flat=0.6), {0.0: 1.0, 0.6: 1.0, 0.8: 0.5, 1.0: 0.0}),
+        (FlatCosine(flat=1.0), {0.0: 1.0, 0.5: 1.0, 0.999: 1.0}),
         (Cosine(floor=0.1), {0.0: 1.0, 0.5: 0.55, 1.0: 0.1}),
         (OneCycle(0.3, 0.04, 4e-6), {0.0: 0.04, 0.15: 0.52, 0.3: 1.0, 0.65: 0.500002, 1.0: 4e-6}),
     ],
