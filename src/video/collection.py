@@ -74,7 +74,8 @@ class Video:
     @property
     def picture(self) -> str:
         """The file of its pictures if it is doubtful, from the competition folder."""
-        return f"doubtful/{self.signer}-{self.sign}-{self.number}.png"
+        # Whole names could be longer together than that of a file may be; the number tells apart.
+        return f"doubtful/{self.signer[:20]}-{self.sign[:20]}-{self.number}.png"
 
 
 def find(source: Path) -> list[Video]:
@@ -318,10 +319,7 @@ def _share_with_a_hand(xyz: RawClip) -> float:
 def _report(
     videos: Sequence[Video], failed: dict[Video, InputError], gone: Sequence[Video], to: Path
 ) -> str:
-    """Clips and signers per sign, what is doubtful, and what could not be read.
-
-    Draws those doubtful clips of which there is no picture: the live page keeps landmarks alone.
-    """
+    """Clips and signers per sign, what is doubtful, and what could not be read."""
     clips = [read_clip(to / video.clip) for video in videos]
     table = pd.DataFrame(videos).assign(
         frames=[*map(len, clips)], hand=[*map(_share_with_a_hand, clips)]
@@ -334,11 +332,7 @@ def _report(
     }
     per_sign = table.groupby("sign").agg(**columns)
     doubtful = table.hand < FEW
-    for video, clip in compress(zip(videos, clips, strict=True), doubtful):
-        if not (to / video.picture).is_file():
-            black = np.zeros((3 * BLANK_WIDTH // 4, BLANK_WIDTH, 3), np.uint8)
-            pictures = np.broadcast_to(black, (len(clip), *black.shape))
-            _save_pictures(clip, pictures, to / video.picture)
+    _draw_doubtful(dict(compress(zip(videos, clips, strict=True), doubtful)), to)
     lines = [
         f"# {len(table)} clips of {len(per_sign)} signs by {table.signer.nunique()} signers",
         per_sign.round(2).to_markdown(),
@@ -348,6 +342,21 @@ def _report(
     ]
     text = "\n\n".join(lines) + "\n"
     return text.encode(errors="backslashreplace").decode()  # a file's name may be no text
+
+
+def _draw_doubtful(clips: dict[Video, RawClip], to: Path) -> None:
+    """Draw those of which there is no picture, and delete pictures of clips that are no more so.
+
+    The live page keeps landmarks alone.
+    """
+    pictures = {to / video.picture: clip for video, clip in clips.items()}
+    for path in (to / "doubtful").glob("*-*-*.png"):
+        if path not in pictures:
+            path.unlink()
+    for path, clip in pictures.items():
+        if not path.is_file():
+            black = np.zeros((3 * BLANK_WIDTH // 4, BLANK_WIDTH, 3), np.uint8)
+            _save_pictures(clip, np.broadcast_to(black, (len(clip), *black.shape)), path)
 
 
 def _section(title: str, items: Iterable[object]) -> list[str]:

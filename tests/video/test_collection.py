@@ -218,6 +218,22 @@ def test_every_clip_without_a_hand_has_a_picture_a_recorded_one_its_landmarks_al
         assert picture.size == (3 * 30, 20)
 
 
+def test_a_video_that_was_made_better_is_doubtful_no_more(tmp_path):
+    source, to = write(tmp_path / "videos", "ann/hi/1.mp4", "bob/hi/1.mp4", size=2), tmp_path / "to"
+    collection.make(source, to, False)
+    write(source, "ann/hi/1.mp4", size=5)
+    later = (to / "train.csv").stat().st_mtime + 10
+    os.utime(source / "ann/hi/1.mp4", (later, later))
+    collection.make(source, to, False)
+    assert [path.name.partition("-")[0] for path in (to / "doubtful").iterdir()] == ["bob"]
+
+
+def test_long_names_leave_room_for_the_name_of_a_picture(tmp_path):
+    source, to = write(tmp_path / "videos", f"{'я' * 90}/{'ю' * 90}/1.mp4", size=2), tmp_path / "to"
+    collection.make(source, to, False)
+    assert len([*(to / "doubtful").iterdir()]) == 1
+
+
 def test_a_recorded_clip_that_was_deleted_leaves_the_tables_and_is_said(tmp_path):
     source, to = write(tmp_path / "videos", "ann/hi/1.mp4", "bob/bye/1.mp4"), tmp_path / "mine"
     xyz = undetected(4)
