@@ -177,7 +177,7 @@ def execute(numbers: list[str], values: dict[str, Value], force: bool, show: boo
             mark = _mark(folder, notebook, values, inputs)
             executed = folder / notebook.path.name
             if mark.is_finished and executed.is_file() and not force:
-                say(f"{label} already done")
+                say(f"{label} already done (--force runs it again)")
                 continue
             changed = ", ".join(mark.changes)
             doing = f"running again, for there are changes: {changed}" if changed else "running"

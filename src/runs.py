@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -137,13 +138,18 @@ class Run:
 
     @cached_property
     def clips(self) -> pd.DataFrame:
-        """The store's clips with this run's folds."""
-        table = pd.read_csv(self.folder / "folds.csv", usecols=["sequence", "fold"],
-                            dtype={"sequence": str}, keep_default_na=False)  # fmt: skip
+        """The store's clips with this run's folds.
+
+        Raises:
+            InputError: the folds are not there, damaged, or of other clips.
+        """
+        path = self.folder / "folds.csv"
+        with _reading(path, "what 01_preparation writes", "run it again, with --force"):
+            table = pd.read_csv(path, usecols=["sequence", "fold"], keep_default_na=False,
+                                dtype={"sequence": str, "fold": "int64"})  # fmt: skip
         if list(table.sequence) != list(self.store.clips.sequence):
             raise InputError(
-                f"{self.folder / 'folds.csv'}: its clips are not those of {self.about.store}; run "
-                "01_preparation again"
+                f"{path}: its clips are not those of {self.about.store}; run 01_preparation again"
             )
         return self.store.clips.assign(fold=table.fold)
 
@@ -180,11 +186,10 @@ class Run:
         It holds the same of its teachers, and of the stage that it starts from, if they are in this
         run: a training that learnt from other values is not finished.
         """
-        recipe = self.recipe(name)
-        made_from = {
-            "recipe": config.to_json(recipe)["values"],
-            "folds": DIGEST + digest(self.folder / "folds.csv"),
-        }
+        recipe, folds_file = self.recipe(name), self.folder / "folds.csv"
+        with _reading(folds_file, "what 01_preparation writes", "run it again, with --force"):
+            clips = DIGEST + digest(folds_file)
+        made_from = {"recipe": config.to_json(recipe)["values"], "folds": clips}
         for role, names in (("teacher", recipe.distil.teachers), ("start", (recipe.start,))):
             others = [self.training_mark(n, fold).made_from for n in names if n in self.recipes]
             if others:
@@ -194,6 +199,12 @@ class Run:
         if "seed" in then or not then:  # until November 2026 marks did not hold it
             made_from["seed"] = self.about.seed
         return Mark(path, made_from)
+
+    def is_trained(self, name: str, fold: Fold) -> bool:
+        """True if a recipe is trained on a fold, of this run's values, and nothing was deleted."""
+        mark, shipped = self.training_mark(name, fold), f"{self.recipe(name).shipped}.pt"
+        files = (mark.path.parent / n for n in (shipped, "history.csv", "predictions.parquet"))
+        return mark.is_finished and all(file.is_file() for file in files)
 
     def discard_stale(self, name: str, fold: Fold) -> None:
         """Delete a finished training that is not of this recipe, teacher and folds any more."""
@@ -242,7 +253,7 @@ class Run:
         for fold in held_out:
             self._refuse_stale(name, fold)
         paths = [self.training_folder(name, f) / "predictions.parquet" for f in held_out]
-        tables = [pd.read_parquet(path) for path in paths if path.is_file()]
+        tables = [_read_table(path) for path in paths if path.is_file()]
         if not tables:
             raise InputError(f"{self.folder / name}: no trained fold yet; run 02_training first")
         return pd.concat(tables, ignore_index=True)
@@ -271,3 +282,23 @@ class Run:
         """Keep a figure as figures/<name>.png."""
         path = self.folder / "figures" / f"{name}.png"
         return write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=120))
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """Predictions as a training left them; raises an InputError that names the file."""
+    with _reading(path, "predictions", "delete it and train again: 02_training with --force"):
+        return pd.read_parquet(path)
+
+
+@contextmanager
+def _reading(path: Path, expected: str, to_do: str) -> Iterator[None]:
+    """Turn a missing or damaged file of the run's folder into one clear error.
+
+    Raises:
+        InputError: names the file, what was expected, what was found, and what to do.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: expected {expected}, found {reason}; {to_do}") from error

@@ -61,6 +61,25 @@ def test_what_is_no_run_is_refused(tmp_path, content):
         Run.open(tmp_path)
 
 
+@pytest.mark.parametrize("content", [None, "", "sequence\n1\n", "sequence,fold\n1,first\n", "\0"])
+def test_folds_that_are_missing_or_damaged_are_refused_wherever_they_are_read(made, content):
+    path = made.folder / "folds.csv"
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(InputError, match=r"folds\.csv: expected what 01_preparation writes"):
+        made.clips  # noqa: B018
+    if content is None:
+        with pytest.raises(InputError, match=r"folds\.csv: expected what 01_preparation writes"):
+            made.predictions(RECIPE.name)
+
+
+def test_damaged_predictions_are_refused_by_name(made):
+    path = made.training_folder(RECIPE.name, 0) / "predictions.parquet"
+    path.parent.mkdir(parents=True)
+    path.write_text("no table")
+    with pytest.raises(InputError, match=r"predictions\.parquet: expected .*; delete it and train"):
+        made.predictions(RECIPE.name)
+
+
 def test_folds_of_other_clips_are_refused(made):
     path = made.folder / "folds.csv"
     pd.read_csv(path)[::-1].to_csv(path, index=False)

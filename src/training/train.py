@@ -27,7 +27,7 @@ from src.common.files import locked, write_atomically
 from src.common.news import say
 from src.common.paths import anchored
 from src.dataset.batches import prepare
-from src.dataset.folds import Fold
+from src.dataset.folds import EVERYTHING, TRAIN_ONLY, Fold
 from src.evaluation.predict import predict
 from src.recipes.base import Recipe
 from src.runs import Run
@@ -60,13 +60,14 @@ def train(
         The training's folder: weights per role, history.csv, predictions.parquet.
 
     Raises:
-        InputError: the recipe learns from, or starts from, a training that is not there; or the
-            folder holds a training of other values.
+        InputError: no clip is of that fold; the recipe learns from, or starts from, a training
+            that is not there; or the folder holds a training of other values.
     """
     folder, recipe = run.training_folder(name, fold), run.recipe(name)
     mark = run.training_mark(name, fold)
-    if mark.is_finished:
+    if run.is_trained(name, fold):
         return folder
+    _check_fold(run, fold)
 
     # Weights of other values go only when somebody says so; and before the training, for a kill
     # must not leave them beside the new ones.
@@ -125,7 +126,7 @@ def train_all(
     folders = []
     for name, fold in product(run.about.recipes, run.about.folds):
         folder = run.training_folder(name, fold)
-        if run.training_mark(name, fold).is_finished:
+        if run.is_trained(name, fold):
             (folder / "last.pt").unlink(missing_ok=True)  # a kill came before this line
         elif processes > 1:
             torchrun(run.folder, name, fold, settings, device, processes, retrain)
@@ -134,6 +135,16 @@ def train_all(
                 train(run, name, fold, settings, Processes.start(device), retrain)
         folders.append(folder)
     return folders
+
+
+def _check_fold(run: Run, fold: Fold) -> None:
+    """Refuse a fold that would hold out nothing, or what is for training only."""
+    there = sorted({*run.clips.fold.tolist()} - {TRAIN_ONLY})
+    if fold != EVERYTHING and fold not in there:
+        raise InputError(
+            f"fold {fold}: expected one of {run.folder}, {', '.join(map(str, there))} or "
+            f"{EVERYTHING}, found none of that number"
+        )
 
 
 def choosing_clips(

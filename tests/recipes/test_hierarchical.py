@@ -89,6 +89,8 @@ def test_the_next_stage_starts_from_the_best_weights_and_not_from_the_last(sampl
     best, last = (TINY.model.build(LAYOUT, classes=4).state_dict() for _ in range(2))
     checkpoint.save(first / "best.pt", best)
     checkpoint.save(first / "student.pt", last)
+    for name in ("history.csv", "predictions.parquet"):
+        (first / name).touch()
     run.training_mark(stages[0].name, 0).write()
     train_all(run, FP32, "cpu")
     torch.testing.assert_close(weights(second), dict(best), rtol=0, atol=0)
