@@ -60,7 +60,8 @@ class Processes:
         if len(batch) % self.world:
             raise InputError(
                 f"a batch of {len(batch)} clips cannot be shared by {self.world} processes; set "
-                "batch_size to a multiple"
+                f"batch_size to a multiple of {self.world} that is not above the number of clips "
+                "that are learnt from, or train with one process"
             )
         return np.split(batch, self.world)[self.rank]
 
