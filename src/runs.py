@@ -13,6 +13,7 @@ Later stages read the run's folder and the store; from 03 on the raw clips that 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -196,8 +197,10 @@ class Run:
                 made_from[role] = others[0] if len(names) == 1 else others
         path = self.training_folder(name, fold) / TRAINED
         then = Mark(path).made_from_then
-        if "seed" in then or not then:  # until November 2026 marks did not hold it
-            made_from["seed"] = self.about.seed
+        signs = hashlib.sha256(json.dumps(self.store.signs, sort_keys=True).encode()).hexdigest()
+        newer = {"seed": self.about.seed, "signs": DIGEST + signs}
+        # Until November 2026 marks did not hold these.
+        made_from |= {key: value for key, value in newer.items() if key in then or not then}
         return Mark(path, made_from)
 
     def is_trained(self, name: str, fold: Fold) -> bool:

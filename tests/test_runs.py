@@ -125,10 +125,22 @@ def test_a_training_of_another_seed_is_not_taken_for_one_of_this(made):
         other.predictions(RECIPE.name)
 
 
-def test_a_mark_of_before_seeds_were_kept_stays_one(made):
+def test_a_training_of_other_numbers_for_the_signs_is_not_taken_for_one_of_these(made):
+    """A map that is numbered anew gives a new store; the old networks would answer wrongly."""
+    made.training_mark(RECIPE.name, 0).write()
+    assert made.training_mark(RECIPE.name, 0).is_finished
+    first, second, *_ = made.store.signs
+    made.store.signs[first], made.store.signs[second] = 1, 0
+    (change,) = made.training_mark(RECIPE.name, 0).changes
+    assert change.startswith("signs")
+
+
+@pytest.mark.parametrize("since", [["seed"], ["seed", "signs"]])
+def test_a_mark_of_before_seeds_and_signs_were_kept_stays_one(made, since):
     path = made.training_mark(RECIPE.name, 0).write()
     mark = json.loads(path.read_text())
-    del mark["made_from"]["seed"]
+    for name in since:
+        del mark["made_from"][name]
     path.write_text(json.dumps(mark))
     assert made.training_mark(RECIPE.name, 0).is_finished
 
