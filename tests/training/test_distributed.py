@@ -71,7 +71,5 @@ def test_shares_cover_the_batch_evenly():
     processes = [Processes(rank, 3, torch.device("cpu")) for rank in range(3)]
     parts = [list(process.share(np.arange(12))) for process in processes]
     assert parts == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
-    with pytest.raises(
-        InputError, match="by 3 processes; .* multiple of 3 that is not above the number of clips"
-    ):
+    with pytest.raises(InputError, match=r"by 3 processes; .* of 3 that is not above the number"):
         processes[0].share(np.arange(5))
