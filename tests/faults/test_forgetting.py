@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -30,7 +31,9 @@ def run_of(folder: Path, *recipes: Recipe) -> Run:
         config.save(recipe, folder / recipe.name / "config.json")
     (folder / "folds.csv").write_text("sequence,fold\n")
     names = tuple(recipe.name for recipe in recipes)
-    return Run(folder, About("sample", "", "", 0, (), names, (FOLD,)))
+    run = Run(folder, About("sample", "", "", 0, (), names, (FOLD,)))
+    run.__dict__["store"] = SimpleNamespace(signs={"sign": 0})
+    return run
 
 
 def trained(run: Run, name: str) -> Path:
