@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+import torch
 
 from src.common.errors import InputError
 from src.tflite.converter.convert import convert
+from src.tflite.converter.translate import translate
 from src.tflite.runtime import Answers, Comparison, ask
 from src.tflite.scorer import LIMIT_MS
 from tests.tflite import toys
@@ -73,6 +75,22 @@ def test_the_answers_are_those_of_the_file_in_the_clips_order(tmp_path):
     np.testing.assert_array_equal(found.outputs, np.eye(SIGNS)[[1, 2, 3]])
     assert found.runtime.startswith("ai-edge-litert ")
     assert (found.milliseconds > 0).all()
+
+
+def test_products_with_many_matrices_in_8_bits_are_the_competitions_too(competition, tmp_path):
+    """As one operation, whose matrices were repeated, they were off by all of their size there."""
+    draw = torch.Generator().manual_seed(0)
+    weight, clip = (torch.randn(*size, generator=draw) for size in ((6, 64, 64), (5, 543, 3)))
+
+    def by_row(x: torch.Tensor) -> torch.Tensor:
+        return (x[:, :384, 0].unflatten(1, (6, 1, 64)) @ weight).flatten()
+
+    path = tmp_path / "model.tflite"
+    path.write_bytes(convert(module_of(translate(by_row, torch.zeros(7, 543, 3), 0)), "int8"))
+    np.savez(tmp_path / "clips.npz", clip=clip.numpy())
+    found = ask(competition, path, tmp_path / "clips.npz").outputs[0]
+    expected = by_row(clip).numpy()
+    assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
 
 
 def test_an_operation_that_a_runtime_lacks_is_named(competition, tmp_path):

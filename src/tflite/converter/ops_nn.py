@@ -28,17 +28,32 @@ _MASKED = -1e9  # in place of a masked attention logit: its exp() is 0 beside th
 
 
 def _matmul(node: Node, a: Any, b: Any) -> tf.Tensor:
-    is_constant, (a, b) = isinstance(b, Tensor), (as_tf(a), as_tf(b))
+    if isinstance(b, Tensor) and b.dim() > 2 and len(a.shape) > 1:
+        return _by_matrix(as_tf(a), b)
+    a, b = as_tf(a), as_tf(b)
     if len(a.shape) == 1:
         return tf.linalg.matvec(b, a, transpose_a=True)
     if len(b.shape) == 1:
         return tf.linalg.matvec(a, b)
-    # A batch of products with constants is computed one by one. As one operation, with its constant
-    # in 8 bits, the competition's runtime answers wrongly: one such network's probabilities were
-    # off by 0.4 there, and by 0.09 in a runtime of today.
-    if is_constant and len(a.shape) == len(b.shape) == 3 and a.shape[0] == b.shape[0]:
-        return tf.stack([tf.matmul(a[n], b[n]) for n in range(b.shape[0])])
     return tf.matmul(a, b)
+
+
+def _by_matrix(a: tf.Tensor, b: Tensor) -> tf.Tensor:
+    """a @ b for a constant b of any rank, whose matrices are taken one by one.
+
+    As one operation, with its constant in 8 bits, the competition's runtime answers wrongly: one
+    such network's probabilities were off by 0.4 there, and by 0.09 in a runtime of today. Where b
+    was to be repeated, it was off by all of its size.
+    """
+    if b.dim() == 2:
+        return tf.matmul(a, as_tf(b))
+    axis = len(a.shape) - b.dim()  # of a, beside the first dimension of b
+    if len(b) == 1 and axis >= 0:
+        return _by_matrix(a, b[0])
+    shared = axis < 0 or a.shape[axis] == 1  # all of b's matrices multiply the same part of a
+    before = (slice(None),) * max(axis, 0)
+    parts = [a if axis < 0 else a[(*before, 0 if shared else n)] for n in range(len(b))]
+    return tf.stack([_by_matrix(x, y) for x, y in zip(parts, b, strict=True)], -b.dim())
 
 
 def _linear(node: Node, x: Any, weight: Tensor, bias: Tensor | None = None) -> tf.Tensor:
@@ -68,13 +83,16 @@ def _conv(
     groups: int = 1,
 ) -> tf.Tensor:
     """In two dimensions; in one, as a convolution over an image of height 1."""
+    if len(x.shape) < weight.dim():  # an image alone, without a batch
+        options = stride, padding, dilation, groups
+        return _conv(node, as_tf(x)[None], weight, bias, *options)[0]
     dims = range(weight.dim() - 2)
     strides, dilations = ([v[d % len(v)] for d in dims] for v in (stride, dilation))
     pads = [_padding(padding, d, weight.shape[2 + d], dilations[d]) for d in dims]
     image = tf.transpose(as_tf(x), [0, *(2 + d for d in dims), 1])
     if len(dims) == 1:
         image, weight, pads = image[:, None], weight[:, :, None], [(0, 0), *pads]  # (B, 1, T, C)
-        strides, dilations = [1, *strides], [1, *dilations]
+        strides, dilations = [*strides, *strides], [1, *dilations]  # of one row the first is kept
     # TensorFlow pads by "SAME" or not at all: torch's zeros are put around the image beforehand.
     if any(p for pair in pads for p in pair):
         image = tf.pad(image, [(0, 0), *pads, (0, 0)])
@@ -91,6 +109,10 @@ def _convolve(
     """image (B, H, W, C), weight (C', C / groups, h, w) -> (B, H', W', C')."""
     channels = image.shape[3]
     if groups == channels:  # one filter, or several, for each channel
+        # TensorFlow steps as far down as across, and not at all where the filter is dilated.
+        if stride[0] != stride[1] or (max(stride) > 1 and max(dilation) > 1):
+            whole = _convolve(image, weight, [1, 1], dilation, groups)
+            return whole[:, :: stride[0], :: stride[1]]
         kernel = as_tf(weight.view(channels, -1, *weight.shape[2:]).permute(2, 3, 0, 1))
         return tf.nn.depthwise_conv2d(image, kernel, [1, *stride, 1], "VALID", dilations=dilation)
     # One convolution for each group of channels.
