@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from src.common.errors import InputError
 from src.tflite import export
@@ -15,6 +16,7 @@ from src.tflite.members import answer
 from src.tflite.parity import edge_clips
 from src.tflite.scorer import Model
 from tests.tflite import toys
+from tests.tflite.lengths import module_of
 
 # Half-precision weights are off by 2^-11 of their size each; probabilities of ten signs by less.
 TOLERANCE = 2e-3
@@ -41,6 +43,11 @@ def test_an_answer_is_probabilities_and_does_not_depend_on_the_clips_before(expo
 
 def test_the_file_needs_no_newer_runtime_than_the_competitions(exported):
     assert () < oldest_runtime(exported.path.read_bytes()) <= RUNTIME
+
+
+def test_a_file_that_computes_nothing_needs_no_runtime_in_particular():
+    content = convert(module_of(lambda inputs: tf.constant([0.0, 1.0])), "fp32")
+    assert oldest_runtime(content) == ()
 
 
 def test_weights_are_stored_in_the_bits_asked_for(exported):

@@ -68,5 +68,6 @@ def oldest_runtime(content: bytes) -> tuple[int, ...]:
         entry = model.Metadata(n)
         if entry.Name() == b"min_runtime_version":
             text = bytes(model.Buffers(entry.Buffer()).DataAsNumpy()).rstrip(b"\0").decode()
-            return tuple(int(part) for part in text.split(".")[:2])
+            # The note of a file without operations is empty.
+            return tuple(int(part) for part in text.split(".")[:2] if part)
     return ()

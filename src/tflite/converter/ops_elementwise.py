@@ -107,6 +107,14 @@ def _divide(node: Node, a: Any, b: Any, rounding_mode: str | None = None) -> tf.
     return a / b
 
 
+def _times(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    return tf.logical_and(a, b) if a.dtype == tf.bool else a * b
+
+
+def _plus(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    return tf.logical_or(a, b) if a.dtype == tf.bool else a + b
+
+
 def _power(node: Node, a: Any, b: Any) -> tf.Tensor:
     if b == 2:
         return tf.square(as_tf(a, dtype_of(node)))
@@ -155,8 +163,10 @@ def _axes(dim: Any) -> Any:
 def _index_of(function: Callable) -> Callable:
     def handler(node: Node, x: Any, dim: int | None = None, keepdim: bool = False) -> tf.Tensor:
         x = as_tf(x)
-        x, axis = (tf.reshape(x, [-1]), 0) if dim is None else (x, dim)
-        index = function(x, axis, output_type=tf.int32)
+        flat, axis = (tf.reshape(x, [-1]), 0) if dim is None else (x, dim)
+        index = function(flat, axis, output_type=tf.int32)
+        if keepdim and dim is None:
+            return tf.reshape(index, [1] * len(x.shape))
         return tf.expand_dims(index, axis) if keepdim else index
 
     return handler
@@ -186,8 +196,11 @@ def _vector_norm(
     x, axes = as_tf(x), _axes(dim)
     if order == 2:
         return tf.sqrt(tf.reduce_sum(tf.square(x), axes, keepdims=keepdim))
-    if order == math.inf:
-        return tf.reduce_max(tf.abs(x), axes, keepdims=keepdim)
+    if abs(order) == math.inf:
+        furthest = tf.reduce_max if order > 0 else tf.reduce_min
+        return furthest(tf.abs(x), axes, keepdims=keepdim)
+    if order == 0:  # how many numbers are not 0
+        return tf.reduce_sum(tf.cast(x != 0, x.dtype), axes, keepdims=keepdim)
     return tf.reduce_sum(tf.abs(x) ** order, axes, keepdims=keepdim) ** (1.0 / order)
 
 
@@ -243,9 +256,9 @@ TABLE: dict[Any, Callable] = {
     _ATEN.clone.default: _cast,
     _ATEN.alias.default: _cast,
     _ATEN._to_copy.default: _cast,
-    _ATEN.add.Tensor: _binary(tf.add),
+    _ATEN.add.Tensor: _binary(_plus),
     _ATEN.sub.Tensor: _binary(tf.subtract),
-    _ATEN.mul.Tensor: _binary(tf.multiply),
+    _ATEN.mul.Tensor: _binary(_times),
     _ATEN.div.Tensor: _divide,
     _ATEN.div.Tensor_mode: _divide,
     _ATEN.remainder.Tensor: _binary(tf.math.floormod),

@@ -121,8 +121,8 @@ def _gather(node: Node, x: Any, dim: int, index: Any, **_sparse: Any) -> tf.Tens
     rank = len(x.shape)
     dim = dim % rank
     for d in range(rank):  # torch reads only as much of the other dimensions as the index covers
-        if d != dim and isinstance(index.shape[d], int) and index.shape[d] != x.shape[d]:
-            x = _slice(node, x, d, 0, index.shape[d])
+        if d != dim and index.shape[d] != x.shape[d]:
+            x = _slice(node, x, d, 0, shape_of(index)[d])
     if dim == rank - 1:
         return tf.gather(x, index, axis=dim, batch_dims=dim)
     # tf.gather needs the dimensions that x and the index share in front: move `dim` to the end.
@@ -218,6 +218,8 @@ def _pad(node: Node, x: Any, padding: Sequence[Any], value: Any = 0.0) -> tf.Ten
     kept = [tuple(0 if isinstance(p, int) and p < 0 else p for p in pair) for pair in pairs]
     if all(not is_dynamic(p) and p == 0 for pair in kept for p in pair):
         return x
+    if x.dtype == tf.bool:  # is padded by TFLite only since 2.20
+        return tf.pad(tf.cast(x, tf.int32), kept, constant_values=int(value or 0)) > 0
     return tf.pad(x, kept, constant_values=as_tf(value or 0, dtype_of(node)))
 
 

@@ -99,7 +99,10 @@ def _layer_before(norm: Node) -> Node | None:
     if rest:
         if node.target is not _ATEN.permute.default:
             return None
-        node = node.args[0]
+        # ... from the last place: another dimension may have as many numbers as there are channels.
+        node, order = node.args
+        if order[1] % len(order) != len(order) - 1:
+            return None
         if node.meta["val"].shape[-1] != channels:
             return None
     # (B, T, C) is often flattened to (B T, C), which leaves each row's channels together.
@@ -163,7 +166,8 @@ def _windows_to_convolutions(graph: Graph, constants: Constants) -> None:
         # Only windows that start at every frame, flattened over exactly channels and window.
         x, dim, size, step = windows.args
         *_, channels, _ = windows.meta["val"].shape
-        flattened = flat.meta["val"].shape[-1] == channels * size
+        rows = flat.meta["val"]
+        flattened = rows.dim() == 4 and rows.shape[-1] == channels * size
         if windows.meta["val"].dim() != 5 or dim != 1 or step != 1 or not flattened:
             continue
         # (C', C k) -> (C', C, k, 1): time is the image's height, the points are its width.

@@ -27,7 +27,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.export import ExportedProgram
-from torch.export.graph_signature import InputKind
+from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Node
 from torch.fx.node import map_arg
 from torch.utils._pytree import tree_leaves
@@ -67,8 +67,8 @@ class Program:
         simplify(exported.graph, self._constants)
         # Only what the result depends on is run: not what has become a constant or was replaced,
         # and not torch's assertions about sizes, which have no result.
-        self._output = next(n for n in exported.graph.nodes if n.op == "output")
-        needed = _needed(self._output, self._constants)
+        self._results = _results(exported)
+        needed = _needed(self._results, self._constants)
         self.nodes = [n for n in exported.graph.nodes if n in needed and n.op == "call_function"]
         self._refuse_unknown_operators()
 
@@ -79,7 +79,7 @@ class Program:
         for node in self.nodes:
             args, kwargs = map_arg((node.args, node.kwargs), lambda n: values[n.name])
             values[node.name] = self._run(node, args, kwargs)
-        results = [as_tf(values[node.name]) for node in self._output.args[0]]
+        results = [as_tf(values[node.name]) for node in self._results]
         return results[0] if len(results) == 1 else results
 
     def _run(self, node: Node, args: Any, kwargs: Any) -> Any:
@@ -90,7 +90,18 @@ class Program:
         # Lengths: Python's own operators, on numbers that are known only at run time.
         if node.target in SCALAR_TABLE:
             return SCALAR_TABLE[node.target](*args, **kwargs)
-        return TABLE[node.target](node, *args, **kwargs)
+        try:
+            return TABLE[node.target](node, *args, **kwargs)
+        except InputError:
+            raise
+        except Exception as error:  # TensorFlow raises a dozen types here
+            reason = " ".join(str(error).split())[:300]
+            raise InputError(
+                f"{node.target} (node {node.name}, from {_origin(node)}): its TensorFlow "
+                f"counterpart does not take what it gets here ({type(error).__name__}: {reason}); "
+                "write the step with other operations, or mend the counterpart in "
+                "src/tflite/converter/ops_*.py"
+            ) from error
 
     def _refuse_unknown_operators(self) -> None:
         known = {*TABLE, *SCALAR_TABLE, operator.getitem}
@@ -158,17 +169,26 @@ def check(
     """
     for x in examples:
         with torch.no_grad():
-            expected = module(x).numpy()
+            expected = module(x.clone()).numpy()  # a step may write into its input
         got = program(tf.constant(x.numpy())).numpy()
         same_shape = got.shape == expected.shape
         if not same_shape or not np.allclose(got, expected, _TOLERANCE, _TOLERANCE, equal_nan=True):
-            off = np.nan_to_num(np.abs(got - expected)) if same_shape else np.array(np.inf)
             raise InputError(
                 f"{_name_of(module)}: its TensorFlow translation differs from torch on an input of "
                 f"shape {tuple(x.shape)}: expected a result of shape {expected.shape}, got "
-                f"{got.shape}, off by up to {off.max(initial=0):.2g}. A number in it was probably "
+                f"{got.shape}, off by up to {_off(got, expected):.2g}. A number in it was probably "
                 "fixed at export: compute it with tensor operations, without int() or round()."
             )
+
+
+def _off(got: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference, infinite where only one of the two is NaN."""
+    if got.shape != expected.shape:
+        return np.inf
+    got, expected = got.astype(float), expected.astype(float)
+    same = (got == expected) | (np.isnan(got) & np.isnan(expected))
+    off = np.where(same, 0, np.abs(got - expected))
+    return np.where(np.isnan(off), np.inf, off).max(initial=0)
 
 
 class _FunctionModule(nn.Module):
@@ -192,9 +212,16 @@ def _constants(exported: ExportedProgram) -> dict[str, Any]:
     }
 
 
-def _needed(output: Node, constants: dict[str, Any]) -> set[Node]:
-    """The nodes that the result depends on and that are not constants."""
-    needed, todo = set(), [output]
+def _results(exported: ExportedProgram) -> list[Node]:
+    """The nodes of what the module returns, without what it has written into its input."""
+    returned = next(n for n in exported.graph.nodes if n.op == "output").args[0]
+    kinds = [spec.kind for spec in exported.graph_signature.output_specs]
+    return [n for n, kind in zip(returned, kinds, strict=True) if kind == OutputKind.USER_OUTPUT]
+
+
+def _needed(results: list[Node], constants: dict[str, Any]) -> set[Node]:
+    """The nodes that the results depend on and that are not constants."""
+    needed, todo = set(), [*results]
     while todo:
         node = todo.pop()
         if node not in needed and node.name not in constants:

@@ -37,11 +37,18 @@ def as_tf(value: Any, dtype: torch.dtype | None = None) -> tf.Tensor:
     if isinstance(value, tf.Tensor):
         return value if wanted in (None, value.dtype) else tf.cast(value, wanted)
     if isinstance(value, torch.Tensor):
-        # NumPy has no bfloat16, so half precision is widened first.
-        widened = value.float() if value.is_floating_point() else value
         wanted = wanted or tf_type(value.dtype)
-        return tf.constant(widened.contiguous().numpy().astype(wanted.as_numpy_dtype))
-    return tf.constant(value, wanted)
+        return tf.constant(_widened(value).contiguous().numpy().astype(wanted.as_numpy_dtype))
+    # torch also takes 1 where it says True, and 2.0 where it says 2
+    return tf.constant(value) if dtype is None else as_tf(torch.tensor(value, dtype=dtype))
+
+
+def _widened(value: torch.Tensor) -> torch.Tensor:
+    """Numbers that NumPy has (it lacks bfloat16), integers no larger than the file's."""
+    if value.is_floating_point():
+        return value.float()
+    # torch marks "none" by the largest integer: it must stay the largest.
+    return value.clamp(tf.int32.min, tf.int32.max) if value.dtype == torch.int64 else value
 
 
 def dtype_of(node: Node) -> torch.dtype:

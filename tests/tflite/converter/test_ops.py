@@ -47,6 +47,9 @@ WINDOWS = torch.randn(3, 12)
 SQUARE = torch.randn(5, 4, 2, 1)
 ODD = torch.randn(5, 4, 3, 1)
 DEPTHWISE = torch.randn(8, 1, 3, 1)
+STRIDED = nn.Conv1d(6, 6, 3, groups=6, stride=2, padding=1)
+DILATED = nn.Conv1d(6, 6, 2, groups=6, stride=2, dilation=2, padding=2)
+MATRICES = torch.randn(6, 4, 4)
 ORDER = torch.tensor([5, 0, 3])
 TABLE_40 = torch.arange(1600).view(40, 40) % 7
 
@@ -72,6 +75,11 @@ def write_in_place(x: Tensor) -> Tensor:
 def stride_by_length(x: Tensor) -> Tensor:
     """Every n-th frame, n by the length, as a recipe's stride does it."""
     return x[torch.arange(1, x.shape[0] + 1) % (1 + x.shape[0] // 9) == 0]
+
+
+def where_none_is_the_largest(x: Tensor) -> Tensor:
+    number = (5 * x).long().masked_fill(x > 0, torch.iinfo(torch.int64).max)
+    return number.amin(2).clamp(-9, 9)
 
 
 def keep_seen(x: Tensor) -> Tensor:
@@ -136,6 +144,11 @@ CASES: dict[str, Callable[[Tensor], Tensor]] = {
     "logic": lambda x: ((x > 0) & (x < 1)) | torch.logical_and(x > 0.5, x < 2) ^ (x > -1),
     "logical": lambda x: torch.logical_xor(x > 0, torch.logical_or(x > 1, x < -1)),
     "where": lambda x: torch.where(x > 0, x, 0.0) + torch.where(x > 1, 1.0, WEIGHT[0]),
+    "logic_by_arithmetic": lambda x: (x > 0) * (x < 1) + (x > 2),
+    "numbers_for_truth": lambda x: (
+        torch.full((x.shape[0],), 1, dtype=torch.bool) & F.pad(x[:, 0] > 0, (1, 0), value=1)[:, 0]
+    ),
+    "floats_for_integers": lambda x: (5 * x).int().masked_fill(x > 1, 2.0),
     "masked_fill": lambda x: x.masked_fill(x > 0, -9.0),
     "clamp": lambda x: x.clamp(-0.5, 0.5) + x.clamp(min=0.1) + x.clamp_max(0.2),
     "lerp": lambda x: torch.lerp(x, x.sin(), 0.3) + torch.addcmul(x, x, x.cos(), value=0.5),
@@ -149,6 +162,8 @@ CASES: dict[str, Callable[[Tensor], Tensor]] = {
         x.max(1).values * x.max(1).indices + x.min(2, keepdim=True).values[:, 0]
     ),
     "argmax": lambda x: x.argmax(-1) + x.argmin(-1) + x.argmax(),
+    "argmax_of_all": lambda x: x.argmax(keepdim=True),
+    "none_is_the_largest": where_none_is_the_largest,
     "any_all": lambda x: (
         (x > 1).any((1, 2)) & ~(x > -1).all(2).all(1) | (x > 9).any() | (x > 1.5).any(2).any(1)
     ),
@@ -159,6 +174,9 @@ CASES: dict[str, Callable[[Tensor], Tensor]] = {
     ),
     "norms": lambda x: (
         x.norm(dim=-1) + torch.linalg.vector_norm(x, 1, 2) + x.abs().norm(torch.inf, 2)
+    ),
+    "odd_norms": lambda x: (
+        torch.linalg.vector_norm(F.relu(x), 0, 2) + torch.linalg.vector_norm(x, -torch.inf, 2)
     ),
     "cosine": lambda x: F.cosine_similarity(x[:, 0], x[:, 1], dim=-1),
     "normalize": lambda x: F.normalize(x, dim=-1),
@@ -194,6 +212,9 @@ CASES: dict[str, Callable[[Tensor], Tensor]] = {
     "index_mask_constant": lambda x: x[:, torch.tensor([True, False, True, True, False, False])],
     "gather": lambda x: x.gather(2, (x > 0).long()),
     "gather_middle": lambda x: x.gather(1, (x[:, :3] > 0).long() * 2),
+    "gather_frames_of_a_table": lambda x: (
+        MATRICES[0, :2].repeat(20, 1).gather(1, (x[:, 0] > 0).long())
+    ),
     "gather_relative": lambda x: x.flatten(1).gather(1, TABLE_40[: x.shape[0], : x.shape[0]]),
     "gather_relative_by_head": lambda x: (
         x.flatten(1).expand(3, 2, -1, -1) * torch.arange(1, 7).view(3, 2, 1, 1)
@@ -212,6 +233,9 @@ CASES: dict[str, Callable[[Tensor], Tensor]] = {
     "replicate": lambda x: F.pad(x, (2, 1), mode="replicate"),
     # layers
     "matmul": lambda x: x @ WEIGHT + (x @ WEIGHT[0])[..., None] + x @ x.transpose(1, 2) @ x,
+    "matmul_repeated": lambda x: x[:, :, None] @ MATRICES + (x[:, :1] @ MATRICES[0])[:, None],
+    "matmul_batch": lambda x: x[:, 0] @ MATRICES + (x @ MATRICES[:1]).mean(1),
+    "matmul_batches": lambda x: x[:, None, None, :3] @ MATRICES.view(2, 3, 4, 4),
     "mm": lambda x: torch.mm(x[:, 0], WEIGHT) + torch.addmm(WEIGHT[0], x[:, 1], WEIGHT),
     "einsum": lambda x: (
         torch.einsum("tic,tjc->tij", x, x) + torch.einsum("tic,kc->tk", x, WEIGHT).sum()
@@ -222,11 +246,17 @@ CASES: dict[str, Callable[[Tensor], Tensor]] = {
     "conv2d": lambda x: F.conv2d(x.permute(2, 1, 0)[None], SQUARE, padding=(1, 0), stride=(2, 1)),
     "conv2d_same": lambda x: F.conv2d(x.permute(2, 1, 0)[None], ODD, padding="same"),
     "conv2d_depthwise": lambda x: F.conv2d(x.permute(2, 1, 0)[None], DEPTHWISE, groups=4),
+    "conv2d_depthwise_strided": lambda x: F.conv2d(
+        x.permute(2, 1, 0)[None], DEPTHWISE, padding=(1, 0), stride=(2, 1), groups=4
+    ),
     "linear": lambda x: LINEAR(x) + LINEAR(x[:, 0])[:, None] + F.linear(x[:1], LINEAR.weight),
     "embedding": lambda x: EMBEDDING((x > 0).long() * 3),
     "conv": lambda x: CONV(x.permute(2, 1, 0)),
     "conv_causal_depthwise": lambda x: CAUSAL(F.pad(x.permute(2, 1, 0), (4, 0))),
     "conv_grouped_dilated": lambda x: GROUPED(x.permute(2, 1, 0)),
+    "conv_depthwise_strided": lambda x: STRIDED(x.permute(2, 1, 0)),
+    "conv_depthwise_strided_dilated": lambda x: DILATED(x.permute(2, 1, 0)),
+    "conv_without_batch": lambda x: STRIDED(x[:, :, 0].T) + CONV(x[..., 1].T)[:6, ::2],
     "conv_same": lambda x: SAME(x.permute(2, 1, 0)),
     "conv_channel_attention": lambda x: ACROSS(x.mean((0, 2))[None, None]).sigmoid() * x.mean(2),
     "layer_norm": LAYER_NORM,

@@ -78,6 +78,14 @@ def test_a_batch_norm_stays_where_something_else_reads_the_layer_or_no_layer_is_
     assert NORM in translated(lambda x: first(x.transpose(1, 2)))
 
 
+def test_a_batch_norm_over_as_many_rows_as_channels_stays():
+    """Transposed, the dimension that is normalised is still not the layer's."""
+    linear, over_rows = nn.Linear(4, 6), norm(6)
+    points = lambda x: linear(x.expand(6, -1, 4).transpose(0, 1))  # noqa: E731 (T, 6 points, 6)
+    assert NORM in translated(lambda x: over_rows(points(x).permute(2, 1, 0)))
+    assert NORM not in translated(lambda x: over_rows(points(x).permute(0, 2, 1)))
+
+
 def test_layers_on_rows_of_a_table_are_applied_to_the_table():
     table, layer_norm, linear = nn.Embedding(9, 4), nn.LayerNorm(4), nn.Linear(4, 3)
 
@@ -108,6 +116,14 @@ def test_a_linear_layer_on_windows_at_every_frame_becomes_a_convolution(bias, st
     operators = translated(windows)
     assert (ATEN.conv2d.default in operators) == (step == 1)
     assert ({ATEN.unfold.default, ATEN.linear.default} <= operators) == (step != 1)
+
+
+def test_windows_that_come_as_rows_leave_as_rows():
+    def rows(x: Tensor) -> Tensor:
+        points = F.pad(x.view(1, -1, 2, 2), (0, 0, 0, 0, 1, 1))
+        return F.linear(points.unfold(1, 3, 1).reshape(-1, 6), torch.ones(5, 6))
+
+    assert ATEN.linear.default in translated(rows)
 
 
 def test_a_gather_with_the_same_indices_in_every_head_is_marked():

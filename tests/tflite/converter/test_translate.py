@@ -61,7 +61,7 @@ def first_half(x: Tensor) -> Tensor:
     [
         (first_half, first_half, torch.ones(8, 4), r"first_half.*\(8, 4\).*fixed at export"),
         (lambda x: x * 1.01, lambda x: x, torch.ones(3, 4), r"off by up to 0\.01"),
-        (lambda x: torch.where(x > 1, torch.nan, x), lambda x: x, 2 * torch.ones(3, 4), "differs"),
+        (lambda x: torch.where(x > 1, torch.nan, x), lambda x: x, 2 * torch.ones(3, 4), "to inf"),
     ],
     ids=["fixed number", "small difference", "missing points"],
 )
@@ -70,6 +70,25 @@ def test_what_differs_from_torch_is_found_by_the_check(translated, torchs, examp
     check(program, translated, [torch.ones(5, 4)])
     with pytest.raises(InputError, match=found):
         check(program, torchs, [example])
+
+
+def double_in_place(x: Tensor) -> Tensor:
+    x[:, 0] = x[:, 0] * 2
+    return x
+
+
+def test_a_step_that_writes_into_its_input_is_translated():
+    program = translate(double_in_place, EXAMPLE, 0)
+    check(program, double_in_place, [torch.ones(3, 4)])
+    np.testing.assert_array_equal(program(tf.ones((2, 4))).numpy(), [[2, 1, 1, 1]] * 2)
+
+
+def test_what_a_counterpart_does_not_take_is_refused_by_name():
+    def any_of(x: Tensor) -> Tensor:
+        return (x > 0).amax(1)
+
+    with pytest.raises(InputError, match=r"aten\.amax\.default \(node amax, from the top.*bool"):
+        check(translate(any_of, EXAMPLE, 0), any_of, [EXAMPLE])
 
 
 def test_what_does_not_depend_on_the_input_is_computed_by_torch():
