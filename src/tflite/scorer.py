@@ -109,7 +109,7 @@ class Model:
             InputError: the runtime cannot run the file.
         """
         try:
-            return self._runner(inputs=frames)[OUTPUT]
+            return self._runner(inputs=np.asarray(frames, np.float32))[OUTPUT]
         except (RuntimeError, ValueError) as error:
             text = " ".join(str(error).split())
             node = re.search(r"Node number \d+ \((\w+)\)", text)
@@ -134,18 +134,21 @@ def score(
     Raises:
         InputError: the file or the folder is not what the competition has, or there is no clip.
     """
+    if limit is not None and limit < 1:
+        raise InputError(f"limit: expected 1 clip or more, got {limit}; leave it out to score all")
     model = Model(path)
     signs = read_signs(data)
     clips = (read_index(data, signs) if clips is None else clips)[:limit]
     if clips.empty:
         raise InputError(
-            f"{data}: expected at least one clip to score, found none; check limit and participants"
+            f"{data}: expected at least one clip to score, found none; check the participants"
         )
     first_call_ms = timed(model, load_frames(Path(clips.path.iloc[0])))[1]
     answers, latency = zip(
         *(timed(model, load_frames(Path(clip_path))) for clip_path in clips.path), strict=True
     )
-    predictions = np.array([int(np.argmax(answer)) for answer in answers])
+    # A clip without a single number in its answer is wrong, whatever its sign.
+    predictions = np.array([int(np.argmax(answer)) if answer.size else -1 for answer in answers])
     return Score(
         clips=len(clips),
         correct=int((predictions == clips.label.to_numpy()).sum()),
@@ -230,6 +233,9 @@ def _runner(path: Path, interpreter: Interpreter):
         raise InputError(
             f"{path}: expected {INPUT} [None, {N_LANDMARKS}, 3] float32, found {shape} {kind}"
         )
+    kind = np.dtype(runner.get_output_details()[OUTPUT]["dtype"])
+    if kind.kind not in "fiub":
+        raise InputError(f"{path}: expected {OUTPUT} that are numbers, found {kind}; answer those")
     return runner
 
 
@@ -248,6 +254,11 @@ def main(
         participants: score only these signers' clips.
     """
     clips = read_index(data)
+    if unknown := {*participants} - {*clips.participant}:
+        raise InputError(
+            f"{data}: expected participants of its own, found {', '.join(sorted(unknown))}; there "
+            f"are {', '.join(sorted({*clips.participant}))}"
+        )
     if participants:
         clips = clips[clips.participant.isin(participants)]
     result = score(model, data, clips, limit)

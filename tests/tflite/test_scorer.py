@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from src.dataset.clip_file import read_clip
 from src.dataset.competition import read_index
 from src.landmarks import PARTS, WITH_IRISES, rows_of
 from src.tflite.converter.convert import convert
-from src.tflite.scorer import load_frames, score
+from src.tflite.interpreter import SIGNATURE
+from src.tflite.scorer import Model, load_frames, main, score
 from tests.tflite.lengths import RAW, by_length, module_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,6 +117,36 @@ def test_what_is_no_file_of_the_competition_is_refused(sample, counting, tmp_pat
     found = rf"{RAW.shape[1]}, 3\] float32, found \[-1, 100, 3\]"
     with pytest.raises(InputError, match=found):
         score(file_of(by_length, tmp_path, spec=points), sample)
+
+
+def test_answers_that_are_no_numbers_are_refused_and_empty_ones_are_wrong(sample, tmp_path):
+    names = tf.TensorSpec((None, RAW.shape[1], 3), tf.float32, name="inputs")
+    path = tmp_path / "names.tflite"
+    with tempfile.TemporaryDirectory() as folder:
+        module = module_of(lambda _: tf.fill([4], "name"), spec=names)
+        tf.saved_model.save(module, folder, signatures={SIGNATURE: module.__call__})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+        converter.target_spec.supported_ops = ops
+        path.write_bytes(converter.convert())
+    with pytest.raises(InputError, match=r"names\.tflite: expected outputs that are numbers"):
+        score(path, sample)
+    result = score(file_of(lambda x: x[:0, 0, 0], tmp_path), sample, limit=2)
+    assert result.correct == 0 and result.predictions.tolist() == [-1, -1]
+    assert [x.found for x in result.limits if not x.passed] == ["[0] numbers for 4 signs"]
+
+
+def test_a_clip_in_float64_is_fed_as_float32(counting):
+    np.testing.assert_array_equal(Model(counting)(np.zeros((5, RAW.shape[1], 3))), np.eye(4)[1])
+
+
+def test_a_limit_below_one_and_participants_of_elsewhere_are_refused(sample, counting):
+    for limit in (0, -3):
+        with pytest.raises(InputError, match=f"limit: expected 1 clip or more, got {limit}"):
+            score(counting, sample, limit=limit)
+    known = read_index(sample).participant[0]
+    with pytest.raises(InputError, match=f"found nobody; there are .*{known}"):
+        main(counting, sample, participants=(known, "nobody"))
 
 
 def test_a_folder_that_is_no_competition_and_no_clips_are_refused(sample, counting, tmp_path):
