@@ -118,7 +118,8 @@ def _folds(facts: Mapping[str, Any]) -> str:
 
 def _signers(facts: Mapping[str, Any]) -> str:
     table = pd.DataFrame.from_dict(facts["by_signer"], orient="index").sort_values("accuracy")
-    table.loc["all"] = {"accuracy": facts["accuracy"], "clips": facts["clips"]["scored"]}
+    everyone = {"accuracy": facts["accuracy"], "clips": facts["clips"]["scored"]}
+    table = pd.concat([table, pd.DataFrame(everyone, ["all"])])  # a signer may be named so, too
     shown = {
         "clips": table.clips.map("{:.0f}".format),
         "accuracy": table.accuracy.map("{:.1%}".format),
@@ -159,8 +160,13 @@ def _confidence(facts: Mapping[str, Any]) -> str:
             + " Calibration needs a second trained fold." * one_fold
         )
     which = "clips" if facts["signers_seen"] else "signers"
+    where, scored = f"on other {which} than those scored", ""
+    if facts["fit_on_everything"]:  # each of the two files has temperatures of its own
+        raw = all(member["temperature"] == 1 for member in facts["members"].values())
+        scored = ", which is not calibrated," if raw else f", calibrated {where},"
+        where = f"on the held-out {which} of all folds"
     return (
-        f"Probabilities are calibrated on other {which} than those scored. The scored file gives "
-        f"its answers {facts['confidence']:.1%} on average; {facts['accuracy']:.1%} are right. "
+        f"Probabilities are calibrated {where}. The scored file{scored} gives its answers "
+        f"{facts['confidence']:.1%} on average; {facts['accuracy']:.1%} are right. "
         "Strangers to the training data may be further from it."
     )

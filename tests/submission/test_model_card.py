@@ -56,6 +56,21 @@ def test_only_calibrated_probabilities_are_said_to_be():
     assert "73.1% on average; 60.0% are right" in said and "not calibrated" not in said
     said = sections(model_card.markdown(cooled | four | {"signers_seen": True}))["Limits"]
     assert "on other clips than those scored" in said
+    # The fit on everything has temperatures of its own, found on the scored clips as well.
+    raw = sections(model_card.markdown(cooled | four | {"fit_on_everything": True}))["Limits"]
+    assert "are calibrated on the held-out signers of all folds. The scored file, which is" in raw
+    both = cooled | four | {"fit_on_everything": True, "members": {"llama": member}}
+    said = sections(model_card.markdown(both))["Limits"]
+    assert "The scored file, calibrated on other signers than those scored, gives its" in said
+
+
+def test_a_signer_named_all_is_no_sum():
+    signers = {"all": {"accuracy": 0.25, "clips": 16}, "Eva": {"accuracy": 0.75, "clips": 64}}
+    text = sections(model_card.markdown(FACTS | {"by_signer": signers}))["Accuracy per signer"]
+    rows = [line.split() for line in text.splitlines() if "%" in line]
+    assert [row[1:6:2] for row in rows[:3]] == [
+        ["all", "16", "25.0%"], ["Eva", "64", "75.0%"], ["all", "80", "60.0%"]
+    ]  # fmt: skip
 
 
 def sections(card: str) -> dict[str, str]:
