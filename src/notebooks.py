@@ -21,6 +21,7 @@ import shlex
 import shutil
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,7 +36,7 @@ from src.common.errors import InputError
 from src.common.files import digest, locked, stamp
 from src.common.marks import DIGEST, Mark, digest_of
 from src.common.news import Terminal, say
-from src.common.paths import COMPETITION, anchored, root
+from src.common.paths import anchored, competition_folder, root
 
 NOTEBOOKS = root() / "notebooks"
 MAIN_PATH = ("01", "02", "03", "04")  # 05 and 06 are ways of their own
@@ -286,9 +287,9 @@ def _inputs(values: dict[str, Value]) -> dict[str, dict[str, str]]:
     src = root() / "src"
     code = {str(path.relative_to(src)): DIGEST + digest(path) for path in src.rglob("*.py")}
     named = [path for name in READ for path in _named(values.get(name, ""), name)]
-    usual = anchored(os.environ.get("ASL_SIGNS_DIR") or COMPETITION)
-    if not values.get("DATA") and usual.is_dir():
-        named.append(usual)
+    if not values.get("DATA"):
+        with suppress(InputError):  # there need be none: a profile may draw its own
+            named.append(competition_folder())
     return {"src": code, "data": {str(path): digest_of(_listing(path)) for path in named}}
 
 

@@ -13,7 +13,6 @@ Later stages read the run's folder and the store; from 03 on the raw clips that 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -29,7 +28,7 @@ from torch import nn
 from src.common import checkpoint
 from src.common.errors import InputError
 from src.common.files import digest, write_atomically, write_json
-from src.common.marks import DIGEST, Mark
+from src.common.marks import DIGEST, Mark, digest_of
 from src.common.paths import anchored, root
 from src.dataset import folds
 from src.dataset.folds import EVERYTHING, Fold
@@ -54,6 +53,7 @@ class About:
     hold_out: tuple[str, ...]  # participants of a named split; empty = the usual folds
     recipes: tuple[str, ...]  # names of the members, in order
     folds: tuple[Fold, ...]  # to train; `EVERYTHING` for a fit on all clips
+    asked: str = ""  # what RECIPES said, or what the profile chose; "" in older runs
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,13 @@ class Run:
             raise InputError(
                 f"{about.data}: expected clips to test on, found that all are there to train on"
             )
-        if (fold == about.folds[0]).all() and about.hold_out:
+        nobody_learns = (fold == about.folds[0]).all()
+        if nobody_learns and about.hold_out:
             raise InputError(
                 f"HOLD_OUT: expected signers to be left to learn from, found that all of "
                 f"{about.data} are named; name fewer, or leave it empty"
             )
-        if (fold == about.folds[0]).all():
+        if nobody_learns:
             raise InputError(
                 f"{about.data}: expected clips of two signers at least, or several clips of a sign "
                 "by one, found nothing to learn from when some are held out; add clips"
@@ -197,8 +198,7 @@ class Run:
                 made_from[role] = others[0] if len(names) == 1 else others
         path = self.training_folder(name, fold) / TRAINED
         then = Mark(path).made_from_then
-        signs = hashlib.sha256(json.dumps(self.store.signs, sort_keys=True).encode()).hexdigest()
-        newer = {"seed": self.about.seed, "signs": DIGEST + signs}
+        newer = {"seed": self.about.seed, "signs": digest_of(sorted(self.store.signs.items()))}
         # Until November 2026 marks did not hold these.
         made_from |= {key: value for key, value in newer.items() if key in then or not then}
         return Mark(path, made_from)

@@ -117,7 +117,7 @@ def test_the_report_says_what_the_scored_file_answers(run, report, values):
 
 
 def test_the_report_says_what_the_run_is(run, report, values):
-    assert report["profile"] == "full"
+    assert report["profile"] == "full" and run.about.asked == RECIPE
     assert anchored(report["data"]).resolve() == Path(values["DATA"])
     assert report["origin"] == "synthetic" and report["fit_on_everything"] and report["fold"] == 0
     assert (report["signs"], report["participants"], report["seed"]) == (3, 4, 0)

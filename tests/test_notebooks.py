@@ -15,6 +15,7 @@ import pytest
 from src import notebooks as run
 from src.common.errors import InputError
 from src.common.files import locked
+from src.common.paths import SIGN_MAP
 from src.evaluation import ensemble
 from src.tflite import export, parity
 from src.tflite.converter import convert
@@ -264,6 +265,7 @@ def test_the_folder_that_the_environment_names_counts(tmp_path, monkeypatch):
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "train.csv").write_text("the same")
+        (tmp_path / name / SIGN_MAP).write_text("{}")
         monkeypatch.setenv("ASL_SIGNS_DIR", str(tmp_path / name))
         seen.append(run._inputs({}))
     assert seen[0]["data"] != seen[1]["data"]

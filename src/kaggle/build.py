@@ -27,7 +27,7 @@ from src.common.errors import InputError
 from src.common.files import write_json, write_text
 from src.kaggle.download import COMPETITION, RULES
 from src.kaggle.wheels import BROUGHT, installed_wheel, project_wheel
-from src.recipes import SOLUTIONS, choose, profiles
+from src.recipes import profiles
 from src.runs import Run
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -106,7 +106,8 @@ def build(
     kinds = ("dataset", "submit", "train", "starter")
     upload = Upload(*(folder / kind for kind in kinds), user, name, _is_of_the_competition(run))
     _dataset(run, upload)
-    recipes = recipes or _recipes(run, profile)
+    # By the names of its recipes a run of the pupil would ship every teacher, too.
+    recipes = recipes or run.about.asked or ",".join(run.about.recipes)
     parameters = {"PROFILE": profile, "RECIPES": recipes, "OVERRIDES": overrides}
     _kernel(upload.submit, "submit", f"{user}/{name}", {})
     _kernel(upload.train, "train", f"{user}/{name}", parameters, {"machine_shape": TWO_GPUS})
@@ -138,44 +139,6 @@ def _is_of_the_competition(run: Run) -> bool:
     except (OSError, ValueError):
         return True
     return facts.get("origin", "competition") == "competition"
-
-
-def _recipes(run: Run, profile: str) -> str:
-    """RECIPES by which a kernel trains what the run trained, and ships what the run ships.
-
-    What no names give, and recipes that this version cannot read, are named one by one.
-    """
-    try:
-        ships = {name: recipe.ships for name, recipe in run.recipes.items()}
-        names = _names(ships, profile)
-        if {recipe.name: recipe.ships for recipe in choose(names, profile)} == ships:
-            return names
-    except InputError:
-        pass
-    return ",".join(run.about.recipes)
-
-
-def _names(ships: Mapping[str, bool], profile: str) -> str:
-    """The solutions that train these recipes and ship what they ship, and the recipes besides.
-
-    A recipe that is named alone ships what it ships in its own solution. A pupil's teachers do not,
-    so it is the pupil's solution that names them.
-    """
-    solutions = {
-        name: {recipe.name: recipe.ships for recipe in solution.recipes(profile)}
-        for name, solution in SOLUTIONS.items()
-    }
-    whole = {  # that train nothing else, and ship nothing else
-        name: recipes
-        for name, recipes in solutions.items()
-        if all(one in ships and ships[one] >= shipped for one, shipped in recipes.items())
-    }
-    names: list[str] = []  # in the order of the recipes
-    for recipe, shipped in ships.items():
-        of = [name for name, recipes in whole.items() if recipes.get(recipe) is shipped] or [recipe]
-        if not set(of) & set(names):
-            names.append(of[0])
-    return ",".join(names)
 
 
 def _dataset(run: Run, upload: Upload) -> None:

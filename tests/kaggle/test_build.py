@@ -16,8 +16,7 @@ from src.kaggle import __main__ as command
 from src.kaggle.build import FILES, Upload, build, slug
 from src.kaggle.wheels import BROUGHT
 from src.notebooks import Notebook
-from src.recipes import SOLUTIONS, choose, config
-from src.recipes.base import Recipe
+from src.recipes import choose
 from src.runs import Run
 
 
@@ -80,39 +79,16 @@ def test_the_training_kernel_has_the_values_given_last_and_nothing_of_an_earlier
     assert not (upload.dataset / "stale.txt").exists()
 
 
-def trained(run: Run, recipes: tuple[Recipe, ...]) -> Run:
-    """The run, of these recipes."""
-    for recipe in recipes:
-        config.save(recipe, run.folder / recipe.name / "config.json")
-    return Run(run.folder, replace(run.about, recipes=tuple(recipe.name for recipe in recipes)))
-
-
-def ships(recipes: tuple[Recipe, ...]) -> list[tuple[str, bool]]:
-    return [(recipe.name, recipe.ships) for recipe in recipes]
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        *SOLUTIONS,
-        *("pupil,hand_bert", "hand_bert,pupil", "pupil,frame_deberta_b", "frame_deberta_b,pupil"),
-        *("llama_2", "hand_bert_3,hand_bert_1", "llama_ensemble,pupil,hand_deberta_1"),
-        ",".join(SOLUTIONS),
-    ],
-)
-def test_both_kernels_that_train_ship_what_the_run_ships_and_no_teacher_besides(run, names):
-    upload = build(trained(run, choose(names, "cpu")), "somebody")
-    for folder, profile in ((upload.train, "full"), (upload.starter, "sample")):
-        found = Notebook(folder / f"{folder.name}.ipynb").defaults["RECIPES"]
-        assert ships(choose(found, profile)) == ships(choose(names, profile))
-
-
-def test_recipes_that_no_names_give_are_named_one_by_one(run):
-    """Of the three stages the second ships, too: the values were changed."""
-    first, second, third = choose("hand_bert", "cpu")
-    upload = build(trained(run, (first, replace(second, ships=True), third)), "somebody")
-    found = Notebook(upload.train / "train.ipynb").defaults["RECIPES"]
-    assert found == "hand_bert_1,hand_bert_2,hand_bert_3"
+def test_both_kernels_that_train_ask_for_what_the_run_asked_for(run):
+    """The names of a pupil's recipes, one by one, would ship its teachers, too."""
+    names = tuple(recipe.name for recipe in choose("pupil", "cpu"))
+    about = replace(run.about, recipes=names, asked="pupil")
+    for asked, expected in (("pupil", "pupil"), ("", ",".join(names))):  # older runs do not tell
+        upload = build(Run(run.folder, replace(about, asked=asked)), "somebody")
+        for folder in (upload.train, upload.starter):
+            found = Notebook(folder / f"{folder.name}.ipynb").defaults["RECIPES"]
+            assert found == expected
+            assert (len([r for r in choose(found, "sample") if r.ships]) == 1) == bool(asked)
 
 
 @pytest.mark.parametrize("name", FILES)
