@@ -218,7 +218,11 @@ def learning_curves(histories: dict[str, pd.DataFrame]) -> Figure:
                 for suffix, (style, what) in curves.items():
                     if (key := role + suffix) in history:
                         known = history[["epoch", key]].dropna()
-                        label = "clips to choose by" if role == "choosing" else f"{role}, {what}"
+                        label = (
+                            "clips that choose the epoch"
+                            if role == "choosing"
+                            else f"{role}, {what}"
+                        )
                         ax.plot(known.epoch, known[key], style, color=f"C{number}", label=label)
             ax.set(xlabel="epoch", ylabel=kind)
             ax.xaxis.get_major_locator().set_params(integer=True)

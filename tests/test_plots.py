@@ -125,10 +125,10 @@ def test_confusions_show_the_pairs_with_counts_and_shares():
     assert [text.get_text() for text in figure.axes[0].texts] == ["no sign was taken for another"]
 
 
-def test_clips_to_choose_by_are_no_role():
+def test_clips_that_choose_the_epoch_are_no_role():
     history = pd.DataFrame({"epoch": [1], "student_loss": [1.0], "choosing_loss": [2.0]})
     labels = plots.learning_curves({"x": history}).axes[0].get_legend_handles_labels()[1]
-    assert labels == ["student, in training", "clips to choose by"]
+    assert labels == ["student, in training", "clips that choose the epoch"]
 
 
 def test_clips_that_are_left_out_are_red_and_where_none_is_the_title_says_so():

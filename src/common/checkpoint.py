@@ -20,7 +20,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict:
     """Read a checkpoint of tensors and plain values.
 
     Raises:
-        InputError: the file is missing, closed to us or damaged, or holds anything else.
+        InputError: the file is missing, not readable or damaged, or holds anything else.
     """
     try:
         with warnings.catch_warnings(action="ignore"):  # torch asks for reports of odd pickles
@@ -29,7 +29,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict:
         raise InputError(f"{path}: expected a checkpoint, found no file; train first") from error
     except PermissionError as error:
         raise InputError(
-            f"{path}: expected a checkpoint to read, found {error.strerror}; open it to you"
+            f"{path}: expected a checkpoint to read, found {error.strerror}; change its permissions"
         ) from error
     except torch.OutOfMemoryError:  # the file is none the worse
         raise

@@ -47,7 +47,7 @@ def needing_room(path: Path) -> Iterator[None]:
     """Turn the errors of a file system that takes no file into one that says what to do.
 
     Raises:
-        InputError: the file system is full or read-only, or the folder is not open to us.
+        InputError: the file system is full or read-only, or we may not write in the folder.
     """
     try:
         yield
@@ -55,7 +55,7 @@ def needing_room(path: Path) -> Iterator[None]:
         if _is_closed(path.parent, error):
             raise InputError(
                 f"{path.parent}: expected a folder to write in, found {error.strerror or error}; "
-                "choose another one, or open this one to you"
+                "choose another one, or change its permissions"
             ) from error
         # torch's writer of files raises a RuntimeError, which names its own source file.
         if getattr(error, "errno", None) not in _NO_ROOM and "inline_container" not in str(error):
@@ -115,10 +115,9 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
             f"{folder}: expected to be the only one here, but {holder}; wait for it to end, or "
             "choose another folder"
         ) from error
-    except OSError as error:
+    except OSError as error:  # such as a file in the folder's place
         raise InputError(
-            f"{folder}: expected a folder to write in, found {error.strerror}; choose another "
-            "one, or open this one to you"
+            f"{folder}: expected a folder to write in, found {error.strerror}; choose another one"
         ) from error
     with held:
         holder = f"process {os.getpid()} on {os.uname().nodename} {doing} since {time.ctime()}"

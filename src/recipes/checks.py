@@ -1,7 +1,7 @@
-"""What is refused before a run is made of it: recipes that OVERRIDES has broken, or in vain.
+"""Refuses recipes that OVERRIDES has broken, before a run is made of them.
 
-Every published recipe passes; flags can bring values together that do not fit each other, which
-would be found after hours of training.
+Every published recipe passes. Flags can bring values together that do not fit each other, which
+would otherwise be found after hours of training.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ TERMS: dict[Origin, str] = {
     "synthetic": SYNTHETIC,
     "competition": "The clips are those of Google - Isolated Sign Language Recognition "
     f"({COMPETITION}), published under CC BY 4.0; whoever passes this file on names that source.",
-    "other": "The terms of the clips are not known here. Whoever passes this file on asks those "
-    "who published them or, of own videos, those who sign in them.",
+    "other": "The terms of the clips are not known here. Before you pass this file on, ask those "
+    "who published them or, if they are your own videos, the people who sign in them.",
 }
 USE = """\
 It names the sign in a clip that shows one sign by one signer, from the landmarks of MediaPipe
@@ -91,7 +91,7 @@ def _data(facts: Mapping[str, Any]) -> str:
     if facts["origin"] == "synthetic":
         lines.insert(0, SYNTHETIC)
     if own := clips["training_only"] - clips["extra"]:
-        lines.append(f"{own:,} of the clips are there to train on, as the folder itself divides.")
+        lines.append(f"{own:,} of the clips are for training only, as the folder itself says.")
     if clips["extra"]:
         lines.append(
             f"{clips['extra']:,} of the clips come from other collections, were only trained on, "

@@ -91,11 +91,11 @@ def test_figures_are_the_reports():
     assert "other collections" not in found["Data"]
     clips = FACTS["clips"] | {"training_only": 1200, "extra": 200}
     data = sections(model_card.markdown(FACTS | {"clips": clips}))["Data"]
-    assert "1,000 of the clips are there to train on, as the folder itself divides." in data
+    assert "1,000 of the clips are for training only, as the folder itself says." in data
     assert "200 of the clips come from other collections" in data
     clips = FACTS["clips"] | {"training_only": 1200}
     data = sections(model_card.markdown(FACTS | {"clips": clips}))["Data"]
-    assert "1,200 of the clips are there to train on" in data and "collections" not in data
+    assert "1,200 of the clips are for training only" in data and "collections" not in data
     assert "the 2 of fold 0: 2044, 4718" in found["Folds"]
     seen = sections(model_card.markdown(FACTS | {"signers_seen": True}))
     assert "trained on: the figures say nothing about others" in seen["Folds"]

@@ -19,7 +19,7 @@ def lines_of(path: Path) -> list[str]:
         text = path.read_text(encoding="latin1")
     except OSError as error:
         raise InputError(
-            f"{path}: expected a file to read, found {error.strerror}; open it to you, or leave it "
-            "out"
+            f"{path}: expected a file to read, found {error.strerror}; change its "
+            "permissions, or leave it out"
         ) from None
     return text.split("\n")  # splitlines also splits at bytes within other alphabets' letters
