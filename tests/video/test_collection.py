@@ -17,6 +17,7 @@ from src.dataset.clip_file import read_clip
 from src.landmarks import LEFT_HAND, LEFT_SHOULDER, POSE, RIGHT_SHOULDER, undetected
 from src.video import collection
 from src.video.recording import Recording
+from src.video.videos import find
 
 ASKED: list[tuple[str, bool]] = []  # videos, and whether as mirrored
 
@@ -123,7 +124,7 @@ def test_broken_and_doubtful_videos_are_listed(tmp_path, capsys):
 def test_other_places_and_tables_are_refused(tmp_path, source, place, text, message):
     (write(tmp_path, place) / place).write_text(text)
     with pytest.raises(InputError, match=message):
-        collection.find(tmp_path / source)
+        find(tmp_path / source)
 
 
 def test_hidden_files_are_no_videos_and_folders_may_be_links(tmp_path):
@@ -134,7 +135,7 @@ def test_hidden_files_are_no_videos_and_folders_may_be_links(tmp_path):
     (source / "bob").symlink_to(tmp_path / "elsewhere/bob")
     (source / "ann/wave").symlink_to(tmp_path / "elsewhere/waves")
     (source / "ann/hi/round").symlink_to(source)  # in a circle
-    found = [(video.signer, video.sign) for video in collection.find(source)]
+    found = [(video.signer, video.sign) for video in find(source)]
     assert found == [("ann", "hi"), ("ann", "wave"), ("bob", "bye")]
 
 
@@ -156,7 +157,7 @@ def test_a_files_name_need_not_be_text_but_a_signs_must(tmp_path):
     assert "\\udcfc.mp4: expected a video" in report and "\\udcfc\\udcfc.mp4" in report
     write(source, f"ann/{old}/1.mp4")
     with pytest.raises(InputError, match="expected the name of a sign"):
-        collection.find(source)
+        find(source)
 
 
 def test_videos_that_are_mirrored_after_all_are_read_again(tmp_path, capsys):

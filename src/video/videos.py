@@ -1,0 +1,134 @@
+"""Finds the videos of a collection, and who signs what in them.
+
+- They are found as <signer>/<sign>/<take>.mp4, as <sign>/<signer>_<take>.mp4, or in a csv file with
+  the columns path, signer, sign.
+- Names that begin with a dot are left out: such files are a system's own. Names are stripped, and
+  accents in two spellings are one: file systems spell them differently.
+- A clip's number follows from its video's place alone, so more videos leave the others' numbers as
+  they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from src.common.errors import InputError
+from src.dataset.competition import clip_path
+from src.video.recording import VIDEOS
+
+LAYOUTS = "<signer>/<sign>/<take>.mp4, <sign>/<signer>_<take>.mp4, or a csv of path, signer, sign"
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video of the collection."""
+
+    path: Path
+    signer: str
+    sign: str
+    number: str  # of the clip; from the video's place in the collection
+
+    @property
+    def clip(self) -> str:
+        """The clip's file, from the competition folder."""
+        return clip_path(self.signer, self.number)
+
+    @property
+    def picture(self) -> str:
+        """The file of its pictures if it is doubtful, from the competition folder."""
+        # Whole names could be longer together than that of a file may be; the number tells apart.
+        return f"doubtful/{self.signer[:20]}-{self.sign[:20]}-{self.number}.png"
+
+
+def find(source: Path) -> list[Video]:
+    """The videos of a folder or a csv file, in the order of their paths.
+
+    Raises:
+        InputError: there are none, or a file lies where it says no signer and no sign; a name
+            cannot be that of a folder; a csv file names a video twice.
+    """
+    if not source.exists():
+        raise InputError(f"{source}: expected a folder of videos or a csv file, found none")
+    videos = [*(_of_csv(source) if source.is_file() else _of_folder(source))]
+    if not videos:
+        raise InputError(f"{source}: expected videos as {LAYOUTS}; found none")
+    for video in videos:
+        for what, text in (("signer", video.signer), ("sign", video.sign)):
+            if not _is_plain(text):
+                raise InputError(
+                    f"{video.path}: expected the name of a {what}, found {text!r}; rename it"
+                )
+        if not video.path.is_file():
+            raise InputError(f"{source}: expected each video to be a file, found no {video.path}")
+    return videos
+
+
+def _of_csv(source: Path) -> Iterator[Video]:
+    try:
+        table = pd.read_csv(source, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        columns = table[["path", "signer", "sign"]]
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"{source}: expected a csv file with the columns path, signer, sign; found {error}"
+        ) from error
+    if len(twice := columns.path[columns.path.duplicated()]):
+        raise InputError(
+            f"{source}: expected each path once, found {twice.iloc[0]!r} more often; remove rows"
+        )
+    for place, signer, sign in columns.sort_values("path").itertuples(index=False):
+        yield Video(source.parent / place, _name(signer), _name(sign), _number(place))
+
+
+def _of_folder(source: Path) -> Iterator[Video]:
+    for path in sorted(_files(source)):
+        if path.suffix.lower() not in VIDEOS:
+            continue
+        place = path.relative_to(source)
+        match place.parts:
+            case signer, sign, _:
+                pass
+            case sign, name if "_" in name:
+                signer = name.partition("_")[0]
+            case _:
+                raise InputError(f"{path}: expected it as {LAYOUTS}; found {place}; move it")
+        yield Video(path, _name(signer), _name(sign), _number(place.as_posix()))
+
+
+def _files(source: Path) -> Iterator[Path]:
+    """The files of a folder, without hidden ones.
+
+    Signers and signs may be links to folders; deeper ones are not followed, for links may go in a
+    circle.
+    """
+    for parent, folders, names in os.walk(source, followlinks=True):
+        here = Path(parent)
+        is_deep = len(here.relative_to(source).parts) > 1
+        folders[:] = (
+            name
+            for name in folders
+            if not name.startswith(".") and not (is_deep and (here / name).is_symlink())
+        )
+        yield from (here / name for name in names if not name.startswith("."))
+
+
+def _name(text: str) -> str:
+    return unicodedata.normalize("NFC", text.strip())
+
+
+def _is_plain(name: str) -> bool:
+    """True for what can be a folder's name: no path, no control character, no broken text."""
+    odd = any(c in "/\\" or unicodedata.category(c) in ("Cc", "Cs") for c in name)
+    return name not in ("", ".", "..") and not odd
+
+
+def _number(place: str) -> str:
+    # A name that is no text, from an old archive, has its bytes.
+    data = place.encode(errors="surrogateescape")
+    return str(int(hashlib.sha256(data).hexdigest()[:12], 16))
