@@ -66,9 +66,6 @@ def room_of(module: str) -> str:
     return module.split(".")[1]
 
 
-# --- floors -------------------------------------------------------------------------------------
-
-
 def refused(room: str, tree: ast.Module) -> list[str]:
     """The rooms that this one imports and must not."""
     others = {room_of(m) for m in imported(tree) if m.startswith("src.")} - {room}
@@ -114,8 +111,6 @@ def test_no_module_imports_itself_in_a_circle():
         graph = {module: needs for module, needs in graph.items() if module not in free}
 
 
-# --- landmark numbers ---------------------------------------------------------------------------
-
 # A landmark number is an index or a member of a list of points. Numbers up to 32 are not looked at:
 # they are axes, coordinates, kernel sizes, heads; the published subsets of the face have enough
 # larger ones to be caught. Widths of layers are lists of large numbers, and go by their names;
@@ -128,51 +123,25 @@ TAKES_POINTS = {"range", "row", "rows"}
 NOT_POINTS = ("src.motion", "src.plots", "src.dataset.sample", "src.video.drawn")
 
 
-class _BareIndices(ast.NodeVisitor):
-    """Collects the lines in which a suspect number is used as an index or as a point."""
-
-    def __init__(self) -> None:
-        self.lines: list[int] = []
-
-    def visit_keyword(self, node: ast.keyword) -> None:
-        if node.arg not in SIZES:
-            self.generic_visit(node)
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        if not (isinstance(node.target, ast.Name) and node.target.id in SIZES):
-            self.generic_visit(node)
-
-    def visit_Subscript(self, node: ast.Subscript) -> None:
-        match node.slice:
-            case ast.Slice(lower=None, upper=ast.Constant(value=end)) if end not in PART_ENDS:
-                pass
-            case _:
-                self._look(ast.walk(node.slice))
-        self.generic_visit(node)
-
-    def visit_Call(self, node: ast.Call) -> None:
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else None
-        name = node.func.id if isinstance(node.func, ast.Name) else name
-        if name in TAKES_POINTS:
-            self._look(node.args)
-        self.generic_visit(node)
-
-    def _look_at_members(self, node: ast.Tuple | ast.List | ast.Set) -> None:
-        self._look(node.elts)
-        self.generic_visit(node)
-
-    visit_Tuple = visit_List = visit_Set = _look_at_members
-
-    def _look(self, nodes: Iterator[ast.AST] | list[ast.expr]) -> None:
-        for node in nodes:
-            if isinstance(node, ast.Constant) and type(node.value) is int and node.value in SUSPECT:
-                self.lines.append(node.lineno)
-
-
-def bare_indices(tree: ast.Module) -> list[int]:
-    visitor = _BareIndices()
-    visitor.visit(tree)
-    return visitor.lines
+def bare_indices(node: ast.AST) -> list[int]:
+    """The lines in which a suspect number is used as an index or as a point."""
+    inside = []
+    match node:
+        case ast.keyword(arg=name) | ast.AnnAssign(target=ast.Name(id=name)) if name in SIZES:
+            return []
+        case ast.Subscript(slice=ast.Slice(lower=None, upper=ast.Constant(value=end))) if (
+            end not in PART_ENDS
+        ):
+            pass
+        case ast.Subscript():
+            inside = ast.walk(node.slice)
+        case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name)) if name in TAKES_POINTS:
+            inside = node.args
+        case ast.Tuple() | ast.List() | ast.Set():
+            inside = node.elts
+    numbers = [found for found in inside if isinstance(found, ast.Constant)]
+    lines = [n.lineno for n in numbers if type(n.value) is int and n.value in SUSPECT]
+    return lines + [line for child in ast.iter_child_nodes(node) for line in bare_indices(child)]
 
 
 @every_file
@@ -198,8 +167,6 @@ def test_the_rule_finds_landmark_numbers_and_lets_others_pass():
     assert all(bare_indices(ast.parse(line)) for line in FOUND.splitlines())
     assert not bare_indices(ast.parse(PASSED))
 
-
-# --- the number of landmarks --------------------------------------------------------------------
 
 # Only landmarks.py says how many rows a frame has: elsewhere it is N_LANDMARKS, in annotations,
 # docstrings and messages too. The notebooks for Kaggle may run where src cannot be imported.
