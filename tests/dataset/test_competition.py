@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -21,6 +22,9 @@ def clip_path(participant: str, sequence: str) -> str:
 
 def line(participant: str = "7", sequence: str = "100", sign: str = "yes", path: str = "") -> str:
     return f"{path or clip_path(participant, sequence)},{participant},{sequence},{sign}\n"
+
+
+second = partial(line, sequence="101")
 
 
 @pytest.fixture
@@ -46,8 +50,7 @@ def refused(call, *args) -> str:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 def test_signs_in_the_files_order(folder, encoding):
     (folder / SIGN_MAP).write_text('{"no": 1, "yes": 0}', encoding=encoding)
-    signs = read_signs(folder)
-    assert list(signs.items()) == [("no", 1), ("yes", 0)]
+    assert list(read_signs(folder).items()) == [("no", 1), ("yes", 0)]
 
 
 BROKEN_MAPS = {
@@ -81,8 +84,7 @@ def test_index_has_a_row_per_clip_in_order(folder):
     index = read_index(folder)
     assert list(index.columns) == ["path", "participant", "sequence", "sign", "label"]
     expected = [("7", "100", "yes", 0), ("7", "101", "no", 1), ("8", "102", "yes", 0)]
-    paths = [str(folder / clip_path(*row[:2])) for row in expected]
-    assert index.path.tolist() == paths
+    assert index.path.tolist() == [str(folder / clip_path(*row[:2])) for row in expected]
     assert [*index.drop(columns="path").itertuples(index=False, name=None)] == expected
 
 
@@ -101,76 +103,66 @@ def test_unusual_names_are_names(folder, name):
     path = folder / clip_path(name, name)
     path.parent.mkdir()
     path.touch()
-    row = {"path": clip_path(name, name), "participant_id": name, "sequence_id": name, "sign": name}
-    pd.DataFrame([row]).to_csv(folder / "train.csv", index=False)
+    (folder / "train.csv").write_text(HEADER + line(name, name, name))
     index = read_index(folder, {name: 0})
     assert index.iloc[0].tolist() == [str(path), name, name, name, 0]
 
 
-BROKEN_INDICES = {
+BROKEN_TABLES = {
     "empty": ("", "expected a table of clips"),
     "only the header": (HEADER, "expected a row per clip, found only the header"),
     "a column lacks": ("path,participant_id,sign\nx,7,yes\n", "found no 'sequence_id'"),
-    "a ragged row": (HEADER + "a,b,c,d,e\nx\n" + "a,b,c,d,e,f,g\n", "expected a table of clips"),
-    "a comma after each row": (HEADER + line()[:-1] + ",\n", "header has, 4, found more in the"),
-    "a comma after the first row": (
-        HEADER + line()[:-1] + ",\n" + line(sequence="101"),
-        "header has, 4, found more",
-    ),
-    "a column without a name": (
-        HEADER + line()[:-1] + ",x\n" + line(sequence="101")[:-1] + ",y\n",
-        "name every column",
-    ),
+}
+BROKEN_ROWS = {  # below the header
+    "a ragged row": ("a,b,c,d,e\nx\n" + "a,b,c,d,e,f,g\n", "expected a table of clips"),
+    "a comma after each row": (line(sign="yes,"), "header has, 4, found more in the"),
+    "a comma after the first row": (line(sign="yes,") + second(), "header has, 4, found more"),
+    "a column without a name": (line(sign="yes,x") + second(sign="yes,y"), "name every column"),
     "a signer with a space": (
-        HEADER + line() + line("7 ", "101", path=clip_path("7", "101")),
+        line() + second("7 ", path=clip_path("7", "101")),
         "each participant_id in one spelling, found '7', '7 ', which differ only in spaces",
     ),
-    "a sign with a space": (
-        HEADER + line() + line(sequence="101", sign=" yes"),
-        "each sign in one",
-    ),
+    "a sign with a space": (line() + second(sign=" yes"), "each sign in one"),
     "a file in two spellings": (
-        HEADER + line() + line(sequence="101", path="train_landmark_files\\7/100.parquet"),
+        line() + second(path="train_landmark_files\\7/100.parquet"),
         "7/100.parquet' more often; remove the repeated rows",
     ),
     "a file by another way": (
-        HEADER + line() + line(sequence="101", path="./train_landmark_files/8/../7/100.parquet"),
+        line() + second(path="./train_landmark_files/8/../7/100.parquet"),
         "7/100.parquet' more often; remove the repeated rows",
     ),
-    "an empty field": (
-        HEADER + line() + line(sequence="101", sign=""),
-        "found 1 empty, the first in line 3, column sign",
-    ),
+    "an empty field": (line() + second(sign=""), "found 1 empty, the first in line 3, column sign"),
     "unknown signs": (
-        HEADER + line(sign="maybe") + line(sequence="101", sign="perhaps"),
+        line(sign="maybe") + second(sign="perhaps"),
         "expected only signs of sign_to_prediction_index_map.json, found 'maybe', 'perhaps'",
     ),
-    "a sequence twice": (HEADER + line() * 2, "found '100' more often; remove the repeated rows"),
+    "a sequence twice": (line() * 2, "found '100' more often; remove the repeated rows"),
     "a number for two clips": (
-        HEADER + line() + line(path=clip_path("7", "101")),
+        line() + line(path=clip_path("7", "101")),
         "expected each sequence_id once, found '100' more often; number the clips anew",
     ),
     "a file twice": (
-        HEADER + line() + line(sequence="101", path=clip_path("7", "100")),
+        line() + second(path=clip_path("7", "100")),
         "expected each path once, found 'train_landmark_files/7/100.parquet'",
     ),
-    "a path out of the folder": (HEADER + line(path="../secret.parquet"), "expected paths inside"),
+    "a path out of the folder": (line(path="../secret.parquet"), "expected paths inside"),
     "a path out and in again": (
-        HEADER + line(path="train_landmark_files/../../x/100.parquet"),
+        line(path="train_landmark_files/../../x/100.parquet"),
         "expected paths inside",
     ),
-    "an absolute path": (HEADER + line(path="/etc/passwd"), "expected paths inside"),
-    "a NUL": (HEADER + line(path="train_landmark_files/\0/100.parquet"), "expected"),
-    "a folder": (HEADER + line(path="train_landmark_files/7"), "found none for 1"),
+    "an absolute path": (line(path="/etc/passwd"), "expected paths inside"),
+    "a NUL": (line(path="train_landmark_files/\0/100.parquet"), "expected"),
+    "a folder": (line(path="train_landmark_files/7"), "found none for 1"),
 }
 for _name, _column in product(("..", ".", "a/b", "/etc", "..\\x"), ("participant", "sequence")):
-    BROKEN_INDICES[f"{_column} {_name}"] = (
-        HEADER + line(**{_column: _name}, path=clip_path("7", "100")),
+    BROKEN_ROWS[f"{_column} {_name}"] = (
+        line(**{_column: _name}, path=clip_path("7", "100")),
         f"expected plain names as {_column}_id, found ",
     )
+BROKEN_TABLES |= {name: (HEADER + rows, message) for name, (rows, message) in BROKEN_ROWS.items()}
 
 
-@pytest.mark.parametrize(("text", "message"), BROKEN_INDICES.values(), ids=BROKEN_INDICES)
+@pytest.mark.parametrize(("text", "message"), BROKEN_TABLES.values(), ids=BROKEN_TABLES)
 def test_refuses_an_index(folder, text, message):
     (folder.parent / "secret.parquet").touch()
     (folder / "train.csv").write_text(text)
