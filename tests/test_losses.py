@@ -1,4 +1,4 @@
-"""Losses against torch's own, against sorting by hand, and in closed form."""
+"""Losses against torch's and scipy's own, against sorting by hand, and in closed form."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
+from scipy.special import log_softmax, softmax
+from scipy.stats import entropy
 from torch.nn import functional as F
 
 from src.losses import (
@@ -47,22 +50,18 @@ def mixed(label) -> torch.Tensor:
     return share * target + (1 - share) * target.roll(1, 0)
 
 
-# --- smoothing and cross entropy ----------------------------------------------------------------
-
-
 @pytest.mark.parametrize("eps", [0.0, 0.3])
-def test_all_is_torchs_label_smoothing_of_mixed_targets(logits, mixed, eps):
+def test_smoothing_among_all_is_torchs_of_mixed_targets(logits, mixed, eps):
     ours = cross_entropy(logits, smoothed(mixed, eps, "all"))
     theirs = F.cross_entropy(logits, mixed, label_smoothing=eps, reduction="none")
     torch.testing.assert_close(ours, theirs, **CLOSE)
 
 
-def test_others_is_the_6th_places_formula(logits, mixed):
+def test_smoothing_among_others_is_the_6th_places_formula(logits, mixed):
     """recognition.md 3.5: t (1 - eps) + (1 - t) eps / (C - 1), by hand in float64."""
     eps, t = 0.3, mixed.double().numpy()
     soft = t * (1 - eps) + (1 - t) * eps / (K - 1)
-    x = logits.double().numpy()
-    log_p = x - np.log(np.exp(x).sum(1, keepdims=True))
+    log_p = log_softmax(logits.double().numpy(), axis=1)
     ours = cross_entropy(logits, smoothed(mixed, eps, "others"))
     np.testing.assert_allclose(ours.numpy(), -(soft * log_p).sum(1), rtol=1e-5)
 
@@ -80,9 +79,6 @@ def test_half_precision_logits_are_summed_in_float32(logits, mixed):
     torch.testing.assert_close(ours, cross_entropy(rounded.float(), mixed), rtol=0, atol=0)
 
 
-# --- OUSM ---------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("n", [1, 7, 10, 11, 31, 32, 33, 64, 75, 256])
 def test_ousm_is_the_mean_without_the_largest_of_each_group(n):
     """And those that are dropped get no gradient."""
@@ -98,9 +94,6 @@ def test_ousm_is_the_mean_without_the_largest_of_each_group(n):
     assert (losses.grad != 0).sum() == len(kept)
 
 
-# --- consistency --------------------------------------------------------------------------------
-
-
 def test_consistency_of_two_signs_in_closed_form():
     """p and q of the first of two signs: 2 (p - q)^2; the teacher gets no gradient."""
     p, q = 0.8, 0.3
@@ -113,31 +106,20 @@ def test_consistency_of_two_signs_in_closed_form():
     assert teacher.grad is None and student.grad.abs().sum() > 0
 
 
-# --- distillation -------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 4.0])
-def test_distillation_by_hand(logits, temperature):
-    """T^2 sum_k p_k (log p_k - log q_k), mean over clips, in float64."""
+def test_distillation_is_the_divergence_times_the_squared_temperature(logits, temperature):
     p = (logits.roll(1, 0) / temperature).softmax(-1)
-    x = logits.double().numpy() / temperature
-    q = np.exp(x) / np.exp(x).sum(1, keepdims=True)
-    divergence = (p.double().numpy() * (np.log(p.double().numpy()) - np.log(q))).sum(1).mean()
+    q = softmax(logits.double().numpy() / temperature, axis=1)
+    divergence = entropy(p.double().numpy(), q, axis=1).mean()
     ours = distillation(logits, p, temperature).item()
     assert ours == pytest.approx(temperature**2 * divergence, rel=1e-5)
 
 
-# --- CrossEntropy -------------------------------------------------------------------------------
-
-
-def test_with_options_it_is_smoothing_then_ousm(logits, mixed):
+def test_cross_entropy_with_options_is_smoothing_then_ousm(logits, mixed):
     loss = CrossEntropy(smoothing=0.3, among="others", drop=2, drop_per=B)
     by_clip = cross_entropy(logits, mixed * 0.7 + (1 - mixed) * 0.3 / (K - 1))
     expected = by_clip.sort().values[:-2].mean()
     torch.testing.assert_close(loss({"logits": logits}, mixed, START), expected, **CLOSE)
-
-
-# --- frames to come -----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -167,20 +149,16 @@ def test_with_nothing_known_the_distance_is_0(logits, mixed, predicted):
     assert torch.equal(ours, CrossEntropy()({"logits": logits}, mixed, START))
 
 
-# --- focal loss ---------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0, 5.0])
 def test_focal_by_hand(logits, mixed, gamma):
     """recognition.md 4.4: - sum_c (1 - p_c)^gamma q_c log p_c, in float64."""
-    x = logits.double().numpy()
-    p = np.exp(x) / np.exp(x).sum(1, keepdims=True)
+    p = softmax(logits.double().numpy(), axis=1)
     expected = -((1 - p) ** gamma * mixed.double().numpy() * np.log(p)).sum(1)
     np.testing.assert_allclose(focal(logits, mixed, gamma).numpy(), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
-def test_certain_predictions_have_finite_gradients(gamma):
+def test_focal_of_certain_predictions_has_finite_gradients(gamma):
     x = torch.tensor([[200.0, 0.0, -200.0]], requires_grad=True)
     for target in torch.eye(3):
         (gradient,) = torch.autograd.grad(focal(x, target[None], gamma).sum(), x)
@@ -197,7 +175,7 @@ def outputs(logits: torch.Tensor) -> dict[str, torch.Tensor]:
     }
 
 
-def test_the_loss_is_the_sum_of_its_parts(logits, mixed):
+def test_focal_with_auxiliary_is_the_sum_of_its_parts(logits, mixed):
     """recognition.md 4.4: auxiliary ones by 0.2 x 0.5^(2 - i), that is .05, .1, .2."""
     out, soft = outputs(logits), 0.9 * mixed + 0.1 / K
     of_signs = [focal(x, soft, 2.0).mean() for x in (logits, *out["auxiliary"])]
@@ -228,9 +206,6 @@ def test_the_curriculum_raises_gamma_over_the_training(logits, mixed):
         torch.testing.assert_close(ours, expected, **CLOSE)
 
 
-# --- pairwise margin ----------------------------------------------------------------------------
-
-
 def test_pairwise_margin_by_hand(logits, mixed):
     """Each sign of a clip against the three nearest that are not the clip's."""
     expected = 0.0
@@ -254,16 +229,10 @@ def test_pairwise_margin_of_a_sign_far_above_and_with_fewer_signs_than_rivals():
     assert x.grad.isfinite().all()
 
 
-# --- cross-modal contrast -----------------------------------------------------------------------
-
-
 def test_contrast_by_hand():
     one, other = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(4))
-    x, y = (v.double().numpy() for v in (one, other))
-    x, y = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (x, y))
-    scores = np.exp(x @ y.T / 0.1)
-    of_one = -np.log(np.diag(scores) / scores.sum(1)).mean()
-    of_other = -np.log(np.diag(scores) / scores.sum(0)).mean()
+    scores = (1 - cdist(one, other, "cosine")) / 0.1
+    of_one, of_other = (-log_softmax(scores, axis).diagonal().mean() for axis in (1, 0))
     assert contrast(one, other).item() == pytest.approx((of_one + of_other) / 2, rel=1e-4)
     assert contrast(7 * one, other).item() == pytest.approx(contrast(one, other).item(), rel=1e-5)
     assert contrast(one[:1], other[:1]).item() == 0  # alone in the batch, nothing to mistake
