@@ -14,12 +14,11 @@ import torch
 from scipy.special import softmax
 
 from src.common.errors import InputError
-from src.dataset import store as stores
 from src.dataset.batches import plan, prepare
 from src.evaluation.ensemble import Vote
 from src.evaluation.predict import predict
 from src.losses import CrossEntropy
-from src.recipes import conv_transformer, frame_deberta, hand_bert
+from src.recipes import frame_deberta, hand_bert
 from src.recipes.base import Recipe
 from src.recipes.ingredients import Distil, Ranger
 from src.runs import Run
@@ -28,49 +27,39 @@ from src.training.loop import Loop
 from src.training.roles import Trainee, View
 from src.training.teachers import CachedTeacher, Ensemble, LiveTeacher
 from src.training.train import train, train_all
+from tests.tiny import RECIPE
 from tests.training.trained import (
+    CONV_TRANSFORMER,
     FP32,
     ONE,
     assert_same_training,
-    history,
     run_of,
+    run_on,
     stopped,
     weights,
 )
 
 FOLD = 0
-TINY = replace(
-    hand_bert.BERT,
-    model=hand_bert.Config(layers=3, width=8, inner=8, heads=2),
-    epochs=3,
-    batch_size=8,
-)
+TINY = replace(RECIPE, name="hand_bert", model=replace(RECIPE.model, layers=3))
 STAGES = hand_bert.stages(TINY)
 NAMES = FIRST, SECOND, THIRD = tuple(recipe.name for recipe in STAGES)
 MakeRun = Callable[..., Run]
 
 
 @pytest.fixture(scope="module")
-def store(sample, tmp_path_factory) -> stores.Store:
-    return stores.build(
-        sample, tmp_path_factory.mktemp("stores"), hand_bert.LAYOUT.sources, workers=1
-    )
-
-
-@pytest.fixture(scope="module")
-def unbroken(store, tmp_path_factory) -> Run:
+def unbroken(sample, tmp_path_factory) -> Run:
     """The three stages, trained without an interruption; nobody may write there."""
-    run = run_of(STAGES, store, tmp_path_factory.mktemp("unbroken") / "run")
+    run = run_on(sample, STAGES, tmp_path_factory.mktemp("unbroken"))
     train_all(run, FP32, "cpu")
     return run
 
 
 @pytest.fixture
-def make_run(store, unbroken, tmp_path) -> MakeRun:
+def make_run(unbroken, tmp_path) -> MakeRun:
     """Makes a run of recipes that takes over the named ones as the unbroken run trained them."""
 
     def make(*recipes: Recipe, trained: tuple[str, ...] = ()) -> Run:
-        run = run_of(recipes, store, tmp_path / "run")
+        run = run_of(recipes, unbroken.store, tmp_path / "run")
         for name in trained:
             source, target = (each.training_folder(name, FOLD) for each in (unbroken, run))
             shutil.copytree(source, target, ignore=shutil.ignore_patterns(".lock"))
@@ -180,18 +169,6 @@ def test_predictions_are_those_of_the_kept_weights(unbroken):
     np.testing.assert_array_equal(np.stack(table.logits), expected)
 
 
-def test_a_broken_off_training_does_not_go_on_with_other_folds(make_run):
-    """Clips that it has learnt from could be held out now."""
-    run = make_run(STAGES[0])
-    stopped(1, lambda: train(run, FIRST, FOLD, FP32, ONE))
-    moved, last = with_other_folds(run), folder(run, FIRST) / "last.pt"
-    with pytest.raises(InputError, match=f"{last}: .* other values: clips changed"):
-        train(moved, FIRST, FOLD, FP32, ONE)
-    last.unlink()  # as the message says
-    train(moved, FIRST, FOLD, FP32, ONE)
-    assert len(history(folder(run, FIRST))) == 3
-
-
 def test_the_third_stage_starts_as_the_first_layers_of_the_second(make_run):
     """With a learning rate of 0 it stays what it starts as."""
     resting = replace(STAGES[2], optimiser=Ranger(lr=0.0), epochs=1)
@@ -277,15 +254,6 @@ def test_a_teacher_of_other_folds_does_not_count(make_run):
 # --- teachers of other runs and recipes ---------------------------------------------------------
 
 
-def test_a_teacher_of_another_run_is_found_by_its_folder(unbroken, make_run):
-    recipe = replace(STAGES[1], distil=Distil(teacher=str(unbroken.folder / FIRST)))
-    run = make_run(recipe)
-    guide = teachers.find(run, recipe, FOLD, np.arange(len(run.store)), ONE.device)
-    assert isinstance(guide, LiveTeacher)
-    expected = weights(folder(unbroken, FIRST))
-    torch.testing.assert_close(dict(guide.model.state_dict()), expected, rtol=0, atol=0)
-
-
 @pytest.mark.parametrize("field", ["teacher", "start"])
 def test_a_training_of_another_run_that_has_learnt_what_is_held_out_here_is_refused(
     unbroken, make_run, field
@@ -342,6 +310,7 @@ def test_the_networks_that_a_run_ships_teach_with_their_votes(unbroken, make_run
     recipe = replace(LONELY, name="pupil", distil=Distil(teacher=str(unbroken.folder)))
     run = make_run(recipe)
     guide = teachers.find(run, recipe, FOLD, np.arange(len(run.store)), ONE.device)
+    assert isinstance(guide, LiveTeacher)
     assert asked == [[THIRD]] and guide.temperature == 6.0
     expected = weights(folder(unbroken, THIRD))
     torch.testing.assert_close(dict(guide.model.state_dict()), expected, rtol=0, atol=0)
@@ -360,12 +329,7 @@ def test_a_training_is_stale_when_one_of_its_teachers_is(make_run):
 
 # --- across solutions ---------------------------------------------------------------------------
 
-EXPERT = replace(
-    conv_transformer.FULL,
-    model=conv_transformer.Config(dim=16, kernel=5, convs=1, heads=2),
-    epochs=2,
-    batch_size=8,
-)
+EXPERT = replace(CONV_TRANSFORMER, epochs=2)
 PUPIL = replace(
     frame_deberta.B,
     model=frame_deberta.Config(80, dim=8, widths=(16, 16), dropouts=(0.0,), heads=2),
@@ -393,13 +357,8 @@ def divergence(run: Run, name: str) -> float:
 
 def test_a_solution_learns_from_another_ones_answers(sample, tmp_path):
     """The expert has hardly learnt the signs, so that to agree with it is not to be right."""
-    alone = replace(PUPIL, name="alone")
     distil = Distil(teacher=EXPERT.name, weight=10.0, temperature=1.0)
-    taught = replace(PUPIL, name="taught", distil=distil)
-    landmarks = sorted({*EXPERT.layout.sources, *PUPIL.layout.sources})
-    store = stores.build(sample, tmp_path / "stores", landmarks, workers=1)
-    run = run_of((EXPERT, alone, taught), store, tmp_path / "run")
-    train(run, EXPERT.name, FOLD, FP32, ONE)
-    for name in ("alone", "taught"):
-        train(run, name, FOLD, FP32, ONE)
+    alone, taught = replace(PUPIL, name="alone"), replace(PUPIL, name="taught", distil=distil)
+    run = run_on(sample, (EXPERT, alone, taught), tmp_path)
+    train_all(run, FP32, "cpu")
     assert divergence(run, "taught") < divergence(run, "alone") / 2

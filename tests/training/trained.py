@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,27 @@ import pytest
 import torch
 
 from src.common import checkpoint
+from src.dataset import store as stores
 from src.dataset.batches import ClipSet
-from src.dataset.store import Store
 from src.landmarks import Layout
+from src.recipes import conv_transformer
 from src.recipes.base import Recipe
+from src.recipes.ingredients import Awp
 from src.runs import About, Run
 from src.training.distributed import Processes
 from src.training.loop import Loop, Settings
 
 ONE = Processes(0, 1, torch.device("cpu"))
 FP32 = Settings(seed=0, precision="fp32", tests=2)
+# The 1st place's recipe with all its parts, at toy widths.
+CONV_TRANSFORMER = replace(
+    conv_transformer.FULL,
+    model=conv_transformer.Config(dim=16, kernel=5, convs=1, heads=2, late_drop=0.3, late_from=0.5),
+    optimiser=replace(conv_transformer.FULL.optimiser, lr=1e-2),
+    awp=Awp(delta=0.01, start=0.5),
+    epochs=4,
+    batch_size=8,
+)
 
 # A training as a process of its own: python -c SCRIPT task.pt folder
 SCRIPT = """
@@ -45,11 +57,17 @@ def clips_of(layout: Layout, length: np.ndarray, seed: int = 0) -> ClipSet:
     return ClipSet(frames, np.cumsum(length) - length, length, label, label * 0)
 
 
-def run_of(recipes: Sequence[Recipe], store: Store, folder: Path) -> Run:
+def run_of(recipes: Sequence[Recipe], store: stores.Store, folder: Path) -> Run:
     """A new run of these recipes that holds out the first fold."""
     names = tuple(recipe.name for recipe in recipes)
     about = About("sample", "the sample", str(store.folder), 0, (), names, (0,))
     return Run.create(folder, about, recipes)
+
+
+def run_on(sample: Path, recipes: Sequence[Recipe], folder: Path) -> Run:
+    """Such a run, on a new store of those clips."""
+    landmarks = sorted({k for recipe in recipes for k in recipe.layout.sources})
+    return run_of(recipes, stores.build(sample, folder, landmarks, workers=1), folder / "run")
 
 
 class _Stopped(Exception):
