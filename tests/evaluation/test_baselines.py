@@ -59,9 +59,6 @@ def test_raw_hands_are_all_that_counts_raw(clips):
         np.testing.assert_array_equal(raw_hands(bare), raw_hands(full))
 
 
-# --- aligned hands ------------------------------------------------------------------------------
-
-
 def test_size_place_and_side_do_not_matter_once_aligned():
     xyz = clip(20, 0)
     moved = xyz * 1.5 + np.float32([0.3, -0.2, 0.0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import softmax
 
 from src.common.errors import InputError
 from src.evaluation import tables
@@ -91,28 +92,24 @@ def test_mistakes_are_listed_surest_first(student):
     found = tables.mistakes(student, SIGNS)
     assert found.sequence.tolist() == ["1", "3"] and found.sign.tolist() == ["cat", "dog"]
     assert found.predicted.tolist() == ["bird", "bird"]
-    # softmax of (4, 1, 0) and (1, 0, 0), by hand
-    expected = [np.exp(4) / (np.exp(4) + np.e + 1), np.e / (np.e + 2)]
+    expected = [softmax((4, 1, 0))[0], softmax((1, 0, 0))[0]]
     np.testing.assert_allclose(found.probability, expected, rtol=1e-6)
 
 
-def test_a_blend_is_the_weighted_mean_of_probabilities(predictions, student):
+@pytest.mark.parametrize(
+    ("pool", "mean"),
+    [
+        ("probabilities", lambda first, second: 0.25 * softmax(first) + 0.75 * softmax(second)),
+        ("logits", lambda first, second: softmax(0.25 * first + 0.75 * second)),
+    ],
+)
+def test_a_blend_is_the_weighted_mean(predictions, student, pool, mean):
     soup = predictions[predictions.role == "soup"].sample(frac=1, random_state=0)
-    blended = tables.blend({"a": student, "b": soup}, [0.25, 0.75])
+    blended = tables.blend({"a": student, "b": soup}, [0.25, 0.75], pool)
     assert blended.sequence.tolist() == ["0", "1", "2", "3"] and set(blended.role) == {"ensemble"}
     for row, (*_, first, second) in zip(blended.itertuples(), CLIPS, strict=True):
-        shares = [np.exp(x) / np.exp(x).sum() for x in (first, second)]
-        mean = 0.25 * shares[0] + 0.75 * shares[1]
-        np.testing.assert_allclose(np.exp(row.logits), mean, rtol=1e-5)
-
-
-def test_a_blend_of_logits_is_the_softmax_of_their_mean(predictions, student):
-    """The geometric mean of the probabilities: the doubts of one count more than its sureness."""
-    soup = predictions[predictions.role == "soup"]
-    blended = tables.blend({"a": student, "b": soup}, [0.25, 0.75], pool="logits")
-    for row, (*_, first, second) in zip(blended.itertuples(), CLIPS, strict=True):
-        mean = np.exp(0.25 * np.array(first) + 0.75 * np.array(second))
-        np.testing.assert_allclose(np.exp(row.logits), mean / mean.sum(), rtol=1e-5)
+        expected = mean(np.array(first), np.array(second))
+        np.testing.assert_allclose(np.exp(row.logits), expected, rtol=1e-5)
 
 
 def test_members_of_other_clips_are_refused(student):
