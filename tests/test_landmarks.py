@@ -27,9 +27,6 @@ def test_parts_fill_the_frame_in_order():
         assert range(N_LANDMARKS)[lm.rows_of(name)] == range(points[0], points[-1] + 1)
 
 
-# --- mirror -------------------------------------------------------------------------------------
-
-
 def test_mirror_is_an_involution_that_swaps_the_hands_and_moves_all_but_the_midline():
     other = {"left_hand": "right_hand", "right_hand": "left_hand"}
     for k in range(N_LANDMARKS):
@@ -94,9 +91,6 @@ def test_face_pairs_are_those_of_genuine_faces(mean_face):
     assert partner.tolist() == list(MIRROR[: len(face)])
 
 
-# --- the documents' tables ----------------------------------------------------------------------
-
-
 def test_published_lip_angles_are_those_of_its_index_table():
     by_index = "0,9,24 9,24,6 24,6,0 6,0,9 26,34,25 34,25,37 25,37,26 37,26,34"  # recognition 1.3
     triples = [[int(i) for i in triple.split(",")] for triple in by_index.split()]
@@ -104,23 +98,13 @@ def test_published_lip_angles_are_those_of_its_index_table():
     assert picked == lm.LIP_ANGLES_PUBLISHED
 
 
-# --- edges --------------------------------------------------------------------------------------
-
-
-def test_edges_stay_in_their_part_and_come_once():
+def test_edges_stay_in_their_part_come_once_and_are_symmetric():
     assert list(lm.EDGES) == list(PARTS)
     for part, edges in lm.EDGES.items():
         assert {PART_OF[k] for edge in edges for k in edge} == {part}
         assert len({frozenset(edge) for edge in edges}) == len(edges)
-
-
-def test_edges_are_symmetric():
-    def undirected(*parts: str) -> set[frozenset[int]]:
-        return {frozenset(edge) for part in parts for edge in lm.EDGES[part]}
-
-    for parts in (("face",), ("pose",), ("left_hand", "right_hand")):
-        edges = undirected(*parts)
-        assert {frozenset(MIRROR[k] for k in edge) for edge in edges} == edges
+    undirected = {frozenset(edge) for edges in lm.EDGES.values() for edge in edges}
+    assert {frozenset(MIRROR[k] for k in edge) for edge in undirected} == undirected
 
 
 @pytest.mark.reference
@@ -143,8 +127,6 @@ def test_contours_go_once_around_a_genuine_face(ring, mean_face):
     steps = {frozenset(edge) for edge in pairwise((*ring, ring[0]))}
     assert steps <= {frozenset(edge) for edge in lm.FACE_EDGES}
 
-
-# --- Layout -------------------------------------------------------------------------------------
 
 LAYOUT = Layout(
     {
