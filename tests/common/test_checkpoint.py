@@ -1,6 +1,4 @@
-"""Checkpoints are whole, and are never a way in."""
-
-import pickle
+"""Checkpoints are whole. That they are never a way in: tests/fuzz/test_pickles.py."""
 
 import pytest
 import torch
@@ -17,29 +15,21 @@ def test_round_trip(tmp_path):
     assert loaded == state
 
 
-class _Malice:
-    def __reduce__(self):
-        return (print, ("pwned",))
-
-
 @pytest.mark.parametrize(
     "write",
     [
         lambda path: None,
         lambda path: path.write_bytes(b""),
         lambda path: path.write_text("not a checkpoint"),
-        lambda path: torch.save({"a": _Malice()}, path),
-        lambda path: path.write_bytes(pickle.dumps(_Malice())),
         lambda path: torch.save([1, 2], path),
     ],
-    ids=["missing", "empty", "text", "tensors", "pickle", "list"],
+    ids=["missing", "empty", "text", "list"],
 )
-def test_anything_else_is_one_clear_error(tmp_path, write, capsys):
+def test_anything_else_is_one_clear_error(tmp_path, write):
     path = tmp_path / "a.pt"
     write(path)
     with pytest.raises(InputError, match=r"a\.pt"):
         checkpoint.load(path)
-    assert "pwned" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -93,44 +93,32 @@ def test_a_killed_writer_leaves_what_was_there(tmp_path, old):
     assert path.read_text() == "new"
 
 
-class FileSystem:
-    """One that answers every attempt to change it with the same error."""
-
-    def __init__(self, number: int, monkeypatch) -> None:
-        self.number = number
-        for name in ("mkdir", "unlink", "write_text"):
-            monkeypatch.setattr(Path, name, self.refuse)
-
-    def refuse(self, *_: object, **__: object) -> None:
-        raise OSError(self.number, os.strerror(self.number))
-
-
+@pytest.mark.parametrize(
+    "refused", [("mkdir", "unlink", "write_text"), ("write_text",)], ids=["all", "only writing"]
+)
 @pytest.mark.parametrize(
     ("number", "message"),
     [
-        (errno.ENOSPC, "expected room to write it"),
-        (errno.EROFS, "expected a folder to write in"),
-        (errno.EACCES, "expected a folder to write in"),
+        pytest.param(errno.ENOSPC, "expected room to write it", id="full"),
+        pytest.param(errno.EROFS, "expected a folder to write in", id="read-only"),
+        pytest.param(errno.EACCES, "expected a folder to write in", id="not open to us"),
     ],
-    ids=["full", "read-only", "not open to us"],
 )
 def test_a_file_system_that_takes_nothing_is_one_clear_error(
-    tmp_path, monkeypatch, number, message
+    tmp_path, monkeypatch, number, message, refused
 ):
-    """Whichever call says it: the folder, the file, its deletion, or what a lock says."""
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
     (tmp_path / ".lock").touch()
     monkeypatch.setattr(os, "access", lambda *_: False)
-    disk = FileSystem(number, monkeypatch)
+    for name in refused:
+        monkeypatch.setattr(Path, name, refuse)
     for folder in (tmp_path / "new", tmp_path):
         with pytest.raises(InputError, match=message):
-            write_atomically(folder / "x.txt", disk.refuse)
+            write_atomically(folder / "x.txt", refuse)
         with pytest.raises(InputError, match=message), locked(folder, "tests"):
             pass
-    monkeypatch.undo()
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    monkeypatch.setattr(Path, "write_text", disk.refuse)
-    with pytest.raises(InputError, match=message), locked(tmp_path, "tests"):
-        pass
 
 
 def test_an_error_of_another_kind_stays_what_it_is(tmp_path):

@@ -91,17 +91,25 @@ def test_a_call_is_never_made(tmp_path, values, call, protocol, read):
         raise AssertionError("a pickle that calls was let in")
 
 
-@pytest.mark.parametrize("read", [checkpoint.load, read_arrays])
-def test_what_is_refused_was_not_called_first(tmp_path, read):
+def pickled(value: object, path: Path) -> None:
+    path.write_bytes(pickle.dumps(value))
+
+
+@pytest.mark.parametrize(
+    ("read", "write"),
+    [
+        pytest.param(checkpoint.load, torch.save, id="a checkpoint"),
+        pytest.param(checkpoint.load, pickled, id="a pickle in the place of a checkpoint"),
+        pytest.param(read_arrays, pickled, id="a motion pickle"),
+    ],
+)
+def test_what_is_refused_was_not_called_first(tmp_path, read, write):
     path, mark = tmp_path / "evil.pkl", tmp_path / "called"
     call = _Calls(os.mkdir, str(mark))
     pickle.loads(pickle.dumps(call))
     assert mark.exists()  # by anybody who is not careful
     mark.rmdir()
-    if read is checkpoint.load:
-        torch.save({"call": call}, path)
-    else:
-        path.write_bytes(pickle.dumps({"poses": call}))
+    write({"poses": call}, path)
     with pytest.raises(InputError, match=r"evil\.pkl"):
         read(path)
     assert not mark.exists()
