@@ -15,9 +15,7 @@ from src import notebooks
 from src.common import paths
 from src.common.errors import InputError
 from src.runs import Run
-from tests.video.test_video import mediapipe
 
-__all__ = ["mediapipe"]
 PAGE = """
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 page = HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)

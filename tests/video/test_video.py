@@ -20,21 +20,12 @@ import tensorflow as tf
 import tyro
 from PIL import Image, ImageSequence
 
+from src import landmarks as lm
 from src.common.environments import Unavailable
 from src.common.errors import InputError
 from src.common.files import write_json
 from src.common.paths import SIGN_MAP
 from src.dataset.clip_file import read_clip
-from src.landmarks import (
-    FACE,
-    LEFT_SHOULDER,
-    LEFT_WRIST,
-    N_LANDMARKS,
-    RIGHT_HAND,
-    RIGHT_SHOULDER,
-    RIGHT_WRIST,
-    rows_of,
-)
 from src.runs import About
 from src.tflite.converter.convert import convert
 from src.tflite.scorer import Model, load_frames
@@ -62,18 +53,14 @@ writer.release()
 
 
 @pytest.fixture(scope="session")
-def mediapipe() -> Path:
-    """The interpreter with mediapipe."""
-    try:
-        return environment.interpreter()
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-
-
-@pytest.fixture(scope="session")
 def pictures() -> np.ndarray:
     """The figure raises its right arm."""
     return np.stack([figure(up) for up in np.linspace(0, 1, FRAMES)])
+
+
+def words_of(model: Path, to: Path) -> dict[str, str]:
+    """`predict` with that file of our signs."""
+    return {"model": str(model), "signs": str(model.parent), "to": str(to)}
 
 
 def said_by(python: Path, code: str, *words: object) -> str:
@@ -82,9 +69,9 @@ def said_by(python: Path, code: str, *words: object) -> str:
     return subprocess.check_output([*map(str, command)], text=True, cwd=root)
 
 
-def extract(source: str, mirrored: bool) -> Recording:
+def extract(source: Path | str, mirrored: bool = False) -> Recording:
     with closing(MediaPipe()) as process:
-        return process.recording(source, mirrored)
+        return process.recording(str(source), mirrored)
 
 
 def encode(python: Path, pictures: np.ndarray, path: Path) -> Path:
@@ -99,15 +86,21 @@ def video(mediapipe, pictures, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def selfie(mediapipe, pictures, video) -> Path:
+    """The same video as a mirror shows it."""
+    return encode(mediapipe, pictures[:, :, ::-1], video.with_name("selfie.avi"))
+
+
+@pytest.fixture(scope="session")
 def recording(video) -> Recording:
-    return extract(str(video), mirrored=False)
+    return extract(video)
 
 
 # --- mediapipe ----------------------------------------------------------------------------------
 
 
 def test_every_frame_of_the_video_is_there(recording, pictures):
-    assert recording.xyz.shape == (FRAMES, N_LANDMARKS, 3)
+    assert recording.xyz.shape == (FRAMES, lm.N_LANDMARKS, 3)
     assert recording.fps == FPS
     assert recording.pictures.shape == (FRAMES, 360, 360, 3)
     small = np.asarray(Image.fromarray(pictures[0]).resize((360, 360), Image.Resampling.BOX))
@@ -117,39 +110,39 @@ def test_every_frame_of_the_video_is_there(recording, pictures):
 def test_landmarks_are_where_the_figure_was_drawn(recording):
     """Face in the upper middle, shoulders left and right of it: the parts are in their rows."""
     xyz = recording.xyz
-    assert np.isfinite(xyz[:, list(FACE)]).all()
-    face = xyz[:, list(FACE), :2].mean((0, 1)) * SIZE
+    assert np.isfinite(xyz[:, list(lm.FACE)]).all()
+    face = xyz[:, list(lm.FACE), :2].mean((0, 1)) * SIZE
     np.testing.assert_allclose(face, (240, 130), atol=15)
-    for landmark, x in ((LEFT_SHOULDER, 325), (RIGHT_SHOULDER, 155)):
+    for landmark, x in ((lm.LEFT_SHOULDER, 325), (lm.RIGHT_SHOULDER, 155)):
         np.testing.assert_allclose(xyz[:, landmark, :2].mean(0) * SIZE, (x, 250), atol=25)
 
 
 def test_left_is_the_signers_left(recording):
     """The figure's right arm goes up, on the left of the picture; the left one stays."""
-    height = recording.xyz[:, :, 1] * SIZE
-    assert height[0, RIGHT_WRIST] - height[-1, RIGHT_WRIST] > 150
-    assert abs(height[0, LEFT_WRIST] - height[-1, LEFT_WRIST]) < 60
+    xyz = recording.xyz * SIZE
+    assert xyz[0, lm.RIGHT_WRIST, 1] - xyz[-1, lm.RIGHT_WRIST, 1] > 150
+    assert abs(xyz[0, lm.LEFT_WRIST, 1] - xyz[-1, lm.LEFT_WRIST, 1]) < 60
     # Where the hand itself was detected, it is at that wrist.
-    seen = np.isfinite(recording.xyz[:, RIGHT_HAND[0], 0])
-    assert seen.any()
-    apart = recording.xyz[seen][:, RIGHT_HAND[0], :2] - recording.xyz[seen][:, RIGHT_WRIST, :2]
-    assert np.abs(apart * SIZE).max() < 60
+    seen = xyz[np.isfinite(xyz[:, lm.RIGHT_HAND[0], 0])]
+    assert len(seen)
+    assert np.abs(seen[:, lm.RIGHT_HAND[0], :2] - seen[:, lm.RIGHT_WRIST, :2]).max() < 60
 
 
-def test_a_mirrored_video_is_turned_back_to_the_bit(mediapipe, recording, pictures, tmp_path):
-    mirrored = encode(mediapipe, pictures[:, :, ::-1], tmp_path / "selfie.avi")
-    found = extract(str(mirrored), mirrored=True)
+def test_a_mirrored_video_is_turned_back_to_the_bit(selfie, recording):
+    found = extract(selfie, mirrored=True)
     np.testing.assert_array_equal(found.xyz, recording.xyz)
     np.testing.assert_array_equal(found.pictures, recording.pictures)
 
 
-def test_what_is_no_video_is_said(mediapipe, tmp_path):
-    with pytest.raises(InputError, match=r"none\.mp4: expected a video, found none"):
-        extract(str(tmp_path / "none.mp4"), mirrored=False)
-    text = tmp_path / "text.mp4"
-    text.write_text("not a video")
-    with pytest.raises(InputError, match=r"text\.mp4: expected a video, found something that Open"):
-        extract(str(text), mirrored=False)
+def test_what_is_no_video_and_no_camera_is_said(mediapipe, tmp_path):
+    (tmp_path / "text.mp4").write_text("not a video")
+    for source, message in (
+        (tmp_path / "none.mp4", r"none\.mp4: expected a video, found none"),
+        (tmp_path / "text.mp4", r"text\.mp4: expected a video, found something that OpenCV"),
+        ("webcam:77", "webcam:77: expected a camera, found none"),
+    ):
+        with pytest.raises(InputError, match=message):
+            extract(source)
 
 
 TURNED = """
@@ -176,8 +169,7 @@ print(len(pictures), rows[:40].mean() > rows[-40:].mean(), video.fps())
 def test_a_phones_pictures_are_turned_and_a_wrong_rate_is_replaced(mediapipe, video):
     """The background above the figure is brighter than its shirt below; 1,000 frames a second
     are what a container says that counts in milliseconds."""
-    said = said_by(mediapipe, TURNED, video)
-    assert said.split() == ["10", "True", "10.0"]
+    assert said_by(mediapipe, TURNED, video).split() == ["10", "True", "10.0"]
 
 
 UNKNOWN_CODEC = """
@@ -222,8 +214,7 @@ print(holistic.extract(iter([picture, picture.transpose(1, 0, 2).copy()]), False
 
 
 def test_a_video_may_have_its_most_frames_and_be_turned_on_the_way(mediapipe):
-    said = said_by(mediapipe, LENGTHS).splitlines()
-    assert said == [
+    assert said_by(mediapipe, LENGTHS).splitlines() == [
         "expected a video with at least one frame, found none",
         "3",
         "expected at most 3 frames, found more; cut the video",
@@ -258,7 +249,7 @@ with open(sys.argv[1], "wb") as file:
 
 def pose_file(python: Path, xyz: np.ndarray, path: Path, width: int, height: int) -> Path:
     """A clip as the .pose file that MediaPipe Holistic would have made of such pictures."""
-    parts = [xyz[:, rows_of(p)] for p in ("pose", "face", "left_hand", "right_hand", "pose")]
+    parts = [xyz[:, lm.rows_of(p)] for p in ("pose", "face", "left_hand", "right_hand", "pose")]
     np.save(path.with_suffix(".npy"), np.concatenate(parts, 1))
     said_by(python, POSE, path, 468, path.with_suffix(".npy"), width, height)
     return path
@@ -268,64 +259,63 @@ def pose_file(python: Path, xyz: np.ndarray, path: Path, width: int, height: int
 def test_pose_files_of_holistic_are_read(mediapipe, tmp_path, face):
     path = tmp_path / "clip.pose"
     said_by(mediapipe, POSE, path, face)
-    found = extract(str(path), mirrored=False)
+    found = extract(path)
     n = 33 + face + 21 + 21 + 33
     points = np.arange(2 * n * 3, dtype=np.float32).reshape(2, n, 3) / np.float32([100, 50, 100])
     assert found.fps == 25
-    np.testing.assert_allclose(found.xyz[:, rows_of("pose")], points[:, :33], rtol=1e-6)
-    np.testing.assert_allclose(found.xyz[:, rows_of("face")], points[:, 33:501], rtol=1e-6)
+    np.testing.assert_allclose(found.xyz[:, lm.rows_of("pose")], points[:, :33], rtol=1e-6)
+    np.testing.assert_allclose(found.xyz[:, lm.rows_of("face")], points[:, 33:501], rtol=1e-6)
     left = slice(33 + face, 33 + face + 21)
-    np.testing.assert_allclose(found.xyz[0, rows_of("left_hand")], points[0, left], rtol=1e-6)
-    assert np.isnan(found.xyz[1, rows_of("left_hand")]).all()
+    np.testing.assert_allclose(found.xyz[0, lm.rows_of("left_hand")], points[0, left], rtol=1e-6)
+    assert np.isnan(found.xyz[1, lm.rows_of("left_hand")]).all()
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=r"clip\.pose: expected a \.pose file, found one that can"):
-        extract(str(path), mirrored=False)
+        extract(path)
 
 
 @pytest.mark.parametrize(
     ("frames", "message"), [(0, "at least one frame"), (5_001, "at most 5,000 frames")]
 )
 def test_a_pose_file_has_as_many_frames_as_a_video_may(mediapipe, tmp_path, frames, message):
-    xyz = np.zeros((frames, N_LANDMARKS, 3), np.float32)
+    xyz = np.zeros((frames, lm.N_LANDMARKS, 3), np.float32)
     path = pose_file(mediapipe, xyz, tmp_path / "clip.pose", 100, 50)
     with pytest.raises(InputError, match=rf"clip\.pose: expected .*{message}"):
-        extract(str(path), mirrored=False)
+        extract(path)
 
 
 def test_a_pose_file_may_be_in_capitals_and_without_a_rate(mediapipe, made_up, tmp_path):
     path = pose_file(mediapipe, made_up.xyz, tmp_path / "CLIP.POSE", 100, 50)
-    found = extract(str(path), mirrored=False)
+    found = extract(path)
     np.testing.assert_allclose(found.xyz, made_up.xyz, atol=1e-6)
     assert found.fps == 30
 
 
 def test_a_mirrored_pose_file_is_turned_back_as_its_video_is(
-    mediapipe, recording, pictures, tmp_path
+    mediapipe, selfie, recording, tmp_path
 ):
     """The oracle is mediapipe: what it finds in the plain video, and in the mirrored one."""
-    selfie = extract(str(encode(mediapipe, pictures[:, :, ::-1], tmp_path / "selfie.avi")), False)
-    path = pose_file(mediapipe, selfie.xyz, tmp_path / "selfie.pose", SIZE, SIZE)
-    kept, turned = (extract(str(path), mirrored).xyz for mirrored in (False, True))
-    np.testing.assert_allclose(kept, selfie.xyz, atol=1e-6)
+    found = extract(selfie).xyz
+    path = pose_file(mediapipe, found, tmp_path / "selfie.pose", SIZE, SIZE)
+    kept, turned = (extract(path, mirrored).xyz for mirrored in (False, True))
+    np.testing.assert_allclose(kept, found, atol=1e-6)
     # It is not quite symmetric: a few pixels. On the wrong side it would be hundreds.
     for part in ("face", "pose", "right_hand"):
-        rows = rows_of(part)
+        rows = lm.rows_of(part)
         apart = np.abs(turned[:, rows, :2] - recording.xyz[:, rows, :2]) * SIZE
         assert np.nanmedian(apart) < 10, part
     raised = turned[:, :, 1] * SIZE
-    assert raised[0, RIGHT_WRIST] - raised[-1, RIGHT_WRIST] > 150
+    assert raised[0, lm.RIGHT_WRIST] - raised[-1, lm.RIGHT_WRIST] > 150
     # The signer's left hand is what the mirror shows as a right one, and no depth is changed.
     for part, mirrored in (("left_hand", "right_hand"), ("right_hand", "left_hand")):
-        expected = kept[:, rows_of(mirrored)] * (-1, 1, 1) + (1, 0, 0)
-        np.testing.assert_allclose(turned[:, rows_of(part)], expected, atol=1e-6)
+        expected = kept[:, lm.rows_of(mirrored)] * (-1, 1, 1) + (1, 0, 0)
+        np.testing.assert_allclose(turned[:, lm.rows_of(part)], expected, atol=1e-6)
 
 
 def test_the_landmarks_of_a_pose_file_are_drawn_in_its_pictures_shape(
     mediapipe, recording, file, tmp_path, capsys
 ):
     path = pose_file(mediapipe, recording.xyz, tmp_path / "wide.pose", 1280, 720)
-    words = {"model": str(file), "signs": str(file.parent), "to": str(tmp_path)}
-    assert command.predict(str(path), **words) == 0
+    assert command.predict(str(path), **words_of(file, tmp_path)) == 0
     assert str(tmp_path / "wide.gif") in capsys.readouterr().out
     with Image.open(tmp_path / "wide.gif") as gif:
         assert gif.size == (360, 202)
@@ -334,7 +324,7 @@ def test_the_landmarks_of_a_pose_file_are_drawn_in_its_pictures_shape(
     assert np.ptp(ys) > 100 and np.ptp(xs) > 100
     flat = pose_file(mediapipe, recording.xyz, tmp_path / "flat.pose", 0, 50)
     with pytest.raises(InputError, match=r"flat\.pose: expected pictures' sizes, found 0 x 50"):
-        extract(str(flat), mirrored=False)
+        extract(flat)
 
 
 def test_one_process_answers_for_many_and_its_end_is_said(mediapipe, video, recording):
@@ -356,7 +346,7 @@ def test_one_process_answers_for_many_and_its_end_is_said(mediapipe, video, reco
 
 def test_a_notebooks_backend_for_pictures_does_not_reach_mediapipe(mediapipe, video, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-    assert len(extract(str(video), mirrored=False).xyz) == FRAMES
+    assert len(extract(video).xyz) == FRAMES
 
 
 def test_a_process_that_does_not_start_ends_all_in_one_line(tmp_path, monkeypatch):
@@ -366,11 +356,6 @@ def test_a_process_that_does_not_start_ends_all_in_one_line(tmp_path, monkeypatc
     monkeypatch.setattr("src.video.process.interpreter", lambda: broken)
     with pytest.raises(Unavailable, match="ended with code 3: no module; run `make video-env`"):
         extract("any.mp4", mirrored=False)
-
-
-def test_no_camera_is_said(mediapipe):
-    with pytest.raises(InputError, match="webcam:77: expected a camera, found none"):
-        extract("webcam:77", mirrored=False)
 
 
 WEBCAM = """
@@ -405,32 +390,29 @@ def test_a_webcam_records_for_some_seconds_or_between_two_keys(mediapipe, video,
 
 def test_the_command_takes_a_folder_and_predicts(video, recording, file, tmp_path, capsys):
     """Landmarks of every video; the five most likely signs; an animation over the video."""
-    folder = tmp_path / "videos"
+    folder, out = tmp_path / "videos", tmp_path / "out"
     folder.mkdir()
     (folder / "b.avi").symlink_to(video)
     (folder / "broken.mp4").write_text("x")
     (folder / "notes.txt").touch()
-    assert command.landmarks(str(folder), to=str(tmp_path / "out")) == 1
+    assert command.landmarks(str(folder), to=str(out)) == 1
     said = capsys.readouterr()
     plain = "b.avi: plain picture, taken as somebody facing the signer sees it; 10 frames"
     assert plain in said.out
     assert "broken.mp4: expected a video" in said.err
-    found = load_frames(tmp_path / "out/b.parquet")
-    np.testing.assert_array_equal(found, recording.xyz)
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["b.parquet"]
+    np.testing.assert_array_equal(load_frames(out / "b.parquet"), recording.xyz)
+    assert [p.name for p in out.iterdir()] == ["b.parquet"]
 
-    signs = file.parent
-    out = str(tmp_path / "out")
     # A folder is predicted to its end, whatever is unreadable in it.
     (folder / "c.avi").symlink_to(video)
-    assert command.predict(str(folder), model=str(file), signs=str(signs), to=out) == 1
-    assert {p.name for p in Path(out).glob("*.gif")} == {"b.gif", "c.gif"}
+    assert command.predict(str(folder), **words_of(file, out)) == 1
+    assert {p.name for p in out.glob("*.gif")} == {"b.gif", "c.gif"}
     capsys.readouterr()
-    assert command.predict(str(video), model=str(file), signs=str(signs), to=out) == 0
+    assert command.predict(str(video), **words_of(file, out)) == 0
     said = capsys.readouterr().out
     lines = [line.split() for line in said.splitlines() if "%  " in line]
     assert len(lines) == 5 and lines[0] == ["50.0%", "sign2"]
-    assert (tmp_path / "out/raise.gif").is_file() and "raise.gif" in said
+    assert (out / "raise.gif").is_file() and "raise.gif" in said
 
 
 # --- without mediapipe --------------------------------------------------------------------------
@@ -439,7 +421,7 @@ def test_the_command_takes_a_folder_and_predicts(video, recording, file, tmp_pat
 @pytest.fixture(scope="session")
 def made_up(pictures) -> Recording:
     """A recording with every landmark in the middle, but the left hand never seen."""
-    xyz = np.full((FRAMES, N_LANDMARKS, 3), 0.5, np.float32)
+    xyz = np.full((FRAMES, lm.N_LANDMARKS, 3), 0.5, np.float32)
     xyz[:, 468:489] = np.nan
     return Recording(xyz, pictures[:, ::4, ::4].copy(), float(FPS))
 
@@ -510,8 +492,8 @@ def test_logits_become_probabilities_and_probabilities_stay():
 
 def test_lines_are_drawn_where_the_landmarks_are():
     black = np.zeros((100, 200, 3), np.uint8)
-    frame = np.full((N_LANDMARKS, 3), np.nan, np.float32)
-    frame[LEFT_SHOULDER], frame[RIGHT_SHOULDER] = (0.75, 0.5, 0), (0.25, 0.5, 0)
+    frame = np.full((lm.N_LANDMARKS, 3), np.nan, np.float32)
+    frame[lm.LEFT_SHOULDER], frame[lm.RIGHT_SHOULDER] = (0.75, 0.5, 0), (0.25, 0.5, 0)
     ys, xs = np.nonzero(np.asarray(drawn(black, frame)).any(-1))
     assert (xs.min(), xs.max()) == (50, 150)
     assert set(ys) <= {49, 50}
