@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -107,9 +108,7 @@ def test_a_killed_writer_leaves_what_was_there(tmp_path, old):
 def test_a_file_system_that_takes_nothing_is_one_clear_error(
     tmp_path, monkeypatch, number, message, refused
 ):
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError(number, os.strerror(number))
-
+    refuse = Mock(side_effect=OSError(number, os.strerror(number)))
     (tmp_path / ".lock").touch()
     monkeypatch.setattr(os, "access", lambda *_: False)
     for name in refused:
@@ -121,16 +120,15 @@ def test_a_file_system_that_takes_nothing_is_one_clear_error(
             pass
 
 
-def test_an_error_of_another_kind_stays_what_it_is(tmp_path):
-    """Of the file that is read, for instance, or with no words at all."""
-    for error in (PermissionError(errno.EACCES, "Permission denied", "/elsewhere"), RuntimeError()):
-
-        def write(_: Path, error: Exception = error) -> None:
-            raise error
-
-        with pytest.raises(type(error)) as raised:
-            write_atomically(tmp_path / "x.txt", write)
-        assert raised.value is error
+@pytest.mark.parametrize(
+    "error",
+    [PermissionError(errno.EACCES, "Permission denied", "/elsewhere"), RuntimeError()],
+    ids=["of the file that is read", "without words"],
+)
+def test_an_error_of_another_kind_stays_what_it_is(tmp_path, error):
+    with pytest.raises(type(error)) as raised:
+        write_atomically(tmp_path / "x.txt", Mock(side_effect=error))
+    assert raised.value is error
 
 
 HOLD = """
