@@ -103,8 +103,7 @@ def test_learning_curves_leave_out_what_was_not_tested():
 
 
 def test_bars_of_accuracy_say_their_values():
-    figure = plots.accuracies(pd.Series({"a": 0.25, "b": 1.0}), "title")
-    (ax,) = figure.axes
+    (ax,) = plots.accuracies(pd.Series({"a": 0.25, "b": 1.0}), "title").axes
     assert [bar.get_width() for bar in ax.patches] == [100, 25]  # the lowest is the topmost
     assert [text.get_text() for text in ax.texts] == ["100.0", "25.0"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "a"]
@@ -142,7 +141,6 @@ def test_clips_that_are_left_out_are_red_and_where_none_is_the_title_says_so():
 
 
 def test_latencies_are_drawn_clip_by_clip_with_their_mean():
-    figure = plots.latencies(np.array([1.0, 3.0]), np.array([10, 100]))
-    (ax,) = figure.axes
+    (ax,) = plots.latencies(np.array([1.0, 3.0]), np.array([10, 100])).axes
     assert ax.collections[0].get_offsets().tolist() == [[10, 1], [100, 3]]
     assert ax.get_legend().get_texts()[0].get_text() == "mean 2.0 ms"
