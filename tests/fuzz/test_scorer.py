@@ -69,9 +69,6 @@ def test_five_thousand_frames_are_read_and_one_wrong_row_among_them_is_found(tmp
         read_clip(path)
 
 
-# --- the folder -----------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A competition of two clips, and model.tflite that answers by the number of frames."""
@@ -119,9 +116,6 @@ def test_a_spoilt_folder_is_scored_right_where_the_reader_takes_it(
         answered = [1, 0]  # clips of one and two frames
         right = [number[sign] == answer for sign, answer in zip(spoilt.sign, answered, strict=True)]
         assert result.correct == sum(right) or column == "path"
-
-
-# --- the model ------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

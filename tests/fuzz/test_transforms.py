@@ -46,7 +46,6 @@ def network(name: str) -> nn.Module:
     seed=st.integers(0, 9),
 )
 def test_a_recipe_stays_finite(tmp_path, name, lengths, hits, seed):
-    """The clip steps, the augmentations, the features, the answer; checked at every stage."""
     recipe = RECIPES[name]
     frames = np.random.default_rng(seed).uniform(size=(sum(lengths), N, 3)).astype(np.float16)
     spoil(frames, hits)
