@@ -67,8 +67,6 @@ def test_the_critic_sees_the_target_or_the_whole(sees, length):
 def test_the_critic_step_ascends_the_emd():
     gan = gan_of(clipped="update", clip=1.0, optimiser=Sgd(lr=0.05))
     window = frames(32)
-    gan.generator.eval()
-    gan.critic.eval()
     distances = [gan.critic_step(window) for _ in range(30)]
     assert distances[-1] > distances[0]
 
@@ -94,8 +92,6 @@ def test_update_clipping_bounds_the_change_only():
 @pytest.mark.parametrize("loss", ["adversarial", "mse", "sum"])
 def test_the_generator_descends_what_it_is_told_to(loss):
     gan = gan_of(generator_loss=loss, optimiser=Sgd(lr=0.05))
-    for network in (gan.generator, gan.critic):
-        network.eval()
     window = frames(32)
     seed, target = window[:, :8], window[:, 8:]
 
@@ -126,7 +122,6 @@ def test_smoothness_is_the_documents_equation_2():
     """(sum_t |y_t - y_(t-1)|^2)^(1/2): with a huge weight the generator comes to a halt."""
     gan = gan_of(generator_loss="mse", smoothness=100.0, optimiser=RmsProp(lr=3e-3))
     window = frames(16)
-    gan.generator.eval()
 
     def speed():
         made = gan.generator.next_frames(window[:, :8])
@@ -142,7 +137,6 @@ def test_a_critic_told_the_truth_copies_it_and_knows_nothing_without():
     """The warning of motion.md, section 5. The critic's encoder is made blind."""
     gan = gan_of(clipped="update", clip=1.0, optimiser=RmsProp(lr=1e-2))
     gan.critic.encoder.register_forward_hook(lambda module, given, out: out * 0)
-    gan.critic.eval()
     window = frames(64)
     for _ in range(60):
         gan.critic_step(window)
@@ -156,35 +150,36 @@ def test_a_critic_told_the_truth_copies_it_and_knows_nothing_without():
 OF_BODIES = Config(
     generator=transformer.Config(hidden=16, heads=2, window=10, lstm_decoder=True, residual=True)
 )
-HALF_PRETRAINED = GanTraining(batch=4, sampling="uniform", pretraining=0.5, seed=0)
+
+
+def trained(task, folder, **changes):
+    """A generator that was pretrained for half of the steps, and its history."""
+    torch.manual_seed(0)
+    training = GanTraining(batch=4, sampling="uniform", pretraining=0.5, seed=0, **changes)
+    gan = Gan(OF_BODIES, training, task.space.normaliser)
+    history = train_gan(gan, task, folder)
+    return gan.generator, history
 
 
 def test_training_keeps_the_best_generator_and_both_curves(task, tmp_path):
     small = {"steps": 6, "critic_steps": 2, "validate_every": 2, "optimiser": RmsProp(lr=1e-3)}
-    training = replace(HALF_PRETRAINED, **small)
-    made = []
-    for folder in ("a", "b"):
-        torch.manual_seed(0)
-        gan = Gan(OF_BODIES, training, task.space.normaliser)
-        history = train_gan(gan, task, tmp_path / folder)
-        made.append(weights(gan.generator))
-        columns = "step pretraining critic_emd generator_mse joint_angle seconds"
-        assert list(history.columns) == columns.split()
-        assert history.step.tolist() == [2, 4, 6]
-        assert history.pretraining.tolist() == [True, False, False]
-        assert history.critic_emd.isna().tolist() == [True, False, False]
-        assert history.drop(columns="critic_emd").notna().all(axis=None)
-        assert (tmp_path / folder / "best.pt").is_file()
-    assert torch.equal(made[0], made[1])
+    generator, history = trained(task, tmp_path / "one", **small)
+    columns = "step pretraining critic_emd generator_mse joint_angle seconds"
+    assert list(history.columns) == columns.split()
+    assert history.step.tolist() == [2, 4, 6]
+    assert history.pretraining.tolist() == [True, False, False]
+    assert history.critic_emd.isna().tolist() == [True, False, False]
+    assert history.drop(columns="critic_emd").notna().all(axis=None)
+    assert (tmp_path / "one" / "best.pt").is_file()
+    again, _ = trained(task, tmp_path / "other", **small)
+    assert torch.equal(weights(again), weights(generator))
 
 
 def test_the_chosen_weights_are_never_those_of_the_pretraining(task, tmp_path):
     """A critic that only spoils the forecasts: the best of its steps counts all the same."""
     small = {"steps": 8, "critic_steps": 1, "validate_every": 1, "optimiser": RmsProp(lr=1e-2)}
-    training = replace(HALF_PRETRAINED, **small)
-    gan = Gan(OF_BODIES, training, task.space.normaliser)
-    history = train_gan(gan, task, tmp_path)
+    generator, history = trained(task, tmp_path, **small)
     judged = history[~history.pretraining]
     assert history.joint_angle.min() < judged.joint_angle.min()
-    made = forecasts(gan.generator, task.valid[:, : task.seed], task.target)
+    made = forecasts(generator, task.valid[:, : task.seed], task.target)
     assert task.score(made) == pytest.approx(judged.joint_angle.min(), rel=1e-5)

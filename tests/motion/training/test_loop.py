@@ -28,6 +28,7 @@ QUICK = Training(
     steps=12, batch=4, sampling="uniform", optimiser=AdamW(lr=3e-3), schedule=CONSTANT,
     validate_every=4, seed=0,
 )  # fmt: skip
+LEARNING = replace(QUICK, loss=JointNorm("raw"), schedule=Cosine(floor=0.01), warmup=10)
 
 
 def network(task, config=TINY):
@@ -83,10 +84,9 @@ def test_defect_f_every_validation_may_be_the_best(task, tmp_path, monkeypatch):
 
 def test_a_training_without_any_finite_forecast_is_refused(task, tmp_path):
     """Its weights would be those that it began with, and its score a NaN."""
+    known = scripted(task, [float("nan"), float("inf"), float("nan")])
     with pytest.raises(InputError, match=r"t: expected finite forecasts .* none in 3; lower the"):
-        train(
-            network(task), scripted(task, [float("nan"), float("inf")] * 2), QUICK, tmp_path / "t"
-        )
+        train(network(task), known, QUICK, tmp_path / "t")
     assert not (tmp_path / "t" / "best.pt").exists()
 
 
@@ -138,23 +138,23 @@ def test_the_rate_rises_over_the_warmup_and_falls_on_a_plateau(task, tmp_path):
 
 
 @pytest.mark.parametrize("average", [0.0, 0.9])
+@pytest.mark.parametrize("validations", [2, 3], ids=["half-way", "before the last table"])
 def test_a_broken_off_training_goes_on_as_if_nothing_had_happened(
-    task, tmp_path, monkeypatch, average
+    task, tmp_path, monkeypatch, average, validations
 ):
     config = replace(QUICK, average=average, schedule=Cosine(floor=0.01), warmup=3)
     straight = network(task)
     whole = train(straight, task, config, tmp_path / "whole")
+    save = checkpoint.save
 
-    class Killed(Loop):
-        def until_validation(self):
-            if self.step >= 8:
-                raise KeyboardInterrupt
-            super().until_validation()
+    def killed(path, state):
+        save(path, state)
+        if path.name == "last.pt" and len(state["rows"]) == validations:
+            raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(training, "Loop", Killed)
+        patched.setattr(checkpoint, "save", killed)
         train(network(task), task, config, tmp_path / "broken")
-    assert (tmp_path / "broken" / "last.pt").is_file()
     again = network(task)
     resumed = train(again, task, config, tmp_path / "broken")
     assert torch.equal(weights(again), weights(straight))
@@ -163,23 +163,6 @@ def test_a_broken_off_training_goes_on_as_if_nothing_had_happened(
     assert not (tmp_path / "broken" / "last.pt").exists()
     on_disk = pd.read_csv(tmp_path / "broken" / "history.csv")
     assert on_disk.step.tolist() == [4, 8, 12]
-
-
-def test_a_kill_between_the_last_state_and_its_table_loses_no_row(task, tmp_path, monkeypatch):
-    """The table is read when the training is asked for again."""
-    whole = train(network(task), task, QUICK, tmp_path / "whole")
-    save = checkpoint.save
-
-    def killed(path, state):
-        save(path, state)
-        if path.name == "last.pt" and len(state["rows"]) == len(whole):
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(checkpoint, "save", killed)
-        train(network(task), task, QUICK, tmp_path / "broken")
-    train(network(task), task, QUICK, tmp_path / "broken")
-    assert pd.read_csv(tmp_path / "broken" / "history.csv").step.tolist() == whole.step.tolist()
 
 
 @pytest.fixture
@@ -208,10 +191,9 @@ def test_a_state_of_another_training_or_network_is_refused(task, tmp_path, state
     checkpoint.save(tmp_path / "last.pt", state)
     with pytest.raises(InputError, match=r"last\.pt: .*training\.seed 0 -> 1\); delete it"):
         train(network(task), task, replace(QUICK, seed=1), tmp_path)
-    with pytest.raises(InputError, match=r"last\.pt: .*of other values: clips changed"):
-        train(network(task), replace(task, train=task.train[1:]), QUICK, tmp_path)
-    with pytest.raises(InputError, match=r"last\.pt: .*of other values: clips changed"):
-        train(network(task), replace(task, valid_truth=task.valid * 1.01), QUICK, tmp_path)
+    for other in ({"train": task.train[1:]}, {"valid_truth": task.valid * 1.01}):
+        with pytest.raises(InputError, match=r"last\.pt: .*of other values: clips changed"):
+            train(network(task), replace(task, **other), QUICK, tmp_path)
     with pytest.raises(InputError, match=r"last\.pt: .*a tensor of shape"):
         train(network(task, replace(TINY, width=8)), task, QUICK, tmp_path)
 
@@ -259,15 +241,10 @@ def test_one_clip_of_144_frames_is_learned_by_heart(data, task, tmp_path, family
         "st": replace(TINY, window=20, frames_per_step=24, dropout=0.0),
         "seq2seq": seq2seq.Config(hidden=48, residual=True, window=20),
     }[family]
-    quick = replace(
-        QUICK, steps=150, batch=8, loss=JointNorm("raw"), optimiser=AdamW(lr=1e-2),
-        validate_every=50, schedule=Cosine(floor=0.01), warmup=10,
-    )  # fmt: skip
-    model = network(alone, config)
-    history = train(model, alone, quick, tmp_path)
+    quick = replace(LEARNING, steps=150, batch=8, optimiser=AdamW(lr=1e-2), validate_every=50)
+    history = train(network(alone, config), alone, quick, tmp_path)
     still = score(zero_velocity(window[:, :120], 24))
     assert history.joint_angle.min() < still / 3
-    assert history.valid_mse.iloc[-1] < history.valid_mse.iloc[0]
 
 
 @pytest.mark.slow
@@ -277,14 +254,10 @@ def test_a_tiny_transformer_beats_zero_velocity_on_real_motion(dip_corpus, tmp_p
     data = prepare(dip_corpus, MOTION_TRANSFORMER, Scaling())
     task = pose_task(data)
     config = replace(TINY, width=24, feed_forward=48, window=20, frames_per_step=24, dropout=0.0)
-    quick = replace(
-        QUICK, steps=120, batch=16, loss=JointNorm("raw"), optimiser=AdamW(lr=3e-3),
-        validate_every=60, schedule=Cosine(floor=0.01), warmup=10, average=0.9,
-    )  # fmt: skip
+    quick = replace(LEARNING, steps=120, batch=16, validate_every=60, average=0.9)
     model = network(task, config)
     train(model, task, quick, tmp_path)
     seeds = data.test[:, :120]
     made = frame_errors(data.space.decode(forecasts(model, seeds, 24)), data.test_truth)
     held = frame_errors(data.space.decode(zero_velocity(seeds, 24)), data.test_truth)
-    for horizon in (100, 200, 300, 400):
-        assert made.table().loc["joint_angle", horizon] < held.table().loc["joint_angle", horizon]
+    assert (made.table().loc["joint_angle"] < held.table().loc["joint_angle"]).all()
