@@ -50,6 +50,17 @@ def write(folder: Path, *places: str, size: int = 5) -> Path:
     return folder
 
 
+@pytest.fixture
+def source(tmp_path) -> Path:
+    """A folder with a video of each of two signers and signs."""
+    return write(tmp_path / "videos", "ann/hi/1.mp4", "bob/bye/1.mp4")
+
+
+@pytest.fixture
+def to(tmp_path) -> Path:
+    return tmp_path / "mine"
+
+
 def kept(to: Path) -> list[tuple[str, str]]:
     """The signer and the sign of each clip."""
     return sorted(competition.read_index(to)[["participant", "sign"]].itertuples(False, None))
@@ -62,9 +73,8 @@ def kept(to: Path) -> list[tuple[str, str]]:
         ("hi/ann_1.mp4", "bye/ann_1.mp4", "hi/bob_2.mp4"),
     ],
 )
-def test_both_layouts_become_a_folder_that_notebook_01_reads(tmp_path, places):
+def test_both_layouts_become_a_folder_that_notebook_01_reads(tmp_path, to, places):
     source = write(tmp_path / "videos", *places)
-    to = tmp_path / "mine"
     report = collection.make(source, to, mirrored=False, workers=2)
     assert kept(to) == [("ann", "bye"), ("ann", "hi"), ("bob", "hi")]
     assert competition.read_signs(to) == {"bye": 0, "hi": 1}
@@ -72,15 +82,14 @@ def test_both_layouts_become_a_folder_that_notebook_01_reads(tmp_path, places):
     assert report.read_text().startswith("# 3 clips of 2 signs by 2 signers")
 
 
-def test_a_csv_says_who_signs_what(tmp_path):
+def test_a_csv_says_who_signs_what(tmp_path, to):
     write(tmp_path, "a.mp4", "deep/b.mp4")
     (tmp_path / "list.csv").write_text("path,signer,sign\na.mp4,ann,nan\ndeep/b.mp4,7,hi\n")
-    collection.make(tmp_path / "list.csv", tmp_path / "mine", False)
-    assert kept(tmp_path / "mine") == [("7", "hi"), ("ann", "nan")]
+    collection.make(tmp_path / "list.csv", to, False)
+    assert kept(to) == [("7", "hi"), ("ann", "nan")]
 
 
-def test_only_new_and_changed_videos_are_read_again_and_numbers_stay(tmp_path):
-    source, to = write(tmp_path / "videos", "ann/hi/1.mp4", "bob/bye/1.mp4"), tmp_path / "mine"
+def test_only_new_and_changed_videos_are_read_again_and_numbers_stay(source, to):
     collection.make(source, to, False)
     before = competition.read_index(to).set_index("path").sequence.to_dict()
     ASKED.clear()
@@ -93,8 +102,7 @@ def test_only_new_and_changed_videos_are_read_again_and_numbers_stay(tmp_path):
     assert before.items() < after.items() and len(after) == 3
 
 
-def test_broken_and_doubtful_videos_are_listed(tmp_path, capsys):
-    source, to = write(tmp_path / "videos", "ann/hi/1.mp4", "bob/bye/1.mp4"), tmp_path / "mine"
+def test_broken_and_doubtful_videos_are_listed(source, to, capsys):
     write(source, "ann/hi/broken.mp4", size=1)
     write(source, "ann/hi/hidden.mp4", size=2)
     report = collection.make(source, to, False).read_text()
@@ -139,18 +147,17 @@ def test_hidden_files_are_no_videos_and_folders_may_be_links(tmp_path):
     assert found == [("ann", "hi"), ("ann", "wave"), ("bob", "bye")]
 
 
-def test_a_name_in_two_spellings_is_one(tmp_path):
+def test_a_name_in_two_spellings_is_one(tmp_path, to):
     """A Mac's disk spells an accent as a sign of its own, and spaces around a name are not seen."""
     apart, whole = (unicodedata.normalize(form, "Zoë") for form in ("NFD", "NFC"))
     source = write(tmp_path / "videos", f"{apart}/hi/1.mp4", f"{whole}/ hi/1.mp4", "ann/no/1.mp4")
-    collection.make(source, tmp_path / "mine", False)
-    assert kept(tmp_path / "mine") == [(whole, "hi"), (whole, "hi"), ("ann", "no")]
+    collection.make(source, to, False)
+    assert kept(to) == [(whole, "hi"), (whole, "hi"), ("ann", "no")]
 
 
-def test_a_files_name_need_not_be_text_but_a_signs_must(tmp_path):
+def test_a_files_name_need_not_be_text_but_a_signs_must(source, to):
     """Old archives have names in the bytes of their day."""
     old = os.fsdecode(b"\xfc")
-    source, to = write(tmp_path / "videos", "ann/hi/1.mp4"), tmp_path / "mine"
     write(source, f"ann/hi/{old}.mp4", size=1)
     write(source, f"ann/hi/{old}{old}.mp4", size=2)
     report = collection.make(source, to, False).read_text()
@@ -160,8 +167,7 @@ def test_a_files_name_need_not_be_text_but_a_signs_must(tmp_path):
         find(source)
 
 
-def test_videos_that_are_mirrored_after_all_are_read_again(tmp_path, capsys):
-    source, to = write(tmp_path / "videos", "ann/hi/1.mp4", "bob/bye/1.mp4"), tmp_path / "mine"
+def test_videos_that_are_mirrored_after_all_are_read_again(source, to, capsys):
     for mirrored, read in ((False, 2), (True, 2), (True, 0), (False, 2)):
         ASKED.clear()
         collection.make(source, to, mirrored)
@@ -169,21 +175,19 @@ def test_videos_that_are_mirrored_after_all_are_read_again(tmp_path, capsys):
     assert "changes: mirrored true -> false" in capsys.readouterr().out
 
 
-def test_fewer_processes_than_none_are_refused(tmp_path):
-    source = write(tmp_path / "videos", "ann/hi/1.mp4")
+def test_fewer_processes_than_none_are_refused(source, to):
     with pytest.raises(InputError, match=r"workers: expected 1 or more, .*found -1"):
-        collection.make(source, tmp_path / "mine", False, workers=-1)
+        collection.make(source, to, False, workers=-1)
 
 
-def test_if_nothing_can_be_read_no_folder_is_half_written(tmp_path):
+def test_if_nothing_can_be_read_no_folder_is_half_written(tmp_path, to):
     source = write(tmp_path / "videos", "ann/hi/1.mp4", size=1)
     with pytest.raises(InputError, match=r"not one video can be read; .*1\.mp4: expected a video"):
-        collection.make(source, tmp_path / "mine", False)
-    assert not (tmp_path / "mine/train.csv").exists()
+        collection.make(source, to, False)
+    assert not (to / "train.csv").exists()
 
 
-def test_a_recorded_clip_is_added_and_stays_when_videos_are_read_again(tmp_path):
-    source, to = write(tmp_path / "videos", "ann/hi/1.mp4", "bob/bye/1.mp4"), tmp_path / "mine"
+def test_a_recorded_clip_is_added_and_stays_when_videos_are_read_again(source, to):
     xyz = undetected(4)
     xyz[:, POSE] = 0.25
     collection.add(xyz, "ann", "again", to)  # a folder is made of nothing but recorded clips
@@ -198,8 +202,7 @@ def test_a_recorded_clip_is_added_and_stays_when_videos_are_read_again(tmp_path)
     np.testing.assert_array_equal(read_clip(path), xyz)
 
 
-def test_every_clip_without_a_hand_has_a_picture_a_recorded_one_its_landmarks_alone(tmp_path):
-    source, to = write(tmp_path / "videos", "ann/hi/1.mp4", size=5), tmp_path / "mine"
+def test_every_clip_without_a_hand_has_a_picture_a_recorded_one_its_landmarks_alone(source, to):
     write(source, "ann/bye/hidden.mp4", size=2)
     xyz = undetected(4)
     xyz[:, LEFT_SHOULDER], xyz[:, RIGHT_SHOULDER] = (0.75, 0.5, 0), (0.25, 0.5, 0)
@@ -219,8 +222,8 @@ def test_every_clip_without_a_hand_has_a_picture_a_recorded_one_its_landmarks_al
         assert picture.size == (3 * 30, 20)
 
 
-def test_a_video_that_was_made_better_is_doubtful_no_more(tmp_path):
-    source, to = write(tmp_path / "videos", "ann/hi/1.mp4", "bob/hi/1.mp4", size=2), tmp_path / "to"
+def test_a_video_that_was_made_better_is_doubtful_no_more(source, to):
+    write(source, "ann/hi/1.mp4", "bob/bye/1.mp4", size=2)
     collection.make(source, to, False)
     write(source, "ann/hi/1.mp4", size=5)
     later = (to / "train.csv").stat().st_mtime + 10
@@ -229,16 +232,14 @@ def test_a_video_that_was_made_better_is_doubtful_no_more(tmp_path):
     assert [path.name.partition("-")[0] for path in (to / "doubtful").iterdir()] == ["bob"]
 
 
-def test_long_names_leave_room_for_the_name_of_a_picture(tmp_path):
-    source, to = write(tmp_path / "videos", f"{'я' * 90}/{'ю' * 90}/1.mp4", size=2), tmp_path / "to"
+def test_long_names_leave_room_for_the_name_of_a_picture(tmp_path, to):
+    source = write(tmp_path / "videos", f"{'я' * 90}/{'ю' * 90}/1.mp4", size=2)
     collection.make(source, to, False)
     assert len([*(to / "doubtful").iterdir()]) == 1
 
 
-def test_a_recorded_clip_that_was_deleted_leaves_the_tables_and_is_said(tmp_path):
-    source, to = write(tmp_path / "videos", "ann/hi/1.mp4", "bob/bye/1.mp4"), tmp_path / "mine"
-    xyz = undetected(4)
-    stays, goes = (collection.add(xyz, "cy", sign, to) for sign in ("hi", "bad"))
+def test_a_recorded_clip_that_was_deleted_leaves_the_tables_and_is_said(source, to):
+    stays, goes = (collection.add(undetected(4), "cy", sign, to) for sign in ("hi", "bad"))
     goes.unlink()
     report = collection.make(source, to, False).read_text()
     assert str(goes) in report.split("## Recorded, but gone")[1]
@@ -247,8 +248,7 @@ def test_a_recorded_clip_that_was_deleted_leaves_the_tables_and_is_said(tmp_path
     assert "gone" not in collection.make(source, to, False).read_text()
 
 
-def test_a_folder_from_elsewhere_is_left_as_it_is(sample, tmp_path):
-    source = write(tmp_path / "videos", "ann/hi/1.mp4")
+def test_a_folder_from_elsewhere_is_left_as_it_is(sample, source):
     before = {path: path.read_bytes() for path in sample.glob("[!.]*.*")}
     with pytest.raises(InputError, match="name a folder of its own"):
         collection.add(undetected(2), "ann", "hi", sample)
@@ -257,8 +257,7 @@ def test_a_folder_from_elsewhere_is_left_as_it_is(sample, tmp_path):
     assert {path: path.read_bytes() for path in sample.glob("[!.]*.*")} == before
 
 
-def test_a_collection_that_was_stopped_before_its_report_goes_on(tmp_path, monkeypatch):
-    source, to = write(tmp_path / "videos", "ann/hi/1.mp4"), tmp_path / "mine"
+def test_a_collection_that_was_stopped_before_its_report_goes_on(source, to, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(collection, "_report", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
