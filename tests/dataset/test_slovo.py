@@ -15,7 +15,7 @@ import pytest
 
 from src.common.errors import InputError
 from src.common.files import write_text
-from src.common.paths import SIGN_MAP, SLOVO_INDEX, competition_folder
+from src.common.paths import SLOVO_INDEX, competition_folder
 from src.dataset import folds, slovo
 from src.dataset import store as stores
 from src.dataset.clip_file import read_clip
@@ -129,37 +129,25 @@ def test_the_store_tests_on_the_clips_that_are_not_to_train_on(converted, tmp_pa
     assert set(index.train) == {True, False} and "train" not in store.clips
 
 
-def test_as_extra_data_all_of_it_only_trains(converted, competition, tmp_path):
-    """Of signs that the main folder has; its own folds stay what they are."""
-    table = pd.read_csv(converted / "train.csv")
-    extra = shutil.copytree(converted, tmp_path / "extra")
-    signs = list(read_signs(competition))
-    table["sign"] = [signs[k % len(signs)] for k in range(len(table))]
-    table.to_csv(extra / "train.csv", index=False)
-    (extra / SIGN_MAP).write_text(json.dumps({sign: k for k, sign in enumerate(signs)}))
+@pytest.mark.parametrize("flags", ["both", "True", "False"])
+def test_as_extra_data_all_of_it_only_trains(own, competition, tmp_path, flags):
+    """Whatever its flags say; the main folder's own folds stay what they are."""
+    edited(lambda t: t.assign(text="apple", train=t.train if flags == "both" else flags))(own)
+    extra = slovo.as_competition(own, tmp_path / "converted")
     alone, both = (
         stores.build(competition, tmp_path / "stores", LEFT_HAND, paths, workers=1)
         for paths in ((), (extra,))
     )
-    n = len(alone)
-    assert len(both) == n + CLIPS
-    assert list(both.clips.fold[:n]) == list(alone.clips.fold)
-    assert (both.clips.fold[n:] == folds.TRAIN_ONLY).all()
+    assert stores.extra_clips(both) == CLIPS
+    assert both.clips.fold.tolist() == [*alone.clips.fold, *[folds.TRAIN_ONLY] * CLIPS]
 
 
 @pytest.mark.parametrize("flag", ["True", "False"])
-def test_flags_that_divide_nothing_are_refused_unless_all_only_trains(
-    own, competition, tmp_path, flag
-):
-    """Of an extra folder nothing is tested on, so that it may well say so itself."""
+def test_flags_that_divide_nothing_are_refused(own, tmp_path, flag):
     edited(lambda t: t.assign(train=flag))(own)
     main = slovo.as_competition(own, tmp_path / "converted")
     with pytest.raises(InputError, match=f"train on and .* found train = {flag} for all"):
         stores.build(main, tmp_path / "stores", LEFT_HAND, workers=1)
-    edited(lambda t: t.assign(text="apple"))(own)
-    extra = slovo.as_competition(own, tmp_path / "converted")
-    store = stores.build(competition, tmp_path / "stores", LEFT_HAND, (extra,), workers=1)
-    assert stores.extra_clips(store) == CLIPS
 
 
 def test_a_competition_folder_is_left_as_it_is(competition, tmp_path):
