@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -75,20 +73,19 @@ def test_every_parameter_has_its_variables():
 
 
 def test_missing_or_other_weights_are_refused(loop, tmp_path):
+    def refused(message, channels=9):
+        model = StTransformer(SMALL, torch.ones(15, channels))
+        with pytest.raises(InputError, match=message):
+            pretrained.load_authors(tmp_path / "w.npz", model)
+
     found = as_tensorflow_names(loop)
-    model = StTransformer(SMALL, torch.ones(15, 9))
-    with pytest.raises(InputError, match=r"w.npz: expected .* weights.*motion-transformer"):
-        pretrained.load_authors(tmp_path / "w.npz", model)
+    refused(r"w.npz: expected .* weights.*motion-transformer")
     (tmp_path / "w.npz").write_bytes(b"TensorFlow's own checkpoint")
-    with pytest.raises(InputError, match=r"w.npz: expected the authors' weights as an npz.*make"):
-        pretrained.load_authors(tmp_path / "w.npz", model)
+    refused(r"w.npz: expected the authors' weights as an npz.*make")
     save(tmp_path / "w.npz", dict(list(found.items())[:-1]))
-    with pytest.raises(InputError, match=r"expected one variable .*beta, found 0"):
-        pretrained.load_authors(tmp_path / "w.npz", model)
+    refused(r"expected one variable .*beta, found 0")
     save(tmp_path / "w.npz", found)
-    other = StTransformer(replace(SMALL, layers=1), torch.ones(15, 4))
-    with pytest.raises(InputError, match="weights of another size"):
-        pretrained.load_authors(tmp_path / "w.npz", other)
+    refused("weights of another size", channels=4)
 
 
 def test_study_01_without_weights_is_absent_and_says_so(corpus, tmp_path):
