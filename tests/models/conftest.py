@@ -35,9 +35,7 @@ FRAME_DEBERTA = frame_deberta.Config(
     12, dim=10, widths=(16, 24, 32, 8), dropouts=(0.0,) * 3, heads=4, features=6,
     mlp_dropout=0.0, fusion_dropout=0.0,
 )  # fmt: skip
-HAND_BERT = hand_bert.Config(
-    3, features=30, max_len=12, width=16, inner=24, heads=2, dropout=0.0
-)  # fmt: skip
+HAND_BERT = hand_bert.Config(3, features=30, max_len=12, width=16, inner=24, heads=2, dropout=0.0)
 LLAMA = llama.Config(
     heads=2, depth=3, hidden=24, max_len=12, head_dim=8, dropout=0.0, classifier_dropout=0.0
 )

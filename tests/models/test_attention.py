@@ -7,13 +7,7 @@ import torch
 from torch import Tensor
 from transformers.models.deberta_v2 import modeling_deberta_v2 as hf
 
-from src.models.attention import (
-    DisentangledAttention,
-    RelativePositions,
-    by_offset_gathered,
-    by_offset_shifted,
-    log_bucket,
-)
+from src.models.attention import DisentangledAttention, RelativePositions, log_bucket
 from tests.benchmarks.hugging_face import encoder, table_pairs
 from tests.models.conftest import randomised
 
@@ -71,18 +65,6 @@ def test_log_bucket_is_transformers_at_every_offset(max_len):
     offset = torch.arange(-max_len - 3, max_len + 4)
     theirs = hf.make_log_bucket_position(offset, max_len, max_len)
     assert log_bucket(offset, max_len).tolist() == theirs.long().tolist()
-
-
-# --- scores per offset to scores per pair -------------------------------------------------------
-
-
-@pytest.mark.parametrize("form", [by_offset_shifted, by_offset_gathered])
-@pytest.mark.parametrize("n_frames", [1, 2, 3, 17])
-def test_by_offset_reads_column_of_offset(form, n_frames):
-    """Column c belongs to offset T - 1 - c: out[i, j] = scores[i, T - 1 - (i - j)]."""
-    scores = torch.arange(2.0 * n_frames * 2 * n_frames).reshape(2, n_frames, 2 * n_frames)
-    i, j = torch.meshgrid(torch.arange(n_frames), torch.arange(n_frames), indexing="ij")
-    assert torch.equal(form(scores), scores[:, i, n_frames - 1 - (i - j)])
 
 
 # --- dropout ------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Shared layers: attention, means, norms, SwiGLU and late dropout against torch's and by hand."""
+"""Shared layers: attention, means, norms and late dropout against torch's and by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from src.models.blocks import (
     LateDropout,
     MaskedBatchNorm,
     RmsNorm,
-    SwiGlu,
     attend,
     masked_mean,
     set_progress,
@@ -124,17 +123,6 @@ def test_norms_are_torchs_in_float32_under_autocast(mask):
     assert out.dtype == of_rms.dtype == torch.float32
     torch.testing.assert_close(out[mask], theirs(x[mask].float()), **CLOSE)
     assert torch.equal(of_rms, other(x.float()))
-
-
-# --- SwiGLU -------------------------------------------------------------------------------------
-
-
-def test_swiglu_by_hand():
-    mlp, x = SwiGlu(3, 5), torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
-    w1, w3 = mlp.gated.weight.chunk(2)
-    a = x @ w1.T
-    expected = (a / (1 + torch.exp(-a)) * (x @ w3.T)) @ mlp.out.weight.T
-    torch.testing.assert_close(mlp(x), expected, **CLOSE)
 
 
 # --- late dropout -------------------------------------------------------------------------------

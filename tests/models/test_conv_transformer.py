@@ -23,6 +23,8 @@ from src.recipes import conv_transformer as recipe
 from tests.models.conftest import CONV_TRANSFORMER as TINY
 from tests.models.conftest import LAYOUT, LENGTHS, MASK, SIGNS, features, randomised
 
+layers = keras.layers
+
 # --- Keras --------------------------------------------------------------------------------------
 
 
@@ -33,21 +35,17 @@ def array(x: Tensor) -> np.ndarray:
 class Keras:
     """The published network, of Keras' own layers; attention scores are divided by sqrt(D)."""
 
-    def __init__(self, model: ConvTransformer):
-        self.layers, self.model = keras.layers, model
-
-    def __call__(self, x: Tensor, mask: Tensor) -> np.ndarray:
-        model, mask = self.model, mask.numpy()
+    def __call__(self, model: ConvTransformer, x: Tensor, mask: np.ndarray) -> np.ndarray:
         x = self.norm(self.dense(x.numpy(), model.stem), model.stem_norm)
         for block in model.layers:
             convolves = isinstance(block, ConvBlock)
             x = self.conv_block(x, mask, block) if convolves else self.transformer(x, mask, block)
         top, _, classifier = model.classifier
-        x = self.layers.GlobalAveragePooling1D()(self.dense(x, top), mask=mask)
+        x = layers.GlobalAveragePooling1D()(self.dense(x, top), mask=mask)
         return np.asarray(self.dense(x, classifier))
 
     def dense(self, x, linear: nn.Linear, activation: str | None = None):
-        layer = self.layers.Dense(
+        layer = layers.Dense(
             linear.out_features, use_bias=linear.bias is not None, activation=activation
         )
         layer.build(x.shape)
@@ -56,7 +54,7 @@ class Keras:
         return layer(x)
 
     def norm(self, x, norm: MaskedBatchNorm, training: bool = False, mask=None):
-        layer = self.layers.BatchNormalization(momentum=0.95)
+        layer = layers.BatchNormalization(momentum=0.95)
         layer.build(x.shape)
         values = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
         layer.set_weights([array(value) for value in values])
@@ -64,7 +62,6 @@ class Keras:
         return layer(x, training=training, mask=mask)
 
     def conv_block(self, x, mask, block: ConvBlock, training: bool = False):
-        layers = self.layers
         y = self.dense(x, block.expand, "swish")
         kernel = block.conv.kernel_size[0]
         y = layers.ZeroPadding1D((kernel - 1, 0))(y)
@@ -80,7 +77,7 @@ class Keras:
         return layers.Add()([x, self.dense(y, block.project)])
 
     def transformer(self, x, mask, block: TransformerBlock):
-        layers, dim, heads = self.layers, x.shape[-1], block.attention.heads
+        dim, heads = x.shape[-1], block.attention.heads
         y = self.norm(x, block.attention_norm)
         attention = layers.MultiHeadAttention(heads, dim // heads, use_bias=False)
         attention.build(y.shape, y.shape)
@@ -104,20 +101,20 @@ def test_the_network_is_keras_layers_with_the_same_weights(model):
     x = features(PER_POINT * len(LAYOUT))
     with torch.no_grad():
         ours = model(x, MASK)["logits"].numpy()
-    expected = Keras(model)(x, MASK)
+    expected = Keras()(model, x, MASK.numpy())
     assert np.abs(expected).max() > 0.5
     # Float32, sums in another order, through six layers; logits are near 40.
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-3)
 
 
-def test_a_convolution_block_in_training_is_keras_block_with_masked_statistics(model):
+def test_a_convolution_block_in_training_is_keras_block_with_masked_statistics():
     block, x = randomised(ConvBlock(TINY)).train(), features(TINY.dim)
-    keras = Keras(model)
-    expected = keras.conv_block(x.numpy(), MASK.numpy(), block, training=True)
+    oracle = Keras()
+    expected = oracle.conv_block(x.numpy(), MASK.numpy(), block, training=True)
     ours = block(x, MASK)
     # Sums over all real frames, in another order.
     np.testing.assert_allclose(array(ours)[MASK], np.asarray(expected)[MASK], atol=2e-5)
-    mean, variance = keras.last_norm.get_weights()[2:]
+    mean, variance = oracle.last_norm.get_weights()[2:]
     np.testing.assert_allclose(array(block.norm.running_mean), mean, atol=1e-6)
     # torch keeps the unbiased variance: n / (n - 1) of Keras', in the new part of the average.
     before = randomised(ConvBlock(TINY)).norm.running_var.numpy()

@@ -79,8 +79,7 @@ def test_the_constant_does_not_matter_in_training(net, xyz, mask):
 
     The same holds for centring, here before the dense layers and there after them.
     """
-    oracle = Unfolded(net)
-    theirs = oracle(xyz, mask)
+    theirs = Unfolded(net)(xyz, mask)
     ours = net.encoder(xyz, mask)
     torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=2e-4)
 
@@ -157,8 +156,7 @@ def test_a_missing_landmark_takes_its_embedding_along(xyz, mask):
     net = with_norm_rows("seen")
     hidden = torch.rand(xyz.shape[:3], generator=torch.Generator().manual_seed(4)) < 0.3
     xyz = xyz.masked_fill(hidden[..., None], 0.0)
-    oracle = Seen(net)
-    torch.testing.assert_close(net.encoder(xyz, mask), oracle(xyz, mask), rtol=1e-3, atol=2e-4)
+    torch.testing.assert_close(net.encoder(xyz, mask), Seen(net)(xyz, mask), rtol=1e-3, atol=2e-4)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from src.models.hand_bert import Config, HandBert, PositionalConv, subsampled
 from tests.benchmarks.hugging_face import DISENTANGLED, layer_pairs, table_pairs
 from tests.models.conftest import CLOSE, SIGNS, features, randomised
 from tests.models.conftest import HAND_BERT as SMALL
+from tests.models.test_every import CASES
 
 FEATURES = SMALL.features
 
@@ -72,17 +73,10 @@ def as_hugging_face(ours: HandBert, config: Config) -> nn.Module:
     return model.eval()
 
 
-FAMILIES = {
-    "bert": SMALL,
-    "deberta": replace(SMALL, family="deberta"),
-    "the authors' deberta": replace(SMALL, family="deberta", disentangled=False),
-}
-
-
-@pytest.mark.parametrize("config", FAMILIES.values(), ids=FAMILIES)
-def test_without_the_convolution_it_is_hugging_faces_model(config, mask):
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("hand_")])
+def test_without_the_convolution_it_is_hugging_faces_model(name, mask):
     """Theirs computes every token in every layer, ours in the last one the class token alone."""
-    config = replace(config, positional_conv=False)
+    config = replace(CASES[name].config, positional_conv=False)
     ours, x = build(config), features(FEATURES)
     projected = x @ ours.embedding.project.weight.T
     tokens = torch.cat([ours.embedding.cls.expand(5, 1, -1), projected], 1)
