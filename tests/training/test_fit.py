@@ -14,15 +14,16 @@ import pytest
 import torch
 
 from src.common.errors import InputError
-from src.dataset.batches import plan
+from src.dataset.batches import ClipSet, plan
 from src.models.blocks import LateDropout
-from src.recipes import conv_transformer
+from src.recipes.base import Recipe
 from src.recipes.frame_deberta import B
 from src.recipes.ingredients import EarlyStopping, Ema, MeanTeacher
 from src.training.fit import SEEDS_APART, Task, fit
 from src.training.loop import Loop
 from src.training.roles import Trainee, consistency_weight, sizes
 from tests.training.trained import (
+    CONV_TRANSFORMER,
     FP32,
     ONE,
     SCRIPT,
@@ -34,18 +35,28 @@ from tests.training.trained import (
 )
 
 
+@pytest.fixture(scope="module", params=["frame_deberta", "conv_transformer"])
+def recipe(request, tiny_recipe) -> Recipe:
+    return {"frame_deberta": tiny_recipe, "conv_transformer": CONV_TRANSFORMER}[request.param]
+
+
 @pytest.fixture(scope="module")
-def unbroken(tiny_recipe, tiny_clips, tmp_path_factory) -> Path:
+def clips(recipe, tiny_clips) -> ClipSet:
+    return clips_of(recipe.layout, tiny_clips.length)
+
+
+@pytest.fixture(scope="module")
+def unbroken(recipe, clips, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("unbroken")
-    fit(Task(tiny_recipe, tiny_clips, tiny_clips, 3, folder), FP32, ONE)
+    fit(Task(recipe, clips, clips, 3, folder), FP32, ONE)
     return folder
 
 
-def test_all_roles_learn(tiny_recipe, tiny_clips, tmp_path):
-    longer = replace(tiny_recipe, epochs=30, loss=replace(tiny_recipe.loss, smoothing=0.1))
-    fit(Task(longer, tiny_clips, tiny_clips, 3, tmp_path), FP32, ONE)
+def test_all_roles_learn(recipe, clips, tmp_path):
+    longer = replace(recipe, epochs=30, loss=replace(recipe.loss, smoothing=0.1))
+    fit(Task(longer, clips, clips, 3, tmp_path), FP32, ONE)
     last = history(tmp_path).iloc[-1]
-    for role in ("student", "teacher", "distilled"):
+    for role in {*recipe.roles} - {"soup"}:
         assert last[f"{role}_accuracy"] > 0.8, role  # a third would be chance
 
 
@@ -63,9 +74,10 @@ def test_members_that_differ_by_seed_alone_are_other_runs(tiny_recipe, tiny_clip
 
 @pytest.mark.parametrize("stop_after", [1, 3])
 def test_the_same_seed_gives_the_same_bits_stopped_or_not(
-    unbroken, tiny_recipe, tiny_clips, tmp_path, stop_after
+    unbroken, recipe, clips, tmp_path, stop_after
 ):
-    task = Task(tiny_recipe, tiny_clips, tiny_clips, 3, tmp_path)
+    """Also before and after a perturbation and a late dropout begin, and within a Lookahead."""
+    task = Task(recipe, clips, clips, 3, tmp_path)
     stopped(stop_after, lambda: fit(task, FP32, ONE))
     assert len(history(tmp_path)) == stop_after
     fit(task, FP32, ONE)
@@ -136,10 +148,7 @@ def test_consistency_ramps_up(tiny_recipe):
 
 def test_all_that_is_run_in_training_knows_how_far_it_is(tiny_clips):
     """A teacher has its late dropout when its student has."""
-    late = conv_transformer.Config(16, groups=1, convs=1, kernel=3, heads=2, late_from=0.5)
-    recipe = replace(
-        conv_transformer.SAMPLE, model=late, mean_teacher=MeanTeacher(), batch_size=8, epochs=2
-    )
+    recipe = replace(CONV_TRANSFORMER, mean_teacher=MeanTeacher(), epochs=2)
     trainee = Trainee(recipe, 3)
     loop = Loop(recipe, trainee, FP32, ONE)
     clips = clips_of(recipe.layout, tiny_clips.length)

@@ -12,6 +12,8 @@ from src.recipes.frame_deberta import A, B
 from src.recipes.ingredients import AdamW, Lion, RAdamLookahead, Ranger
 from src.training import optim, resume
 
+RADAM_LOOKAHEAD = RAdamLookahead(lr=0.1, weight_decay=0.1, decay_with_rate=True)
+
 
 @pytest.mark.parametrize("recipe", [A, B], ids=["A", "B"])
 def test_decay_spares_what_the_publication_spares(recipe):
@@ -38,9 +40,8 @@ def test_decay_spares_what_the_publication_spares(recipe):
 
 def test_lion_is_the_published_update():
     """arXiv 2302.06675, algorithm 2, unrolled in numpy: recognition.md 2.5."""
-    config = Lion(lr=0.01, weight_decay=0.1)
     layer = torch.nn.Linear(3, 2, bias=False)
-    optimiser = optim.build(config, [layer])
+    optimiser = optim.build(Lion(lr=0.01, weight_decay=0.1), [layer])
     weight = layer.weight.detach().double().numpy()
     moment, rng = np.zeros_like(weight), np.random.default_rng(0)
     for _ in range(20):
@@ -60,9 +61,8 @@ def test_radam_in_lookahead_is_the_published_update():
     As the 1st place has them: the threshold is 4, and what a step takes off a weight is
     lr(t) 0.1 lr(t).
     """
-    config = RAdamLookahead(lr=0.1, weight_decay=0.1, decay_with_rate=True)
     layer = torch.nn.Linear(3, 2, bias=False)
-    optimiser = optim.build(config, [layer])
+    optimiser = optim.build(RADAM_LOOKAHEAD, [layer])
     fast = slow = layer.weight.detach().double().numpy()
     m, v, rng = np.zeros_like(fast), np.zeros_like(fast), np.random.default_rng(0)
     longest = 2 / (1 - 0.999) - 1
@@ -130,7 +130,7 @@ every_optimiser = pytest.mark.parametrize(
         AdamW(lr=0.1, weight_decay=0.1),
         Lion(lr=0.1, weight_decay=0.1),
         Ranger(lr=0.1),
-        RAdamLookahead(lr=0.1, weight_decay=0.1, decay_with_rate=True),
+        RADAM_LOOKAHEAD,
     ],
     ids=lambda config: type(config).__name__,
 )

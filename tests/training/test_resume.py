@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -18,7 +17,8 @@ from src.dataset.batches import ClipSet
 from src.recipes.base import Recipe
 from src.recipes.ingredients import EarlyStopping
 from src.training.fit import Task, fit
-from tests.training.trained import FP32, ONE, stopped
+from src.training.loop import Settings
+from tests.training.trained import FP32, ONE, history, stopped
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +35,11 @@ def state(recipe, tiny_clips, tmp_path_factory) -> dict:
     return checkpoint.load(folder / "last.pt")
 
 
-def go_on(state: dict, recipe: Recipe, clips: ClipSet, folder: Path) -> None:
+def go_on(
+    state: dict, recipe: Recipe, clips: ClipSet, folder: Path, settings: Settings = FP32
+) -> None:
     checkpoint.save(folder / "last.pt", state)
-    fit(Task(recipe, clips, clips, 3, folder), FP32, ONE)
+    fit(Task(recipe, clips, clips, 3, folder), settings, ONE)
 
 
 def places(state: object, at: tuple = ()) -> Iterator[tuple]:
@@ -69,11 +71,8 @@ def spoilt(state: dict, at: tuple, how: str) -> dict:
 def test_fp16_goes_on_from_a_training_that_needed_no_scaler(recipe, tiny_clips, tmp_path, state):
     """A run that began on a card with bfloat16 goes on on an older one."""
     assert state["loop"]["scaler"] == {}
-    checkpoint.save(tmp_path / "last.pt", state)
-    task = Task(recipe, tiny_clips, tiny_clips, 3, tmp_path)
-    fit(task, replace(FP32, precision="fp16"), ONE)
-    history = pd.read_csv(tmp_path / "history.csv")
-    assert history.epoch.tolist() == [1, 2, 3, 4]
+    go_on(state, recipe, tiny_clips, tmp_path, replace(FP32, precision="fp16"))
+    assert history(tmp_path).epoch.tolist() == [1, 2, 3, 4]
     assert checkpoint.load(tmp_path / "last.pt")["loop"]["scaler"]["scale"] > 0
 
 
@@ -111,33 +110,26 @@ def test_a_cut_state_is_refused(share, state, recipe, tiny_clips, tmp_path):
     assert len(str(refused.value).splitlines()) == 1
 
 
-def test_a_state_of_another_recipe_or_on_other_clips_is_refused(
+def test_a_state_of_another_recipe_or_seed_or_on_other_clips_is_refused(
     state, recipe, tiny_clips, tmp_path
 ):
     """Clips that were learnt from could be held out now."""
-    checkpoint.save(tmp_path / "last.pt", state)
     fewer = tiny_clips.subset(np.arange(len(tiny_clips) - 1))
     moved = replace(tiny_clips, label=tiny_clips.label[::-1].copy())
     longer = replace(recipe, epochs=5)
-    for other, clips, change in (
-        (recipe, fewer, "clips changed"),
-        (recipe, moved, "clips changed"),
-        (longer, tiny_clips, r"recipe\.epochs 4 -> 5;"),
+    for other, clips, settings, change in (
+        (recipe, fewer, FP32, "clips changed"),
+        (recipe, moved, FP32, "clips changed"),
+        (longer, tiny_clips, FP32, r"recipe\.epochs 4 -> 5;"),
+        (recipe, tiny_clips, replace(FP32, seed=1), "seed 0 -> 1;"),
     ):
         with pytest.raises(InputError, match=rf"last\.pt: .* other values: {change}"):
-            fit(Task(other, clips, tiny_clips, 3, tmp_path), FP32, ONE)
-    fit(Task(recipe, tiny_clips, tiny_clips, 3, tmp_path), FP32, ONE)  # the same ones go on
-    assert len(pd.read_csv(tmp_path / "history.csv")) == recipe.epochs
+            go_on(state, other, clips, tmp_path, settings)
+    fit(Task(recipe, tiny_clips, tiny_clips, 3, tmp_path), FP32, ONE)  # the file is as it was
+    assert len(history(tmp_path)) == recipe.epochs
 
 
-def test_a_state_of_another_seed_is_refused_and_one_of_before_seeds_were_kept_goes_on(
-    state, recipe, tiny_clips, tmp_path
-):
-    task, other = Task(recipe, tiny_clips, None, 3, tmp_path), replace(FP32, seed=1)
-    checkpoint.save(tmp_path / "last.pt", state)
-    with pytest.raises(InputError, match=r"last\.pt: .* other values: seed 0 -> 1;"):
-        fit(task, other, ONE)
+def test_a_state_of_before_seeds_were_kept_goes_on(state, recipe, tiny_clips, tmp_path):
     before = {name: value for name, value in state["made_from"].items() if name != "seed"}
-    checkpoint.save(tmp_path / "last.pt", state | {"made_from": before})
-    fit(task, other, ONE)
-    assert len(pd.read_csv(tmp_path / "history.csv")) == recipe.epochs
+    go_on(state | {"made_from": before}, recipe, tiny_clips, tmp_path, replace(FP32, seed=1))
+    assert len(history(tmp_path)) == recipe.epochs

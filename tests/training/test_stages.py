@@ -46,7 +46,6 @@ TINY = replace(
 TRAIN, VALID, CHOOSING = (
     clips_of(LAYOUT, np.full(n, FRAMES), seed) for seed, n in enumerate((24, 12, 9))
 )
-STILL = replace(TINY, optimiser=replace(TINY.optimiser, lr=0.0))
 
 
 def task(recipe, folder: Path, start: dict | None = None) -> Task:
@@ -181,7 +180,7 @@ def test_it_starts_from_the_weights_of_the_one_before_and_stops_after_its_patien
     first, start, tmp_path
 ):
     """With a rate of 0 nothing gets better than the start, which was tested before."""
-    still = replace(STILL, stop=EarlyStopping(3))
+    still = replace(TINY, optimiser=replace(TINY.optimiser, lr=0.0), stop=EarlyStopping(3))
     fit(task(still, tmp_path, start), FP32, ONE)
     end = weights(tmp_path)
     assert all(torch.equal(end[name], value) for name, value in start.items())
@@ -237,14 +236,3 @@ def test_every_model_learns_the_statistics_of_the_training_clips_alone(tmp_path)
         statistics = model.encoder.normalise
         np.testing.assert_allclose(statistics.mean, np.nanmean(expected, 0), rtol=1e-5)
         np.testing.assert_allclose(statistics.std, np.nanstd(expected, 0), rtol=1e-4)
-
-
-def test_self_distillation_pulls_the_student_to_its_average(first, tmp_path):
-    """An average of the student as its teacher: the document's wish, by the mean teacher."""
-    recipe = replace(TINY, mean_teacher=MeanTeacher(weight=5.0), epochs=8)
-    fit(task(recipe, tmp_path), FP32, ONE)
-    table = history(tmp_path)
-    assert {"teacher_accuracy", "teacher_test_loss"} <= set(table)
-    assert table.student_accuracy.iloc[-1] > 0.5 and table.teacher_accuracy.iloc[-1] > 0.5
-    # The consistency is a part of the training loss: without it the run is another one.
-    assert not np.allclose(table.student_loss, history(first).student_loss)

@@ -14,12 +14,10 @@ import pytest
 import torch
 
 from src.common.errors import InputError
-from src.dataset import store as stores
-from src.recipes import hand_bert
 from src.training.torchrun import torchrun
 from src.training.train import train_all
 from tests.tiny import RECIPE
-from tests.training.trained import FP32, history, run_of
+from tests.training.trained import FP32, history, run_on
 
 
 def ranks(number: int) -> list[psutil.Process]:
@@ -47,8 +45,7 @@ def test_killing_one_rank_ends_the_run_and_the_same_call_goes_on(
     sample, tmp_path, monkeypatch, capfd
 ):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    store = stores.build(sample, tmp_path / "stores", hand_bert.LAYOUT.sources, workers=1)
-    run = run_of([replace(RECIPE, epochs=40)], store, tmp_path / "run")
+    run = run_on(sample, [replace(RECIPE, epochs=40)], tmp_path)
     folder = run.training_folder(RECIPE.name, 0)
     killer = threading.Thread(target=kill_when_an_epoch_is_kept, args=(folder / "last.pt", 1))
     killer.start()
