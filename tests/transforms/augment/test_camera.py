@@ -41,20 +41,12 @@ def test_every_axis_has_its_own_limit_and_every_clip_its_own_angle(clips, layout
     assert (out[:, axis] == 0).all() and len(angle.unique()) == len(angle)
 
 
-def test_a_camera_straight_ahead_only_projects(clips, layout, draw):
-    distance = 3.0
-    xyz = 0.3 * clips.xyz + torch.tensor([0.5, 0.5, 0.0])
-    new = CameraAngle(1.0, (0.0, 0.0), distance, centre=0.5)(clips.with_(xyz=xyz), layout, draw())
-    x, y, z = xyz.double().unbind(-1)
-    nearness = distance / (distance + z)
-    expected = torch.stack([(x - 0.5) * nearness + 0.5, (y - 0.5) * nearness + 0.5, z], -1)
-    torch.testing.assert_close(new.xyz.double(), expected, **CLOSE, equal_nan=True)
-
-
-def test_a_camera_to_the_side_turns_then_projects(clips, layout, draw):
-    turned = Turn(1.0, (10.0, 20.0, 0.0))(clips, layout, draw()).xyz
-    seen = CameraAngle(1.0, (10.0, 20.0), distance=10.0)(clips, layout, draw()).xyz
-    expected = turned[..., :2] * 10 / (10 + turned[..., 2:])
+@pytest.mark.parametrize("centre", [0.0, 0.5])
+@pytest.mark.parametrize("degrees", [(0.0, 0.0), (10.0, 20.0)], ids=["straight ahead", "aside"])
+def test_a_camera_turns_then_projects(clips, layout, draw, degrees, centre):
+    turned = Turn(1.0, (*degrees, 0.0), centre)(clips, layout, draw()).xyz
+    seen = CameraAngle(1.0, degrees, distance=10.0, centre=centre)(clips, layout, draw()).xyz
+    expected = centre + (turned[..., :2] - centre) * 10 / (10 + turned[..., 2:])
     torch.testing.assert_close(seen[..., :2], expected, **CLOSE, equal_nan=True)
     torch.testing.assert_close(seen[..., 2], turned[..., 2], **CLOSE, equal_nan=True)
 

@@ -49,7 +49,6 @@ def test_far_points_stay_and_so_do_frames_without_the_pulled_one(clips, layout, 
     moved = (out.xyz != clips.xyz) & ~clips.xyz.isnan()
     points = moved[clips.mask].any(-1).sum(-1)  # of each frame
     assert points.max() == 1  # nothing else is within a hundredth of it
-    assert torch.equal(out.xyz.isnan(), clips.xyz.isnan())
     some = 8  # its parts are lost in frames of their own
     in_some = moved[some, clips.mask[some]].any(-1).any(-1)
     assert in_some.any() and not in_some.all()

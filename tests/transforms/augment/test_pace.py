@@ -26,11 +26,9 @@ class Fixed(Draw):
     share: float = 0.5
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
-        """`share` of the way from low to high."""
         return torch.full(shape, low + self.share * (high - low))
 
     def chance(self, p: float, *shape: int) -> torch.Tensor:
-        """True."""
         return torch.ones(shape, dtype=torch.bool)
 
 

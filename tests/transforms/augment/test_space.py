@@ -65,21 +65,6 @@ def test_angles_are_uniform_to_both_sides(draw):
 # --- scale --------------------------------------------------------------------------------------
 
 
-def test_scale_is_one_uniform_factor_per_clip(draw):
-    out = space.Scale(1.0, 0.7, 1.3)(DOTS, TWO, draw()).xyz
-    factor = out[:, 0, 0]  # of the point at (1, 1, 1)
-    assert torch.equal(factor[:, 0], factor[:, 1]) and torch.equal(factor[:, 0], factor[:, 2])
-    torch.testing.assert_close(out[:, 0, 1], factor * DOTS.xyz[:, 0, 1])
-    assert is_uniform(factor[:, 0].numpy(), 0.7, 1.3)
-
-
-def test_the_centre_stays_in_x_and_y_and_all_distances_scale(draw):
-    out = space.Scale(1.0, 0.7, 1.3, centre=0.5)(DOTS, TWO, draw()).xyz[:, 0]
-    about_origin = space.Scale(1.0, 0.7, 1.3)(DOTS, TWO, draw()).xyz[:, 0]
-    moved = torch.tensor([0.5, 0.5, 0.0]) * (1 - about_origin[:, :1])  # which is the factor
-    torch.testing.assert_close(out - about_origin, moved.expand_as(out), rtol=0, atol=1e-6)
-
-
 @pytest.mark.parametrize("by_sum", [False, True])
 def test_distortion_is_a_further_factor_per_axis(draw, by_sum):
     """s d of both U(0.7, 1.3): the logs of two axes share half of their variance; code: s + d."""
@@ -116,6 +101,15 @@ def maps(augmentation: Callable, layout, draw) -> tuple[np.ndarray, np.ndarray]:
     fifth = np.einsum("nij,j->ni", linear, [0.3, 0.8, 0.2]) + out[:, 0]
     np.testing.assert_allclose(out[:, 4], fifth, atol=1e-6)  # it is an affine map
     return linear, out[:, 0]
+
+
+@pytest.mark.parametrize("centre", [0.0, 0.5])
+def test_scale_is_one_uniform_factor_per_clip_and_the_centre_stays(layout, draw, centre):
+    linear, moved = maps(space.Scale(1.0, 0.7, 1.3, centre=centre), layout, draw)
+    factor = linear[:, 2, 2]
+    np.testing.assert_allclose(linear, factor[:, None, None] * np.eye(3), atol=3e-7)
+    np.testing.assert_allclose(moved, (1 - factor)[:, None] * [centre, centre, 0], atol=3e-7)
+    assert is_uniform(factor, 0.7, 1.3)
 
 
 def test_points_are_scaled_then_shifted_then_rotated_by_independent_uniform_draws(layout, draw):

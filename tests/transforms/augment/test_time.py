@@ -1,4 +1,4 @@
-"""Filling, cropping and reading between frames, against numpy and slicing."""
+"""Filling against numpy, cropping against slicing."""
 
 from __future__ import annotations
 
@@ -9,18 +9,8 @@ import pytest
 import torch
 from scipy import stats
 
-from src.transforms.augment.time import Crop, FillMissing, Window, between_frames
+from src.transforms.augment.time import Crop, FillMissing, Window
 from tests.transforms.conftest import numbered
-
-
-def test_between_frames_is_numpys_interp():
-    rng = np.random.default_rng(0)
-    xyz = rng.normal(size=(3, 9, 4, 3)).astype(np.float32)
-    instant = rng.uniform(-2, 11, (3, 20)).astype(np.float32)
-    ours = between_frames(torch.from_numpy(xyz), torch.from_numpy(instant)).numpy()
-    for k, point, axis in np.ndindex(3, 4, 3):
-        expected = np.interp(instant[k], np.arange(9), xyz[k, :, point, axis])
-        np.testing.assert_allclose(ours[k, :, point, axis], expected, atol=1e-5)
 
 
 def test_filling_is_numpys_interp_per_coordinate(clips, layout, draw):
