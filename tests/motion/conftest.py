@@ -18,7 +18,6 @@ MOCAP = Path(__file__).parents[3] / "shared" / "data" / "mocap"
 
 @pytest.fixture(scope="session")
 def mocap() -> Path:
-    """The folder of real motion capture."""
     if not MOCAP.is_dir():
         pytest.skip(f"no real motion capture at {MOCAP}")
     return MOCAP
@@ -42,7 +41,6 @@ def sample(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def corpus(sample) -> Corpus:
-    """Synthetic motion."""
     return read_corpus(sample)
 
 
@@ -54,7 +52,6 @@ def data(corpus):
 
 @pytest.fixture(scope="session")
 def task(data):
-    """Forecasting it."""
     return pose_task(data)
 
 

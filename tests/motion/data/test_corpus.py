@@ -8,7 +8,7 @@ from src.common.errors import InputError
 from src.motion.body.clip import MotionClip
 from src.motion.body.pose_space import FAIRMOTION, MOTION_TRANSFORMER, Scaling, mirrored
 from src.motion.body.rotations import angle_between
-from src.motion.data.corpus import evaluation_windows, prepare, read_corpus
+from src.motion.data.corpus import prepare, read_corpus
 from src.motion.data.formats.dip import read_dip, write_dip
 from src.motion.data.splits import LISTS, file_id, read_splits, split_files
 from src.motion.data.synthetic import ACTIONS, synthetic_clip, write_sample
@@ -29,16 +29,6 @@ def lists(folder, train=("A/1.pkl", "A/2.pkl"), valid=("A/3.pkl",), test=("B/1.p
         (folder / LISTS[split]).write_text("\n".join(ids) + "\n\n")
 
 
-def test_published_lists_say_which_file_is_in_which_split(tmp_path):
-    lists(tmp_path)
-    splits = read_splits(tmp_path)
-    assert splits == {"train": ("A/1.pkl", "A/2.pkl"), "valid": ("A/3.pkl",), "test": ("B/1.pkl",)}
-    files = [tmp_path / f / f"{n}.pkl" for f in ("AMASS_A", "B_x") for n in (1, 2, 3)]
-    found = split_files(files, splits)
-    assert [file_id(p) for p in found["train"]] == ["A/1.pkl", "A/2.pkl"]
-    assert [p.parent.name for p in found["test"]] == ["B_x"]
-
-
 def test_wrong_lists_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"training_fnames.txt: expected the published list"):
         read_splits(tmp_path)
@@ -53,18 +43,17 @@ def test_wrong_lists_are_refused(tmp_path):
         read_splits(tmp_path)
 
 
-def test_lists_of_windows_editors_and_files_of_one_id_lose_no_clip(tmp_path):
+def test_published_lists_even_of_windows_editors_say_which_files_are_in_which_split(tmp_path):
     """A mark in front hid the first id; of CMU_1/1.pkl and CMU_2/1.pkl only the last was used."""
-    ids = b"\xef\xbb\xbfA/1.pkl\r\nA/2.pkl\r\nA/1.pkl\r\n"
     lists(tmp_path)
-    (tmp_path / LISTS["train"]).write_bytes(ids)
+    (tmp_path / LISTS["train"]).write_bytes(b"\xef\xbb\xbfA/1.pkl\r\nA/2.pkl\r\nA/1.pkl\r\n")
     splits = read_splits(tmp_path)
-    assert splits["train"] == ("A/1.pkl", "A/2.pkl")
+    assert splits == {"train": ("A/1.pkl", "A/2.pkl"), "valid": ("A/3.pkl",), "test": ("B/1.pkl",)}
     files = [tmp_path / f / f"{n}.pkl" for f in ("A_1", "A_2", "B") for n in (1, 2, 3)]
-    found = split_files(files, splits)["train"]
-    assert [(p.parent.name, p.stem) for p in found] == [
-        ("A_1", "1"), ("A_2", "1"), ("A_1", "2"), ("A_2", "2"),
-    ]  # fmt: skip
+    found = split_files(files, splits).items()
+    assert {of: [f"{p.parent.name}/{p.stem}" for p in paths] for of, paths in found} == {
+        "train": ["A_1/1", "A_2/1", "A_1/2", "A_2/2"], "valid": ["A_1/3", "A_2/3"], "test": ["B/1"],
+    }  # fmt: skip
 
 
 def test_a_corpus_can_be_read_by_published_lists(sample, tmp_path):
@@ -72,9 +61,9 @@ def test_a_corpus_can_be_read_by_published_lists(sample, tmp_path):
     for n, path in enumerate(sorted((sample / "test").iterdir())):
         write_dip(data / "AMASS_X" / f"{n}.pkl", read_dip(path))
     lists(tmp_path, train=("X/1.pkl",), valid=("X/2.pkl",), test=("X/0.pkl", "X/gone.pkl"))
-    corpus = read_corpus(data, lists=tmp_path)
-    assert [len(part) for part in (corpus.train, corpus.valid, corpus.test)] == [1, 1, 1]
-    assert corpus.test[0].name == "0"
+    read = read_corpus(data, lists=tmp_path)
+    names = {split: [clip.name for clip in clips] for split, clips in read.splits.items()}
+    assert names == {"train": ["1"], "valid": ["2"], "test": ["0"]}
 
 
 def test_validation_clips_come_from_training_only(sample):
@@ -101,12 +90,6 @@ def test_too_few_training_clips_to_validate_by_are_refused(tmp_path):
     assert [len(part) for part in read_corpus(tmp_path).splits.values()] == [7, 1, 1]
 
 
-def test_a_held_out_clip_that_is_too_short_is_said_to_be_of_training(corpus):
-    short = MotionClip("short", corpus.test[0].rotations[:90], 60.0)
-    with pytest.raises(InputError, match=r"to this split \(every eighth training clip, unless"):
-        prepare(replace(corpus, valid=(short,)), MOTION_TRANSFORMER, Scaling())
-
-
 def test_a_corpus_without_files_is_refused(tmp_path):
     with pytest.raises(InputError, match="train: expected a folder of motion files"):
         read_corpus(tmp_path)
@@ -122,12 +105,17 @@ def test_clips_are_brought_to_60_hz_as_they_are_read(tmp_path):
     assert len(read_corpus(tmp_path).test[0]) == 150
 
 
+TOO_SHORT = {"valid": r"\(every eighth training clip, unless", "test": "add .* to this split$"}
+
+
 @pytest.mark.parametrize(("cut", "length"), [("every 60", 144), ("motion-transformer", 180)])
-def test_a_split_without_a_long_enough_clip_is_refused(corpus, cut, length):
+@pytest.mark.parametrize("split", TOO_SHORT)
+def test_a_split_without_a_long_enough_clip_is_refused(corpus, split, cut, length):
     short = MotionClip("short", corpus.test[0].rotations[: length - 1], 60.0)
-    message = rf"test: expected a clip of {length} frames.*has {length - 1}"
+    spoilt = replace(corpus, **{split: (short,)}, cut=cut)
+    message = rf"{split}: expected a clip of {length} .*1 has {length - 1}; .*{TOO_SHORT[split]}"
     with pytest.raises(InputError, match=message):
-        prepare(replace(corpus, test=(short,), cut=cut), MOTION_TRANSFORMER, Scaling())
+        prepare(spoilt, MOTION_TRANSFORMER, Scaling())
 
 
 @pytest.mark.parametrize("split", ["valid", "test"])
@@ -140,8 +128,6 @@ def test_short_clips_are_refused_before_anything_is_drawn_of_them(sample, tmp_pa
         write_dip(tmp_path / folder / "a.pkl", short)
     with pytest.raises(InputError, match=rf"{split}: expected a clip of 144 frames.*has 143"):
         read_corpus(tmp_path)
-    with pytest.raises(InputError, match=rf"{split}: expected a clip of 144 frames.*1 has 143"):
-        evaluation_windows([torch.zeros(143, 3)], "every 60", split)
 
 
 def test_the_cut_reaches_windows_and_truths_alike(sample):
@@ -249,6 +235,5 @@ def test_amass_shapes_beside_the_motions_are_left_out(tmp_path):
         (folder / "b.npz").mkdir()
         np.savez(folder / "shape.npz", betas=np.zeros(16))
         np.savez(folder / "male_stagei.npz", betas=np.zeros(16))
-    corpus = read_corpus(tmp_path)
-    read = (*corpus.train, *corpus.valid, *corpus.test)
-    assert [clip.name for clip in read] == ["a_stageii"] * 3
+    read = read_corpus(tmp_path)
+    assert [clip.name for clips in read.splits.values() for clip in clips] == ["a_stageii"] * 3

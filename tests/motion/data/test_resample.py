@@ -34,16 +34,6 @@ def test_any_other_rate_is_scipys_slerp(fps):
         assert np.abs(made.rotations[:, joint] - expected).max() < 2e-5
 
 
-def test_resampling_keeps_speed():
-    """A joint that turns steadily turns as fast at the new rate."""
-    angle = np.zeros((101, 24, 3))
-    angle[..., 0] = np.linspace(0, 1, 101)[:, None]  # 1 rad in a second at 100 Hz
-    matrices = Rotation.from_rotvec(angle.reshape(-1, 3)).as_matrix().reshape(101, 24, 3, 3)
-    made = resample(MotionClip("c", matrices.astype(np.float32), 100.0))
-    turned = Rotation.from_matrix(made.rotations[:, 3]).as_rotvec()[:, 0]
-    assert np.allclose(turned, np.arange(61) / 60, atol=1e-6)
-
-
 @pytest.mark.parametrize("fps", [0.0, -1.0, 1e-5, np.nan, np.inf])
 def test_an_impossible_rate_is_refused(fps):
     with pytest.raises(InputError, match="c: expected at least 1 frame a second"):

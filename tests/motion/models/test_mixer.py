@@ -34,15 +34,13 @@ def test_a_network_of_whole_windows_begins_still_and_is_taught_on_what_follows_t
     assert model.forecast(torch.randn(1, 30, 15, 9), 7).shape == (1, 7, 15, 9)
 
 
-@pytest.mark.parametrize("frame", range(6))
-def test_every_frame_counts_and_none_before_the_window(frame):
+@pytest.mark.parametrize("frame", range(9))
+def test_every_frame_of_the_window_counts_and_none_before_it(frame):
     model, seed = trained(), torch.randn(2, 9, 15, 9)
     changed = seed.clone()
-    changed[:, 3 + frame] += 1
-    assert not torch.allclose(model.forecast(seed, 4), model.forecast(changed, 4))
-    changed = seed.clone()
-    changed[:, :3] += 1
-    assert torch.equal(model.forecast(seed, 4), model.forecast(changed, 4))
+    changed[:, frame] += 1
+    apart = (model.forecast(seed, 4) - model.forecast(changed, 4)).abs().max()
+    assert apart == 0 if frame < 3 else apart > 1e-3
 
 
 def test_windows_do_not_mix():

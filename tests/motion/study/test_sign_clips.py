@@ -26,15 +26,6 @@ def test_the_last_place_is_held_and_never_a_later_one():
     assert s.hold_last(clip)[:, 0, 0].tolist() == [0, 1, 1, 1, 2]
 
 
-def test_a_windows_seed_does_not_know_what_comes_after_it():
-    clips = [moving(), moving(seed=1)]
-    later = clips[1].copy()
-    later[24:] += 0.1
-    one, other = (s.sign_task(clips, [c]) for c in (clips[1], later))
-    assert torch.equal(one.valid[0, :24], other.valid[0, :24])
-    assert not torch.equal(one.valid[0, 24:], other.valid[0, 24:])
-
-
 def test_where_a_signer_stands_and_how_large_changes_nothing_but_the_unit(rng):
     """From the shoulders, as the seed shows them: the target has no part in it."""
     clip = rng.uniform(0.3, 0.6, (60, len(s.LAYOUT), 3)).astype(np.float32)
