@@ -147,13 +147,8 @@ def test_the_report_in_words_says_the_same(run, report):
     assert ["this file", f"{report['accuracy']:.1%}"] in rows
     member = report["members"][RECIPE]
     by_torch = f"{report['accuracy_torch'][RECIPE]:.1%}"
-    assert [
-        RECIPE,
-        f"{member['parameters']:,}",
-        "1.00",
-        f"{member['temperature']:.2f}",
-        by_torch,
-    ] in rows
+    parameters, temperature = f"{member['parameters']:,}", f"{member['temperature']:.2f}"
+    assert [RECIPE, parameters, "1.00", temperature, by_torch] in rows
     for name, rung in report["parity"].items():
         assert [name, f"{rung['difference']:.1e}", f"{rung['agreement']:.1%}", "pass"] in rows
 

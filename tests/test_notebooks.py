@@ -8,6 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 from typing import get_args
+from unittest.mock import Mock
 
 import nbformat
 import pytest
@@ -22,14 +23,14 @@ from src.tflite.converter import convert
 from src.training import loop
 
 FIRST = 'N: int = 1\nRUN_DIR: str = "x"\nNAME: str = "a"'
+REFUSES = "from src.common.errors import InputError\nraise InputError('NAME: no such thing')"
 SECOND = 'RUN_DIR: str = "x"\nRATE: float = 0.5\nLOUD: bool = False'
 
 
 def write(folder: Path, name: str, parameters: str, *cells: str) -> None:
     notebook = nbformat.v4.new_notebook()
-    notebook.metadata = {
-        "kernelspec": {"name": "python3", "display_name": "", "language": "python"}
-    }
+    kernel = {"name": "python3", "display_name": "", "language": "python"}
+    notebook.metadata = {"kernelspec": kernel}
     tagged = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
     notebook.cells = [tagged, *(nbformat.v4.new_code_cell(cell) for cell in cells)]
     nbformat.write(notebook, folder / name)
@@ -127,8 +128,7 @@ def test_a_failure_says_where_and_how_to_go_on(notebooks, capsys):
 
 @pytest.mark.slow
 def test_a_refused_value_is_not_repeated_and_leaves_no_folder(notebooks, capsys):
-    raising = "from src.common.errors import InputError\nraise InputError('NAME: no such thing')"
-    write(notebooks / "notebooks", "01_first.ipynb", FIRST, raising)
+    write(notebooks / "notebooks", "01_first.ipynb", FIRST, REFUSES)
     assert execute(notebooks, ["01"], NAME="nothing", RATE=0.5) == 1
     said = capsys.readouterr().out
     assert "NAME: no such thing" in said and said.endswith("go on with another NAME\n")
@@ -140,8 +140,7 @@ def test_a_refused_value_is_not_repeated_and_leaves_no_folder(notebooks, capsys)
 
 @pytest.mark.slow
 def test_a_value_that_a_second_notebook_refuses_does_not_cost_what_the_first_has_made(notebooks):
-    raising = "from src.common.errors import InputError\nraise InputError('NAME: no such thing')"
-    write(notebooks / "notebooks", "02_second.ipynb", SECOND, raising)
+    write(notebooks / "notebooks", "02_second.ipynb", SECOND, REFUSES)
     assert execute(notebooks, ["01", "02"], NAME="nothing") == 1
     assert (notebooks / "logs" / "01_first.ipynb").is_file()
 
@@ -198,11 +197,8 @@ def test_a_value_may_look_like_a_flag(flag, monkeypatch):
 
 @pytest.mark.parametrize("at", ["parse", "execute"])
 def test_an_interruption_repeats_the_command(notebooks, capsys, monkeypatch, at):
-    def interrupted(*_) -> None:
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(sys, "argv", ["notebooks", "01", "-p", "NAME", "two words"])
-    monkeypatch.setattr(run, at, interrupted)
+    monkeypatch.setattr(run, at, Mock(side_effect=KeyboardInterrupt))
     assert run.main() == 130
     again = capsys.readouterr().err.strip().removeprefix("interrupted; go on from here: ")
     assert shlex.split(again)[1:] == ["-m", "src.notebooks", "01", "-p", "NAME", "two words"]
@@ -288,7 +284,6 @@ def test_a_second_run_on_the_same_folder_is_refused(notebooks):
 
 
 def test_the_numbered_notebooks_follow_the_rules():
-    """One cell of plain parameters, a first cell that says what, short cells, no outputs."""
     folder = Path(run.__file__).parents[1] / "notebooks"
     paths = sorted(folder.glob("*.ipynb"))
     assert [path.name[:2] for path in paths] == ["01", "02", "03", "04", "05", "06"]

@@ -25,16 +25,7 @@ _FIRST_SEQUENCE = 2_000_000_000
 
 
 def write_competition(folder: Path, clips: int = CLIPS, signs: int = SIGNS) -> Path:
-    """Write the folder, unless it is there.
-
-    Args:
-        folder: the competition folder; what is drawn lies beside it.
-        clips: rows of train.csv.
-        signs: number of signs.
-
-    Returns:
-        The folder.
-    """
+    """Write the competition folder, unless it is there; what is drawn lies beside it."""
     mark = Mark(folder.with_suffix(".json"), {"clips": clips, "signs": signs})
     if mark.is_finished:
         return folder

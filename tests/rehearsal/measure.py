@@ -17,29 +17,17 @@ _EVERY = 0.5  # seconds between two looks at the processes
 
 @dataclass(frozen=True)
 class Measured:
-    """What a command took.
+    """What a command took."""
 
-    Args:
-        code: its exit code; -9 if it was killed.
-        seconds: by the clock.
-        memory: GiB, of all its processes together at the worst moment; what they share counts once.
-    """
-
-    code: int
+    code: int  # -9 if it was killed
     seconds: float
-    memory: float
+    memory: float  # GiB, of all its processes at the worst moment; what they share counts once
 
 
 def measured(
     words: Sequence[str], log: Path, kill_when: Callable[[], bool] | None = None
 ) -> Measured:
-    """Run a command to its end, or until it has to be killed.
-
-    Args:
-        words: the command.
-        log: gets what it prints.
-        kill_when: asked twice a second; once it is true, every process of the command is killed.
-    """
+    """Run a command to its end, or kill all its processes once `kill_when` is true."""
     started, most = time.monotonic(), 0
     with log.open("a") as out:
         process = subprocess.Popen(words, stdout=out, stderr=subprocess.STDOUT)
@@ -48,7 +36,8 @@ def measured(
             most = max(most, sum(map(_memory, family)))
             if kill_when and kill_when():
                 for member in family:
-                    _kill(member)
+                    with suppress(psutil.NoSuchProcess):
+                        member.kill()
                 process.wait()
             time.sleep(_EVERY)
     return Measured(process.returncode, time.monotonic() - started, most / 2**30)
@@ -68,11 +57,6 @@ def _memory(process: psutil.Process) -> int:
         return process.memory_full_info().pss
     except psutil.Error:
         return 0
-
-
-def _kill(process: psutil.Process) -> None:
-    with suppress(psutil.NoSuchProcess):
-        process.kill()
 
 
 def disk(*folders: Path) -> float:
