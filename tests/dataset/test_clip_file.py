@@ -166,10 +166,7 @@ BROKEN = {
     "parts in capitals": (lambda t: t.assign(type=t.type.str.upper()), "name the parts so"),
     "text for numbers": (lambda t: t.assign(y=t.y.astype(str)), "'y' to be float or double"),
     "frames not whole": (lambda t: t.assign(frame=t.frame * 0.5), "'frame' to be int16"),
-    "index too small a type": (
-        lambda t: t.assign(landmark_index=t.landmark_index.astype(np.int8)),
-        "'landmark_index' to be int16",
-    ),
+    "index in int8": (lambda t: t.astype({"landmark_index": "int8"}), "_index' to be int16, 32"),
     "types are numbers": (lambda t: t.assign(type=1), "'type' to be string"),
     "no frame number": (
         lambda t: t.assign(frame=t.frame.astype("Int16").mask(t.index == 9)),
@@ -194,10 +191,7 @@ BROKEN = {
         lambda t: with_irises(t).drop(index=469),
         "expected 553 rows a frame and at least one frame, found",
     ),
-    "an infinite iris": (
-        lambda t: setting(469, "x", np.inf)(with_irises(t)),
-        "found x = inf in row 469",
-    ),
+    "an infinite iris": (lambda t: setting(469, "x", np.inf)(with_irises(t)), "x = inf in row 469"),
 }
 
 

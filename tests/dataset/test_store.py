@@ -204,10 +204,9 @@ store.build(folder, stores, [int(k) for k in sys.argv[4].split(",")], workers=1)
 
 
 @pytest.mark.parametrize(
-    ("clip", "marks"), [(7, 3), (-1, 6)], ids=["while it reads", "while it joins"]
+    ("clip", "marks"), [(7, 3), (-1, 6)], ids=["while it reads clip 7", "while it joins"]
 )
 def test_a_killed_build_goes_on_where_it_was(make_competition, tmp_path, monkeypatch, clip, marks):
-    """Killed in shards of two clips, while it reads this clip; at -1, while it joins the shards."""
     folder = make_competition()
     whole = contents(build(folder, tmp_path / "unbroken", KEPT, workers=1))
     arguments = [str(folder), str(tmp_path / "stores"), str(clip), ",".join(map(str, KEPT))]
@@ -264,8 +263,6 @@ def test_a_broken_clip_stops_the_build_and_is_named(make_competition, tmp_path, 
     garble(broken)
     with pytest.raises(InputError, match=rf"{broken.name}.*SKIP_BROKEN=True"):
         build(folder, tmp_path / "stores", KEPT, workers=workers)
-    with pytest.raises(InputError, match=r"manifest\.json"):
-        Store.open(next((tmp_path / "stores").iterdir()))
 
 
 def test_skip_broken_leaves_them_out_and_lists_them(make_competition, tmp_path):
@@ -316,6 +313,7 @@ def test_extra_data_only_trains(make_competition, tmp_path):
     manifest = json.loads((opened.folder / "manifest.json").read_text())
     assert manifest["result"]["unknown_signs"] == {str(extra): 2}
     assert opened.signs == alone.signs
+    assert (extra_clips(opened), extra_clips(alone)) == (2, 0)
     # The extra folder's participant 7 is not the competition's, nor is its first sequence.
     assert added.participant.tolist() == ["extra/7", "extra/new"]
     assert clips.sequence.is_unique
@@ -325,18 +323,12 @@ def test_extra_data_only_trains(make_competition, tmp_path):
     assert same(np.asarray(opened.frames[: len(alone.frames)]), np.asarray(alone.frames))
 
 
-def test_extra_clips_are_counted_and_a_folder_may_share_no_sign(make_competition, tmp_path):
+def test_an_extra_folder_may_share_no_sign(make_competition, tmp_path):
     main = make_competition("main", lengths=(3, 4, 2, 5))
-    some, none = (
-        make_competition(name, (2, 3), participants=("7", "8"), signs=(sign, "emu"))
-        for name, sign in (("some", "bird"), ("none", "dog"))
-    )
-    opened = build(main, tmp_path / "stores", KEPT, extra=(some, none), workers=1)
-    assert opened.clips.label.dtype == np.int64 and (opened.clips.fold >= 0).sum() == 4
-    assert extra_clips(opened) == 2
-    assert extra_clips(build(main, tmp_path / "stores", KEPT, workers=1)) == 0
-    only = build(main, tmp_path / "stores", KEPT, extra=(none,), workers=1)
-    assert only.clips.label.dtype == np.int64 and extra_clips(only) == 0
+    extra = make_competition("extra", (2, 3), participants=("7", "8"), signs=("dog", "emu"))
+    opened = build(main, tmp_path / "stores", KEPT, extra=(extra,), workers=1)
+    assert opened.clips.label.dtype == np.int64 and extra_clips(opened) == 0
+    assert (opened.clips.fold >= 0).sum() == 4
 
 
 def test_a_participant_may_bear_an_extra_folders_name(make_competition, tmp_path):
