@@ -13,6 +13,7 @@ from src.runs import About, Run
 from src.submission import model_card, report
 from src.tflite.scorer import Score
 
+MEMBERS = {"llama": {"parameters": 9_200_000, "weight": 1.0, "temperature": 1.0}}
 FACTS = {
     "accuracy": 0.6,
     "nearest_neighbour": 0.25,
@@ -32,20 +33,17 @@ FACTS = {
     "held_out": ["2044", "4718"],
     "signers_seen": False,
     "accuracy_all_folds": {},
-    "members": {"llama": {"parameters": 9_200_000, "weight": 1.0, "temperature": 1.0}},
-    "submitted": {
-        "size_mb": 12.345,
-        "members": {"llama": {"parameters": 9_200_000, "weight": 1.0, "temperature": 1.0}},
-    },
+    "members": MEMBERS,
+    "submitted": {"size_mb": 12.345, "members": MEMBERS},
 }
 
 
 def test_only_calibrated_probabilities_are_said_to_be():
     raw = sections(model_card.markdown(FACTS))["Limits"]
     assert "Probabilities are not calibrated" in raw and "73" not in raw
-    member = FACTS["members"]["llama"] | {"temperature": 0.6}
-    cooled = FACTS | {"submitted": {"size_mb": 1.0, "members": {"llama": member}}}
-    cooled |= {"confidence": 0.731}
+    members = {"llama": MEMBERS["llama"] | {"temperature": 0.6}}
+    submitted = {"size_mb": 1.0, "members": members}
+    cooled = FACTS | {"submitted": submitted, "confidence": 0.731}
     said = sections(model_card.markdown(cooled))["Limits"]
     assert "not calibrated" in said and "needs a second trained fold" in said
     four = {"accuracy_all_folds": {"folds": 4, "accuracy": 0.6}}
@@ -59,7 +57,7 @@ def test_only_calibrated_probabilities_are_said_to_be():
     # The fit on everything has temperatures of its own, found on the scored clips as well.
     raw = sections(model_card.markdown(cooled | four | {"fit_on_everything": True}))["Limits"]
     assert "are calibrated on the held-out signers of all folds. The scored file, which is" in raw
-    both = cooled | four | {"fit_on_everything": True, "members": {"llama": member}}
+    both = cooled | four | {"fit_on_everything": True, "members": members}
     said = sections(model_card.markdown(both))["Limits"]
     assert "The scored file, calibrated on other signers than those scored, gives its" in said
 

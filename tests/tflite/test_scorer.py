@@ -120,10 +120,9 @@ def test_what_is_no_file_of_the_competition_is_refused(sample, counting, tmp_pat
 
 
 def test_answers_that_are_no_numbers_are_refused_and_empty_ones_are_wrong(sample, tmp_path):
-    names = tf.TensorSpec((None, RAW.shape[1], 3), tf.float32, name="inputs")
     path = tmp_path / "names.tflite"
     with tempfile.TemporaryDirectory() as folder:
-        module = module_of(lambda _: tf.fill([4], "name"), spec=names)
+        module = module_of(lambda _: tf.fill([4], "name"))
         tf.saved_model.save(module, folder, signatures={SIGNATURE: module.__call__})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
