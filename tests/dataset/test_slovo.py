@@ -115,15 +115,13 @@ def test_one_file_of_all_clips_is_the_same(one_file, converted, tmp_path):
 
 
 @pytest.mark.parametrize("signers", ["theirs", "one a clip"])
-def test_the_store_tests_on_the_clips_that_are_not_to_train_on(converted, tmp_path, signers):
+def test_the_store_tests_on_the_clips_that_are_not_to_train_on(own, tmp_path, signers):
     """They are one fold, also of several signers."""
-    copy = shutil.copytree(converted, tmp_path / converted.name)
-    if signers != "theirs":
-        table = pd.read_csv(copy / "train.csv")
-        table["participant_id"] = [f"signer {k}" for k in range(len(table))]
-        table.to_csv(copy / "train.csv", index=False)
-    store = stores.build(copy, tmp_path / "stores", LEFT_HAND, workers=1)
-    index = read_index(copy)
+    if signers == "one a clip":
+        edited(lambda t: t.assign(user_id=t.attachment_id))(own)
+    folder = slovo.as_competition(own, tmp_path / "converted")
+    store = stores.build(folder, tmp_path / "stores", LEFT_HAND, workers=1)
+    index = read_index(folder)
     assert (store.clips.fold == np.where(index.train, folds.TRAIN_ONLY, 0)).all()
     assert (store.clips.training_only == index.train).all()
     assert set(index.train) == {True, False} and "train" not in store.clips

@@ -9,6 +9,7 @@ import socket
 import unicodedata
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from inspect import signature
 from io import BytesIO
 
 import numpy as np
@@ -101,12 +102,13 @@ async def tell(browser: WebSocketClientConnection, **message: object) -> None:
 
 
 def live_test(test):
-    """Run a coroutine of the running server as a test."""
+    """Run a coroutine of the running server, and of a browser if it takes one, as a test."""
+    takes_browser = "browser" in signature(test).parameters
 
     def run(tmp_path):
         async def main():
             async with running(tmp_path) as live:
-                await test(live)
+                await (test(live, await greeted(live)) if takes_browser else test(live))
 
         asyncio.run(main())
 
@@ -191,8 +193,7 @@ HOSTILE = [
 
 
 @live_test
-async def test_what_cannot_be_taken_is_answered_by_one_sentence(live):
-    browser = await greeted(live)
+async def test_what_cannot_be_taken_is_answered_by_one_sentence(live, browser):
     for message, sentence in HOSTILE:
         said = await ask(browser, message)
         assert said["kind"] == "notice" and sentence in said["text"], (message[:50], said)
@@ -204,8 +205,7 @@ async def test_what_cannot_be_taken_is_answered_by_one_sentence(live):
 
 
 @live_test
-async def test_a_message_beyond_all_bounds_ends_its_connection_alone(live):
-    browser = await greeted(live)
+async def test_a_message_beyond_all_bounds_ends_its_connection_alone(live, browser):
     with suppress(WebSocketClosedError):  # mostly it is closed before all is written
         await browser.write_message(bytes(server.MOST_MESSAGE + 1), binary=True)
     assert await heard(browser) is None
@@ -215,8 +215,7 @@ async def test_a_message_beyond_all_bounds_ends_its_connection_alone(live):
 
 
 @live_test
-async def test_hundreds_of_connections_are_bounded_and_leave_the_browser_alone(live):
-    browser = await greeted(live)
+async def test_hundreds_of_connections_are_bounded_and_leave_the_browser_alone(live, browser):
     crowd = []
     for number in range(400):  # more than the bound, fewer than a process may have
         crowd.append(socket.create_connection(("127.0.0.1", live.port)))
@@ -232,8 +231,7 @@ async def test_hundreds_of_connections_are_bounded_and_leave_the_browser_alone(l
 
 
 @live_test
-async def test_a_killed_mediapipe_is_said_and_the_next_picture_is_answered(live):
-    browser = await greeted(live)
+async def test_a_killed_mediapipe_is_said_and_the_next_picture_is_answered(live, browser):
     said = await ask(browser, jpeg(13))
     assert said == {"kind": "notice", "frame": True, "text": (
         "the process with mediapipe was ended by signal 9; it was started again")}  # fmt: skip
@@ -253,8 +251,7 @@ async def sign(browser: WebSocketClientConnection, *greys: int) -> dict:
 
 
 @live_test
-async def test_the_answer_comes_when_the_key_is_let_go(live):
-    browser = await greeted(live)
+async def test_the_answer_comes_when_the_key_is_let_go(live, browser):
     await ask(browser, jpeg(200))  # before the key: not of the sign
     said = await sign(browser, 51, 60, 70, 80, 90)
     assert said == {"kind": "answer", "frames": 5, "final": True, "waiting": False,
@@ -263,8 +260,7 @@ async def test_the_answer_comes_when_the_key_is_let_go(live):
 
 
 @live_test
-async def test_a_kept_clip_is_in_a_folder_that_notebook_01_reads(live):
-    browser = await greeted(live)
+async def test_a_kept_clip_is_in_a_folder_that_notebook_01_reads(live, browser):
     await tell(browser, kind="settings", way="key", record=True)
     who = {"kind": "keep", "sign": "thank you", "signer": "Zoë", "video": True}
     assert "no clip to keep" in (await ask(browser, who))["text"]
@@ -292,9 +288,8 @@ async def test_a_kept_clip_is_in_a_folder_that_notebook_01_reads(live):
 
 
 @live_test
-async def test_a_picture_is_answered_once_whatever_becomes_of_its_sign(live):
+async def test_a_picture_is_answered_once_whatever_becomes_of_its_sign(live, browser):
     """The page counts the pictures under way: one more answer, and it would draw the wrong one."""
-    browser = await greeted(live)
     await tell(browser, kind="settings", way="hands", record=False)
     (up,), (gone,) = undetected(1), undetected(1)
     up[[*RIGHT_HAND]] = 0.5  # without shoulders a hand is up
@@ -306,8 +301,7 @@ async def test_a_picture_is_answered_once_whatever_becomes_of_its_sign(live):
 
 
 @live_test
-async def test_a_clip_that_is_kept_without_its_video_is_said_to_be_kept(live):
-    browser = await greeted(live)
+async def test_a_clip_that_is_kept_without_its_video_is_said_to_be_kept(live, browser):
     await tell(browser, kind="settings", way="key", record=True)
     await sign(browser, *range(10, 80, 10))
     said = await ask(browser, {"kind": "keep", "sign": "hi", "signer": "ann", "video": True})
@@ -324,10 +318,9 @@ def test_names_of_every_script_are_taken_and_an_accent_has_one_spelling():
 
 
 @live_test
-async def test_if_a_clip_cannot_be_kept_it_goes_on_waiting(live):
+async def test_if_a_clip_cannot_be_kept_it_goes_on_waiting(live, browser):
     live.to.mkdir()
     (live.to / "train.csv").write_text("path,who\n")
-    browser = await greeted(live)
     await tell(browser, kind="settings", way="key", record=True)
     await sign(browser, 10, 20, 30, 40)
     who = {"kind": "keep", "sign": "hi", "signer": "ann", "video": False}

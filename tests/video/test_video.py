@@ -32,7 +32,7 @@ from src.tflite.scorer import Model, load_frames
 from src.video import __main__ as command
 from src.video import environment
 from src.video.drawn import SIZE
-from src.video.overlay import drawn, write_gif
+from src.video.overlay import write_gif
 from src.video.predict import probabilities, top
 from src.video.process import MediaPipe
 from src.video.recording import Recording, save, videos
@@ -389,7 +389,6 @@ def test_a_webcam_records_for_some_seconds_or_between_two_keys(mediapipe, video,
 
 
 def test_the_command_takes_a_folder_and_predicts(video, recording, file, tmp_path, capsys):
-    """Landmarks of every video; the five most likely signs; an animation over the video."""
     folder, out = tmp_path / "videos", tmp_path / "out"
     folder.mkdir()
     (folder / "b.avi").symlink_to(video)
@@ -488,17 +487,6 @@ def test_logits_become_probabilities_and_probabilities_stay():
     np.testing.assert_array_equal(probabilities(shares), shares)
     np.testing.assert_allclose(probabilities(np.log(shares)), shares, 1e-6)
     np.testing.assert_allclose(probabilities(np.float32([3, 3, 3])), 1 / 3, 1e-6)
-
-
-def test_lines_are_drawn_where_the_landmarks_are():
-    black = np.zeros((100, 200, 3), np.uint8)
-    frame = np.full((lm.N_LANDMARKS, 3), np.nan, np.float32)
-    frame[lm.LEFT_SHOULDER], frame[lm.RIGHT_SHOULDER] = (0.75, 0.5, 0), (0.25, 0.5, 0)
-    ys, xs = np.nonzero(np.asarray(drawn(black, frame)).any(-1))
-    assert (xs.min(), xs.max()) == (50, 150)
-    assert set(ys) <= {49, 50}
-    # Nothing was detected: nothing is drawn.
-    assert not np.asarray(drawn(black, np.full_like(frame, np.nan))).any()
 
 
 @pytest.mark.parametrize(("fps", "kept"), [(10.0, 10), (30.0, 5)])
