@@ -15,6 +15,7 @@ import torch
 
 from src.common.errors import InputError
 from src.dataset.batches import ClipSet, plan
+from src.losses import consistency
 from src.models.blocks import LateDropout
 from src.recipes.base import Recipe
 from src.recipes.frame_deberta import B
@@ -169,17 +170,25 @@ def test_a_training_that_stops_before_its_last_epochs_has_no_soup(
     assert "soup" not in trained.networks and not (tmp_path / "soup.pt").exists()
 
 
-def test_every_model_sees_its_own_view(tiny_recipe, tiny_clips):
-    trainee = Trainee(tiny_recipe, 3)
+def test_every_model_sees_its_own_view_and_is_pulled_to_the_teachers_answers(
+    tiny_recipe, tiny_clips
+):
+    trainee = Trainee(tiny_recipe, 3).eval()
     loop = Loop(tiny_recipe, trainee, FP32, ONE)
-    planned = list(plan(tiny_clips.length, 8, np.random.default_rng(0)))
-    batch = next(loop.batches(tiny_clips, planned, 0))
+    batch = next(loop.batches(tiny_clips, [np.arange(8)], 0))
     views, target, _ = trainee.views(batch.clips, batch.draw)
     student, teacher, distilled = (views[role].features for role in views)
     assert not torch.equal(student, teacher)
     assert not torch.equal(student, distilled)
-    # Mixed or not, a target is a distribution.
-    torch.testing.assert_close(target.sum(1), torch.ones(8))
+
+    torch.nn.init.normal_(trainee.models["teacher"].classifier.weight)  # it is of another opinion
+    end = torch.tensor(1.0)  # of the training
+    outs = {role: trainee.models[role](*view.inputs) for role, view in views.items()}
+    for role, loss in trainee(views, target, end).items():
+        own = tiny_recipe.loss(outs[role], target, end)
+        pull = consistency(outs[role]["logits"], outs["teacher"]["logits"])
+        assert pull > 0.01
+        torch.testing.assert_close(loss, own + 5 * pull)
 
 
 def test_sizes_are_those_of_the_published_models():
