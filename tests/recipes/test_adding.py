@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from src.clips import Clips
-from src.dataset import store as stores
 from src.evaluation.ensemble import Vote
 from src.landmarks import LEFT_HAND, RIGHT_HAND, Layout
 from src.losses import CrossEntropy
 from src.models.blocks import masked_mean
-from src.recipes import SOLUTIONS, choose, config, landmark_union
+from src.recipes import SOLUTIONS, choose, config
 from src.recipes.base import Recipe, Solution
 from src.recipes.ingredients import AdamW, Cosine
-from src.runs import About, Run
+from src.runs import Run
 from src.submission import assemble
 from src.tflite.export import write_tflite
 from src.tflite.parity import edge_clips, ladder
-from src.training.loop import Settings
 from src.training.train import train_all
 from src.transforms.augment.sometimes import ByChance
 from src.transforms.features.coordinates import Coordinates
 from src.transforms.pipeline import AugmentationPipeline, ClipPipeline, Draw
 from src.transforms.steps.frames import Stride
 from src.transforms.steps.normalise import Standardise
+from tests.training.trained import FP32, run_on
 
 # --- src/models/means.py ------------------------------------------------------------------------
 
@@ -122,25 +118,12 @@ def test_a_new_recipe_goes_from_its_file_to_a_tflite_file(sample, tmp_path, monk
     recipe = config.override(recipe, "--augment.closer.factor 0.8 --epochs 10")
     assert recipe.augment.closer.factor == 0.8
 
-    store = stores.build(sample, tmp_path / "stores", landmark_union(), workers=1)
-    about = About("cpu", str(sample), str(store.folder), 0, (), (recipe.name,), (0,))
-    Run.create(tmp_path / "run", about, [recipe])
-    run = Run.open(tmp_path / "run")  # from its JSON
+    run = Run.open(run_on(sample, [recipe], tmp_path).folder)  # from its JSON
     assert run.recipes == {"means": recipe}
-    train_all(run, Settings(seed=0, precision="fp32"), "cpu")
+    train_all(run, FP32, "cpu")
 
     members = assemble.members(run, 0, {"means": Vote(1.0)})
     exported = write_tflite(members, run.folder / "model.tflite")
     rungs = ladder(exported, list(edge_clips(recipe.max_len).values()))
     assert rungs.passed, str(rungs)
     assert Path(exported.path).stat().st_size < 1e5
-
-
-@pytest.mark.parametrize("p", [0.0, 1.0])
-def test_an_augmentation_by_chance_changes_all_chosen_clips_and_no_others(p):
-    layout, draw = MEANS.layout, Draw(torch.Generator().manual_seed(0), random.Random(0))
-    xyz = torch.randn(3, 4, len(layout), 3)
-    clips = Clips(xyz, torch.ones(3, 4, dtype=torch.bool), torch.arange(3))
-    seen = Closer(p, 0.5)(clips, layout, draw)
-    torch.testing.assert_close(seen.xyz, 0.5 * xyz if p else xyz)
-    assert seen.mask is clips.mask and seen.label is clips.label

@@ -11,15 +11,11 @@ from src.recipes.profiles import PROFILES
 from src.training.roles import Trainee
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-def test_every_solution_passes_and_stays_what_it_is(profile):
-    for name in SOLUTIONS:
+@pytest.mark.parametrize("name", SOLUTIONS)
+def test_every_solution_passes_as_it_is_and_with_a_usual_flag(name):
+    for profile in PROFILES:
         recipes = choose(name, profile)
         assert overridden(recipes, "") == [*recipes]
-
-
-@pytest.mark.parametrize("name", SOLUTIONS)
-def test_a_usual_flag_passes(name):
     changed = overridden(choose(name, "sample"), "--epochs 3")
     assert {recipe.epochs for recipe in changed} == {3}
 

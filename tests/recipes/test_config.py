@@ -122,7 +122,6 @@ def test_the_digest_changes_with_every_value(recipe):
 
 
 def test_a_number_written_without_its_point_is_the_same_number():
-    """60 instead of 60.0 in a config.json that somebody edited."""
     value = as_read(A)
     value["values"]["augment"]["rotate"]["degrees"] = 60
     again = from_json(value, "here")

@@ -7,12 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
 from src.common import checkpoint
-from src.dataset import store as stores
 from src.models.hierarchical import Config
 from src.recipes import SOLUTIONS, choose
 from src.recipes.config import override
@@ -24,7 +22,7 @@ from src.training.roles import Trainee
 from src.training.schedules import factor
 from src.training.train import train_all
 from tests.recipes.test_options import HIERARCHICAL
-from tests.training.trained import FP32, ONE, clips_of, run_of, weights
+from tests.training.trained import FP32, ONE, clips_of, history, run_on, weights
 
 SIGNS, FRAMES = 3, 10
 TINY = replace(
@@ -79,11 +77,10 @@ def test_three_stages_each_from_the_best_of_the_one_before(profile):
 
 def test_the_next_stage_starts_from_the_best_weights_and_not_from_the_last(sample, tmp_path):
     """With a rate of 0 a stage stays what it starts as."""
-    store = stores.build(sample, tmp_path / "stores", LAYOUT.sources, workers=1)
     usual = replace(TINY, stop=PUBLISHED.stop, shipped="best")
     stages = [replace(usual, name=r.name, start=r.start, ships=r.ships) for r in SAMPLE[:2]]
     stages[1] = replace(stages[1], optimiser=replace(TINY.optimiser, lr=0.0), epochs=1)
-    run = run_of(stages, store, tmp_path / "run")
+    run = run_on(sample, stages, tmp_path)
     first, second = (run.training_folder(stage.name, 0) for stage in stages)
     first.mkdir(parents=True)
     best, last = (TINY.model.build(LAYOUT, classes=4).state_dict() for _ in range(2))
@@ -121,7 +118,7 @@ def trained(flags: str, folder: Path) -> dict[str, torch.Tensor]:
     if isinstance(recipe.schedule, OnPlateau):  # after two epochs nothing has stopped falling
         recipe = replace(recipe, schedule=replace(recipe.schedule, patience=0, threshold=0.9))
     fit(Task(recipe, TRAIN, VALID, SIGNS, folder), FP32, ONE)
-    losses = pd.read_csv(folder / "history.csv").filter(regex="_loss$").iloc[-1]
+    losses = history(folder).filter(regex="_loss$").iloc[-1]
     assert np.isfinite(losses.to_numpy(float)).all()
     return weights(folder)
 

@@ -51,14 +51,11 @@ def test_the_first_places_flip_is_the_authors_table():
     assert ours == {k: expected.get(k, k) for k in landmarks}
 
 
-def test_the_sixth_places_flip_is_the_published_one_of_the_slots():
-    """recognition.md 3.3: hands h <-> h + 21; the nose is its own partner."""
-    mirror = frame_deberta.LAYOUT.mirror
-    assert mirror[:42] == (*range(21, 42), *range(21))
-    assert mirror[93:] == (94, 93, 96, 95, 98, 97, 99)
-
-
-def test_the_second_places_flip_is_the_published_one():
-    """recognition.md 1.1: lips k <-> k + 18 for k = 4 to 21; then hands k <-> k + 21."""
+def test_the_second_and_the_sixth_places_flips_are_the_published_ones():
+    second, sixth = hand_bert.LAYOUT.mirror, frame_deberta.LAYOUT.mirror
+    # recognition.md 1.1: lips k <-> k + 18 for k = 4 to 21; then hands k <-> k + 21.
     lips = (*range(4), *range(22, 40), *range(4, 22))
-    assert hand_bert.LAYOUT.mirror == (*lips, *range(61, 82), *range(40, 61))
+    assert second == (*lips, *range(61, 82), *range(40, 61))
+    # recognition.md 3.3, of the slots: hands h <-> h + 21; the nose is its own partner.
+    assert sixth[:42] == (*range(21, 42), *range(21))
+    assert sixth[93:] == (94, 93, 96, 95, 98, 97, 99)

@@ -123,24 +123,18 @@ def batch(recipe: Recipe) -> Clips:
     return Clips(xyz, mask, torch.arange(6) % SIGNS)
 
 
-def small(recipe: Recipe) -> Recipe:
-    """The recipe at a toy width."""
-    sizes = {
-        "frame_deberta_b": {"dim": 8, "widths": (16,) * 4, "heads": 4},
-        "hand_deberta": {"width": 8, "inner": 8, "heads": 2},
-        "llama": {"heads": 1, "depth": 2, "hidden": 8, "head_dim": 8},
-    }
-    return replace(recipe, model=replace(recipe.model, **sizes[recipe.name]))
-
-
 @pytest.mark.parametrize(
-    ("recipe", "options"),
-    [(frame_deberta.B, FRAME_DEBERTA), (hand_bert.DEBERTA, HAND_BERT), (llama.SINGLE, LLAMA)],
+    ("recipe", "options", "sizes"),
+    [
+        (frame_deberta.B, FRAME_DEBERTA, {"dim": 8, "widths": (16,) * 4, "heads": 4}),
+        (hand_bert.DEBERTA, HAND_BERT, {"width": 8, "inner": 8, "heads": 2}),
+        (llama.SINGLE, LLAMA, {"heads": 1, "depth": 2, "hidden": 8, "head_dim": 8}),
+    ],
     ids=["frame_deberta", "hand_deberta", "llama"],
 )
-def test_all_options_train_together(recipe, options):
+def test_all_options_train_together(recipe, options, sizes):
     """Augmentation, features, mixup, network, loss and gradient; hierarchical: see its tests."""
-    recipe = small(override(recipe, " ".join(options.values())))
+    recipe = override(recipe, " ".join(options.values()))
     clips, layout = batch(recipe), recipe.layout
     randomness = draw(clips)
     seen = recipe.augment(clips, layout, randomness)
@@ -152,7 +146,7 @@ def test_all_options_train_together(recipe, options):
         target = pairs.target(target)
     assert features.isfinite().all()
     torch.manual_seed(0)
-    net = recipe.model.build(layout, SIGNS)
+    net = replace(recipe.model, **sizes).build(layout, SIGNS)
     loss = recipe.loss(net(features, mask), target, torch.tensor(0.5))
     loss.backward()
     assert loss.isfinite()
@@ -163,19 +157,14 @@ def test_all_options_train_together(recipe, options):
 # --- llama's augmentations ----------------------------------------------------------------------
 
 
-def test_as_llama_is_published_only_mirroring_changes_a_batch():
-    recipe = llama.SINGLE
-    clips = batch(recipe)
-    out = recipe.augment(clips, recipe.layout, draw())
-    flipped = recipe.augment.flip(clips, recipe.layout, draw())
-    assert torch.equal(bits(out.xyz), bits(flipped.xyz))
-    assert torch.equal(out.mask, clips.mask)
+REJECTED = {"none": ""} | {name: flags for name, flags in LLAMA.items() if "--augment" in flags}
 
 
-@pytest.mark.parametrize("option", [name for name in LLAMA if "--augment" in LLAMA[name]])
-def test_an_augmentation_that_llama_rejected_changes_a_batch_once_it_is_on(option):
-    usual = llama.SINGLE
-    augment = override(usual, f"{LLAMA[option]} --augment.flip.p 1").augment
-    clips = batch(usual)
-    out, flipped = (a(clips, usual.layout, draw()) for a in (augment, usual.augment.flip))
-    assert out.mask.shape != clips.mask.shape or not torch.equal(bits(out.xyz), bits(flipped.xyz))
+@pytest.mark.parametrize("flags", REJECTED.values(), ids=REJECTED)
+def test_only_mirroring_changes_a_batch_until_an_augmentation_that_llama_rejected_is_on(flags):
+    clips, layout = batch(llama.SINGLE), llama.SINGLE.layout
+    augment = override(llama.SINGLE, f"--augment.flip.p 1 {flags}").augment
+    flip = replace(llama.SINGLE.augment.flip, p=1.0)
+    out, flipped = (a(clips, layout, draw()) for a in (augment, flip))
+    only_flipped = torch.equal(bits(out.xyz), bits(flipped.xyz))
+    assert (only_flipped and torch.equal(out.mask, clips.mask)) == (flags == "")
