@@ -11,13 +11,9 @@ import pytest
 
 from src.common.errors import InputError
 from src.common.paths import SIGN_MAP
-from src.dataset.competition import read_index, read_signs
+from src.dataset.competition import clip_path, read_index, read_signs
 
 HEADER = "path,participant_id,sequence_id,sign\n"
-
-
-def clip_path(participant: str, sequence: str) -> str:
-    return f"train_landmark_files/{participant}/{sequence}.parquet"
 
 
 def line(participant: str = "7", sequence: str = "100", sign: str = "yes", path: str = "") -> str:

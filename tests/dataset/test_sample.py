@@ -387,9 +387,8 @@ def test_coordinates_are_in_the_picture_as_the_genuine_ones_are(recordings):
     assert 0.4 < nose[0] < 0.6
     assert 0.35 < nose[1] < 0.52  # genuine clips: 0.44, and shoulders 0.65
     assert 0.55 < shoulders[1] < 0.75
-    hands = frames[:, lm.HANDS]
-    assert np.nanmin(hands[..., :2]) > -0.5
-    assert np.nanmax(hands[..., :2]) < 1.5
+    hands = frames[:, lm.HANDS][..., :2]
+    assert -0.5 < np.nanmin(hands) < np.nanmax(hands) < 1.5
 
 
 def test_a_new_signer_is_neither_trivial_nor_hopeless(recordings):

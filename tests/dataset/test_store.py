@@ -78,9 +78,8 @@ def test_every_clip_is_what_its_file_says_at_half_precision(name, competition, r
 
 def test_table_says_what_train_csv_says(built, competition):
     index = pd.read_csv(competition / "train.csv", dtype=str)
-    assert built.clips.sequence.tolist() == index.sequence_id.tolist()
-    assert built.clips.participant.tolist() == index.participant_id.tolist()
-    assert built.clips.sign.tolist() == index.sign.tolist()
+    told = index[["sequence_id", "participant_id", "sign"]].values.tolist()
+    assert built.clips[["sequence", "participant", "sign"]].values.tolist() == told
     assert built.clips.label.tolist() == [built.signs[sign] for sign in index.sign]
     assert built.signs == json.loads((competition / SIGN_MAP).read_text())
     assert not built.clips.training_only.any()
@@ -231,21 +230,15 @@ import sys
 from pathlib import Path
 from src.dataset import shards, store
 
-if __name__ == "__main__":
-    shards.CLIPS_PER_SHARD = 1
-    store.build(Path(sys.argv[1]), Path(sys.argv[2]), range(543), workers=2)
+shards.CLIPS_PER_SHARD = 1
+store.build(Path(sys.argv[1]), Path(sys.argv[2]), range(543), workers=2)
 """
 
 
 def test_a_killed_build_leaves_no_workers_behind(make_competition, tmp_path):
-    folder, script = make_competition(lengths=(30,) * 30), tmp_path / "script.py"
-    script.write_text(BUILD_WITH_WORKERS)
-    builder = psutil.Popen(
-        [sys.executable, str(script), str(folder), str(tmp_path / "stores")],
-        cwd=root(),
-        env={**os.environ, "PYTHONPATH": str(root())},
-        stderr=subprocess.DEVNULL,
-    )
+    arguments = [make_competition(lengths=(30,) * 30), tmp_path / "stores"]
+    words = [sys.executable, "-c", BUILD_WITH_WORKERS, *map(str, arguments)]
+    builder = psutil.Popen(words, cwd=root(), stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("stores/*/shards/*.json")) and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -337,16 +330,14 @@ def test_a_participant_may_bear_an_extra_folders_name(make_competition, tmp_path
     assert extra_clips(build(main, tmp_path / "stores", KEPT, extra=(extra,), workers=1)) == 2
 
 
-@pytest.mark.parametrize("again", ["itself", "by a link", "another extra folder"])
-def test_clips_that_come_in_two_folders_are_refused(make_competition, tmp_path, again):
+@pytest.mark.parametrize("names", [["main"], ["link to main"], ["more", "link to more"]])
+def test_clips_that_come_in_two_folders_are_refused(make_competition, tmp_path, names):
     """The extra folder's clips are for training; no clip may be there that is held out."""
-    main, more = (make_competition(name, lengths=(3, 2, 2, 2)) for name in ("main", "more"))
-    (tmp_path / "link").symlink_to(main)
-    (tmp_path / "more 2").symlink_to(more)
-    extra = {"itself": (main,), "by a link": (tmp_path / "link",)}
-    extra = extra.get(again, (more, tmp_path / "more 2"))
+    for name in ("main", "more"):
+        (tmp_path / f"link to {name}").symlink_to(make_competition(name, lengths=(3, 2, 2, 2)))
+    main, *extra = (tmp_path / name for name in ["main", *names])
     with pytest.raises(InputError, match=r"EXTRA_DATA: .*found 4 that are.*parquet; name each"):
-        build(main, tmp_path / "stores", KEPT, extra=extra, workers=1)
+        build(main, tmp_path / "stores", KEPT, extra, workers=1)
 
 
 # --- refusals of Store.open ---------------------------------------------------------------------

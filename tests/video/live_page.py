@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -73,10 +74,7 @@ async def measure(run: str, seconds: float, shot: str) -> None:
     """Print pictures a second, the time to the answer, processor time, and what memory becomes."""
     model, numbers = _model(run, "", "")
     waits, rates, told, step = [], [], "", 0.2
-
-    def best(clip: RawClip) -> list[tuple[str, float]]:
-        return top(model, clip, numbers)
-
+    best = partial(top, model, signs=numbers)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         title = f"{len(numbers)} signs of {run}"
         async with page(Path(folder), best, title) as (tab, _, mediapipe):

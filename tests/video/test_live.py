@@ -162,13 +162,12 @@ async def test_it_listens_on_this_machine_alone(live):
 
 
 @live_test
-async def test_a_second_browser_gets_one_sentence_and_the_next_one_the_place(live):
-    first = await greeted(live)
+async def test_a_second_browser_gets_one_sentence_and_the_next_one_the_place(live, browser):
     second = await connected(live)
     assert await heard(second) == {"kind": "refused", "text": BUSY}
     assert await heard(second) is None
-    assert (await ask(first, jpeg()))["kind"] == "frame"
-    first.close()
+    assert (await ask(browser, jpeg()))["kind"] == "frame"
+    browser.close()
     while live.browser:
         await asyncio.sleep(0.01)
     await greeted(live)

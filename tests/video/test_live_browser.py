@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -113,10 +114,7 @@ async def sign_by_hands(tab: Tab, noted: dict) -> None:
 async def visit(folder: Path, model: Model) -> dict:
     """Use the page by the keyboard alone, then break what can break."""
     noted: dict = {}
-
-    def best(clip):
-        return top(model, clip, SIGNS)
-
+    best = partial(top, model, signs=SIGNS)
     async with page(folder, best, "6 signs") as (tab, live, mediapipe):
         await tab.call("Emulation.setFocusEmulationEnabled", enabled=True)
         await look(tab, noted)
