@@ -88,7 +88,7 @@ def test_both_kernels_that_train_ask_for_what_the_run_asked_for(run):
         for folder in (upload.train, upload.starter):
             found = Notebook(folder / f"{folder.name}.ipynb").defaults["RECIPES"]
             assert found == expected
-            assert (len([r for r in choose(found, "sample") if r.ships]) == 1) == bool(asked)
+            assert (len([r for r in choose(found, "sample") if r.ships]) == 2) == bool(asked)
 
 
 @pytest.mark.parametrize("name", FILES)
