@@ -43,6 +43,11 @@ MAIN_PATH = ("01", "02", "03", "04")  # 05 and 06 are ways of their own
 RUN_DIR = "RUN_DIR"
 # What notebooks read.
 READ = ("DATA", "EXTRA_DATA", "LISTS", "SIGNS", "AUTHORS_WEIGHTS", "VIDEOS")
+# What a notebook leaves in its run's folder for others: it is not finished once some of it is gone.
+LEAVES = {
+    "02": ("*/fold*/[!.]*", "*/everything/[!.]*"),
+    "04": ("model.tflite", "submission.zip", "report.*", "model_card.md"),
+}
 # What is refused at once, and not after the training that comes before it is used. The rooms that
 # use the values are not imported for it: TensorFlow alone takes seconds.
 CHOICES = {
@@ -177,10 +182,12 @@ def execute(numbers: list[str], values: dict[str, Value], force: bool, show: boo
             label = f"[{i + 1}/{len(chosen)}] {notebook.name:<22}"
             mark = _mark(folder, notebook, values, inputs)
             executed = folder / notebook.path.name
-            if mark.is_finished and executed.is_file() and not force:
+            left = [executed, *(folder / name for name in mark.result or ())]
+            gone = [f"{path} is gone" for path in left if not path.is_file()]
+            if mark.is_finished and not gone and not force:
                 say(f"{label} already done (--force runs it again)")
                 continue
-            changed = ", ".join(mark.changes)
+            changed = ", ".join(mark.changes or (gone[:1] if mark.is_finished else []))
             doing = f"running again, for there are changes: {changed}" if changed else "running"
             say(f"{label} {doing} ...")
             _unfinish(folder, notebook)
@@ -193,7 +200,7 @@ def execute(numbers: list[str], values: dict[str, Value], force: bool, show: boo
                 say("\n".join([failure.text, *([] if in_vain else failure.files)]))
                 say(f"go on {other or f'from here: {rest}'}")
                 break
-            mark.write()
+            mark.write(_left(folder, notebook))
             seconds = time.monotonic() - started
             say(f"{label} {seconds:.1f} s -> {executed}")
         else:
@@ -224,6 +231,12 @@ def _mark(folder: Path, notebook: Notebook, values: dict[str, Value], inputs: di
         **inputs,
     }
     return Mark(folder / MARKS / f"{notebook.name}.json", made_from)
+
+
+def _left(folder: Path, notebook: Notebook) -> list[str]:
+    """What a finished notebook has left in its run's folder, as names below it."""
+    paths = [path for pattern in LEAVES.get(notebook.name[:2], ()) for path in folder.glob(pattern)]
+    return sorted(str(path.relative_to(folder)) for path in paths)
 
 
 def _unfinish(folder: Path, notebook: Notebook) -> None:

@@ -32,7 +32,7 @@ from src.common.marks import DIGEST, Mark, digest_of
 from src.common.paths import anchored, root
 from src.dataset import folds
 from src.dataset.folds import EVERYTHING, Fold
-from src.dataset.store import Store
+from src.dataset.store import Store, clip_files
 from src.recipes import config
 from src.recipes.base import Recipe
 from src.recipes.ingredients import Role
@@ -198,7 +198,11 @@ class Run:
                 made_from[role] = others[0] if len(names) == 1 else others
         path = self.training_folder(name, fold) / TRAINED
         then = Mark(path).made_from_then
-        newer = {"seed": self.about.seed, "signs": digest_of(sorted(self.store.signs.items()))}
+        newer = {
+            "seed": self.about.seed,
+            "signs": digest_of(sorted(self.store.signs.items())),
+            "clip files": clip_files(self.store),
+        }
         # Until November 2026 marks did not hold these.
         made_from |= {key: value for key, value in newer.items() if key in then or not then}
         return Mark(path, made_from)

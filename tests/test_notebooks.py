@@ -221,6 +221,18 @@ def test_what_came_of_old_results_is_not_finished_any_more(notebooks, capsys):
 
 
 @pytest.mark.slow
+def test_a_notebook_runs_again_if_something_that_it_left_is_gone(notebooks, capsys):
+    weights = notebooks / "logs" / "tiny" / "fold0" / "student.pt"
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+    assert execute(notebooks, ["01", "02"], RATE=0.5) == 0
+    weights.unlink()
+    assert execute(notebooks, ["01", "02"], RATE=0.5) == 0
+    assert f"running again, for there are changes: {weights} is gone" in capsys.readouterr().out
+    assert ran(notebooks) == "1ss"
+
+
+@pytest.mark.slow
 def test_a_changed_motion_file_runs_its_notebook_again(notebooks):
     data = notebooks / "motion"
     data.mkdir()

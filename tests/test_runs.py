@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -135,8 +136,25 @@ def test_a_training_of_other_numbers_for_the_signs_is_not_taken_for_one_of_these
     assert change.startswith("signs")
 
 
-@pytest.mark.parametrize("since", [["seed"], ["seed", "signs"]])
-def test_a_mark_of_before_seeds_and_signs_were_kept_stays_one(made, since):
+def test_a_training_on_clips_that_were_replaced_is_not_taken_for_one_of_these(made):
+    made.training_mark(RECIPE.name, 0).write()
+    one, other = sorted(made.data.rglob("*.parquet"))[:2]
+
+    def changes_now() -> list[str]:
+        landmarks, folder = hand_bert.LAYOUT.sources, made.store.folder
+        store = stores.build(made.data, folder.parent, landmarks, workers=1)
+        assert store.folder != folder
+        about = replace(made.about, store=str(store.folder))
+        return Run.create(made.folder, about, [RECIPE]).training_mark(RECIPE.name, 0).changes
+
+    os.utime(one)  # as of a copy
+    assert changes_now() == []
+    shutil.copyfile(other, one)
+    assert changes_now() == ["clip files changed"]
+
+
+@pytest.mark.parametrize("since", [["seed"], ["seed", "signs"], ["seed", "signs", "clip files"]])
+def test_a_mark_of_before_seeds_signs_and_clips_were_kept_stays_one(made, since):
     path = made.training_mark(RECIPE.name, 0).write()
     mark = json.loads(path.read_text())
     for name in since:

@@ -5,7 +5,7 @@
         clips.parquet    a row per clip: offset, length, participant, sequence, sign, label, fold,
                          training_only
         manifest.json    the store's mark; its result: landmarks, signs, source, extra, skipped
-                         clips, clips of unknown signs, versions
+                         clips, clips of unknown signs, sizes of the clip files, versions
 
 - Nothing is padded, and no solution's choice is made: the store holds the landmarks that any of
   the recipes reads, so a new recipe of the same landmarks needs no new preparation.
@@ -35,7 +35,7 @@ from src.common.paths import SLOVO_INDEX
 from src.dataset import competition, folds, shards
 from src.landmarks import N_LANDMARKS, PARTS, PLAIN, undetected
 
-FORMAT = 2  # raise it when the files' meaning changes: older stores are then built again
+FORMAT = 3  # raise it when the files' meaning changes: older stores are then built again
 MARK, CLIPS, LANDMARKS = "manifest.json", "clips.parquet", "landmarks.npy"
 _REBUILD = "delete the store's folder and run preparation again"
 
@@ -114,6 +114,14 @@ def skipped(store: Store) -> list[str]:
     return _read_manifest(store.folder)["skipped"]
 
 
+def clip_files(store: Store) -> str:
+    """A digest of the clip files' sizes: other clips of the same names hardly ever have the same.
+
+    Unlike times, sizes stay when a folder is copied to another machine.
+    """
+    return _read_manifest(store.folder)["sizes"]
+
+
 # --- building -----------------------------------------------------------------------------------
 
 
@@ -161,6 +169,7 @@ def build(
             "extra": [str(path) for path in extra],
             "skipped": [reason for piece in pieces for reason in piece.broken],
             "unknown_signs": unknown_signs,
+            "sizes": digest_of([stamp(path)[0] for path in index.path]),
             "versions": {"numpy": np.__version__, "pyarrow": pyarrow.__version__},
         }
         mark.write(result)
@@ -256,6 +265,7 @@ def _read_manifest(folder: Path) -> dict:
     counted = _are_whole(labels) and sorted(labels) == [*range(len(labels))]
     _expect(counted, path, "signs numbered 0 to K-1, each once")
     _expect(isinstance(manifest.get("skipped"), list), path, "a list of skipped clips", "none")
+    _expect(isinstance(manifest.get("sizes"), str), path, "a digest of the clips' sizes", "none")
     return manifest
 
 

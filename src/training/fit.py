@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,6 +25,7 @@ from src.common.marks import DIGEST
 from src.common.news import minutes, say
 from src.dataset.batches import ClipSet
 from src.evaluation.predict import examine
+from src.losses import CrossEntropy
 from src.recipes import config
 from src.recipes.base import Recipe
 from src.recipes.ingredients import Role
@@ -90,7 +92,8 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
     """Train a recipe's models, or go on where an earlier call was stopped.
 
     Raises:
-        InputError: there is no clip, or the folder's checkpoint is of another recipe.
+        InputError: there is no clip, the folder's checkpoint is of another recipe, micro-batches
+            are too small for the loss, or the weights are no numbers any more.
     """
     recipe, folder = task.recipe, task.folder
     if len(task.train) == 0:
@@ -102,6 +105,7 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
     trainee = Trainee(recipe, task.classes).to(processes.device)
     _initialise(trainee, task)
     loop = Loop(recipe, trainee, settings, processes, task.guide)
+    _check_micro_batch(recipe, settings.micro_batch)
     history, best = History(folder / "history.csv"), Best(recipe.stop)
     if loop.micro_batch < recipe.batch_size // processes.world and processes.writes:
         why = "as asked for" if settings.micro_batch else "for more do not fit into memory"
@@ -122,6 +126,7 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
         if best.exhausted:
             break
         record = loop.epoch(task.train, epoch)
+        _check_finite(trainee, recipe, f"{folder}, epoch {epoch + 1}")
 
         # The soup is the mean over the last epochs.
         if epoch >= recipe.epochs - recipe.soup_epochs:
@@ -162,6 +167,29 @@ def _initialise(trainee: Trainee, task: Task) -> None:
             own = model.state_dict()
             fitting = {k: v for k, v in task.start.items() if k in own and own[k].shape == v.shape}
             model.load_state_dict(own | fitting)
+
+
+def _check_micro_batch(recipe: Recipe, asked: int) -> None:
+    """Refuse micro-batches that are too small for the loss to leave out a clip of each."""
+    loss = recipe.loss
+    if asked and isinstance(loss, CrossEntropy) and 0 < loss.drop * asked < loss.drop_per:
+        raise InputError(
+            f"MICRO_BATCH: expected at least {math.ceil(loss.drop_per / loss.drop)} clips, for "
+            f"{recipe.name} leaves {loss.drop} of every {loss.drop_per} out of its loss (OUSM), "
+            f"found {asked}; or set --loss.drop 0"
+        )
+
+
+def _check_finite(trainee: Trainee, recipe: Recipe, where: str) -> None:
+    """Refuse to go on with weights, or statistics, that are no numbers any more."""
+    for role, model in trainee.models.items():
+        for name, values in model.state_dict().items():
+            if not values.isfinite().all():
+                raise InputError(
+                    f"{where}: expected finite numbers in the {role}'s {name}, found others: the "
+                    "training has diverged; lower its rate, now --optimiser.lr "
+                    f"{recipe.optimiser.lr:g}, or train with PRECISION=fp32"
+                )
 
 
 def _is_tested(task: Task, settings: Settings, epoch: int) -> bool:

@@ -218,3 +218,22 @@ def test_a_killed_run_goes_on_to_the_same_end(tiny_recipe, tiny_clips, tmp_path)
         process.wait()
     assert kills
     assert_same_training(tmp_path / "unbroken", broken)
+
+
+def test_a_training_that_diverges_ends_before_its_weights_are_kept(
+    tiny_recipe, tiny_clips, tmp_path
+):
+    wild = replace(tiny_recipe, optimiser=replace(tiny_recipe.optimiser, lr=1e30))
+    said = r"epoch 1: expected finite numbers in the student's .* now --optimiser.lr 1e\+30"
+    with pytest.raises(InputError, match=said):
+        fit(Task(wild, tiny_clips, tiny_clips, 3, tmp_path), FP32, ONE)
+    assert not [*tmp_path.glob("*.pt")]
+
+
+def test_micro_batches_are_large_enough_for_a_clip_to_be_left_out(
+    tiny_recipe, tiny_clips, tmp_path
+):
+    ousm = replace(tiny_recipe, loss=replace(tiny_recipe.loss, drop=3, drop_per=32))
+    task = Task(ousm, tiny_clips, tiny_clips, 3, tmp_path)
+    with pytest.raises(InputError, match=r"^MICRO_BATCH: expected at least 11 clips, .* found 10"):
+        fit(task, replace(FP32, micro_batch=10), ONE)
