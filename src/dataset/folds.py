@@ -93,6 +93,18 @@ def present(clips: pd.DataFrame, wanted: Collection[Fold]) -> tuple[Fold, ...]:
     return (min(there), *chosen) if there and not there & {*chosen} else chosen
 
 
+def named(text: str, clips: pd.DataFrame) -> tuple[str, ...]:
+    """The participants that HOLD_OUT names, separated by commas; a name may have commas itself."""
+    known, pieces, names = set(clips.participant), text.split(","), []
+    while pieces:
+        # The longest name that somebody has; else the first piece, which `hold_out` refuses.
+        joined = [",".join(pieces[:n]).strip() for n in range(1, len(pieces) + 1)]
+        taken = max((n for n, name in enumerate(joined, 1) if name in known), default=1)
+        names.append(joined[taken - 1])
+        pieces = pieces[taken:]
+    return tuple(name for name in names if name)
+
+
 def hold_out(clips: pd.DataFrame, participants: Collection[str]) -> pd.Series:
     """The folds of a split by name: these participants are fold 0, all others `TRAIN_ONLY`.
 

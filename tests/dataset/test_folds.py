@@ -95,6 +95,22 @@ def test_hold_out_tests_on_the_named_alone():
     assert folds.hold_out(table, ["a", "b"]).tolist() == [0, 0, TRAIN_ONLY, 0, TRAIN_ONLY]
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", ()),
+        (" , ", ()),
+        ("Ann", ("Ann",)),
+        ("Ann,Doe, Jane", ("Ann", "Doe, Jane")),
+        ("Doe, Jane,Ann", ("Doe, Jane", "Ann")),
+        ("Doe, Ann", ("Doe", "Ann")),
+        ("Doe, John", ("Doe", "John")),
+    ],
+)
+def test_names_are_separated_by_commas_and_may_have_some(text, names):
+    assert folds.named(text, clips(["Ann", "Doe", "Doe, Jane"], [0, 0, 0])) == names
+
+
 def test_hold_out_of_nobody_there_names_who_is():
     table = clips(["a", "b", "extra/a"], [0, 0, 0], training_only=[False, False, True])
     with pytest.raises(InputError, match="no clip of participant extra/a, z; there are a, b"):
