@@ -179,7 +179,7 @@ def _way_out(table: pa.Table, rows: FrameRows) -> str:
 
 def _checked_coordinates(table: pa.Table) -> list[np.ndarray]:
     """x, y, z of every row, NaN = not detected: all three or none, in the range of float16."""
-    values = [table.column(name).fill_null(np.nan).to_numpy() for name in COORDINATES]
+    values = [table.column(name).to_numpy() for name in COORDINATES]  # of null it makes NaN
     missing = [np.isnan(value) for value in values]
     some = (missing[0] != missing[1]) | (missing[0] != missing[2])
     if some.any():
