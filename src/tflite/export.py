@@ -18,7 +18,7 @@ from src.common.errors import InputError
 from src.common.files import write_atomically
 from src.common.news import say
 from src.recipes.base import Pool
-from src.tflite.converter.convert import Precision, convert
+from src.tflite.converter.convert import Precision, check_runtime, convert
 from src.tflite.graph import Graph
 from src.tflite.members import Member, check_members
 from src.tflite.scorer import LIMIT_MB
@@ -53,12 +53,14 @@ def write_tflite(
     """Write an ensemble as the competition's one file.
 
     Raises:
-        InputError: the file would be over the limit, or a member cannot be exported.
+        InputError: the file would be over the limit, a member cannot be exported, or the file
+            would need a newer runtime than the competition's.
     """
     check_members(members)
     say(f"{path.name}: TensorFlow Lite of {', '.join(member.name for member in members)}")
     graph = build_graph(members, options)
     content = convert(graph, options.precision)
+    check_runtime(content)
     size_mb = len(content) / 1e6
     if size_mb >= LIMIT_MB:
         weights = {m.name: m.parameters * _BYTES[options.precision] / 1e6 for m in members}

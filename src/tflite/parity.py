@@ -27,6 +27,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from src.clips import RawClip
+from src.common.errors import InputError
 from src.common.news import say
 from src.landmarks import HANDS, LEFT_HAND, N_LANDMARKS, RIGHT_HAND
 from src.recipes.base import Pool
@@ -146,7 +147,7 @@ def _second_route(
     members: Sequence[Member], clips: Sequence[RawClip], pool: Pool, every_one: bool
 ) -> list[Rung]:
     """The rungs by ONNX: of all members, or of the first one at its longest length."""
-    from src.tflite.converter.onnx_route import OnnxCore
+    from src.tflite.converter.onnx_route import NotConverted, OnnxCore
 
     cores = []
     members = members if every_one else members[:1]
@@ -157,7 +158,11 @@ def _second_route(
     expected = _logarithms(partial(answer, members, pool=pool), clips)
     say(f"parity on {len(clips)} clips: ONNX, and onnx2tf's .tflite")
     by_onnx = _logarithms(partial(_by_onnx, members, cores, pool), clips)
-    by_onnx2tf = _logarithms(_converted(Graph(members, cores, pool)), clips)
+    try:
+        copy = _converted(Graph(members, cores, pool))
+    except InputError as error:  # torch and ONNX have done their part
+        raise NotConverted(f"onnx2tf's copy of {members[0].name}: {error}") from error
+    by_onnx2tf = _logarithms(copy, clips)
     return [
         _rung(f"ONNX{which}", by_onnx, expected, ALLOWED["fp32"]),
         _rung(f"onnx2tf .tflite fp32{which}", by_onnx2tf, expected, ALLOWED["fp32"]),

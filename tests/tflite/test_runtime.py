@@ -11,7 +11,7 @@ import tensorflow as tf
 import torch
 
 from src.common.errors import InputError
-from src.tflite.converter.convert import convert
+from src.tflite.converter.convert import check_runtime, convert
 from src.tflite.converter.translate import translate
 from src.tflite.runtime import Answers, Comparison, ask
 from src.tflite.scorer import LIMIT_MS
@@ -101,11 +101,9 @@ def test_an_operation_that_a_runtime_lacks_is_named(competition, tmp_path):
         return tf.cast(tf.bitwise.bitwise_xor(frames, frames), tf.float32)
 
     module, path = module_of(answer), tmp_path / "new.tflite"
+    path.write_bytes(convert(module, "fp32"))
     with pytest.raises(InputError, match=r"needs TFLite 2\.\d+, the competition has 2\.9"):
-        convert(module, "fp32")
-    called = [module.__call__.get_concrete_function()]
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(called, module)
-    path.write_bytes(converter.convert())
+        check_runtime(path.read_bytes())
     np.savez(tmp_path / "clips.npz", clip=toys.raw_clip(2))
     with pytest.raises(InputError, match=r"new\.tflite: expected a file that .*can run, but"):
         ask(competition, path, tmp_path / "clips.npz")

@@ -1,6 +1,7 @@
 """TensorFlow module -> the bytes of a `.tflite` file.
 
-- Only operations that TFLite has built in, in versions that the competition's runtime knows.
+- Only operations that TFLite has built in; what is shipped, in versions that the competition's
+  runtime knows, see `check_runtime`.
 - `fp16` stores weights in half precision and computes in float32. `int8` stores them in 8 bits, one
   scale per matrix, and multiplies in 8 bits with activations scaled on the fly, row by row.
 """
@@ -25,8 +26,7 @@ def convert(module: tf.Module, precision: Precision) -> bytes:
     """Convert a module whose `__call__` is a tf.function with an input signature.
 
     Raises:
-        InputError: the graph needs an operation that TFLite does not have built in, or that the
-            competition's runtime does not know yet.
+        InputError: the graph needs an operation that TFLite does not have built in.
     """
     tf.get_logger().setLevel(logging.ERROR)  # progress notes of the converter
     with tempfile.TemporaryDirectory() as folder:
@@ -41,7 +41,7 @@ def convert(module: tf.Module, precision: Precision) -> bytes:
         # One scale per row of a matrix needs runtime 2.17, and changes nothing measurable here.
         converter._experimental_disable_per_channel_quantization_for_dense_layers = True
         try:
-            content = converter.convert()
+            return converter.convert()
         except Exception as error:  # the converter wraps MLIR's diagnostics in types of its own
             # The converter's own line about the operation, out of pages of graph.
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -51,6 +51,14 @@ def convert(module: tf.Module, precision: Precision) -> bytes:
                 f"{(telling or lines or ['no message'])[0][:300]}. "
                 "Write the operation with others in src/tflite/converter/ops_*.py."
             ) from error
+
+
+def check_runtime(content: bytes) -> None:
+    """Refuse a file with an operation that the competition's runtime does not know yet.
+
+    Raises:
+        InputError: there is one.
+    """
     needed = oldest_runtime(content)
     if needed > RUNTIME:
         there, here = (".".join(map(str, version)) for version in (needed, RUNTIME))
@@ -58,7 +66,6 @@ def convert(module: tf.Module, precision: Precision) -> bytes:
             f"the file needs TFLite {there}, the competition has {here}; write the newer operation "
             "with older ones in src/tflite/converter/ops_*.py (netron shows operators' versions)"
         )
-    return content
 
 
 def oldest_runtime(content: bytes) -> tuple[int, ...]:
