@@ -32,7 +32,7 @@ from src.common.marks import DIGEST, Mark, digest_of
 from src.common.paths import anchored, root
 from src.dataset import folds
 from src.dataset.folds import EVERYTHING, Fold
-from src.dataset.store import Store, clip_files
+from src.dataset.store import Store
 from src.recipes import config
 from src.recipes.base import Recipe
 from src.recipes.ingredients import Role
@@ -201,7 +201,7 @@ class Run:
         newer = {
             "seed": self.about.seed,
             "signs": digest_of(sorted(self.store.signs.items())),
-            "clip files": clip_files(self.store),
+            "clip files": self.store.clip_files,
         }
         # Until November 2026 marks did not hold these.
         made_from |= {key: value for key, value in newer.items() if key in then or not then}

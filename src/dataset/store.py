@@ -71,6 +71,14 @@ class Store:
     def __len__(self) -> int:
         return len(self.clips)
 
+    @property
+    def clip_files(self) -> str:
+        """A digest of the clip files' sizes: other clips of the same names hardly have the same.
+
+        Unlike times, sizes stay when a folder is copied to another machine.
+        """
+        return _read_manifest(self.folder)["sizes"]
+
     @cached_property
     def _spans(self) -> np.ndarray:
         offset = self.clips.offset.to_numpy()
@@ -112,14 +120,6 @@ def extra_clips(store: Store) -> int:
 def skipped(store: Store) -> list[str]:
     """Why each of the broken clips was left out of the store."""
     return _read_manifest(store.folder)["skipped"]
-
-
-def clip_files(store: Store) -> str:
-    """A digest of the clip files' sizes: other clips of the same names hardly ever have the same.
-
-    Unlike times, sizes stay when a folder is copied to another machine.
-    """
-    return _read_manifest(store.folder)["sizes"]
 
 
 # --- building -----------------------------------------------------------------------------------

@@ -62,8 +62,9 @@ def test_two_processes_train_as_one(tiny_recipe, tiny_clips, tmp_path):
 @pytest.mark.slow
 def test_two_processes_train_in_micro_batches(tiny_recipe, tiny_clips, tmp_path):
     """Statistics go round in each of them, gradients after the last."""
-    found = launch(tmp_path, 2, tiny_recipe, tiny_clips, replace(FP32, micro_batch=2))
-    assert len(found) == tiny_recipe.epochs
+    recipe = replace(tiny_recipe, loss=replace(tiny_recipe.loss, drop=0))
+    found = launch(tmp_path, 2, recipe, tiny_clips, replace(FP32, micro_batch=2))
+    assert len(found) == recipe.epochs
     assert np.isfinite(found.student_loss).all()
 
 
