@@ -73,9 +73,9 @@ class Store:
 
     @property
     def clip_files(self) -> str:
-        """A digest of the clip files' sizes: other clips of the same names hardly have the same.
+        """A digest of the clip files' sizes, by which a run knows that clips were replaced.
 
-        Unlike times, sizes stay when a folder is copied to another machine.
+        Unlike times, sizes stay the same when a folder is copied to another machine.
         """
         return _read_manifest(self.folder)["sizes"]
 

@@ -161,7 +161,8 @@ def _second_route(
     try:
         copy = _converted(Graph(members, cores, pool))
     except InputError as error:  # torch and ONNX have done their part
-        raise NotConverted(f"onnx2tf's copy of {members[0].name}: {error}") from error
+        names = ", ".join(member.name for member in members)
+        raise NotConverted(f"onnx2tf's copy of {names}: {error}") from error
     by_onnx2tf = _logarithms(copy, clips)
     return [
         _rung(f"ONNX{which}", by_onnx, expected, ALLOWED["fp32"]),

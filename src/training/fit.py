@@ -93,7 +93,7 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
 
     Raises:
         InputError: there is no clip, the folder's checkpoint is of another recipe, micro-batches
-            are too small for the loss, or the weights are no numbers any more.
+            are too small for the loss, or the training has diverged.
     """
     recipe, folder = task.recipe, task.folder
     if len(task.train) == 0:
@@ -170,7 +170,7 @@ def _initialise(trainee: Trainee, task: Task) -> None:
 
 
 def _check_micro_batch(recipe: Recipe, asked: int) -> None:
-    """Refuse micro-batches that are too small for the loss to leave out a clip of each."""
+    """Refuse micro-batches so small that the loss would leave no clip out of them."""
     loss = recipe.loss
     if asked and isinstance(loss, CrossEntropy) and 0 < loss.drop * asked < loss.drop_per:
         raise InputError(
@@ -181,7 +181,7 @@ def _check_micro_batch(recipe: Recipe, asked: int) -> None:
 
 
 def _check_finite(trainee: Trainee, recipe: Recipe, where: str) -> None:
-    """Refuse to go on with weights, or statistics, that are no numbers any more."""
+    """Refuse to go on with weights or statistics that are NaN or infinite."""
     for role, model in trainee.models.items():
         for name, values in model.state_dict().items():
             if not values.isfinite().all():
