@@ -8,8 +8,8 @@ networks whose operators the table lacks.
   `tf.cond` (`tf.switch_case` does not convert). So a network needs a mask: `core(xyz, mask)`.
 - The converted networks are inlined in the branches with their constants; as functions of
   variables each call would copy all weights.
-- onnx2tf reports no error on wrong results. Both steps are compared with torch, and a wrong copy is
-  converted again in its strict mode, which is three times slower.
+- onnx2tf reports no error on wrong results. Both steps are compared with torch, and where there is
+  no right copy, its strict mode makes another, which is three times slower.
 
 Letters: **T** frames, **L** points, **K** signs.
 """
@@ -20,6 +20,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -118,16 +119,21 @@ class OnnxCore:
         if not off < _TOLERANCE:  # NaN is not
             raise InputError(_wrong(member, length, "ONNX", off))
 
-        # ONNX -> TensorFlow: strict mode only where the fast copy is wrong
+        # ONNX -> TensorFlow: strict mode only where the fast one makes no right copy
         for strict in (False, True):
             say(f"{member.name} for {length} frames: ONNX to TensorFlow" + ", strictly" * strict)
-            copy = _to_tensorflow(member, path, folder / f"strict_{strict}", strict)
+            try:
+                copy = _to_tensorflow(member, path, folder / f"strict_{strict}", strict)
+            except NotConverted as error:
+                failure = error
+                continue
             got = _inlined(copy, tf.constant(xyz.numpy()), tf.constant(mask.numpy())).numpy()
             off = _difference(got, expected)
             if off < _TOLERANCE:
                 self._sessions[length], self._copies[length] = session, copy
                 return
-        raise NotConverted(_wrong(member, length, "onnx2tf", off))
+            failure = NotConverted(_wrong(member, length, "onnx2tf", off))
+        raise failure
 
 
 def _longest(member: Member) -> int:
@@ -177,7 +183,7 @@ def _to_onnx(member: Member, example: tuple[Tensor, Tensor], path: Path) -> None
     try:
         with _quietly(), quiet_export():
             exported = torch.export.export(member.core, example, strict=False)
-            exported = exported.run_decompositions({torch.ops.aten.gather.default: _flat_gather})
+            exported = exported.run_decompositions(_IN_SIMPLER_OPERATIONS)
             # Not optimized: that rewrites x + c as x where |c| < 1e-8, and an RMS norm without its
             # epsilon divides 0 by 0 where a hand is missing.
             program = torch.onnx.export(
@@ -218,6 +224,25 @@ def _flat_gather(
     return x.reshape(-1).index_select(0, flat.reshape(-1)).reshape(index.shape)
 
 
+def _root_of_squares(
+    x: Shaped[Tensor, "..."],
+    ord: int | float = 2,
+    dim: list[int] | None = None,
+    keepdim: bool = False,
+    dtype: torch.dtype | None = None,
+) -> Shaped[Tensor, "..."]:
+    """torch.linalg.vector_norm as a sum and its root: onnx2tf 1.28 fails on ONNX's ReduceL2."""
+    if ord != 2 or dim is None or dtype is not None:
+        return NotImplemented
+    return x.square().sum(dim, keepdim).sqrt()
+
+
+_IN_SIMPLER_OPERATIONS = {
+    torch.ops.aten.gather.default: _flat_gather,
+    torch.ops.aten.linalg_vector_norm.default: _root_of_squares,
+}
+
+
 def _to_tensorflow(member: Member, onnx_path: Path, folder: Path, strict: bool) -> Copy:
     """The ONNX file as a TensorFlow function whose weights are constants."""
     # onnx2tf lifts the limit of recursion for the whole process: endlessly nested JSON would then
@@ -241,9 +266,11 @@ def _to_tensorflow(member: Member, onnx_path: Path, folder: Path, strict: bool) 
         loaded = tf.saved_model.load(str(folder))
         return convert_variables_to_constants_v2(loaded.signatures[SIGNATURE])
     except (Exception, SystemExit) as error:  # onnx2tf ends the process where it gives up
-        reason = (said.getvalue().strip().splitlines() or [str(error)])[-1]
+        # It prints the name of the operation, then advice for everybody.
+        node = re.search(r"onnx_op_name: (\S+)", said.getvalue())
+        reason = f"it gave up at {node[1]}" if node else f"{type(error).__name__}: {error}"[:200]
         raise NotConverted(
-            f"ensemble member {member.name}: onnx2tf cannot convert its network ({reason[:200]}); "
+            f"ensemble member {member.name}: onnx2tf cannot convert its network ({reason}); "
             'export by the table of operators instead (route="table")'
         ) from error
 

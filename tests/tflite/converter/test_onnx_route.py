@@ -22,10 +22,9 @@ from src.tflite.scorer import Model
 from tests.tflite import toys
 
 
-@pytest.mark.parametrize("family", ["hand_bert", pytest.param("deberta", marks=pytest.mark.slow)])
-def test_whole_networks_go_this_way(family):
-    """The first has tables that are sums of constants."""
-    member = replace(toys.families()[family], max_len=7)
+def test_whole_networks_go_this_way():
+    """One whose tables are sums of constants."""
+    member = replace(toys.families()["hand_bert"], max_len=7)
     core = OnnxCore(member)
     for frames in (1, 6, 7):
         xyz = prepare(member, toys.raw_clip(frames))[None]
@@ -109,23 +108,47 @@ def test_the_file_by_this_route_answers_as_torch_does(member, core, tmp_path):
 
 
 class Normed(nn.Module):
-    """An RMS norm, whose epsilon of 1e-12 counts where a frame is all zeros."""
+    """An RMS norm, whose epsilon of 1e-12 counts where a frame is all zeros, and a length."""
 
     def __init__(self):
         super().__init__()
         self.norm = RmsNorm(6)
 
     def forward(self, xyz: Tensor, mask: Tensor | None = None) -> Tensor:
-        return self.norm(xyz[:, :, :2].flatten(2).nan_to_num()).mean(1)
+        points = xyz[:, :, :2].nan_to_num()
+        return self.norm(points.flatten(2)).mean(1) + points.norm(dim=-1).mean()
 
 
-def test_a_small_epsilon_stays():
+def test_a_small_epsilon_stays_and_strict_mode_is_a_second_try(monkeypatch):
     """onnxscript's optimizer takes it for 0: hierarchical's missing hands became NaN."""
+    tried = []
+
+    def only_strictly(*args):
+        tried.append(args[-1])
+        if not args[-1]:
+            raise NotConverted("gave up")
+        return to_tensorflow(*args)
+
+    to_tensorflow = onnx_route._to_tensorflow
+    monkeypatch.setattr(onnx_route, "_to_tensorflow", only_strictly)
     member = replace(toys.deberta(7), core=Normed().eval())
     core = OnnxCore(member)
+    assert tried == [False, True]
     nothing = np.full((1, 7, len(member.sources), 3), np.nan, np.float32)
     for answer_of in (core.by_onnxruntime, lambda xyz: core(tf.constant(xyz))):
         np.testing.assert_array_equal(answer_of(nothing), 0)
+
+
+def test_where_onnx2tf_gives_up_it_says_at_which_operation(monkeypatch):
+    def give_up(**kwargs):
+        print("Traceback ...", "onnx_op_name: node_matmul_2", "Also try -onwdt.", sep="\n")
+        sys.exit(1)
+
+    monkeypatch.setattr("onnx2tf.convert", give_up)
+    with pytest.raises(
+        NotConverted, match=r"cannot convert its network \(it gave up at node_matmul"
+    ):
+        OnnxCore(replace(toys.deberta(7), core=Normed().eval()))
 
 
 def test_recursion_stays_limited(core):
