@@ -80,13 +80,15 @@ class OnnxCore:
                 self._convert(member, length, Path(folder))
 
     def __call__(self, xyz: tf.Tensor) -> tf.Tensor:
-        """The logits of one clip (1, T, L, 3) of any length up to the longest bucket."""
+        """The logits of one clip (1, T, L, 3); frames beyond the longest bucket are not read."""
+        xyz = xyz[:, : self.buckets[-1]]
         frames = tf.shape(xyz)[1]
         padded = tf.pad(xyz, [[0, 0], [0, self.buckets[-1] - frames], [0, 0], [0, 0]])
         return self._pick(padded, frames, self.buckets)
 
     def by_onnxruntime(self, xyz: Float[np.ndarray, "1 T L 3"]) -> Float[np.ndarray, "1 K"]:
         """The same by the ONNX files alone: the rung between torch and onnx2tf."""
+        xyz = xyz[:, : self.buckets[-1]]
         length = next(b for b in self.buckets if b >= xyz.shape[1])
         padded = np.pad(xyz, [(0, 0), (0, length - xyz.shape[1]), (0, 0), (0, 0)])
         mask = np.arange(length)[None] < xyz.shape[1]

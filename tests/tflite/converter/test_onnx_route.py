@@ -90,10 +90,12 @@ def core(member) -> OnnxCore:
     return made
 
 
-@pytest.mark.parametrize("frames", range(1, 10))
+@pytest.mark.parametrize("frames", [*range(1, 10), 30])
 def test_both_steps_answer_as_torch_does_whatever_the_bucket(member, core, frames):
-    xyz = prepare(member, toys.raw_clip(frames))[None]
-    expected = member.core(xyz).detach().numpy()
+    """The steps of llama leave clips long, and its network reads their beginning."""
+    xyz = prepare(replace(member, steps=member.steps[-1:]), toys.raw_clip(frames))[None]
+    assert xyz.shape[1] == frames
+    expected = member.core(xyz[:, :9]).detach().numpy()
     np.testing.assert_allclose(core.by_onnxruntime(xyz.numpy()), expected, 1e-5, 1e-5)
     np.testing.assert_allclose(core(tf.constant(xyz.numpy())), expected, 1e-5, 1e-5)
 
