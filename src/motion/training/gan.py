@@ -22,8 +22,8 @@ Letters: **B** windows, **T** frames, **J** joints, **M** channels.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -32,15 +32,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from src.common import checkpoint
 from src.common.errors import InputError
-from src.common.files import write_atomically
 from src.motion.body.pose_space import Normaliser
-from src.motion.data.sampling import Sampling, WindowSampler
+from src.motion.data.sampling import Sampling
 from src.motion.models import transformer
 from src.motion.training import optimisers
+from src.motion.training.loop import Stoppable
 from src.motion.training.losses import MeanSquared, forecast_loss
-from src.motion.training.task import Task, forecasts, seconds_of
+from src.motion.training.task import Task, forecasts
+
+PARTS = ("generator", "critic", "generator_optimiser", "critic_optimiser")  # with a state each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,47 +172,64 @@ def train_gan(gan: Gan, task: Task, folder: Path) -> pd.DataFrame:
     """Train; afterwards the generator has the weights of its best validation with a critic.
 
     Weights from pretraining, which no critic has touched, are never chosen. The folder gets
-    history.csv and best.pt, the generator's.
+    history.csv, best.pt, the generator's, and last.pt until the training is done, from which a
+    training that was stopped goes on.
 
     Returns:
         A row per validation: step, pretraining (True up to the switch), critic_emd (validation
         windows, noise seeds; NaN in pretraining), generator_mse (forecasts against truth,
         normalised), the score, seconds. The document's Fig. 4 plots critic_emd and generator_mse.
     """
-    config, generator = gan.training, gan.generator
-    sampler = WindowSampler(
-        task.train, None, generator.span, config.batch, config.sampling, config.seed
-    )
-    torch.manual_seed(config.seed)
-    rows: list[dict[str, float | int]] = []
-    device = task.valid.device
-    best, best_score, started = None, float("inf"), seconds_of(device)
-    batches, progress, step = map(sampler, count()), 0.0, 0
-    while progress < 1:
-        pretraining = progress < config.pretraining
-        for _ in range(0 if pretraining else config.critic_steps):
-            gan.critic_step(next(batches)[0])
-        gan.generator_step(next(batches)[0], pretraining)
-        step += 1
-        elapsed = seconds_of(device) - started
-        clock = elapsed / config.seconds if config.seconds else 0.0
-        progress = max(step / config.steps, clock)
-        if progress >= 1 or step % config.validate_every == 0:
-            row = {"step": step, "pretraining": pretraining} | _validate(gan, task, pretraining)
-            rows.append(row | {"seconds": elapsed})
-            if row[task.score_name] < best_score and not pretraining:
-                best_score = row[task.score_name]
-                best = {k: v.clone() for k, v in generator.state_dict().items()}
-    if best is None:
-        raise InputError(
-            "expected finite forecasts of the GAN in some validation after its pretraining, found "
-            "none; lower its rate, or give it more steps"
-        )
-    generator.load_state_dict(best)
-    checkpoint.save(folder / "best.pt", best)
-    history = pd.DataFrame(rows)
-    write_atomically(folder / "history.csv", lambda part: history.to_csv(part, index=False))
+    loop = GanLoop(gan, task)
+    history = loop.run(folder)
+    gan.generator.load_state_dict(loop.best)
     return history
+
+
+class GanLoop(Stoppable):
+    """The training of both networks."""
+
+    def __init__(self, gan: Gan, task: Task):
+        self.gan, self.config = gan, gan.training
+        super().__init__(task, gan.generator.span, gan.generator)
+        self.batches = 0  # so far
+        self.pretraining = True  # in the last step
+
+    def one_step(self) -> None:
+        """A step of the generator, and before it those of the critic."""
+        self.pretraining = self.progress < self.config.pretraining
+        for _ in range(0 if self.pretraining else self.config.critic_steps):
+            self.gan.critic_step(self._next_batch())
+        self.gan.generator_step(self._next_batch(), self.pretraining)
+
+    def _next_batch(self) -> Float[Tensor, "B T J M"]:
+        frames, _ = self.sampler(self.batches)
+        self.batches += 1
+        return frames
+
+    def validate(self) -> None:
+        """Score the generator; take a copy if it is the best that a critic has taught."""
+        row = {"step": self.step, "pretraining": self.pretraining}
+        row |= _validate(self.gan, self.task, self.pretraining)
+        score = row[self.task.score_name]
+        if score < self.best_score and not self.pretraining:
+            self.best_score = score
+            self.best = copy.deepcopy(self.gan.generator.state_dict())
+        self.rows.append(row | {"seconds": self.elapsed})
+
+    def state_dict(self) -> dict:
+        """Everything that the next steps depend on."""
+        parts = {name: getattr(self.gan, name).state_dict() for name in PARTS}
+        counters = {"best_score": self.best_score, "counters": [self.step, self.batches]}
+        return super().state_dict() | parts | counters
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on where `state_dict` was taken."""
+        super().load_state_dict(state)
+        for name in PARTS:
+            getattr(self.gan, name).load_state_dict(state[name])
+        self.best_score = state["best_score"]
+        self.step, self.batches = state["counters"]
 
 
 @torch.no_grad()

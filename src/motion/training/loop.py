@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -79,54 +80,53 @@ def train(model: Forecaster, task: Task, config: Training, folder: Path) -> pd.D
             validation was finite, or the folder's state is of another training.
     """
     loop = Loop(model, task, config)
-    path = folder / "last.pt"
-    if path.is_file():
-        state = checkpoint.load(path, task.valid.device)
-        with resume.refusing_foreign(path):
-            loop.load_state_dict(state)
-    while not loop.done:
-        loop.until_validation()
-        loop.validate()
-        checkpoint.save(path, loop.state_dict())
-        _write(loop.rows, folder)
-    if not math.isfinite(loop.best_score):
-        raise InputError(
-            f"{folder}: expected finite forecasts in some validation, found none in "
-            f"{len(loop.rows)}; lower the optimiser's rate and delete {path}"
-        )
+    history = loop.run(folder)
     model.load_state_dict(loop.best)
-    checkpoint.save(folder / "best.pt", loop.best)
-    history = _write(loop.rows, folder)  # a kill may have come between the state and its table
-    path.unlink(missing_ok=True)
     return history
 
 
-def _write(rows: list[dict[str, float | int]], folder: Path) -> pd.DataFrame:
-    history = pd.DataFrame(rows)
-    write_atomically(folder / "history.csv", partial(history.to_csv, index=False))
-    return history
+class Stoppable:
+    """A training, which can be stopped after every validation and goes on from there."""
 
+    config: Any  # steps, seconds, validate_every, seed: Training or gan.GanTraining
 
-class Loop:
-    """The state of a training between two validations."""
-
-    def __init__(self, model: Forecaster, task: Task, config: Training):
-        self.model, self.task, self.config = model, task, config
+    def __init__(self, task: Task, span: int, network: nn.Module):
+        config = self.config
+        self.task = task
         self.sampler = WindowSampler(
-            task.train, task.truths, model.span, config.batch, config.sampling, config.seed
+            task.train, task.truths, span, config.batch, config.sampling, config.seed
         )
-        self.optimiser = optimisers.build(config.optimiser, model)
-        self.plateau = Plateau(config.schedule)
-        self.averaged = copy.deepcopy(model) if config.average else model
-        self.best = copy.deepcopy(model.state_dict())
-        self.best_score = self.score_to_improve = float("inf")
-        self.tests_since = self.step = 0  # validations since the last improvement
-        self.elapsed = 0.0
+        self.best, self.best_score = copy.deepcopy(network.state_dict()), float("inf")
+        self.step, self.elapsed = 0, 0.0
         self.rows: list[dict[str, float | int]] = []
+
+    def run(self, folder: Path) -> pd.DataFrame:
+        """Train to the end, from the folder's state if there is one; returns the history."""
+        path = folder / "last.pt"
+        self.load(path)
+        while not self.done:
+            self.until_validation()
+            self.validate()
+            checkpoint.save(path, self.state_dict())
+            self._write(folder)
+        if not math.isfinite(self.best_score):
+            raise InputError(
+                f"{folder}: expected finite forecasts in some validation, found none in "
+                f"{len(self.rows)}; lower the optimiser's rate and delete {path}"
+            )
+        checkpoint.save(folder / "best.pt", self.best)
+        history = self._write(folder)  # a kill may have come between the state and its table
+        path.unlink(missing_ok=True)
+        return history
+
+    def _write(self, folder: Path) -> pd.DataFrame:
+        history = pd.DataFrame(self.rows)
+        write_atomically(folder / "history.csv", partial(history.to_csv, index=False))
+        return history
 
     @property
     def made_from(self) -> dict[str, object]:
-        """How the model is trained and on what, as values that JSON can hold."""
+        """How the networks are trained and on what, as values that JSON can hold."""
         values = vars(self.config).items()
         plain = {n: v if isinstance(v, float | int | str) else str(v) for n, v in values}
         return {"training": plain, "clips": self.task.digest}
@@ -138,6 +138,73 @@ class Loop:
         return min(1.0, max(self.step / self.config.steps, clock))
 
     @property
+    def done(self) -> bool:
+        """True when no steps or no time are left."""
+        return self.progress >= 1
+
+    def until_validation(self) -> None:
+        """Train up to the next validation."""
+        torch.manual_seed(self.config.seed * 1_000_003 + self.step)  # dropout and other noise
+        device = self.task.valid.device
+        started = seconds_of(device) - self.elapsed
+        while True:
+            self.one_step()
+            self.step += 1
+            self.elapsed = seconds_of(device) - started
+            if self.progress >= 1 or self.step % self.config.validate_every == 0:
+                return
+
+    def one_step(self) -> None:
+        """Change the weights once."""
+        raise NotImplementedError
+
+    def validate(self) -> None:
+        """Add a row to the history; take a copy of the weights if they are the best."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict:
+        """Everything that the next steps depend on."""
+        return {
+            "made_from": self.made_from,
+            "best": self.best,
+            "elapsed": self.elapsed,
+            "rows": self.rows,
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on where `state_dict` was taken."""
+        self.best, self.elapsed, self.rows = state["best"], state["elapsed"], state["rows"]
+
+    def load(self, path: Path) -> None:
+        """Go on from the state in a file, if there is one.
+
+        Raises:
+            InputError: it is the state of another training.
+        """
+        if not path.is_file():
+            return
+        state = checkpoint.load(path, self.task.valid.device)
+        with resume.refusing_foreign(path):
+            resume.compare(state, self.state_dict(), "state")
+            if changed := changes(state["made_from"], self.made_from):
+                raise ValueError(f"of other values: {', '.join(changed)}")
+            self.load_state_dict(state)
+
+
+class Loop(Stoppable):
+    """The training of a forecaster."""
+
+    def __init__(self, model: Forecaster, task: Task, config: Training):
+        self.model, self.config = model, config
+        super().__init__(task, model.span, model)
+        self.optimiser = optimisers.build(config.optimiser, model)
+        self.plateau = Plateau(config.schedule)
+        self.averaged = copy.deepcopy(model) if config.average else model
+        self.score_to_improve = float("inf")
+        self.tests_since = 0  # validations since the last improvement
+        self._losses: list[Tensor] = []  # and mean squares, of the steps since the last validation
+
+    @property
     def rate(self) -> float:
         """The learning rate of the next step."""
         config = self.config
@@ -147,24 +214,10 @@ class Loop:
     @property
     def done(self) -> bool:
         """True when no steps, no time or no patience are left."""
-        return self.progress >= 1 or self.tests_since >= self.config.patience
+        return super().done or self.tests_since >= self.config.patience
 
-    def until_validation(self) -> None:
-        """Train up to the next validation."""
-        torch.manual_seed(self.config.seed * 1_000_003 + self.step)  # dropout, teacher forcing
-        self.model.train()
-        self._losses: list[Tensor] = []
-        device = self.task.valid.device
-        started = seconds_of(device) - self.elapsed
-        while True:
-            self._losses.append(self._step())
-            self.step += 1
-            self.elapsed = seconds_of(device) - started
-            if self.progress >= 1 or self.step % self.config.validate_every == 0:
-                return
-
-    def _step(self) -> Tensor:
-        """One step; returns loss and mean square, detached."""
+    def one_step(self) -> None:
+        """Change the weights once."""
         config = self.config
         optim.set_rate(self.optimiser, self.rate)
         frames, truth = self.sampler(self.step)
@@ -178,7 +231,7 @@ class Loop:
         if config.average:
             follow(self.averaged, self.model, warm_decay(config.average, self.step), buffers=False)
         square = forecast_loss(MeanSquared(), predicted.detach(), wanted, self.task.space)
-        return torch.stack([loss.detach(), square])
+        self._losses.append(torch.stack([loss.detach(), square]))
 
     def validate(self) -> None:
         """Score the weights on the validation windows; take a copy if they are the best."""
@@ -192,6 +245,7 @@ class Loop:
         if score < self.score_to_improve * (1 - self.config.improvement):
             self.score_to_improve, self.tests_since = score, 0
         self.rows.append(row)
+        self._losses = []
 
     @torch.no_grad()
     def _measure(self) -> dict[str, float | int]:
@@ -224,27 +278,20 @@ class Loop:
 
     def state_dict(self) -> dict:
         """Everything that the next steps depend on."""
-        return {name: getattr(self, name).state_dict() for name in PARTS} | {
-            "made_from": self.made_from,
-            "best": self.best,
-            "scores": [self.best_score, self.score_to_improve],
-            "counters": [self.tests_since, self.step],
-            "elapsed": self.elapsed,
-            "rows": self.rows,
-        }
+        parts = {name: getattr(self, name).state_dict() for name in PARTS}
+        return (
+            super().state_dict()
+            | parts
+            | {
+                "scores": [self.best_score, self.score_to_improve],
+                "counters": [self.tests_since, self.step],
+            }
+        )
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on where `state_dict` was taken.
-
-        Raises:
-            ValueError: it is the state of another training.
-        """
-        resume.compare(state, self.state_dict(), "state")
-        if changed := changes(state["made_from"], self.made_from):
-            raise ValueError(f"of other values: {', '.join(changed)}")
+        """Go on where `state_dict` was taken."""
+        super().load_state_dict(state)
         for name in PARTS:
             getattr(self, name).load_state_dict(state[name])
-        self.best = state["best"]
         self.best_score, self.score_to_improve = state["scores"]
         self.tests_since, self.step = state["counters"]
-        self.elapsed, self.rows = state["elapsed"], state["rows"]

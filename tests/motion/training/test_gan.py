@@ -1,12 +1,14 @@
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 
+from src.common import checkpoint
 from src.common.errors import InputError
 from src.motion.body.pose_space import Normaliser
 from src.motion.models import transformer
-from src.motion.training.gan import Config, Critic, Gan, GanTraining, emd, train_gan
+from src.motion.training.gan import Config, Critic, Gan, GanLoop, GanTraining, emd, train_gan
 from src.motion.training.optimisers import RmsProp, Sgd
 from src.motion.training.task import forecasts
 from tests.motion.training.test_loop import weights
@@ -152,6 +154,9 @@ OF_BODIES = Config(
 )
 
 
+SMALL_STEPS = {"steps": 6, "critic_steps": 2, "validate_every": 2, "optimiser": RmsProp(lr=1e-3)}
+
+
 def trained(task, folder, **changes):
     """A generator that was pretrained for half of the steps, and its history."""
     torch.manual_seed(0)
@@ -162,8 +167,7 @@ def trained(task, folder, **changes):
 
 
 def test_training_keeps_the_best_generator_and_both_curves(task, tmp_path):
-    small = {"steps": 6, "critic_steps": 2, "validate_every": 2, "optimiser": RmsProp(lr=1e-3)}
-    generator, history = trained(task, tmp_path / "one", **small)
+    generator, history = trained(task, tmp_path / "one", **SMALL_STEPS)
     columns = "step pretraining critic_emd generator_mse joint_angle seconds"
     assert list(history.columns) == columns.split()
     assert history.step.tolist() == [2, 4, 6]
@@ -171,8 +175,37 @@ def test_training_keeps_the_best_generator_and_both_curves(task, tmp_path):
     assert history.critic_emd.isna().tolist() == [True, False, False]
     assert history.drop(columns="critic_emd").notna().all(axis=None)
     assert (tmp_path / "one" / "best.pt").is_file()
-    again, _ = trained(task, tmp_path / "other", **small)
+    again, _ = trained(task, tmp_path / "other", **SMALL_STEPS)
     assert torch.equal(weights(again), weights(generator))
+
+
+@pytest.mark.parametrize("validations", [1, 2, 3], ids=["pretrained", "half-way", "at the end"])
+def test_a_broken_off_training_goes_on_as_if_nothing_had_happened(
+    task, tmp_path, monkeypatch, validations
+):
+    straight, whole = trained(task, tmp_path / "whole", **SMALL_STEPS)
+    save = checkpoint.save
+
+    def killed(path, state):
+        save(path, state)
+        if path.name == "last.pt" and len(state["rows"]) == validations:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(checkpoint, "save", killed)
+        trained(task, tmp_path / "broken", **SMALL_STEPS)
+    again, resumed = trained(task, tmp_path / "broken", **SMALL_STEPS)
+    assert torch.equal(weights(again), weights(straight))
+    columns = ["step", "pretraining", "critic_emd", "generator_mse", "joint_angle"]
+    pd.testing.assert_frame_equal(whole[columns], resumed[columns])
+    assert not (tmp_path / "broken" / "last.pt").exists()
+
+
+def test_the_state_of_another_gan_is_refused(task, tmp_path):
+    gan = Gan(OF_BODIES, GanTraining(), task.space.normaliser)
+    checkpoint.save(tmp_path / "last.pt", GanLoop(gan, task).state_dict())
+    with pytest.raises(InputError, match=r"last\.pt.*training\.clip 0\.01 -> 0\.5.*delete it"):
+        trained(task, tmp_path, clip=0.5)
 
 
 def test_the_chosen_weights_are_never_those_of_the_pretraining(task, tmp_path):

@@ -50,7 +50,7 @@ def test_defect_c_gradients_are_clipped_before_the_step(task):
     def moved(clip_norm):
         model = network(task, replace(TINY, start_still=False)).train()
         before = weights(model)
-        Loop(model, task, replace(QUICK, optimiser=Sgd(lr=rate), clip_norm=clip_norm))._step()
+        Loop(model, task, replace(QUICK, optimiser=Sgd(lr=rate), clip_norm=clip_norm)).one_step()
         return (weights(model) - before).norm().item()
 
     assert moved(bound) == pytest.approx(rate * bound, rel=1e-3)
