@@ -40,6 +40,7 @@ from torch import Tensor
 from src.common.errors import InputError
 from src.common.news import say
 from src.tflite.converter import quiet_export
+from src.tflite.converter.ops_nn import ENLARGED
 from src.tflite.interpreter import SIGNATURE
 from src.tflite.members import Member
 
@@ -186,8 +187,7 @@ def _to_onnx(member: Member, example: tuple[Tensor, Tensor], path: Path) -> None
         with _quietly(), quiet_export():
             exported = torch.export.export(member.core, example, strict=False)
             exported = exported.run_decompositions(_IN_SIMPLER_OPERATIONS)
-            # Not optimized: that rewrites x + c as x where |c| < 1e-8, and an RMS norm without its
-            # epsilon divides 0 by 0 where a hand is missing.
+            # Not optimized, for that rewrites x + c as x where |c| < 1e-8, as epsilons are.
             program = torch.onnx.export(
                 exported,
                 dynamo=True,
@@ -239,9 +239,24 @@ def _root_of_squares(
     return x.square().sum(dim, keepdim).sqrt()
 
 
+def _rms_norm(
+    x: Shaped[Tensor, "..."],
+    shape: list[int],
+    weight: Shaped[Tensor, "..."] | None = None,
+    eps: float | None = None,
+) -> Shaped[Tensor, "..."]:
+    """torch.rms_norm with x and the root of epsilon enlarged alike, as by `ops_nn.over_root`."""
+    if eps is None:
+        return NotImplemented
+    dims, x = list(range(-len(shape), 0)), x * ENLARGED
+    y = x * (x.square().mean(dims, keepdim=True) + eps * ENLARGED**2).rsqrt()
+    return y if weight is None else y * weight
+
+
 _IN_SIMPLER_OPERATIONS = {
     torch.ops.aten.gather.default: _flat_gather,
     torch.ops.aten.linalg_vector_norm.default: _root_of_squares,
+    torch.ops.aten.rms_norm.default: _rms_norm,
 }
 
 

@@ -23,6 +23,7 @@ from src.tflite.converter.values import Number, as_tf, dtype_of, reshape, shape_
 
 _ATEN = torch.ops.aten
 _MASKED = -1e9  # in place of a masked attention logit: its exp() is 0 beside that of any other
+ENLARGED = 2.0**13  # in norms with an epsilon of 1e-12: 7e-5 then; a power of two rounds nothing
 
 # --- products -----------------------------------------------------------------------------------
 
@@ -149,7 +150,7 @@ def _layer_norm(
     *_cudnn: Any,
 ) -> tf.Tensor:
     x, axes = as_tf(x), list(range(-len(shape), 0))
-    y = _over_root(x - tf.reduce_mean(x, axes, keepdims=True), axes, eps)
+    y = over_root(x - tf.reduce_mean(x, axes, keepdims=True), axes, eps)
     y = y if weight is None else y * as_tf(weight)
     return y if bias is None else y + as_tf(bias)
 
@@ -159,19 +160,18 @@ def _rms_norm(
 ) -> tf.Tensor:
     x, axes = as_tf(x), list(range(-len(shape), 0))
     eps = torch.finfo(dtype_of(node)).eps if eps is None else eps
-    y = _over_root(x, axes, eps)
+    y = over_root(x, axes, eps)
     return y if weight is None else y * as_tf(weight)
 
 
-def _over_root(x: tf.Tensor, axes: list[int], eps: Number) -> tf.Tensor:
+def over_root(x: tf.Tensor, axes: list[int], eps: Number) -> tf.Tensor:
     """x / sqrt(mean(x²) + eps).
 
     fp16 stores epsilon in half precision, too. One below 6e-8 would become 0 there, and a row of
-    zeros, such as a missing hand's, NaN. So x and the root of such an epsilon are both enlarged,
-    by a power of two, which rounds nothing.
+    zeros, such as a missing hand's, NaN. So x and the root of such an epsilon are enlarged alike.
     """
-    if eps < 1e-6:  # 1e-12 becomes 7e-5
-        x, eps = x * 2.0**13, eps * 2.0**26
+    if eps < 1e-6:
+        x, eps = x * ENLARGED, eps * ENLARGED**2
     return x * tf.math.rsqrt(tf.reduce_mean(tf.square(x), axes, keepdims=True) + eps)
 
 
