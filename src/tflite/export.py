@@ -24,6 +24,10 @@ from src.tflite.members import Member, check_members
 from src.tflite.scorer import LIMIT_MB
 
 Route = Literal["table", "onnx2tf"]
+_INSTEAD = {  # of a file that the competition's runtime does not know
+    "table": "write the newer operation with older ones in src/tflite/converter/ops_*.py",
+    "onnx2tf": "export by the table of operators (EXPORTER=table)",
+}
 _BYTES = {"fp32": 4, "fp16": 2, "int8": 1}  # per weight
 
 
@@ -60,7 +64,7 @@ def write_tflite(
     say(f"{path.name}: TensorFlow Lite of {', '.join(member.name for member in members)}")
     graph = build_graph(members, options)
     content = convert(graph, options.precision)
-    check_runtime(content)
+    check_runtime(content, _INSTEAD[options.route])
     size_mb = len(content) / 1e6
     if size_mb >= LIMIT_MB:
         weights = {m.name: m.parameters * _BYTES[options.precision] / 1e6 for m in members}
@@ -80,7 +84,11 @@ def build_graph(members: Sequence[Member], options: ExportOptions) -> Graph:
         return Graph(members, pool=options.pool)
     from src.tflite.converter.onnx_route import OnnxCore  # onnx takes seconds to import
 
-    return Graph(members, [OnnxCore(member) for member in members], options.pool)
+    try:
+        cores = [OnnxCore(member) for member in members]
+    except InputError as error:
+        raise InputError(f"{error}; {_INSTEAD['onnx2tf']}") from error
+    return Graph(members, cores, options.pool)
 
 
 def write_zip(tflite_path: Path, zip_path: Path) -> None:

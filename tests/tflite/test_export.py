@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ import tensorflow as tf
 
 from src.common.errors import InputError
 from src.tflite import export
+from src.tflite.converter import onnx_route
 from src.tflite.converter.convert import RUNTIME, convert, oldest_runtime
-from src.tflite.export import write_tflite, write_zip
+from src.tflite.export import ExportOptions, write_tflite, write_zip
 from src.tflite.members import answer
 from src.tflite.parity import edge_clips
 from src.tflite.scorer import Model
@@ -75,3 +77,19 @@ def test_the_submission_is_the_file_at_the_top_of_a_zip(exported, tmp_path):
         assert archive.namelist() == ["model.tflite"]
         assert archive.read("model.tflite") == exported.path.read_bytes()
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_onnx2tf_cannot_export_the_table_may(tmp_path, monkeypatch):
+    """Both where it has no right copy and where its copy is too new for the competition."""
+    too_new = Mock(return_value=(2, 20))
+    monkeypatch.setattr("src.tflite.converter.convert.oldest_runtime", too_new)
+    by_table = r"; export by the table of operators \(EXPORTER=table\)"
+    member, path = toys.deberta(7), tmp_path / "model.tflite"
+    with pytest.raises(InputError, match=r"needs TFLite 2\.20.*" + by_table):
+        write_tflite([member], path, ExportOptions(route="onnx2tf"))
+    monkeypatch.setattr(onnx_route, "OnnxCore", Mock(side_effect=InputError("no copy")))
+    with pytest.raises(InputError, match="^no copy" + by_table):
+        write_tflite([member], path, ExportOptions(route="onnx2tf"))
+    with pytest.raises(InputError, match=r"needs TFLite 2\.20.*older ones in src/tflite"):
+        write_tflite([member], path)
+    assert not path.exists()

@@ -15,7 +15,7 @@ from src.landmarks import HANDS, LEFT_HAND, RIGHT_HAND
 from src.tflite.converter.onnx_route import NotConverted
 from src.tflite.export import write_tflite
 from src.tflite.members import Member, answer
-from src.tflite.parity import ALLOWED, Allowed, Ladder, Rung, edge_clips, ladder
+from src.tflite.parity import ALLOWED, Allowed, Ladder, Rung, _rung, edge_clips, ladder
 from src.tflite.scorer import Model
 from tests.tflite import toys
 
@@ -132,6 +132,13 @@ def test_one_member_or_all_climb_by_onnx(exported, monkeypatch, route, climbers)
 )
 def test_a_rung_passes_if_both_of_its_numbers_do(difference, agreement, passed):
     assert Rung("x", difference, agreement, ALLOWED["fp32"]).passed == passed
+
+
+@pytest.mark.parametrize(("apart", "agreement"), [(0.0, 1.0), (0.005, 1.0), (0.02, 0.5)])
+def test_signs_that_are_as_likely_may_change_places(apart, agreement):
+    expected = np.array([[-1.0, -1.0 - apart, -3.0], [-2.0, -1.0, -4.0]])
+    got = expected - np.array([[0.03, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    assert _rung("x", got, expected, ALLOWED["fp16"]).agreement == agreement
 
 
 LONG = "onnx2tf .tflite fp32, frame_deberta_a at 25 frames"

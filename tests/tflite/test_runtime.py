@@ -102,8 +102,8 @@ def test_an_operation_that_a_runtime_lacks_is_named(competition, tmp_path):
 
     module, path = module_of(answer), tmp_path / "new.tflite"
     path.write_bytes(convert(module, "fp32"))
-    with pytest.raises(InputError, match=r"needs TFLite 2\.\d+, the competition has 2\.9"):
-        check_runtime(path.read_bytes())
+    with pytest.raises(InputError, match=r"needs TFLite 2\.\d+, the competition has 2\.9; do wi"):
+        check_runtime(path.read_bytes(), "do without")
     np.savez(tmp_path / "clips.npz", clip=toys.raw_clip(2))
     with pytest.raises(InputError, match=r"new\.tflite: expected a file that .*can run, but"):
         ask(competition, path, tmp_path / "clips.npz")

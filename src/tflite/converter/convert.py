@@ -53,8 +53,12 @@ def convert(module: tf.Module, precision: Precision) -> bytes:
             ) from error
 
 
-def check_runtime(content: bytes) -> None:
+def check_runtime(content: bytes, instead: str) -> None:
     """Refuse a file with an operation that the competition's runtime does not know yet.
+
+    Args:
+        content: the file's.
+        instead: what to do then.
 
     Raises:
         InputError: there is one.
@@ -63,8 +67,8 @@ def check_runtime(content: bytes) -> None:
     if needed > RUNTIME:
         there, here = (".".join(map(str, version)) for version in (needed, RUNTIME))
         raise InputError(
-            f"the file needs TFLite {there}, the competition has {here}; write the newer operation "
-            "with older ones in src/tflite/converter/ops_*.py (netron shows operators' versions)"
+            f"the file needs TFLite {there}, the competition has {here}; {instead} (netron shows "
+            "operators' versions)"
         )
 
 

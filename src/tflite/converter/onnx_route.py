@@ -167,8 +167,7 @@ def _difference(got: np.ndarray, expected: np.ndarray) -> float:
 def _wrong(member: Member, length: int, step: str, off: float) -> str:
     return (
         f"ensemble member {member.name}: its {step} copy for {length} frames differs from torch by "
-        f"{off:.2g} of the largest logit (allowed {_TOLERANCE:g}); export by the table of "
-        'operators instead (route="table")'
+        f"{off:.2g} of the largest logit (allowed {_TOLERANCE:g})"
     )
 
 
@@ -287,8 +286,7 @@ def _to_tensorflow(member: Member, onnx_path: Path, folder: Path, strict: bool) 
         node = re.search(r"onnx_op_name: (\S+)", said.getvalue())
         reason = f"it gave up at {node[1]}" if node else f"{type(error).__name__}: {error}"[:200]
         raise NotConverted(
-            f"ensemble member {member.name}: onnx2tf cannot convert its network ({reason}); "
-            'export by the table of operators instead (route="table")'
+            f"ensemble member {member.name}: onnx2tf cannot convert its network: {reason}"
         ) from error
 
 
