@@ -11,7 +11,7 @@ from src.motion.models import transformer
 from src.motion.training.gan import Config, Critic, Gan, GanLoop, GanTraining, emd, train_gan
 from src.motion.training.optimisers import RmsProp, Sgd
 from src.motion.training.task import forecasts
-from tests.motion.training.test_loop import weights
+from tests.motion.training.test_loop import killed_after, weights
 
 SMALL = Config(
     generator=transformer.Config(hidden=16, heads=2, window=8, target=5, lstm_decoder=True,
@@ -184,15 +184,7 @@ def test_a_broken_off_training_goes_on_as_if_nothing_had_happened(
     task, tmp_path, monkeypatch, validations
 ):
     straight, whole = trained(task, tmp_path / "whole", **SMALL_STEPS)
-    save = checkpoint.save
-
-    def killed(path, state):
-        save(path, state)
-        if path.name == "last.pt" and len(state["rows"]) == validations:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(checkpoint, "save", killed)
+    with killed_after(validations, monkeypatch):
         trained(task, tmp_path / "broken", **SMALL_STEPS)
     again, resumed = trained(task, tmp_path / "broken", **SMALL_STEPS)
     assert torch.equal(weights(again), weights(straight))

@@ -1,5 +1,6 @@
 """The loop: what is clipped, validated, saved and resumed, and that a network learns by it."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pandas as pd
@@ -137,14 +138,9 @@ def test_the_rate_rises_over_the_warmup_and_falls_on_a_plateau(task, tmp_path):
 # --- exactness ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("average", [0.0, 0.9])
-@pytest.mark.parametrize("validations", [2, 3], ids=["half-way", "before the last table"])
-def test_a_broken_off_training_goes_on_as_if_nothing_had_happened(
-    task, tmp_path, monkeypatch, average, validations
-):
-    config = replace(QUICK, average=average, schedule=Cosine(floor=0.01), warmup=3)
-    straight = network(task)
-    whole = train(straight, task, config, tmp_path / "whole")
+@contextmanager
+def killed_after(validations, monkeypatch):
+    """End what is trained inside just after the state of so many validations is written."""
     save = checkpoint.save
 
     def killed(path, state):
@@ -154,6 +150,18 @@ def test_a_broken_off_training_goes_on_as_if_nothing_had_happened(
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(checkpoint, "save", killed)
+        yield
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+@pytest.mark.parametrize("validations", [2, 3], ids=["half-way", "before the last table"])
+def test_a_broken_off_training_goes_on_as_if_nothing_had_happened(
+    task, tmp_path, monkeypatch, average, validations
+):
+    config = replace(QUICK, average=average, schedule=Cosine(floor=0.01), warmup=3)
+    straight = network(task)
+    whole = train(straight, task, config, tmp_path / "whole")
+    with killed_after(validations, monkeypatch):
         train(network(task), task, config, tmp_path / "broken")
     again = network(task)
     resumed = train(again, task, config, tmp_path / "broken")
