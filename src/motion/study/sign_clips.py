@@ -72,8 +72,9 @@ def sign_task(
         if not clips[split]:
             longest = max(map(len, given), default=0)
             raise InputError(
-                f"{split}: expected a sign clip of {length} frames, the longest of "
-                f"{len(given)} has {longest}; give longer clips"
+                f"SIGNS, {split}: expected a sign clip of {length} frames, {seed} seen and {target} "
+                f"forecast; the longest of {len(given)} has {longest}. Choose a store of longer "
+                "clips, or leave SIGNS empty"
             )
     # A stride of the target's length: every frame is forecast about once.
     cut = windows.sliding(clips["valid"], target, length, length)
