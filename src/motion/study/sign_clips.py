@@ -72,7 +72,7 @@ def sign_task(
         if not clips[split]:
             longest = max(map(len, given), default=0)
             raise InputError(
-                f"SIGNS, {split}: expected a sign clip of {length} frames, {seed} seen and {target} "
+                f"SIGNS, {split}: expected a sign clip of {length} frames, {seed} seen, {target} "
                 f"forecast; the longest of {len(given)} has {longest}. Choose a store of longer "
                 "clips, or leave SIGNS empty"
             )

@@ -47,7 +47,7 @@ def test_where_a_signer_stands_and_how_large_changes_nothing_but_the_unit(rng):
 def test_short_clips_are_left_out_and_too_few_are_refused():
     task = s.sign_task([moving(), moving(47)], [moving(100)])
     assert len(task.train) == 1 and len(task.valid) == 3  # 48 frames every 24 of 100
-    with pytest.raises(InputError, match=r"SIGNS, valid: expected a sign clip of 48 frames.*has 47"):
+    with pytest.raises(InputError, match=r"SIGNS, valid: expected a sign clip of 48.*has 47"):
         s.sign_task([moving()], [moving(47)])
 
 
