@@ -48,7 +48,10 @@ def ship(folder: Path, _: Path) -> None:
     """A converted graph becomes files; the conversion itself writes nothing into the run."""
     export.check_members = lambda members: None
     export.build_graph = lambda members, options: None
-    export.convert, export.check_runtime = lambda graph, precision: FILE, lambda content: None
+    export.convert, export.check_runtime = (
+        lambda graph, precision: FILE,
+        lambda content, instead: None,
+    )
     opened = Run(folder, About("sample", "", "", 0, (), (), FOLDS))
     with locked(folder, "runs notebooks here"):  # as the runner does
         submission.write_submission(opened, export.write_tflite([], folder / "scored.tflite"), {})

@@ -170,7 +170,7 @@ def over_root(x: tf.Tensor, axes: list[int], eps: Number) -> tf.Tensor:
     fp16 stores epsilon in half precision, too. One below 6e-8 would become 0 there, and a row of
     zeros, such as a missing hand's, NaN. So x and the root of such an epsilon are enlarged alike.
     """
-    if eps < 1e-6:
+    if eps < 6e-8:
         x, eps = x * ENLARGED, eps * ENLARGED**2
     return x * tf.math.rsqrt(tf.reduce_mean(tf.square(x), axes, keepdims=True) + eps)
 

@@ -152,7 +152,7 @@ def test_where_onnx2tf_gives_up_it_says_at_which_operation(monkeypatch):
 
     monkeypatch.setattr("onnx2tf.convert", give_up)
     with pytest.raises(
-        NotConverted, match=r"cannot convert its network \(it gave up at node_matmul"
+        NotConverted, match=r"cannot convert its network: it gave up at node_matmul_2"
     ):
         OnnxCore(replace(toys.deberta(7), core=Normed().eval()))
 
