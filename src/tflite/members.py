@@ -45,8 +45,8 @@ class Member:
         sources: for each point the landmarks that are averaged, as in `Layout.points`.
         steps: (T, L, 3) -> (T', L, 3) float32, NaN = not detected; frozen dataclasses, so that
             members that begin alike share the beginning.
-        core: (1, T', L, 3) -> (1, K) logits, T' >= 1, in eval mode; of a clip that steps leave
-            longer than max_len it reads the first max_len frames. For the onnx2tf route it also
+        core: (1, T', L, 3) -> (1, K) logits, T' >= 1, in eval mode. If the steps leave more
+            than max_len frames, it reads the first max_len. For the onnx2tf route it also
             takes the real frames of a padded clip, `core(xyz, mask)`, mask (1, T').
         weight: share in the ensemble, relative to the others.
     """

@@ -134,11 +134,14 @@ def test_a_rung_passes_if_both_of_its_numbers_do(difference, agreement, passed):
     assert Rung("x", difference, agreement, ALLOWED["fp32"]).passed == passed
 
 
-@pytest.mark.parametrize(("apart", "agreement"), [(0.0, 1.0), (0.005, 1.0), (0.02, 0.5)])
-def test_signs_that_are_as_likely_may_change_places(apart, agreement):
+@pytest.mark.parametrize(
+    ("precision", "apart", "agreement"),
+    [("fp16", 0.0, 1.0), ("fp16", 0.005, 1.0), ("fp16", 0.02, 0.5), ("fp32", 0.0005, 0.5)],
+)
+def test_signs_that_are_as_likely_may_change_places(precision, apart, agreement):
     expected = np.array([[-1.0, -1.0 - apart, -3.0], [-2.0, -1.0, -4.0]])
     got = expected - np.array([[0.03, 0.0, 0.0], [0.0, 0.0, 0.0]])
-    assert _rung("x", got, expected, ALLOWED["fp16"]).agreement == agreement
+    assert _rung("x", got, expected, ALLOWED[precision]).agreement == agreement
 
 
 LONG = "onnx2tf .tflite fp32, frame_deberta_a at 25 frames"

@@ -172,8 +172,8 @@ def train_gan(gan: Gan, task: Task, folder: Path) -> pd.DataFrame:
     """Train; afterwards the generator has the weights of its best validation with a critic.
 
     Weights from pretraining, which no critic has touched, are never chosen. The folder gets
-    history.csv, best.pt, the generator's, and last.pt until the training is done, from which a
-    training that was stopped goes on.
+    history.csv and the generator's best.pt. Until the training is done it also holds last.pt, from
+    which a training that was stopped goes on.
 
     Returns:
         A row per validation: step, pretraining (True up to the switch), critic_emd (validation
@@ -220,8 +220,8 @@ class GanLoop(Stoppable):
     def state_dict(self) -> dict:
         """Everything that the next steps depend on."""
         parts = {name: getattr(self.gan, name).state_dict() for name in PARTS}
-        counters = {"best_score": self.best_score, "counters": [self.step, self.batches]}
-        return super().state_dict() | parts | counters
+        numbers = {"best_score": self.best_score, "counters": [self.step, self.batches]}
+        return super().state_dict() | parts | numbers
 
     def load_state_dict(self, state: dict) -> None:
         """Go on where `state_dict` was taken."""

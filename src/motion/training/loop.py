@@ -86,7 +86,7 @@ def train(model: Forecaster, task: Task, config: Training, folder: Path) -> pd.D
 
 
 class Stoppable:
-    """A training, which can be stopped after every validation and goes on from there."""
+    """A training that is saved after every validation, and goes on from there if it was stopped."""
 
     config: Any  # steps, seconds, validate_every, seed: Training or gan.GanTraining
 
@@ -279,14 +279,11 @@ class Loop(Stoppable):
     def state_dict(self) -> dict:
         """Everything that the next steps depend on."""
         parts = {name: getattr(self, name).state_dict() for name in PARTS}
-        return (
-            super().state_dict()
-            | parts
-            | {
-                "scores": [self.best_score, self.score_to_improve],
-                "counters": [self.tests_since, self.step],
-            }
-        )
+        numbers = {
+            "scores": [self.best_score, self.score_to_improve],
+            "counters": [self.tests_since, self.step],
+        }
+        return super().state_dict() | parts | numbers
 
     def load_state_dict(self, state: dict) -> None:
         """Go on where `state_dict` was taken."""

@@ -40,7 +40,7 @@ from torch import Tensor
 from src.common.errors import InputError
 from src.common.news import say
 from src.tflite.converter import quiet_export
-from src.tflite.converter.ops_nn import ENLARGED
+from src.tflite.converter.ops_nn import ENLARGED, VANISHES
 from src.tflite.interpreter import SIGNATURE
 from src.tflite.members import Member
 
@@ -186,7 +186,7 @@ def _to_onnx(member: Member, example: tuple[Tensor, Tensor], path: Path) -> None
         with _quietly(), quiet_export():
             exported = torch.export.export(member.core, example, strict=False)
             exported = exported.run_decompositions(_IN_SIMPLER_OPERATIONS)
-            # Not optimized, for that rewrites x + c as x where |c| < 1e-8, as epsilons are.
+            # Not optimized: the optimizer rewrites x + c as x where |c| < 1e-8, and loses epsilons.
             program = torch.onnx.export(
                 exported,
                 dynamo=True,
@@ -244,11 +244,11 @@ def _rms_norm(
     weight: Shaped[Tensor, "..."] | None = None,
     eps: float | None = None,
 ) -> Shaped[Tensor, "..."]:
-    """torch.rms_norm with x and the root of epsilon enlarged alike, as by `ops_nn.over_root`."""
-    if eps is None:
-        return NotImplemented
-    dims, x = list(range(-len(shape), 0)), x * ENLARGED
-    y = x * (x.square().mean(dims, keepdim=True) + eps * ENLARGED**2).rsqrt()
+    """torch.rms_norm, an epsilon that would vanish enlarged as by `ops_nn.over_root`."""
+    eps = torch.finfo(x.dtype).eps if eps is None else eps
+    if eps < VANISHES:
+        x, eps = x * ENLARGED, eps * ENLARGED**2
+    y = x * (x.square().mean(list(range(-len(shape), 0)), keepdim=True) + eps).rsqrt()
     return y if weight is None else y * weight
 
 

@@ -23,7 +23,8 @@ from src.tflite.converter.values import Number, as_tf, dtype_of, reshape, shape_
 
 _ATEN = torch.ops.aten
 _MASKED = -1e9  # in place of a masked attention logit: its exp() is 0 beside that of any other
-ENLARGED = 2.0**13  # in norms with an epsilon of 1e-12: 7e-5 then; a power of two rounds nothing
+VANISHES = 6e-8  # smaller numbers are 0 in half precision
+ENLARGED = 2.0**13  # of norms with such an epsilon: 1e-12 becomes 7e-5; a power of two is exact
 
 # --- products -----------------------------------------------------------------------------------
 
@@ -170,7 +171,7 @@ def over_root(x: tf.Tensor, axes: list[int], eps: Number) -> tf.Tensor:
     fp16 stores epsilon in half precision, too. One below 6e-8 would become 0 there, and a row of
     zeros, such as a missing hand's, NaN. So x and the root of such an epsilon are enlarged alike.
     """
-    if eps < 6e-8:
+    if eps < VANISHES:
         x, eps = x * ENLARGED, eps * ENLARGED**2
     return x * tf.math.rsqrt(tf.reduce_mean(tf.square(x), axes, keepdims=True) + eps)
 
