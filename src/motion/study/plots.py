@@ -235,6 +235,7 @@ def part_bars(table: pd.DataFrame, unit: str) -> Figure:
 def sign_forecast(clips: Mapping[str, RawClip]) -> Figure:
     """The first frame of each clip side by side, by title."""
     fig, axes = figure(3.0 * len(clips), 3.0, ncols=len(clips), sharex=True, sharey=True)
+    fig.get_layout_engine().set(h_pad=0.15)  # inches; wide bodies push the titles up
     for ax, (title, clip) in zip(axes, clips.items(), strict=True):
         draw_frame(ax, clip[0])
         ax.set(aspect="equal")
