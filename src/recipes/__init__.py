@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
 from src.common.errors import InputError
 from src.recipes import conv_transformer, frame_deberta, hand_bert, hierarchical, llama, pupil
 from src.recipes.base import Recipe, Solution
@@ -18,6 +22,8 @@ SOLUTIONS: dict[str, Solution] = {
     "hierarchical": hierarchical.SOLUTION,
     "pupil": pupil.SOLUTION,  # last: its teachers are recipes of the others
 }
+_COPY = re.compile(r"_seed\d+$")  # ends the name of a recipe that is trained once more
+_SEEDS_APART = 100  # of a recipe and its copy; more than the recipes of any solution
 
 
 def choose(names: str, profile: str) -> tuple[Recipe, ...]:
@@ -25,6 +31,7 @@ def choose(names: str, profile: str) -> tuple[Recipe, ...]:
 
     Args:
         names: solutions or single recipes, separated by commas; empty: those of the profile.
+            `llama:3` is trained three times, with other seeds, and all three are shipped.
         profile: which sizes of them.
 
     Raises:
@@ -37,19 +44,21 @@ def choose(names: str, profile: str) -> tuple[Recipe, ...]:
     }
     chosen: dict[str, Recipe] = {}
     names = names or PROFILES[profile].recipes
-    for name in (name.strip() for name in names.split(",") if name.strip()):
+    for asked in (name.strip() for name in names.split(",") if name.strip()):
+        name, times = _times(asked)
         if name in SOLUTIONS:
-            for recipe in SOLUTIONS[name].recipes(profile):
-                # What one solution ships and another only learns from is shipped.
-                if recipe.ships or recipe.name not in chosen:
-                    chosen[recipe.name] = recipe
+            named = SOLUTIONS[name].recipes(profile)
         elif name in single:
-            chosen[name] = single[name]
+            named = (single[name],)
         else:
             raise InputError(
                 f"RECIPES: no solution or recipe {name!r}; there are {', '.join(SOLUTIONS)}, and "
                 f"their recipes {', '.join(single)}"
             )
+        for recipe in (copy for number in range(times) for copy in _copies(named, number)):
+            # What one solution ships and another only learns from is shipped.
+            if recipe.ships or recipe.name not in chosen:
+                chosen[recipe.name] = recipe
     if not chosen:
         raise InputError("RECIPES: expected at least one solution, found none")
     if not any(recipe.ships for recipe in chosen.values()):
@@ -61,6 +70,39 @@ def choose(names: str, profile: str) -> tuple[Recipe, ...]:
     return tuple(chosen.values())
 
 
+def _times(asked: str) -> tuple[str, int]:
+    """What is trained, and how often: `llama` once, `llama:3` three times."""
+    name, colon, times = asked.partition(":")
+    if colon and not re.fullmatch(r"[1-9]\d?", times):
+        raise InputError(
+            f"RECIPES: {asked}: expected how many seeds to train it with after the colon, 1 to 99, "
+            f"as in {name}:3, found {times!r}"
+        )
+    return name, int(times or 1)
+
+
+def _copies(recipes: Sequence[Recipe], number: int) -> tuple[Recipe, ...]:
+    """The same recipes with other seeds and names; number 0 is themselves.
+
+    A copy learns from, and starts from, the copies of those that the recipe itself learns from.
+    """
+    if not number:
+        return tuple(recipes)
+    new = {recipe.name: f"{recipe.name}_seed{number}" for recipe in recipes}
+    return tuple(
+        replace(
+            recipe,
+            name=new[recipe.name],
+            seed=recipe.seed + number * _SEEDS_APART,
+            start=new.get(recipe.start, recipe.start),
+            distil=replace(
+                recipe.distil, teacher=",".join(new.get(t, t) for t in recipe.distil.teachers)
+            ),
+        )
+        for recipe in recipes
+    )
+
+
 def landmark_union() -> tuple[int, ...]:
     """Every landmark that any recipe reads: what a store keeps."""
     recipes = (recipe for solution in SOLUTIONS.values() for recipe in solution.all_recipes)
@@ -68,12 +110,13 @@ def landmark_union() -> tuple[int, ...]:
 
 
 def solution_of(name: str) -> str:
-    """The solution that a recipe belongs to.
+    """The solution that a recipe, or a copy of it with another seed, belongs to.
 
     Raises:
         InputError: no solution has a recipe of that name.
     """
+    original = _COPY.sub("", name)
     for of, solution in SOLUTIONS.items():
-        if any(recipe.name == name for recipe in solution.all_recipes):
+        if any(recipe.name == original for recipe in solution.all_recipes):
             return of
     raise InputError(f"no solution has a recipe {name!r}; there are {', '.join(SOLUTIONS)}")

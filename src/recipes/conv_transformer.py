@@ -1,10 +1,10 @@
 """1st place: causal convolutions and transformer blocks on image coordinates and their motions.
 
-Hoyeol Sohn; private 0.88, public 0.80 for one model, public 0.81 for four seeds of it on all clips;
-CV about 0.80 (five folds by participant); four hours on eight TPU v2 cores a model. Document: the
-write-up (competition discussion 406684); code: hoyso48's notebook (MIT); both as in anchors.md. The
-highest published anchor, and so a natural teacher: in another run any other recipe learns from it
-with `--distil.teacher logs/<run>/conv_transformer`.
+Hoyeol Sohn; private 0.88, public 0.80 for one model, public 0.81 for four seeds of it on all clips
+(`RECIPES=conv_transformer:4`); CV about 0.80 (five folds by participant); four hours on eight TPU
+v2 cores a model. Document: the write-up (competition discussion 406684); code: hoyso48's notebook
+(MIT); both as in anchors.md. The highest published anchor, and so a natural teacher: in another run
+any other recipe learns from it with `--distil.teacher logs/<run>/conv_transformer`.
 
 - The clip steps leave image coordinates as they are, because every augmentation acts on these;
   normalising is part of the features. The code truncates after normalising, which is the same for

@@ -1,9 +1,12 @@
 """Which recipes a run trains, and which landmarks a store keeps."""
 
+from dataclasses import replace
+
 import pytest
 
 from src.common.errors import InputError
 from src.recipes import SOLUTIONS, choose, landmark_union, solution_of
+from src.recipes.checks import overridden
 from src.recipes.profiles import PROFILES, profile
 
 
@@ -65,6 +68,38 @@ def test_the_pupils_other_teachers_are_shipped_only_where_they_are_asked_for():
         shipped = {r.name for r in choose(names, "cpu") if r.ships}
         assert shipped == {"hand_bert_3", "llama", "pupil"}
     assert choose("llama", "cpu") == SOLUTIONS["llama"].cpu
+
+
+def test_a_number_after_a_colon_trains_a_solution_with_so_many_seeds():
+    once, (one, two, three) = SOLUTIONS["llama"].cpu, choose("llama:3", "cpu")
+    assert (one,) == once and [one.name, two.name, three.name] == [
+        "llama",
+        "llama_seed1",
+        "llama_seed2",
+    ]
+    assert len({one.seed, two.seed, three.seed}) == 3
+    assert replace(three, name="llama", seed=0) == one
+    assert {solution_of(recipe.name) for recipe in (one, two, three)} == {"llama"}
+    overridden((one, two, three), "")  # they differ
+
+
+def test_a_copys_stages_learn_from_each_other_and_not_from_the_first_ones():
+    first, second = choose("hand_bert:2", "cpu")[:3], choose("hand_bert:2", "cpu")[3:]
+    assert first == SOLUTIONS["hand_bert"].cpu
+    assert [recipe.name for recipe in second] == [f"hand_bert_{n}_seed1" for n in (1, 2, 3)]
+    assert second[2].start == "hand_bert_2_seed1"
+    assert second[2].distil.teachers == ("hand_bert_2_seed1",)
+    seeds = [recipe.seed for recipe in (*first, *second)]
+    assert len(set(seeds)) == len(seeds)
+    # A teacher that is no copy stays.
+    (_, alone) = choose("hand_bert_3:2", "cpu")
+    assert alone.start == "hand_bert_2"
+
+
+@pytest.mark.parametrize("asked", ["llama:", "llama:0", "llama:three", "llama:-1", "llama:100"])
+def test_a_number_of_seeds_that_is_none_is_refused(asked):
+    with pytest.raises(InputError, match=f"RECIPES: {asked}: expected how many seeds.* llama:3"):
+        choose(asked, "cpu")
 
 
 def test_an_unknown_profile_lists_the_known():
