@@ -8,14 +8,25 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import torch
 
 from src.common.errors import InputError
 from src.landmarks import HANDS, LEFT_HAND, RIGHT_HAND
 from src.tflite.converter.onnx_route import NotConverted
 from src.tflite.export import write_tflite
-from src.tflite.members import Member, answer
-from src.tflite.parity import ALLOWED, Allowed, Ladder, Rung, _rung, edge_clips, ladder
+from src.tflite.graph import Graph
+from src.tflite.members import Member, answer, prepare
+from src.tflite.parity import (
+    ALLOWED,
+    Allowed,
+    Ladder,
+    Rung,
+    _preprocessing,
+    _rung,
+    edge_clips,
+    ladder,
+)
 from src.tflite.scorer import Model
 from tests.tflite import toys
 
@@ -53,6 +64,18 @@ def test_another_preprocessing_fails_at_the_first_rung(exported):
     clip = np.nan_to_num(toys.raw_clip(38), nan=0.5)  # all 38 kept: every fifth, every fourth
     result = ladder(replace(exported, members=(changed, thirteen)), [clip])
     assert failed(result)[0] == "preprocessing" and result.rungs[0].agreement == 0.5
+
+
+def test_rounding_is_larger_where_landmarks_are(exported):
+    """In pixels, with no step that normalises, float32 is exact to a ten-thousandth."""
+    member = replace(exported.members[0], steps=exported.members[0].steps[:2])
+
+    def rung(share):
+        near = [tf.constant(prepare(member, 2000 * clip).numpy() * (1 + share))]
+        return _preprocessing([member], Mock(Graph, prepared=lambda frames: near), [2000 * clip])
+
+    clip = toys.raw_clip(5)
+    assert rung(1e-6).passed and not rung(1e-3).passed
 
 
 def test_other_weights_of_the_members_fail_after_the_preprocessing(exported):

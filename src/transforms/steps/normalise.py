@@ -57,7 +57,7 @@ class FromShoulders:
     signer's movement stays. z is only scaled, because each part measures it from a point of its
     own. The result does not depend on where the signer stands, nor on how much of the hands the
     camera shows. With a width of 1.5, coordinates are about as large as standardised ones. A clip
-    that never shows both shoulders is standardised. Ours.
+    that never shows both shoulders, each in a place of its own, is standardised. Ours.
 
     Args:
         origin: a landmark whose mean place becomes the origin instead, in clips that show it.
@@ -68,7 +68,9 @@ class FromShoulders:
 
     def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T L 3"]:
         left, right = (xyz[:, layout.row(point)] for point in (LEFT_SHOULDER, RIGHT_SHOULDER))
-        seen = ~(left + right).isnan().any(-1, keepdim=True)  # (T, 1)
+        apart = (left - right)[:, :2].square().sum(-1, keepdim=True).sqrt()
+        # Both in one point, as where somebody wrote 0 for what is missing, are no shoulders.
+        seen = ~(left + right).isnan().any(-1, keepdim=True) & (apart > 0)  # (T, 1)
         count = seen.sum(0)
         origin = torch.where(seen, (left + right) / 2, 0.0).sum(0) / count.clamp(min=1)  # (3,)
         if self.origin is not None:
@@ -76,7 +78,6 @@ class FromShoulders:
             shown = ~point.isnan().any(-1, keepdim=True)  # (T, 1)
             mean = torch.where(shown, point, 0.0).sum(0) / shown.sum(0).clamp(min=1)
             origin = torch.where(shown.sum(0) > 0, mean, origin)
-        apart = (left - right)[:, :2].square().sum(-1, keepdim=True).sqrt()
         apart = torch.where(seen, apart, 0.0).sum(0) / count.clamp(min=1)  # (1,)
         counted = (xyz - origin * torch.tensor([1.0, 1.0, 0.0])) * self.width / (apart + EPS)
         return torch.where(count > 0, counted, Standardise()(xyz, layout))

@@ -111,3 +111,18 @@ def test_a_clip_that_never_shows_what_it_would_be_counted_from(layout, step, ins
     else:
         xyz[:, [*layout.rows(*HEAD), layout.row(CHEEKS[0])]] = torch.nan
     assert torch.equal(bits(step(xyz, layout)), bits(instead(xyz, layout)))
+
+
+def test_shoulders_in_one_point_are_no_shoulders(layout):
+    """Where 0 was written for what is missing, hands would be hundred thousands of widths away."""
+    xyz, step = torch.from_numpy(clip(layout, 4)), steps.FromShoulders(1.5)
+    left, right = (layout.row(shoulder) for shoulder in SHOULDERS)
+    xyz[:, [left, right]] = 0.0
+    assert torch.equal(bits(step(xyz, layout)), bits(steps.Standardise()(xyz, layout)))
+    # In one frame only, that frame says nothing of the distance.
+    good = torch.from_numpy(clip(layout, 4))
+    bad = good.clone()
+    bad[0, left] = bad[0, right]
+    hidden = good.clone()
+    hidden[0, [left, right]] = torch.nan
+    assert torch.equal(bits(step(bad, layout)[1:]), bits(step(hidden, layout)[1:]))
