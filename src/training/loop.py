@@ -48,9 +48,13 @@ class Batch:
     draw: Draw
 
     def parts(self, size: int) -> Iterator[Batch]:
-        """The batch in micro-batches of `size` clips, the last one of what is left."""
-        for start in range(0, len(self.index), size):
-            part, donor = slice(start, start + size), self.draw.donor
+        """The batch in as few micro-batches of up to `size` clips as there can be.
+
+        A batch is sorted by length, so its clips are dealt in turn: each part has all lengths.
+        """
+        n_parts = -(-len(self.index) // size)
+        for first in range(n_parts):
+            part, donor = slice(first, None, n_parts), self.draw.donor
             if donor is not None:
                 donor = donor.part(part, copies=len(donor.label) // len(self.index))
             draw = replace(self.draw, donor=donor)
