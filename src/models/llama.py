@@ -173,7 +173,9 @@ class Llama(nn.Module):
     def _next_frames(
         self, embedded: Tensor, features: Tensor, mask: Tensor | None
     ) -> dict[str, Tensor]:
-        """Predict later frames of the first S clips, from the frames up to each.
+        """Predict later frames of S clips, from the frames up to each.
+
+        A batch is sorted by length, so these clips are spread over all of it.
 
         Returns:
             next_frame (S, T', L, C), the predicted coordinates; next_frame_true, the true ones;
@@ -183,14 +185,15 @@ class Llama(nn.Module):
         if mask is None:
             mask = torch.ones_like(embedded[..., 0], dtype=torch.bool)
         some = max(1, round(config.next_frame_share * len(embedded)))
+        clip = torch.arange(some, device=embedded.device) * len(embedded) // some
+        x, features, mask = (each[clip] for each in (embedded, features, mask))
         t = torch.arange(n_frames, device=embedded.device)
         # Causal. A padded frame sees itself: without any key its row of weights would be NaN.
-        attention_mask = (t <= t[:, None]) & (mask[:some, None, None] | (t == t[:, None]))
-        x = embedded[:some]
+        attention_mask = (t <= t[:, None]) & (mask[:, None, None] | (t == t[:, None]))
         for layer in self.layers:
             x = layer(x, attention_mask)
         now, later = slice(0, -config.next_frame_ahead), slice(config.next_frame_ahead, None)
-        true, real = features[:some, later], mask[:some, now] & mask[:some, later]
+        true, real = features[:, later], mask[:, now] & mask[:, later]
         predicted = self.next_frame(self.norm(x[:, now])).view_as(true)
         known = real[..., None] & (true != 0).any(-1)
         return {"next_frame": predicted, "next_frame_true": true, "next_frame_mask": known}
