@@ -2,7 +2,8 @@
 
 Unusual here:
 - A frame is one token: a linear map of its coordinates, batch norm, a learned position. There are
-  rotary positions as well; the class token is at position 0, frame t at t + 1.
+  rotary positions as well; the class token is at position 0, frame t at t + 1. The batch norm
+  counts real frames alone, for in a batch of all lengths most frames are padding.
 - Only the class token is classified, so it is the only query of the last layer, with all tokens as
   keys.
 - Of a clip longer than `max_len` the first `max_len` frames are read: in training, in evaluation

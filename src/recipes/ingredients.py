@@ -64,6 +64,7 @@ class RAdamLookahead(Optimiser):
 
 
 # --- schedules: the learning rate as a share of its peak, by training progress 0 to 1 ------------
+# It changes in every step; in the 2nd place's and Slovo's code, once an epoch.
 
 
 @dataclass(frozen=True)
