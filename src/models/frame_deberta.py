@@ -156,17 +156,21 @@ class Mlp(nn.Module):
         return F.linear(x.flatten(-2), self.dense.weight)
 
     def _normed(self, y: Float[Tensor, "B T D2"]) -> Float[Tensor, "B T D2"]:
-        """Batch norm as on GPUs of 32 clips each, of which the first one's statistics are kept."""
+        """Batch norm as on GPUs of 32 clips each, of which the first one's statistics are kept.
+
+        A batch is sorted by length, so its clips are dealt to the GPUs in turn.
+        """
         with torch.autocast(y.device.type, enabled=False):
-            first, *others = y.float().split(GPU_CLIPS)
-            norm = self.norm
-            apart = (
-                F.batch_norm(
+            norm, gpus = self.norm, -(-len(y) // GPU_CLIPS)
+            out = torch.empty_like(y, dtype=torch.float32)
+            out[::gpus] = norm(y[::gpus].float())
+            for gpu in range(1, gpus):
+                part = y[gpu::gpus].float()
+                apart = F.batch_norm(
                     part.flatten(0, 1), None, None, norm.weight, norm.bias, True, eps=norm.eps
-                ).view_as(part)
-                for part in others
-            )
-            return torch.cat([norm(first), *apart])
+                )
+                out[gpu::gpus] = apart.view_as(part)
+            return out
 
 
 class FrameEncoder(nn.Module):
