@@ -21,6 +21,21 @@ from src.common.errors import InputError
 Answer = TypeVar("Answer")
 
 
+def device_named(name: str) -> str:
+    """What DEVICE stands for here: cpu or cuda.
+
+    Raises:
+        InputError: torch finds no such device.
+    """
+    there = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+    if name not in ("auto", *there):
+        raise InputError(
+            f"DEVICE: expected auto, or a device that torch finds here, {' or '.join(there)}, "
+            f"found {name!r}; leave it out, or say auto"
+        )
+    return there[-1] if name == "auto" else name
+
+
 @dataclass(frozen=True)
 class Processes:
     """This process among all."""
@@ -31,9 +46,12 @@ class Processes:
 
     @classmethod
     def start(cls, device: str = "auto") -> Processes:
-        """Join the process group that torchrun describes in the environment, if there is one."""
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        """Join the process group that torchrun describes in the environment, if there is one.
+
+        Raises:
+            InputError: as `device_named`.
+        """
+        device = device_named(device)
         world = int(os.environ.get("WORLD_SIZE", 1))
         if world == 1:
             return cls(0, 1, torch.device(device))

@@ -207,6 +207,8 @@ def main(  # noqa: PLR0913 - each is an option of the command
     opened = Run.open(anchored(run))
     settings = Settings(opened.about.seed, precision, compile, micro_batch=micro_batch, tests=tests)
     processes = Processes.start(device)
+    opened.recipe(recipe)  # a wrong name leaves no folder
+    _check_fold(opened, fold)
     folder = opened.training_folder(recipe, fold)
     with locked(folder, f"trains {recipe}") if processes.writes else nullcontext():
         train(opened, recipe, fold, settings, processes, retrain)

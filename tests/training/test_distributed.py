@@ -14,8 +14,10 @@ import torch
 from src.common.errors import InputError
 from src.evaluation.predict import predict
 from src.recipes.frame_deberta import Augment
-from src.training.distributed import Processes
-from tests.training.trained import FP32, SCRIPT, history
+from src.training import train
+from src.training.distributed import Processes, device_named
+from tests.tiny import RECIPE
+from tests.training.trained import FP32, SCRIPT, history, run_on
 
 
 def without_chance(recipe):
@@ -75,3 +77,21 @@ def test_shares_cover_the_batch_evenly():
     assert parts == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]
     with pytest.raises(InputError, match=r"by 3 processes; .* of 3 that is not above the number"):
         processes[0].share(np.arange(5))
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda"])
+def test_a_device_that_is_not_there_is_refused(monkeypatch, name):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match=f"DEVICE: expected auto, or .* cpu, found '{name}'"):
+        Processes.start(name)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [device_named(name) for name in ("auto", "cuda", "cpu")] == ["cuda", "cuda", "cpu"]
+
+
+@pytest.mark.parametrize(("name", "fold"), [("tinny", 0), ("tiny", 7)])
+def test_a_command_with_a_wrong_name_leaves_no_folder(sample, tmp_path, name, fold):
+    run = run_on(sample, [RECIPE], tmp_path)
+    before = sorted(run.folder.rglob("*"))
+    with pytest.raises(InputError, match=r"no recipe 'tinny'|fold 7: expected one of"):
+        train.main(str(run.folder), name, fold, device="cpu")
+    assert sorted(run.folder.rglob("*")) == before
