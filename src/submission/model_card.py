@@ -110,8 +110,9 @@ def _folds(facts: Mapping[str, Any]) -> str:
         )
     if facts["fit_on_everything"]:
         return (
-            f"{text}\n\nThe file beside this card was fitted on all signers, the held-out ones "
-            "included, in the same way: it cannot be scored, and the figures are the scored file's."
+            f"{text}\n\nThe file beside this card was fitted in the same way with no fold held "
+            "out, so it knows these signers: it cannot be scored, and the figures are the scored "
+            "file's."
         )
     return f"{text} It is the file beside this card."
 

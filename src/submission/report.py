@@ -146,12 +146,15 @@ def markdown(facts: Mapping[str, Any]) -> str:
     which, seen = "signers", "whom no member has seen"
     if facts["signers_seen"]:
         which, seen = "clips", "whom the members know from other clips"
+    extra = facts["clips"]["extra"]
+    others = f", {extra:,} of them from other collections" if extra else ""
     return f"""\
 # {facts["accuracy"]:.1%} on held-out {which}
 
 Profile {facts["profile"]}, data {facts["data"]}: {facts["clips"]["all"]:,} clips of \
-{facts["signs"]} signs. Scored: the .tflite file itself, on {facts["clips"]["scored"]:,} clips of \
-fold {facts["fold"]}, signers {", ".join(sorted(facts["by_signer"]))}, {seen}.
+{facts["signs"]} signs{others}. Scored: the .tflite file itself, on \
+{facts["clips"]["scored"]:,} clips of fold {facts["fold"]}, signers \
+{", ".join(sorted(facts["by_signer"]))}, {seen}.
 
 {_accuracies(facts)}
 

@@ -162,6 +162,8 @@ def test_the_submitted_file_is_described_where_another_is_scored():
 @pytest.mark.parametrize("everything", [False, True])
 def test_which_file_the_figures_are_of_is_said(everything):
     text = sections(model_card.markdown(FACTS | {"fit_on_everything": everything}))["Folds"]
+    # Not "on all signers": a recipe that chooses its best epoch keeps one aside in this fit, too.
+    assert ("in the same way with no fold held out" in text) == everything
     assert ("cannot be scored" in text) == everything
     assert ("It is the file beside this card" in text) != everything
 

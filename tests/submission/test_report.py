@@ -39,3 +39,10 @@ def test_missing_rungs_have_their_reason():
     assert "No rungs by ONNX" not in report.markdown(REPORTED)
     text = report.markdown(REPORTED | {"parity_missing": "llama: onnx2tf differs by 2.7 %"})
     assert "No rungs by ONNX: llama: onnx2tf differs by 2.7 %." in text
+
+
+def test_clips_of_other_collections_are_not_said_to_be_the_datas():
+    assert "clips of 250 signs. Scored" in report.markdown(REPORTED)
+    clips = REPORTED["clips"] | {"extra": 1200}
+    text = report.markdown(REPORTED | {"clips": clips})
+    assert "clips of 250 signs, 1,200 of them from other collections. Scored" in text
