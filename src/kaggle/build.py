@@ -27,7 +27,8 @@ from src.common.errors import InputError
 from src.common.files import write_json, write_text
 from src.kaggle.download import COMPETITION, RULES
 from src.kaggle.wheels import BROUGHT, installed_wheel, project_wheel
-from src.recipes import profiles
+from src.recipes import choose, profiles
+from src.recipes.checks import overridden
 from src.runs import Run
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -85,7 +86,8 @@ def build(
     """Write the folders of a run, anew; the arguments are explained in __main__.py.
 
     Raises:
-        InputError: the run is not finished, or Kaggle does not accept a name.
+        InputError: the run is not finished, Kaggle does not accept a name, or there are no such
+            recipes, or no such values of them.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", user):
         raise InputError(
@@ -93,6 +95,9 @@ def build(
             f"and dashes; found {user!r}"
         )
     profiles.profile(profile)
+    # By the names of its recipes a run of the pupil would ship every teacher, too.
+    recipes = recipes or run.about.asked or ",".join(run.about.recipes)
+    overridden(choose(recipes, profile), overrides)  # here, and not hours later on Kaggle
     for name in FILES:
         if not (run.folder / name).is_file():
             raise InputError(f"{run.folder / name}: expected what 04 writes; run 04 first")
@@ -106,8 +111,6 @@ def build(
     kinds = ("dataset", "submit", "train", "starter")
     upload = Upload(*(folder / kind for kind in kinds), user, name, _is_of_the_competition(run))
     _dataset(run, upload)
-    # By the names of its recipes a run of the pupil would ship every teacher, too.
-    recipes = recipes or run.about.asked or ",".join(run.about.recipes)
     parameters = {"PROFILE": profile, "RECIPES": recipes, "OVERRIDES": overrides}
     _kernel(upload.submit, "submit", f"{user}/{name}", {})
     _kernel(upload.train, "train", f"{user}/{name}", parameters, {"machine_shape": TWO_GPUS})

@@ -74,8 +74,9 @@ def test_the_training_kernel_has_the_values_given_last_and_nothing_of_an_earlier
     assert (found["PROFILE"], found["RECIPES"]) == ("cpu", "llama")
     assert found["OVERRIDES"] == "--epochs 3"
     (upload.dataset / "stale.txt").touch()
-    other = build(run, "somebody", recipes="a\"\n'b")  # any text stays text
-    assert Notebook(other.train / "train.ipynb").defaults["RECIPES"] == "a\"\n'b"
+    text = "--distil.teacher 'a\"\nb'"  # any text stays text
+    other = build(run, "somebody", recipes="llama", overrides=text)
+    assert Notebook(other.train / "train.ipynb").defaults["OVERRIDES"] == text
     assert not (upload.dataset / "stale.txt").exists()
 
 
@@ -102,6 +103,20 @@ def test_a_wrong_user_name_is_refused(run):
     for user in ("", "Some Body", "../up", "https://kaggle.com/x"):
         with pytest.raises(InputError, match="--user: expected the name"):
             build(run, user)
+    assert not (run.folder / "kaggle").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "refused"),
+    [
+        ({"recipes": "lama"}, "RECIPES: no solution or recipe 'lama'"),
+        ({"overrides": "--epoch 3"}, "OVERRIDES: '--epoch 3' for llama: Unrecognized"),
+        ({"overrides": "--epochs 0"}, "llama.epochs: expected 1 or more, found 0"),
+    ],
+)
+def test_what_a_kernel_would_refuse_is_refused_here(run, asked, refused):
+    with pytest.raises(InputError, match=refused):
+        build(run, "somebody", **asked)
     assert not (run.folder / "kaggle").exists()
 
 
