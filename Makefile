@@ -24,7 +24,8 @@ INSTALLED := $(VENV)/.installed
 # What the command line sets goes to the notebooks, which refuse what they do not know.
 OWN := PYTHON NAMES
 SET = PROFILE RUN_DIR $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
-GIVEN = $(foreach name,$(filter-out $(OWN),$(sort $(SET))),-p $(name) '$(subst ','\'',$($(name)))')
+quoted = '$(subst ','\'',$(1))'
+GIVEN = $(foreach name,$(filter-out $(OWN),$(sort $(SET))),-p $(name) $(call quoted,$($(name))))
 
 COPIES := $(patsubst %,logs/%,$(wildcard notebooks/*.ipynb))
 
@@ -64,17 +65,17 @@ logs/notebooks/%.ipynb: notebooks/%.ipynb
 	cp $< $@
 
 docs: submission
-	$(BIN)/python -m docs.pictures $(RUN_DIR)
-	$(BIN)/python -m docs.pages $(RUN_DIR)
+	$(BIN)/python -m docs.pictures $(call quoted,$(RUN_DIR))
+	$(BIN)/python -m docs.pages $(call quoted,$(RUN_DIR))
 
 check-runtime: $(INSTALLED)
-	$(BIN)/python -m src.submission.check_runtime $(RUN_DIR)
+	$(BIN)/python -m src.submission.check_runtime $(call quoted,$(RUN_DIR))
 
 video-env: $(INSTALLED)
 	$(BIN)/python -m src.video.environment
 
 live: $(INSTALLED)
-	$(BIN)/python -m src.video live --run $(RUN_DIR)
+	$(BIN)/python -m src.video live --run $(call quoted,$(RUN_DIR))
 
 kaggle-env: $(INSTALLED)
 	$(BIN)/python -m src.kaggle environment

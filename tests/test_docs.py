@@ -128,6 +128,13 @@ def test_make_passes_on_what_it_is_given(given, passed_on):
     assert f"-m src.notebooks {passed_on}" in said.stdout
 
 
+@pytest.mark.parametrize("target", ["check-runtime", "live"])
+def test_make_keeps_a_folder_of_several_words_together(target):
+    words = ["make", "--dry-run", "--assume-old=.venv/.installed", target, "RUN_DIR=logs/Zoe's run"]
+    said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said.stdout.endswith(" 'logs/Zoe'\\''s run'\n")
+
+
 def test_every_recipe_and_profile_exists():
     for names in re.findall(r"RECIPES=([a-z_,:0-9]+)", CODE):
         assert choose(names, "full")
