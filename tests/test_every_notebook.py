@@ -154,7 +154,7 @@ def test_the_report_in_words_says_the_same(run, report):
 
 
 def test_recipes_are_compared_by_what_they_are_and_cost(run):
-    alone = costs.load(run.folder / "members" / "costs.csv")
+    alone = costs.load(run, "fp16")
     (row,) = costs.recipe_table(run, alone).to_dict("records")
     assert row["parameters"] == sum(p.numel() for p in run.model(RECIPE, 0).parameters())
     table = run.shipped_predictions()[RECIPE]

@@ -6,7 +6,7 @@ Measured on files, not added up: members that begin alike share their beginning.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from itertools import product
 from pathlib import Path
 
@@ -15,10 +15,11 @@ import pandas as pd
 
 from src.clips import RawClip
 from src.common.errors import InputError
-from src.common.files import write_atomically
+from src.common.marks import Mark, digest_of
 from src.evaluation.tables import accuracy
 from src.recipes import SOLUTIONS, solution_of
 from src.runs import Run
+from src.submission.assemble import scored_fold
 from src.tflite.export import ExportOptions, write_tflite
 from src.tflite.members import Member
 from src.tflite.scorer import LIMIT_MB, LIMIT_MS, Model, timed
@@ -132,17 +133,28 @@ def recipe_table(run: Run, costs: Sequence[Cost]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def save(costs: Sequence[Cost], path: Path) -> None:
-    """Write costs as a table, a row per file."""
-    write_atomically(path, lambda temporary: pd.DataFrame(costs).to_csv(temporary, index=False))
+def save(run: Run, costs: Sequence[Cost], weights: str) -> Path:
+    """Keep what each member costs alone with these WEIGHTS; returns members/costs.json."""
+    return _mark(run, weights).write([asdict(cost) for cost in costs])
 
 
-def load(path: Path) -> list[Cost]:
-    """What `save` wrote.
+def load(run: Run, weights: str) -> list[Cost]:
+    """What `save` kept.
 
     Raises:
-        InputError: there is no such file.
+        InputError: nothing, or costs of other weights or of other trainings than the run has now.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: expected what each member costs, found none; run 03 first")
-    return [Cost(*row) for row in pd.read_csv(path).itertuples(index=False)]
+    mark = _mark(run, weights)
+    if not mark.is_finished:
+        raise InputError(
+            f"{mark.path}: expected what each member of this run costs, found "
+            f"{', '.join(mark.changes) or 'none'}; run 03 first, with WEIGHTS={weights}"
+        )
+    return [Cost(**cost) for cost in mark.result]
+
+
+def _mark(run: Run, weights: str) -> Mark:
+    fold = scored_fold(run)
+    ships = (recipe.name for recipe in run.recipes.values() if recipe.ships)
+    trainings = {name: digest_of(run.training_mark(name, fold).made_from) for name in ships}
+    return Mark(run.folder / "members" / "costs.json", {"WEIGHTS": weights, "trainings": trainings})

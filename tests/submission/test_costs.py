@@ -13,6 +13,8 @@ from src.recipes.hand_bert import BERT_CPU, stages
 from src.runs import About, Run
 from src.submission import costs
 from src.submission.costs import Cost
+from tests.tiny import RECIPE
+from tests.training.trained import run_of, run_on
 
 A, B = Cost("a", 9.0, 4.0), Cost("b", 30.0, 6.0)
 
@@ -51,3 +53,23 @@ def test_the_table_says_what_each_member_brings_and_costs():
     }  # fmt: skip
     assert table.without[:2].to_numpy().tolist() == [[0.6, 30.0, 6.0], [0.5, 30.0, 6.0]]
     assert table.without.loc["ensemble"].isna().all()
+
+
+def test_costs_of_other_members_or_weights_are_not_taken_for_the_runs(sample, tmp_path):
+    """04 would miss a member that 03 has measured, or compare files of unlike numbers."""
+    llama, other = (replace(RECIPE, name=name) for name in ("llama", "conv_transformer"))
+    run = run_on(sample, [llama, other], tmp_path)
+    with pytest.raises(InputError, match=r"costs\.json: .* found none; run 03 first, with"):
+        costs.load(run, "fp16")
+    costs.save(run, [A, B], "fp16")
+    assert costs.load(run, "fp16") == [A, B]
+    with pytest.raises(InputError, match=r'found WEIGHTS "fp16" -> "int8"; run 03 .*WEIGHTS=int8'):
+        costs.load(run, "int8")
+    changed = [replace(llama, epochs=99), other]
+    for recipes, change in (
+        ([llama], "conv_transformer is gone"),
+        (changed, "llama changed"),
+    ):
+        run = run_of(recipes, run.store, run.folder)
+        with pytest.raises(InputError, match=f"found trainings.{change}; run 03"):
+            costs.load(run, "fp16")
