@@ -17,6 +17,9 @@ from src.recipes import config, solution_of
 from src.recipes.base import Recipe
 
 _CLASSES = 2  # signs of a network that is only tried
+_LEAST = {"epochs": 1, "batch_size": 1} | dict.fromkeys(
+    ("steps", "seed", "soup_epochs", "length_window", "clip_norm"), 0
+)
 _LONGEST = 200  # characters of an inner error
 
 
@@ -38,7 +41,7 @@ def overridden(recipes: Sequence[Recipe], flags: str) -> list[Recipe]:
 def _check(recipe: Recipe) -> None:
     """Refuse numbers that no training has, a role that is not trained, a soup that is not made."""
     solution_of(recipe.name)
-    for field, least in (("epochs", 1), ("batch_size", 1), ("steps", 0), ("seed", 0)):
+    for field, least in _LEAST.items():
         if (found := getattr(recipe, field)) < least:
             raise InputError(
                 f"OVERRIDES: {recipe.name}.{field}: expected {least} or more, found {found}"
