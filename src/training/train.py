@@ -69,18 +69,12 @@ def train(
         return folder
     _check_fold(run, fold)
 
-    # Weights of other values go only when somebody says so; and before the training, for a kill
-    # must not leave them beside the new ones.
     if mark.changes and not retrain:
         raise InputError(
             f"{folder}: expected no training, or one of this run's values, found one of others: "
             f"{', '.join(mark.changes)}; choose another RUN_DIR, or say RETRAIN=True (--retrain): "
             "that deletes it and trains again"
         )
-    if processes.writes:
-        run.discard_stale(name, fold)
-    processes.wait()
-
     clips = prepare(run.store, recipe.read, recipe.key, processes.device)
     held_out = (run.clips.fold == fold).to_numpy()  # nowhere true for a fit on everything
     choosing = choosing_clips(recipe, run.clips, held_out)
@@ -96,6 +90,11 @@ def train(
         choosing=clips.subset(np.flatnonzero(choosing)) if choosing.any() else None,
         depends_on={role: mark.made_from.get(role) for role in ("teacher", "start")},
     )
+    # Weights of other values go only when somebody has said so, and there is a teacher to learn
+    # from; and before the training, for a kill must not leave them beside the new ones.
+    if processes.writes:
+        run.discard_stale(name, fold)
+    processes.wait()
     trained = fit(task, settings, processes)
 
     # The mark comes last, and only then the checkpoint goes: a kill before costs no training.

@@ -158,6 +158,14 @@ def test_a_changed_stage_and_those_after_it_are_trained_again_when_somebody_says
     assert run.predictions(THIRD).role.unique().tolist() == ["student"]
 
 
+def test_a_training_is_not_deleted_for_one_without_its_teacher(unbroken, make_run):
+    recipe = replace(STAGES[1], distil=Distil("hand_bort"))
+    run = make_run(STAGES[0], recipe, trained=(FIRST, SECOND))
+    with pytest.raises(InputError, match="no recipe 'hand_bort'"):
+        train_all(run, FP32, "cpu", retrain=True)
+    assert_same_training(folder(unbroken, SECOND), folder(run, SECOND))
+
+
 def test_predictions_are_those_of_the_kept_weights(unbroken):
     """Whether they were made by the last test, or after the training."""
     recipe = unbroken.recipe(FIRST)
