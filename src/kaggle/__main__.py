@@ -8,6 +8,7 @@ python -m src.kaggle environment                           .venv-kaggle, for the
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import tyro
@@ -51,10 +52,20 @@ def environment() -> None:
     print(environments.make(python, anchored(".venv-kaggle"), requirements))
 
 
+def main(words: Sequence[str]) -> None:
+    """Run the command that these words are."""
+    joined: list[str] = []
+    for word in words:
+        if joined[-1:] == ["--overrides"]:  # tyro would take the flags in its value for ours
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    commands = {"build": build, "download": download, "environment": environment}
+    tyro.extras.subcommand_cli_from_dict(commands, args=joined)
+
+
 if __name__ == "__main__":
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            {"build": build, "download": download, "environment": environment}
-        )
+        main(sys.argv[1:])
     except InputError as error:
         sys.exit(f"error: {error}")

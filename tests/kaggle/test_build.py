@@ -106,6 +106,14 @@ def test_a_wrong_user_name_is_refused(run):
     assert not (run.folder / "kaggle").exists()
 
 
+@pytest.mark.parametrize("given", [["--overrides", "--epochs 40"], ["--overrides=--epochs 40"]])
+def test_the_command_takes_overrides_as_the_page_writes_them(run, given):
+    (run.folder / "run.json").write_text(json.dumps(asdict(run.about)))
+    command.main(["build", "--run", str(run.folder), *given, "--user", "somebody"])
+    found = Notebook(run.folder / "kaggle/train/train.ipynb").defaults
+    assert (found["OVERRIDES"], found["RECIPES"]) == ("--epochs 40", "llama")
+
+
 @pytest.mark.parametrize(
     ("asked", "refused"),
     [
