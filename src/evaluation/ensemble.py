@@ -28,7 +28,7 @@ from scipy.special import log_softmax, softmax
 
 from src.common.errors import InputError
 from src.dataset.folds import Fold
-from src.evaluation.tables import accuracy, blend, stacked
+from src.evaluation.tables import accuracy, stacked
 from src.recipes import SOLUTIONS, solution_of
 from src.recipes.base import Pool
 
@@ -83,12 +83,19 @@ def equal_votes(names: Collection[str]) -> Votes:
 
 
 def together(tables: Tables, votes: Votes, rule: Rule = "fitted") -> pd.DataFrame:
-    """The ensemble's predictions."""
-    calibrated = {
-        name: table.assign(logits=list(stacked(table) / votes[name].temperature))
-        for name, table in tables.items()
-    }
-    return blend(calibrated, [votes[name].weight for name in tables], pool_of(rule))
+    """The ensemble's predictions: the weighted mean of its answers, as log probabilities.
+
+    Raises:
+        InputError: the members predict different clips.
+    """
+    tables, of_logits = aligned(tables), pool_of(rule) == "logits"
+    answers = {name: stacked(table) / votes[name].temperature for name, table in tables.items()}
+    if not of_logits:
+        answers = {name: softmax(logits, axis=1) for name, logits in answers.items()}
+    mean = sum(votes[name].weight * answer for name, answer in answers.items())
+    probability = softmax(mean, axis=1) if of_logits else mean
+    logits = list(np.log(np.maximum(probability, 1e-12)).astype(np.float32))
+    return next(iter(tables.values())).assign(role="ensemble", logits=logits)
 
 
 def temperature_of(table: pd.DataFrame) -> float:
@@ -109,9 +116,20 @@ def temperature_of(table: pd.DataFrame) -> float:
 
 
 def aligned(tables: Tables) -> dict[str, pd.DataFrame]:
-    """The members' predictions with their clips in one order, that of the first."""
+    """The members' predictions with their clips in one order, that of the first.
+
+    Raises:
+        InputError: the members predict different clips.
+    """
     first = next(iter(tables.values()))[["fold", "sequence"]]
-    return {name: first.merge(table, validate="one_to_one") for name, table in tables.items()}
+    ordered = {name: first.merge(table, validate="one_to_one") for name, table in tables.items()}
+    for name, table in tables.items():
+        if not len(first) == len(table) == len(ordered[name]):
+            raise InputError(
+                f"{name}: expected predictions of the clips that {next(iter(tables))} predicts, "
+                "found others; train both on the same folds"
+            )
+    return ordered
 
 
 def mixture_weights(
@@ -186,7 +204,7 @@ def chosen_votes(tables: Tables, rule: Rule = "fitted") -> Votes:
     candidates = (
         (fitted, cross_fitted(tables)),
         (levelled(fitted), cross_fitted(tables, calibrated_only=True)),
-        (equal, together(aligned(tables), equal)),
+        (equal, together(tables, equal)),
     )
     return max(candidates, key=lambda candidate: accuracy(candidate[1]))[0]
 
@@ -218,5 +236,5 @@ def leave_one_out(tables: Tables, fold: Fold, rule: Rule = "fitted") -> pd.DataF
 
 def on_fold(tables: Tables, fold: Fold, rule: Rule = "fitted") -> pd.DataFrame:
     """The ensemble's predictions of a fold's clips, with the votes of `votes_for`."""
-    here = {name: table[table.fold == fold] for name, table in aligned(tables).items()}
+    here = {name: table[table.fold == fold] for name, table in tables.items()}
     return together(here, votes_for(tables, fold, rule), rule)

@@ -15,9 +15,6 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.special import softmax
 
-from src.common.errors import InputError
-from src.recipes.base import Pool
-
 
 def accuracy(predictions: pd.DataFrame, top: int = 1) -> float:
     """Share of clips whose sign is among the `top` most likely."""
@@ -61,38 +58,6 @@ def worst_pairs(counts: np.ndarray, signs: Sequence[str], most: int = 10) -> pd.
     pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
     rows = [(signs[i], signs[j], int(wrong[i, j])) for i, j in pairs if wrong[i, j]]
     return pd.DataFrame(rows, columns=["sign", "predicted", "clips"])
-
-
-def blend(
-    members: dict[str, pd.DataFrame],
-    weights: Sequence[float] | None = None,
-    pool: Pool = "probabilities",
-) -> pd.DataFrame:
-    """The ensemble of members: the weighted mean of their answers, as log probabilities.
-
-    Args:
-        members: one role's predictions per member, of the same clips in any order.
-        weights: one per member, sum 1; None = equal.
-        pool: what the mean is of.
-
-    Raises:
-        InputError: the members predict different clips.
-    """
-    tables = [table.set_index(["fold", "sequence"]) for table in members.values()]
-    for name, table in zip(members, tables, strict=True):
-        if not table.index.sort_values().equals(tables[0].index.sort_values()):
-            raise InputError(
-                f"{name}: expected predictions of the clips that {next(iter(members))} predicts, "
-                "found others; train both on the same folds"
-            )
-    weights = weights or [1 / len(tables)] * len(tables)
-    ordered = [stacked(table.loc[tables[0].index]) for table in tables]
-    answers = ordered if pool == "logits" else [softmax(logits, axis=1) for logits in ordered]
-    mean = sum(w * answer for w, answer in zip(weights, answers, strict=True))
-    probability = softmax(mean, axis=1) if pool == "logits" else mean
-    blended = tables[0].reset_index().assign(role="ensemble")
-    blended["logits"] = list(np.log(np.maximum(probability, 1e-12)).astype(np.float32))
-    return blended
 
 
 def mistakes(predictions: pd.DataFrame, signs: Sequence[str]) -> pd.DataFrame:

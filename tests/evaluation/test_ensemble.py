@@ -36,6 +36,10 @@ def two_signs(probability: np.ndarray) -> pd.DataFrame:
     return table.assign(sequence=table.index.astype(str), participant=signers, fold=0)
 
 
+def equal(tables: ensemble.Tables) -> pd.DataFrame:
+    return ensemble.together(tables, ensemble.equal_votes(tables))
+
+
 def test_the_mixture_is_as_likely_as_a_general_optimiser_finds():
     likelihood = np.random.default_rng(0).uniform(0.05, 1, (3, 200))
     found = ensemble.mixture_weights(likelihood, rounds=3000)
@@ -79,7 +83,7 @@ def test_the_labels_of_a_signer_do_not_change_its_own_predictions(signer):
 
 def test_one_signer_alone_is_blended_equally():
     a, b = member(0, 2.0, signers=1), member(1, 1.0, signers=1)
-    found, equally = ensemble.cross_fitted({"a": a, "b": b}), ensemble.blend({"a": a, "b": b})
+    found, equally = ensemble.cross_fitted({"a": a, "b": b}), equal({"a": a, "b": b})
     np.testing.assert_array_equal(np.stack(found.logits), np.stack(equally.logits))
 
 
@@ -101,7 +105,7 @@ def test_leaving_out_the_good_member_costs_most():
     assert report.without.idxmin() == "good"
     assert report.alone.idxmin() == "poor"
     # With one fold the file's weights are equal, and so are the table's.
-    assert report.alone["ensemble"] == accuracy(ensemble.blend(tables))
+    assert report.alone["ensemble"] == accuracy(equal(tables))
     assert np.isnan(ensemble.leave_one_out({"good": member(0, 4.0)}, 0).without).all()
 
 
@@ -115,7 +119,7 @@ def test_votes_that_make_the_ensemble_worse_are_not_taken():
     tables = {"first": first, "second": second}
     assert accuracy(ensemble.cross_fitted(tables)) == 0.0
     assert accuracy(ensemble.cross_fitted(tables, calibrated_only=True)) == 0.0
-    assert accuracy(ensemble.blend(tables)) == 1.0
+    assert accuracy(equal(tables)) == 1.0
     assert ensemble.chosen_votes(tables) == ensemble.equal_votes(tables)
 
 
@@ -179,5 +183,5 @@ def test_weights_that_help_are_taken():
     right = np.arange(200) % 10 != 9
     good, poor = two_signs(np.where(right, 0.8, 0.2)), two_signs(np.where(right, 0.1, 0.9))
     tables = {"good": good, "poor": poor}
-    assert accuracy(ensemble.blend(tables)) == pytest.approx(0.1)
+    assert accuracy(equal(tables)) == pytest.approx(0.1)
     assert ensemble.chosen_votes(tables)["good"].weight > 0.8

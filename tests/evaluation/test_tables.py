@@ -8,7 +8,8 @@ import pytest
 from scipy.special import softmax
 
 from src.common.errors import InputError
-from src.evaluation import tables
+from src.evaluation import ensemble, tables
+from src.evaluation.ensemble import Vote
 
 SIGNS = ["bird", "cat", "dog"]
 # Per clip: participant, fold, sign, and the logits of two roles.
@@ -97,15 +98,16 @@ def test_mistakes_are_listed_surest_first(student):
 
 
 @pytest.mark.parametrize(
-    ("pool", "mean"),
+    ("rule", "mean"),
     [
-        ("probabilities", lambda first, second: 0.25 * softmax(first) + 0.75 * softmax(second)),
+        ("fitted", lambda first, second: 0.25 * softmax(first) + 0.75 * softmax(second)),
         ("logits", lambda first, second: softmax(0.25 * first + 0.75 * second)),
     ],
 )
-def test_a_blend_is_the_weighted_mean(predictions, student, pool, mean):
+def test_a_blend_is_the_weighted_mean(predictions, student, rule, mean):
     soup = predictions[predictions.role == "soup"].sample(frac=1, random_state=0)
-    blended = tables.blend({"a": student, "b": soup}, [0.25, 0.75], pool)
+    votes = {"a": Vote(0.25), "b": Vote(0.75)}
+    blended = ensemble.together({"a": student, "b": soup}, votes, rule)
     assert blended.sequence.tolist() == ["0", "1", "2", "3"] and set(blended.role) == {"ensemble"}
     for row, (*_, first, second) in zip(blended.itertuples(), CLIPS, strict=True):
         expected = mean(np.array(first), np.array(second))
@@ -114,4 +116,4 @@ def test_a_blend_is_the_weighted_mean(predictions, student, pool, mean):
 
 def test_members_of_other_clips_are_refused(student):
     with pytest.raises(InputError, match="b: expected predictions of the clips that a predicts"):
-        tables.blend({"a": student, "b": student[:3]})
+        ensemble.together({"a": student, "b": student[:3]}, ensemble.equal_votes("ab"))
