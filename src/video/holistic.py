@@ -18,7 +18,7 @@ import os
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from itertools import chain, takewhile
+from itertools import takewhile
 
 import cv2
 import mediapipe as mp
@@ -108,48 +108,36 @@ def _read(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
 # --- files --------------------------------------------------------------------------------------
 
 
-class VideoFile:
-    """The pictures of a video file, upright, and their rate.
+def of_file(path: str, times: list[float]) -> Iterator[np.ndarray]:
+    """The pictures of a video file, upright; `times` gets the second of each.
 
     Raises:
         Refused: OpenCV cannot read it, or cannot decode its codec.
     """
-
-    def __init__(self, path: str):
-        self._capture = cv2.VideoCapture(path)
-        if not self._capture.isOpened():
-            raise Refused("expected a video, found something that OpenCV cannot read")
-        # A phone stores turned pixels, and beside them how to turn them back.
-        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
-        self._times: list[float] = []
-        self._pictures = _read(self._capture)
-        self._first = next(self._pictures, None)
-        if self._first is None:
-            number = int(self._capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
-            codec = number.to_bytes(4, "little").decode(errors="replace")  # it need not be text
-            words = ["-i", path, "-c:v", "libx264", f"{os.path.splitext(path)[0]}-h264.mp4"]
-            raise Refused(
-                f"expected a video that OpenCV can decode, found no frame that it can (codec "
-                f"{codec}); convert it: ffmpeg {shlex.join(words)}"
-            )
-
-    def pictures(self) -> Iterator[np.ndarray]:
-        """The pictures, once, one after the other."""
-        for picture in chain([self._first], self._pictures):
-            self._times.append(self._capture.get(cv2.CAP_PROP_POS_MSEC))
-            yield picture
-        self._capture.release()
-
-    def fps(self) -> float:
-        """Pictures per second, once all are read.
-
-        By their times, for some containers say 1,000 because they count in milliseconds.
-        """
-        return frames_a_second([milliseconds / 1000 for milliseconds in self._times])
+    capture = cv2.VideoCapture(path)
+    if not capture.isOpened():
+        raise Refused("expected a video, found something that OpenCV cannot read")
+    # A phone stores turned pixels, and beside them how to turn them back.
+    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+    for picture in _read(capture):
+        times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+        yield picture
+    if not times:
+        number = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+        codec = number.to_bytes(4, "little").decode(errors="replace")  # it need not be text
+        words = ["-i", path, "-c:v", "libx264", f"{os.path.splitext(path)[0]}-h264.mp4"]
+        raise Refused(
+            f"expected a video that OpenCV can decode, found no frame that it can (codec "
+            f"{codec}); convert it: ffmpeg {shlex.join(words)}"
+        )
+    capture.release()
 
 
 def frames_a_second(times: Sequence[float]) -> float:
-    """Of pictures at these seconds, at least one; `USUAL` where they say nothing."""
+    """Of pictures at these seconds, at least one; `USUAL` where they say nothing.
+
+    Some containers say 1,000 themselves, because they count in milliseconds.
+    """
     seconds = max(times) - times[0]
     return (len(times) - 1) / seconds if seconds > 0 else USUAL
 
@@ -265,11 +253,12 @@ def of_source(source: str, mirrored: bool, seconds: float) -> tuple[np.ndarray, 
     if source.lower().endswith(".pose"):
         xyz, picture, fps = of_pose_file(source)
         return turned_back(xyz) if mirrored else xyz, picture, fps
+    times: list[float] = []
     if os.path.isabs(source):
-        video = VideoFile(source)
-        return *extract(video.pictures(), mirrored), video.fps()
-    number, times = int(source.partition(":")[2] or 0), []
-    pictures = _noting_times(of_webcam(number, mirrored, seconds), times)
+        pictures = of_file(source, times)
+    else:
+        number = int(source.partition(":")[2] or 0)
+        pictures = _noting_times(of_webcam(number, mirrored, seconds), times)
     return *extract(pictures, mirrored), frames_a_second(times)
 
 

@@ -159,10 +159,9 @@ class Phone:  # a container that says how to turn its pictures; OpenCV cannot wr
         return read, picture if self.turned or not read else cv2.rotate(picture, cv2.ROTATE_180)
 Capture = cv2.VideoCapture
 cv2.VideoCapture = Phone
-video = holistic.VideoFile(sys.argv[1])
-pictures = list(video.pictures())
+pictures = list(holistic.of_file(sys.argv[1], times := []))
 rows = pictures[0].mean((1, 2))
-print(len(pictures), rows[:40].mean() > rows[-40:].mean(), video.fps())
+print(len(pictures), rows[:40].mean() > rows[-40:].mean(), holistic.frames_a_second(times))
 """
 
 
@@ -184,7 +183,7 @@ class Undecoded:  # as OpenCV is with AV1: the container opens, and there is no 
 Capture = cv2.VideoCapture
 cv2.VideoCapture = Undecoded
 try:
-    holistic.VideoFile("/my videos/it's.mkv")
+    next(holistic.of_file("/my videos/it's.mkv", []))
 except holistic.Refused as reason:
     print(reason)
 """
