@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +25,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from src.common import checkpoint
-from src.common.errors import InputError
+from src.common.errors import InputError, refusing
 from src.common.files import digest, write_atomically, write_json
 from src.common.marks import DIGEST, Mark, digest_of
 from src.common.paths import anchored, root
@@ -108,15 +107,11 @@ class Run:
             InputError: there is none.
         """
         path = folder / "run.json"
-        try:
+        with refusing(path, "what 01_preparation writes", "run it first"):
             values = json.loads(path.read_text())
             about = About(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
             trained = (EVERYTHING if f == _EVERYTHING_ONCE else f for f in about.folds)
             return cls(folder, replace(about, folds=tuple(trained)))
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"{path}: expected what 01_preparation writes, found {error}; run it first"
-            ) from error
 
     @property
     def data(self) -> Path:
@@ -146,7 +141,7 @@ class Run:
             InputError: the folds are not there, damaged, or of other clips.
         """
         path = self.folder / "folds.csv"
-        with _reading(path, "what 01_preparation writes", "run it again, with --force"):
+        with refusing(path, "what 01_preparation writes", "run it again, with --force"):
             table = pd.read_csv(path, usecols=["sequence", "fold"], keep_default_na=False,
                                 dtype={"sequence": str, "fold": "int64"})  # fmt: skip
         if list(table.sequence) != list(self.store.clips.sequence):
@@ -189,7 +184,7 @@ class Run:
         run: a training that learnt from other values is not finished.
         """
         recipe, folds_file = self.recipe(name), self.folder / "folds.csv"
-        with _reading(folds_file, "what 01_preparation writes", "run it again, with --force"):
+        with refusing(folds_file, "what 01_preparation writes", "run it again, with --force"):
             clips = DIGEST + digest(folds_file)
         made_from = {"recipe": config.to_json(recipe)["values"], "folds": clips}
         for role, names in (("teacher", recipe.distil.teachers), ("start", (recipe.start,))):
@@ -260,7 +255,10 @@ class Run:
         for fold in held_out:
             self._refuse_stale(name, fold)
         paths = [self.training_folder(name, f) / "predictions.parquet" for f in held_out]
-        tables = [_read_table(path) for path in paths if path.is_file()]
+        tables, to_do = [], "delete it and train again: 02_training with --force"
+        for path in filter(Path.is_file, paths):
+            with refusing(path, "predictions", to_do):
+                tables.append(pd.read_parquet(path))
         if not tables:
             raise InputError(f"{self.folder / name}: no trained fold yet; run 02_training first")
         return pd.concat(tables, ignore_index=True)
@@ -289,23 +287,3 @@ class Run:
         """Keep a figure as figures/<name>.png."""
         path = self.folder / "figures" / f"{name}.png"
         return write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=120))
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    """Predictions as a training left them; raises an InputError that names the file."""
-    with _reading(path, "predictions", "delete it and train again: 02_training with --force"):
-        return pd.read_parquet(path)
-
-
-@contextmanager
-def _reading(path: Path, expected: str, to_do: str) -> Iterator[None]:
-    """Turn a missing or damaged file of the run's folder into one clear error.
-
-    Raises:
-        InputError: names the file, what was expected, what was found, and what to do.
-    """
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: expected {expected}, found {reason}; {to_do}") from error

@@ -1,5 +1,15 @@
 """The one error class for what a user can put right."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_OF_DAMAGE = (  # what readers raise, whatever is wrong with what they read
+    *(ArithmeticError, AttributeError, EOFError, LookupError),
+    *(OSError, RuntimeError, TypeError, ValueError),
+)
+
 
 class InputError(ValueError):
     """Something outside this code is not as it must be.
@@ -13,3 +23,19 @@ class InputError(ValueError):
         return "".join(
             c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in super().__str__()
         )
+
+
+@contextmanager
+def refusing(where: object, expected: str, to_do: str) -> Iterator[None]:
+    """Turn whatever is raised for a missing or damaged file into one clear error.
+
+    Raises:
+        InputError: names the file, what was expected, what was found, and what to do.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except _OF_DAMAGE as error:
+        found = " ".join(str(error).split())[:300] or type(error).__name__
+        raise InputError(f"{where}: expected {expected}, found {found}; {to_do}") from error

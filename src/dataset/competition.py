@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from src.common.errors import InputError
+from src.common.errors import InputError, refusing
 from src.common.files import write_atomically, write_json
 from src.common.paths import SIGN_MAP
 
@@ -46,11 +46,9 @@ def read_signs(folder: Path, fewest: int = 2) -> dict[str, int]:
             0 to K-1, each once; or there are fewer signs than `fewest`, one or two.
     """
     path = folder / SIGN_MAP
-    try:
+    with refusing(path, "a JSON file", _COPY_MAP):
         # Editors on Windows begin a file with a mark of its encoding.
         pairs = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=list)
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected a JSON file, found: {error}; {_COPY_MAP}") from error
     whole = isinstance(pairs, list) and all(
         isinstance(pair, tuple) and type(pair[1]) is int for pair in pairs
     )
@@ -132,15 +130,13 @@ def _texts(path: Path) -> pd.DataFrame:
 
     So no sign turns into NaN (there could be one called "null"), and no participant into a number.
     """
-    try:
+    with refusing(path, "a table of clips", "correct it"):
         # Spreadsheets begin a file with a mark of its encoding, and it is none of a column's name.
         with path.open(encoding="utf-8-sig") as file:
             separator = "\t" if "\t" in file.readline() else ","
         table = pd.read_csv(
             path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
         )
-    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise InputError(f"{path}: expected a table of clips, found: {error}") from error
     if not isinstance(table.index, pd.RangeIndex):  # pandas took the first fields for row names
         raise InputError(
             f"{path}: expected rows of as many fields as the header has, {table.shape[1]}, found "

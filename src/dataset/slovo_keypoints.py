@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from src.clips import RawClip
-from src.common.errors import InputError
+from src.common.errors import InputError, refusing
 from src.landmarks import LEFT_HAND, PARTS, RIGHT_HAND, rows_of, undetected
 
 CLIPS = "keypoints"  # the folder with a file for each clip
@@ -61,7 +61,7 @@ def read_frames(source: Path, wanted: set[str]) -> Iterator[tuple[str, Any]]:
 def _members(path: Path) -> Iterator[tuple[str, Any]]:
     """The members of a JSON object, one by one: Slovo's 1.2 GB would take 20 in Python objects."""
     decoder = json.JSONDecoder()
-    try:
+    with refusing(path, "a JSON object {attachment_id: frames}", "fetch the file again"):
         text = path.read_text(encoding="utf-8-sig")
         at = _after(text, 0, "{")
         while text[at] != "}":
@@ -70,11 +70,6 @@ def _members(path: Path) -> Iterator[tuple[str, Any]]:
             yield str(name), value
             at = _SPACE.match(text, at).end()
             at = _after(text, at, ",") if text[at] != "}" else at
-    except (OSError, ValueError, IndexError, RecursionError) as error:
-        raise InputError(
-            f"{path}: expected a JSON object {{attachment_id: frames}}, found: {error}; fetch the "
-            "file again"
-        ) from error
 
 
 def _after(text: str, at: int, mark: str) -> int:

@@ -16,8 +16,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +27,7 @@ import pyarrow
 from jaxtyping import Float
 
 from src.clips import RawClip
-from src.common.errors import InputError
+from src.common.errors import InputError, refusing
 from src.common.files import locked, stamp, write_atomically
 from src.common.marks import Mark, digest_of, side_by_side
 from src.common.paths import SLOVO_INDEX
@@ -61,7 +60,7 @@ class Store:
         landmarks, signs = tuple(manifest["landmarks"]), manifest["signs"]
         clips = _read_clips(folder / CLIPS, signs)
         path, shape = folder / LANDMARKS, (int(clips.length.sum()), len(landmarks), 3)
-        with _readable(path):
+        with refusing(path, "what preparation has written", _REBUILD):
             frames = np.load(path, mmap_mode="r")
         fits = frames.shape == shape and frames.dtype == np.float16
         expected = f"float16 {shape} as {CLIPS} and {MARK} say"
@@ -281,7 +280,7 @@ _COLUMNS = {  # of clips.parquet, and what they hold
 
 
 def _read_clips(path: Path, signs: dict[str, int]) -> pd.DataFrame:
-    with _readable(path):
+    with refusing(path, "what preparation has written", _REBUILD):
         clips = pd.read_parquet(path)
     for name, kind in _COLUMNS.items():
         fits = [*clips.columns].count(name) == 1
@@ -303,11 +302,3 @@ def _read_clips(path: Path, signs: dict[str, int]) -> pd.DataFrame:
 def _expect(fits: bool | np.bool_, path: Path, expected: str, found: object = "others") -> None:
     if not fits:
         raise InputError(f"{path}: expected {expected}, found {found}; {_REBUILD}")
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: {error}; {_REBUILD}") from error

@@ -26,15 +26,14 @@ import pandas as pd
 import tyro
 from jaxtyping import Float, Int
 
-from src.common.errors import InputError
+from src.common.errors import InputError, refusing
 from src.dataset.competition import read_index, read_signs
 from src.landmarks import N_LANDMARKS, rows_of_file
 from src.tflite.interpreter import INPUT, OUTPUT, SIGNATURE, Interpreter
 
 LIMIT_MB = 40.0  # of the file, in 10^6 bytes
 LIMIT_MS = 100.0  # mean per clip
-# What pandas and pyarrow raise, depending on what is wrong with a clip's file.
-_ERRORS = (OSError, ValueError, TypeError, LookupError, ArithmeticError, NotImplementedError)
+_AGAIN = "fetch it again"
 
 Frames = Float[np.ndarray, f"T {N_LANDMARKS} 3"]  # clips.RawClip, without the import of torch
 
@@ -168,19 +167,14 @@ def load_frames(path: Path) -> Frames:
     Raises:
         InputError: there is no such file, or it does not hold whole frames of numbers.
     """
-    try:
+    with refusing(path, "a clip with numbers as columns x, y, z, landmark_index", _AGAIN):
         table = pd.read_parquet(path, columns=["x", "y", "z", "landmark_index"])
         rows = rows_of_file(int(table.landmark_index.max()))
         with np.errstate(over="ignore"):  # beyond float32 is infinity, which models must bear
             xyz = table[["x", "y", "z"]].to_numpy().astype(np.float32)
-    except _ERRORS as error:
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(
-            f"{path}: expected a clip with numbers as columns x, y, z, landmark_index; {reason}"
-        ) from error
     if len(table) % len(rows):
         raise InputError(
-            f"{path}: expected a multiple of {len(rows)} rows, found {len(table)}; fetch it again"
+            f"{path}: expected a multiple of {len(rows)} rows, found {len(table)}; {_AGAIN}"
         )
     return xyz.reshape(-1, len(rows), 3)[:, rows.landmarks]
 
@@ -209,13 +203,8 @@ def _limits(
 def _interpreter(path: Path) -> Interpreter:
     if not path.is_file():
         raise InputError(f"{path}: expected a .tflite file, found none; export a model first")
-    if path.read_bytes()[4:8] != b"TFL3":  # the identifier of the file format
-        raise InputError(f"{path}: expected a TFLite file, found something else")
-    try:
+    with refusing(path, "a TFLite file", "export it again"):
         return Interpreter(str(path), num_threads=1)
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: TFLite cannot read it ({reason}); export it again") from error
 
 
 def _runner(path: Path, interpreter: Interpreter):

@@ -6,8 +6,6 @@ that was wrong. So a state is compared with the training's own, part by part, be
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,15 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from src.common import checkpoint
-from src.common.errors import InputError
+from src.common.errors import InputError, refusing
 from src.common.marks import changes
 from src.recipes.ingredients import Optimiser
 from src.training import optim
 from src.training.history import Best, History
 from src.training.loop import Loop
 
+EXPECTED = "the state of this very training"
 DELETE = "delete it, and the training starts anew"
-_LONGEST = 200  # characters of an inner error
 
 
 @dataclass(frozen=True)
@@ -50,13 +48,13 @@ class State:
         if not self.path.is_file():
             return 0
         state = checkpoint.load(self.path, self.loop.processes.device)
-        with refusing_foreign(self.path):
+        with refusing(self.path, EXPECTED, DELETE):
             # Until November 2026 a state did not hold the seed.
             state["made_from"] = {"seed": self.made_from["seed"]} | state["made_from"]
             if changed := changes(state["made_from"], self.made_from):
                 raise InputError(
-                    f"{self.path}: expected the state of this very training, found one of other "
-                    f"values: {', '.join(changed)}; choose another run folder, or {DELETE}"
+                    f"{self.path}: expected {EXPECTED}, found one of other values: "
+                    f"{', '.join(changed)}; choose another run folder, or {DELETE}"
                 )
             # Training in bfloat16 or float32 leaves an empty scaler; fp16 goes on with a new one.
             loop = state["loop"]
@@ -81,24 +79,6 @@ class State:
             "best": self.best.state_dict(),
             "history": self.history.records,
         }
-
-
-@contextmanager
-def refusing_foreign(path: Path) -> Iterator[None]:
-    """What does not fit a training is one clear error, wherever in the state it is.
-
-    Raises:
-        InputError: names the file, and what in it does not fit.
-    """
-    try:
-        yield
-    except InputError:
-        raise
-    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:_LONGEST]
-        raise InputError(
-            f"{path}: expected the state of this very training, found another ({reason}); {DELETE}"
-        ) from error
 
 
 def compare(found: object, own: object, at: str) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from src.common.errors import InputError
+from src.common.errors import InputError, refusing
 from src.dataset.competition import clip_path
 from src.video.recording import VIDEOS
 
@@ -71,13 +71,9 @@ def find(source: Path) -> list[Video]:
 
 
 def _of_csv(source: Path) -> Iterator[Video]:
-    try:
+    with refusing(source, "a csv file with the columns path, signer, sign", "correct it"):
         table = pd.read_csv(source, dtype=str, keep_default_na=False, encoding="utf-8-sig")
         columns = table[["path", "signer", "sign"]]
-    except (KeyError, ValueError) as error:
-        raise InputError(
-            f"{source}: expected a csv file with the columns path, signer, sign; found {error}"
-        ) from error
     if len(twice := columns.path[columns.path.duplicated()]):
         raise InputError(
             f"{source}: expected each path once, found {twice.iloc[0]!r} more often; remove rows"

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from src.common import checkpoint
-from src.common.errors import InputError
+from src.common.errors import InputError, refusing
 from src.common.files import write_atomically
 from src.common.marks import changes
 from src.motion.data.sampling import Sampling, WindowSampler
@@ -184,10 +184,10 @@ class Stoppable:
         if not path.is_file():
             return
         state = checkpoint.load(path, self.task.valid.device)
-        with resume.refusing_foreign(path):
+        with refusing(path, resume.EXPECTED, resume.DELETE):
             resume.compare(state, self.state_dict(), "state")
             if changed := changes(state["made_from"], self.made_from):
-                raise ValueError(f"of other values: {', '.join(changed)}")
+                raise ValueError(f"one of other values: {', '.join(changed)}")
             self.load_state_dict(state)
 
 

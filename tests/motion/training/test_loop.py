@@ -197,7 +197,7 @@ def test_a_state_with_parts_missing_or_foreign_is_refused(task, tmp_path, state,
 
 def test_a_state_of_another_training_or_network_is_refused(task, tmp_path, state):
     checkpoint.save(tmp_path / "last.pt", state)
-    with pytest.raises(InputError, match=r"last\.pt: .*training\.seed 0 -> 1\); delete it"):
+    with pytest.raises(InputError, match=r"last\.pt: .*training\.seed 0 -> 1; delete it"):
         train(network(task), task, replace(QUICK, seed=1), tmp_path)
     for other in ({"train": task.train[1:]}, {"valid_truth": task.valid * 1.01}):
         with pytest.raises(InputError, match=r"last\.pt: .*of other values: clips changed"):
