@@ -7,16 +7,18 @@
         doubtful/        pictures of clips in which a hand is hardly ever seen; where there is no
                          video to take them from, the landmarks on black
 
-- A clip that is newer than its video is not made again, unless `mirrored` is another.
+- A clip's file notes size and time of its video, and `mirrored`: if they are the same, it is not
+  made again. A clip that is newer than its video may still be of another one, which was moved.
 - A clip that the live page has recorded has no video to be found by. Its number is its time, which
   is beyond all others, and `make` leaves it in the tables.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from functools import partial
@@ -32,12 +34,12 @@ from PIL import Image
 from src.clips import RawClip
 from src.common.environments import Unavailable
 from src.common.errors import InputError
-from src.common.files import locked, write_atomically, write_text
+from src.common.files import locked, stamp, write_atomically, write_text
 from src.common.marks import Mark
 from src.common.news import counted
 from src.dataset.clip_file import read_clip
 from src.dataset.competition import INDEX_COLUMNS, clip_path, write_index
-from src.dataset.sample.writer import write_clip
+from src.dataset.sample.writer import note_of, write_clip
 from src.landmarks import HANDS
 from src.video.overlay import drawn
 from src.video.process import MediaPipe
@@ -62,14 +64,9 @@ def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
     videos = find(source)
     with locked(to, "makes a competition folder of videos"):
         recorded = [*filter(_is_recorded, _ours(to))]
-        turned = _turned(to, mirrored)
-        clips = {video: to / video.clip for video in videos}
-        missing = [
-            video
-            for video, clip in clips.items()
-            if not clip.is_file()
-            or clip.stat().st_mtime_ns < max(turned, video.path.stat().st_mtime_ns)
-        ]
+        _mark(to, mirrored)
+        notes = {video: json.dumps([*stamp(video.path), mirrored]) for video in videos}
+        missing = {video: note for video, note in notes.items() if note_of(to / video.clip) != note}
         workers = min(workers or os.cpu_count() or 1, len(missing))
         failed = _make_clips(missing, to, mirrored, workers) if missing else {}
         made = [video for video in videos if video not in failed]
@@ -114,13 +111,12 @@ def _ours(to: Path) -> list[Video]:
     return listed
 
 
-def _turned(to: Path, mirrored: bool) -> int:
-    """When videos began to be taken as they are now; clips from before are made again."""
+def _mark(to: Path, mirrored: bool) -> None:
+    """Say in the folder how its videos are taken, and on the screen if that has changed."""
     mark = Mark(to / "videos.json", {"mirrored": mirrored})
     if not mark.is_finished:
         mark.tell_why_again([mark.path])
         mark.write()
-    return mark.path.stat().st_mtime_ns
 
 
 def _listed(to: Path) -> list[Video]:
@@ -141,9 +137,9 @@ def _is_recorded(video: Video) -> bool:
 
 
 def _make_clips(
-    videos: Sequence[Video], to: Path, mirrored: bool, workers: int
+    videos: Mapping[Video, str], to: Path, mirrored: bool, workers: int
 ) -> dict[Video, InputError]:
-    """Make the clips, several at a time; returns why each of the others cannot be made."""
+    """Make the clips with their notes, several at a time; returns why others cannot be made."""
     failed: dict[Video, InputError] = {}
     with ExitStack() as stack:
         # A thread waits for its process with mediapipe, and every process takes any video.
@@ -151,7 +147,7 @@ def _make_clips(
         for _ in range(workers):
             idle.put(stack.enter_context(closing(MediaPipe())))
         pool = stack.enter_context(ThreadPoolExecutor(workers))
-        results = pool.map(partial(_make_clip, idle, to, mirrored), videos)
+        results = pool.map(partial(_make_clip, idle, to, mirrored), videos, videos.values())
         told = counted(results, "landmarks", "videos", len(videos))
         for video, error in zip(videos, told, strict=True):
             if error:
@@ -161,7 +157,7 @@ def _make_clips(
 
 
 def _make_clip(
-    idle: SimpleQueue[MediaPipe], to: Path, mirrored: bool, video: Video
+    idle: SimpleQueue[MediaPipe], to: Path, mirrored: bool, video: Video, note: str
 ) -> InputError | None:
     mediapipe = idle.get()
     try:
@@ -172,7 +168,7 @@ def _make_clip(
         return error
     finally:
         idle.put(mediapipe)
-    write_atomically(to / video.clip, lambda path: write_clip(path, recording.xyz))
+    write_atomically(to / video.clip, lambda path: write_clip(path, recording.xyz, note=note))
     if _share_with_a_hand(recording.xyz) < FEW:
         _save_pictures(recording.xyz, recording.pictures, to / video.picture)
     return None

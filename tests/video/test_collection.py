@@ -102,6 +102,33 @@ def test_only_new_and_changed_videos_are_read_again_and_numbers_stay(source, to)
     assert before.items() < after.items() and len(after) == 3
 
 
+def test_a_clip_follows_its_video_though_the_file_is_older_than_the_clip(source, to):
+    """As a take of the same day has, and a video that was moved: moving leaves a file's time."""
+    write(source, "ann/bye/1.mp4", size=7)
+    write(source.parent, "another_take.mp4", size=9)
+    collection.make(source, to, False)
+    (source / "ann/hi").rename(source / "ann/x")
+    (source / "ann/bye").rename(source / "ann/hi")
+    (source / "ann/x").rename(source / "ann/bye")
+    (source.parent / "another_take.mp4").rename(source / "bob/bye/1.mp4")
+    collection.make(source, to, False)
+    index = competition.read_index(to)
+    found = {
+        (row.participant, row.sign): read_clip(row.path)[0, LEFT_HAND[0], 0]
+        for row in index.itertuples()
+    }
+    assert found == {("ann", "hi"): 7, ("ann", "bye"): 5, ("bob", "bye"): 9}
+
+
+def test_a_damaged_clip_is_made_again(source, to):
+    collection.make(source, to, False)
+    path = Path(competition.read_index(to).path[0])
+    path.write_bytes(path.read_bytes()[:100])
+    ASKED.clear()
+    collection.make(source, to, False)
+    assert len(ASKED) == 1 and len(read_clip(path)) == 3
+
+
 def test_broken_videos_are_listed_and_left_out(source, to, capsys):
     write(source, "ann/hi/broken.mp4", size=1)
     report = collection.make(source, to, False).read_text()

@@ -123,10 +123,11 @@ def record(sign: Sign, signer: Signer, rng: np.random.Generator) -> RawClip:
     return detected(xyz, signer.steadiness, rng).astype(np.float32)
 
 
-def write_clip(path: Path, xyz: RawClip, first_frame: int = 0) -> None:
+def write_clip(path: Path, xyz: RawClip, first_frame: int = 0, note: str = "") -> None:
     """Write one clip as the competition does, frames numbered without gaps; NaN becomes null.
 
-    A recording of 18 minutes has more frames than the competition's 16 bits can number.
+    A recording of 18 minutes has more frames than the competition's 16 bits can number. The note
+    stands beside the table, where `note_of` finds it.
     """
     frames = range(first_frame, first_frame + len(xyz))
     number = np.int16 if frames.stop <= 2**15 else np.int32
@@ -139,12 +140,20 @@ def write_clip(path: Path, xyz: RawClip, first_frame: int = 0) -> None:
         **{name: pa.array(flat[:, k], from_pandas=True) for k, name in enumerate("xyz")},
     }
     pq.write_table(
-        pa.table(columns),
+        pa.table(columns, metadata={"note": note} if note else None),
         path,
         compression="zstd",
         use_dictionary=["frame", "type", "landmark_index"],
         column_encoding={"row_id": "DELTA_BYTE_ARRAY"} | dict.fromkeys("xyz", "BYTE_STREAM_SPLIT"),
     )
+
+
+def note_of(path: Path) -> str:
+    """The note in a clip's file; empty if there is none, or no such file."""
+    try:
+        return (pq.read_schema(path).metadata or {}).get(b"note", b"").decode()
+    except (OSError, ValueError):  # pyarrow's errors of damaged files are ValueErrors
+        return ""
 
 
 @cache
