@@ -133,7 +133,9 @@ def _texts(path: Path) -> pd.DataFrame:
     with refusing(path, "a table of clips", "correct it"):
         # Spreadsheets begin a file with a mark of its encoding, and it is none of a column's name.
         with path.open(encoding="utf-8-sig") as file:
-            separator = "\t" if "\t" in file.readline() else ","
+            header = file.readline()
+        # Spreadsheets of half of Europe write semicolons where others write commas.
+        separator = next((mark for mark in "\t;" if mark in header), ",")
         table = pd.read_csv(
             path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
         )
@@ -147,7 +149,7 @@ def _texts(path: Path) -> pd.DataFrame:
 
 
 def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) -> pd.DataFrame:
-    """Read a table of clips, in which commas or tabs divide the fields.
+    """Read a table of clips, in which commas, semicolons or tabs divide the fields.
 
     `columns` are the names of the columns that the file must have -> ours, and `unique`, by the
     file's names, those in which no value may come twice.

@@ -1,6 +1,6 @@
 """A folder in Slovo's format, turned into a competition folder once, clip by clip.
 
-    annotations.csv     attachment_id, user_id, text, train; tabs or commas between them
+    annotations.csv     attachment_id, user_id, text, train; tabs, commas or semicolons between
     keypoints           in JSON, a file per clip or one of all clips, see slovo_keypoints.py
 
 - The clips with `train` False are fold 0, and no other clip is ever tested on. Slovo divides its

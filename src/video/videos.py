@@ -17,12 +17,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
-from src.common.errors import InputError, refusing
-from src.dataset.competition import clip_path
+from src.common.errors import InputError
+from src.dataset.competition import clip_path, read_table
 from src.video.recording import VIDEOS
 
+COLUMNS = {name: name for name in ("path", "signer", "sign")}  # of a csv file, and here
 LAYOUTS = "<signer>/<sign>/<take>.mp4, <sign>/<signer>_<take>.mp4, or a csv of path, signer, sign"
 
 
@@ -52,7 +51,7 @@ def find(source: Path) -> list[Video]:
 
     Raises:
         InputError: there are none, or a file lies where it says no signer and no sign; a name
-            cannot be that of a folder; a csv file names a video twice.
+            cannot be that of a folder; a csv file is no table that `read_table` takes.
     """
     if not source.exists():
         raise InputError(f"{source}: expected a folder of videos or a csv file, found none")
@@ -71,14 +70,9 @@ def find(source: Path) -> list[Video]:
 
 
 def _of_csv(source: Path) -> Iterator[Video]:
-    with refusing(source, "a csv file with the columns path, signer, sign", "correct it"):
-        table = pd.read_csv(source, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        columns = table[["path", "signer", "sign"]]
-    if len(twice := columns.path[columns.path.duplicated()]):
-        raise InputError(
-            f"{source}: expected each path once, found {twice.iloc[0]!r} more often; remove rows"
-        )
-    for place, signer, sign in columns.sort_values("path").itertuples(index=False):
+    table = read_table(source, COLUMNS, unique=("path",))
+    table["path"] = table.path.str.replace("\\", "/")  # as Windows writes them
+    for place, signer, sign in table[[*COLUMNS]].sort_values("path").itertuples(index=False):
         yield Video(source.parent / place, _name(signer), _name(sign), _number(place))
 
 

@@ -48,6 +48,14 @@ def test_a_table_from_windows_is_read(folder, sample):
     assert all(Path(p).is_file() for p in found.path)
 
 
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_commas_need_not_divide_a_tables_fields(folder, sample, mark):
+    path = folder / "train.csv"
+    path.write_text(path.read_text().replace(",", mark))
+    found, expected = read_index(folder), read_index(sample)
+    assert found.drop(columns="path").equals(expected.drop(columns="path"))
+
+
 @pytest.mark.parametrize("names", [("1", "2", "3", "4"), ("nan", "null", "None", "NA")])
 def test_signs_may_look_like_numbers_or_like_nothing(folder, names):
     new = dict(zip(read_signs(folder), names, strict=True))

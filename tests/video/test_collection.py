@@ -89,6 +89,16 @@ def test_a_csv_says_who_signs_what(tmp_path, to):
     assert kept(to) == [("7", "hi"), ("ann", "nan")]
 
 
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_csv_may_come_from_a_spreadsheet_on_windows(tmp_path, to, mark):
+    """Of half of Europe they write semicolons."""
+    write(tmp_path, "deep/a.mp4", "b.mp4")
+    text = "path,signer,sign,note\r\ndeep\\a.mp4,ann,hi,\r\nb.mp4,007,bye,\r\n"
+    (tmp_path / "list.csv").write_text(text.replace(",", mark), encoding="utf-8-sig")
+    collection.make(tmp_path / "list.csv", to, False)
+    assert kept(to) == [("007", "bye"), ("ann", "hi")]
+
+
 def test_only_new_and_changed_videos_are_read_again_and_numbers_stay(source, to):
     collection.make(source, to, False)
     before = competition.read_index(to).set_index("path").sequence.to_dict()
@@ -147,7 +157,9 @@ def test_broken_videos_are_listed_and_left_out(source, to, capsys):
         ("a.csv", "a.csv", "path,signer,sign\na.mp4,ann,hi\n", "found no .*a.mp4"),
         ("a.csv", "a.csv", "path,signer,sign\na.csv,../up,hi\n", "expected the name of a signer"),
         ("a.csv", "a.csv", "path,signer,sign\na.csv,..,hi\n", "expected the name of a signer"),
-        ("a.csv", "a.csv", "path,signer,sign\na.csv,ann,\n", "expected the name of a sign"),
+        ("a.csv", "a.csv", "path,signer,sign\na.csv,ann,\n", "1 empty, .*line 2, column sign;"),
+        ("a.csv", "a.csv", "path,signer,sign\na.csv,b,c\nb.csv,b,c, d\n", "line 3, saw 4$"),
+        ("a.csv", "a.csv", "path,signer,sign\na.csv,b,c, d\n", "quote a sign that has a comma"),
         ("a.csv", "a.csv", "path,signer,sign\na.csv,ann,a\tb\n", "expected the name of a sign"),
         ("a.csv", "a.csv", "path,signer,sign\na.csv,b,c\na.csv,b,d\n", "a.csv' more often; rem"),
         ("none", "a.csv", "", "expected a folder of videos or a csv file"),
