@@ -63,7 +63,7 @@ def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
         raise InputError(f"workers: expected 1 or more, or 0 for one per core; found {workers}")
     videos = find(source)
     with locked(to, "makes a competition folder of videos"):
-        recorded = [*filter(_is_recorded, _ours(to))]
+        listed = _ours(to)
         _mark(to, mirrored)
         notes = {video: json.dumps([*stamp(video.path), mirrored]) for video in videos}
         missing = {video: note for video, note in notes.items() if note_of(to / video.clip) != note}
@@ -72,8 +72,11 @@ def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
         made = [video for video in videos if video not in failed]
         if not made:
             raise InputError(f"{source}: not one video can be read; {next(iter(failed.values()))}")
-        gone = [video for video in recorded if not video.path.is_file()]
-        made += [video for video in recorded if video not in gone]
+        numbers = {video.number for video in videos}
+        others = [video for video in listed if video.number not in numbers]
+        stay = [video for video in others if _is_recorded(video) and video.path.is_file()]
+        gone = [video for video in others if video not in stay]
+        made += stay
         _write_tables(made, to)
         return write_text(to / "report.md", _report(made, failed, gone, to))
 
@@ -217,7 +220,10 @@ def _report(
         per_sign.round(2).to_markdown(),
         *_section("A hand in hardly any frame; pictures are in doubtful/", table.path[doubtful]),
         *_section("Could not be read", failed.values()),
-        *_section("Recorded, but gone", [video.path for video in gone]),
+        *_section(
+            "Here before, but gone: their videos, or recorded clips",
+            [f"{video.sign} by {video.signer}: {video.path}" for video in gone],
+        ),
     ]
     text = "\n\n".join(lines) + "\n"
     return text.encode(errors="backslashreplace").decode()  # a file's name may be no text

@@ -18,7 +18,10 @@ from src.common.files import write_atomically
 from src.dataset.sample.writer import write_clip
 from src.landmarks import PARTS, rows_of
 
-VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".pose")
+VIDEOS = (
+    *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".3gp", ".wmv", ".asf", ".flv", ".ogv"),
+    *(".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts", ".pose"),
+)
 
 
 @dataclass(frozen=True)

@@ -171,6 +171,12 @@ def test_other_places_and_tables_are_refused(tmp_path, source, place, text, mess
         find(tmp_path / source)
 
 
+def test_videos_of_old_phones_and_cameras_are_videos(tmp_path):
+    names = ("1.3gp", "2.WMV", "3.mpg", "4.MTS")
+    source = write(tmp_path / "videos", *(f"ann/hi/{name}" for name in (*names, "5.txt")))
+    assert tuple(video.path.name for video in find(source)) == names
+
+
 def test_hidden_files_are_no_videos_and_folders_may_be_links(tmp_path):
     """A Mac writes ._1.mp4 beside 1.mp4; a system's own folders begin with a dot."""
     source = write(tmp_path / "videos", "ann/hi/1.MP4", "ann/hi/._1.MP4", ".trash/hi/1.mp4")
@@ -275,11 +281,20 @@ def test_long_names_leave_room_for_the_name_of_a_picture(tmp_path, to):
     assert len([*(to / "doubtful").iterdir()]) == 1
 
 
+def test_videos_that_are_no_longer_there_leave_the_tables_and_are_said(source, to, tmp_path):
+    collection.make(source, to, False)
+    other = write(tmp_path / "other", "ann/hi/1.mp4", "cy/bye/1.mp4")
+    report = collection.make(other, to, False).read_text()
+    assert kept(to) == [("ann", "hi"), ("cy", "bye")]
+    assert report.split("but gone")[1].count("- ") == 1 and "- bye by bob: " in report
+    assert "gone" not in collection.make(other, to, False).read_text()
+
+
 def test_a_recorded_clip_that_was_deleted_leaves_the_tables_and_is_said(source, to):
     stays, goes = (collection.add(undetected(4), "cy", sign, to) for sign in ("hi", "bad"))
     goes.unlink()
     report = collection.make(source, to, False).read_text()
-    assert str(goes) in report.split("## Recorded, but gone")[1]
+    assert str(goes) in report.split("## Here before, but gone")[1]
     assert kept(to) == [("ann", "hi"), ("bob", "bye"), ("cy", "hi")]
     assert str(stays) in set(competition.read_index(to).path)
     assert "gone" not in collection.make(source, to, False).read_text()
