@@ -62,6 +62,7 @@ def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
     if workers < 0:
         raise InputError(f"workers: expected 1 or more, or 0 for one per core; found {workers}")
     videos = find(source)
+    _ours(to)  # before the lock, which is a file in the folder
     with locked(to, "makes a competition folder of videos"):
         listed = _ours(to)
         _mark(to, mirrored)
@@ -89,6 +90,7 @@ def add(xyz: RawClip, signer: str, sign: str, to: Path) -> Path:
     Raises:
         InputError: the folder was not made by `make` or here, or another process holds it.
     """
+    _ours(to)  # before the lock, which is a file in the folder
     with locked(to, "adds a recorded clip"):
         listed = _ours(to)
         number = str(time.time_ns())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
@@ -300,13 +301,14 @@ def test_a_recorded_clip_that_was_deleted_leaves_the_tables_and_is_said(source, 
     assert "gone" not in collection.make(source, to, False).read_text()
 
 
-def test_a_folder_from_elsewhere_is_left_as_it_is(sample, source):
-    before = {path: path.read_bytes() for path in sample.glob("[!.]*.*")}
+def test_a_folder_from_elsewhere_is_left_as_it_is(sample, source, to):
+    shutil.copytree(sample, to, ignore=shutil.ignore_patterns(".*"))
+    before = {path: path.read_bytes() for path in to.rglob("*.*")}
     with pytest.raises(InputError, match="name a folder of its own"):
-        collection.add(undetected(2), "ann", "hi", sample)
+        collection.add(undetected(2), "ann", "hi", to)
     with pytest.raises(InputError, match="name a folder of its own"):
-        collection.make(source, sample, False)
-    assert {path: path.read_bytes() for path in sample.glob("[!.]*.*")} == before
+        collection.make(source, to, False)
+    assert {path: path.read_bytes() for path in to.rglob("*.*")} == before
 
 
 def test_a_collection_that_was_stopped_before_its_report_goes_on(source, to, monkeypatch):
