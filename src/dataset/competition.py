@@ -125,10 +125,13 @@ def write_index(folder: Path, index: pd.DataFrame, signs: Iterable[str] = ()) ->
     write_json(folder / SIGN_MAP, {sign: label for label, sign in enumerate(signs)})
 
 
-def _texts(path: Path) -> pd.DataFrame:
+def texts(path: Path) -> pd.DataFrame:
     """The table as it stands in the file, every field a text.
 
     So no sign turns into NaN (there could be one called "null"), and no participant into a number.
+
+    Raises:
+        InputError: it cannot be read as a table.
     """
     with refusing(path, "a table of clips", "correct it"):
         # Spreadsheets begin a file with a mark of its encoding, and it is none of a column's name.
@@ -161,7 +164,7 @@ def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) ->
         InputError: the file cannot be read, or has no row; a column or a value is missing; a value
             comes twice; a participant or sequence looks like a path; train holds no True or False.
     """
-    table = _texts(path)
+    table = texts(path)
     lacking = [column for column in columns if column not in table]
     if lacking:
         raise InputError(

@@ -38,7 +38,7 @@ from src.common.files import locked, stamp, write_atomically, write_text
 from src.common.marks import Mark
 from src.common.news import counted
 from src.dataset.clip_file import read_clip
-from src.dataset.competition import INDEX_COLUMNS, clip_path, write_index
+from src.dataset.competition import INDEX_COLUMNS, clip_path, texts, write_index
 from src.dataset.sample.writer import note_of, write_clip
 from src.landmarks import HANDS
 from src.video.overlay import drawn
@@ -128,7 +128,7 @@ def _listed(to: Path) -> list[Video]:
     """The clips of a folder, if it is here; of each its own file stands for the video."""
     if not (to / "train.csv").is_file():
         return []
-    table = pd.read_csv(to / "train.csv", dtype=str, keep_default_na=False)
+    table = texts(to / "train.csv")
     if [*table] != [*INDEX_COLUMNS]:
         raise InputError(
             f"{to / 'train.csv'}: expected the columns {', '.join(INDEX_COLUMNS)}, found "

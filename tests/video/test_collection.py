@@ -311,6 +311,14 @@ def test_a_folder_from_elsewhere_is_left_as_it_is(sample, source, to):
     assert {path: path.read_bytes() for path in to.rglob("*.*")} == before
 
 
+@pytest.mark.parametrize("text", ["", "path,participant_id,sequence_id,sign\nx,Zo\xeb,1,hi\n"])
+def test_a_table_that_somebody_has_spoilt_is_named(source, to, text):
+    collection.make(source, to, False)
+    (to / "train.csv").write_text(text, encoding="latin-1")
+    with pytest.raises(InputError, match=r"train\.csv: expected a table of clips"):
+        collection.make(source, to, False)
+
+
 def test_a_collection_that_was_stopped_before_its_report_goes_on(source, to, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(collection, "_report", lambda *_: 1 / 0)
