@@ -29,6 +29,7 @@ from src.landmarks import LEFT_SHOULDER, MIRROR, PARTS, POSE, WRIST, rows_of, un
 LONGER_SIDE = 360  # of the saved pictures, in pixels: enough to draw landmarks on
 RED = (0, 0, 255)  # OpenCV's order: blue, green, red
 MOST = 5_000  # frames; a clip of one sign is shorter
+FARTHEST = 1_000.0  # of a landmark, picture widths or heights from the corner; all are nearer
 USUAL = 30.0  # frames a second, of a video that does not say
 Solution = mp.solutions.holistic
 
@@ -165,8 +166,11 @@ def of_pose_file(path: str) -> tuple[np.ndarray, np.ndarray, float]:
         raise Refused(
             f"expected the parts of MediaPipe Holistic, found none named {', '.join(missing)}"
         )
-    if pose.body.data.shape[1] != 1:
-        raise Refused(f"expected one person, found {pose.body.data.shape[1]}")
+    people, _, axes = pose.body.data.shape[1:]
+    if people != 1:
+        raise Refused(f"expected one person, found {people}")
+    if axes < 3:
+        raise Refused(f"expected points of x, y, z, found {axes} numbers of each; make it anew")
     _check_length(len(pose.body.data))
 
     # The package keeps coordinates in pixels, and a confidence of 0 where nothing was detected.
@@ -187,7 +191,12 @@ def of_pose_file(path: str) -> tuple[np.ndarray, np.ndarray, float]:
             # Of 478 points of a face the last ten are the irises, which are left out.
             rows[:] = points[:, start : start + expected] / scale
         start += n_points
-    return xyz, _blank(size.width, size.height), float(pose.body.fps) or USUAL
+    detected = xyz[~np.isnan(xyz).all(-1)]
+    if not (np.abs(detected) <= FARTHEST).all():
+        found = np.abs(detected).max()
+        raise Refused(f"expected points near the picture, found one at {found:.4g}; make it anew")
+    fps = float(pose.body.fps)
+    return xyz, _blank(size.width, size.height), fps if fps > 0 else USUAL
 
 
 def _blank(width: int, height: int) -> np.ndarray:

@@ -282,6 +282,14 @@ def test_a_pose_file_has_as_many_frames_as_a_video_may(mediapipe, tmp_path, fram
         extract(path)
 
 
+def test_a_pose_file_with_points_that_are_none_is_refused(mediapipe, tmp_path):
+    xyz = np.zeros((2, lm.N_LANDMARKS, 3), np.float32)
+    xyz[1, lm.POSE[0], 1] = 1e9
+    path = pose_file(mediapipe, xyz, tmp_path / "clip.pose", 100, 50)
+    with pytest.raises(InputError, match=r"clip\.pose: expected points near .* at 1e\+09"):
+        extract(path)
+
+
 def test_a_pose_file_may_be_in_capitals_and_without_a_rate(mediapipe, made_up, tmp_path):
     path = pose_file(mediapipe, made_up.xyz, tmp_path / "CLIP.POSE", 100, 50)
     found = extract(path)
