@@ -24,6 +24,7 @@ import numpy as np
 
 from src.clips import RawClip
 from src.common.errors import InputError, refusing
+from src.dataset.clip_file import LARGEST
 from src.landmarks import LEFT_HAND, PARTS, RIGHT_HAND, rows_of, undetected
 
 CLIPS = "keypoints"  # the folder with a file for each clip
@@ -129,10 +130,10 @@ def _points(points: Any, size: int, where: str) -> np.ndarray:
         raise InputError(
             f"{where}: expected {size} points with x and y, found {_brief(points)} ({error})"
         ) from error
-    if values.shape != (size, 3) or not np.isfinite(values).all():
+    if values.shape != (size, 3) or not (np.abs(values) <= LARGEST).all():
         raise InputError(
-            f"{where}: expected {size} points of finite x, y, z, found {_brief(points)}; a part "
-            "that was not detected is left out, or null"
+            f"{where}: expected {size} points of finite x, y, z, at most {LARGEST:.0f}, found "
+            f"{_brief(points)}; a part that was not detected is left out, or null"
         )
     return values
 

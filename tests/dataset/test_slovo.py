@@ -227,6 +227,7 @@ def test_a_nameless_hand_alone_is_that_of_its_half(name, x, hand):
         ([{"left_hand": "far"}], "expected 21 points"),
         ([{"left_hand": [[0.1, None, 0.2]] * 21}], "expected 21 points"),
         ([{"left_hand": [[0.1, float("nan"), 0.2]] * 21}], "finite x, y, z"),
+        ([{"left_hand": [[0.1, 1e30, 0.2]] * 21}], "at most 65504"),  # a clip could not be read
     ],
 )
 def test_what_is_no_clip_is_refused_with_its_place(frames, reason):
