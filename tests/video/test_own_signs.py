@@ -46,12 +46,15 @@ def test_what_are_no_videos_is_said_and_not_counted(tmp_path, capsys):
 
 
 def test_the_same_command_by_hand_has_every_value(monkeypatch, capsys):
-    monkeypatch.setattr(notebooks, "execute", lambda *_, **__: 0)
+    given = []
+    monkeypatch.setattr(notebooks, "execute", lambda _, values, **__: given.append(values) or 0)
     clips = pd.DataFrame({"participant": ["ana", "ben lee"]})
     values = {"RUN_DIR": "logs/mine", "FOLDER": "input/mine", "OVERRIDES": "--epochs 2"}
     run_cell("MAIN_PATH", clips=clips, HOLD_OUT="", RECIPES="llama", **values)
     words = shlex.split(capsys.readouterr().out.partition("by hand: ")[2])
     assert {"RECIPES=llama", "OVERRIDES=--epochs 2", "HOLD_OUT=ben lee"} < {*words}
+    # Clips that were recorded since would be refused otherwise.
+    assert given[0]["RETRAIN"] is True and "RETRAIN=True" in words
 
 
 def test_the_page_is_looked_at_past_any_proxy_and_a_failure_says_why(tmp_path, monkeypatch, capsys):
