@@ -162,14 +162,14 @@ def _trained(
     task, values = pose_task(data), saved.to_json(experiment)
     made_from = {"experiment": values, "seed": seed, "clips": task.digest, "form": FORM}
     mark = Mark(folder / TRAINED, made_from)
-    if mark.is_finished:
-        model = _with_weights(experiment, data, folder)
-        return model, pd.read_csv(folder / "history.csv")
+    weights, history = folder / "best.pt", folder / "history.csv"
+    if mark.is_finished and weights.is_file() and history.is_file():
+        return _with_weights(experiment, data, folder), pd.read_csv(history)
 
     _refuse_stopped(folder, values)
-    # Weights of other values go first: a kill must not leave them beside the new config.
     mark.tell_why_again([mark.path])
-    (folder / "best.pt").unlink(missing_ok=True)
+    for old in (mark.path, weights):  # a kill must not leave either beside what is of other values
+        old.unlink(missing_ok=True)
     write_json(folder / "config.json", values)
     torch.manual_seed(seed)
     match experiment.training:

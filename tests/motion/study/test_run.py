@@ -148,6 +148,25 @@ def test_a_finished_experiment_is_read_and_a_changed_one_made_again(
     assert "rnn: made again" in news and "experiment.training.steps 4 -> 6" in news
 
 
+def test_what_another_training_was_begun_in_place_of_is_trained_again(
+    corpus, tmp_path, monkeypatch
+):
+    """A kill between the new weights and their mark left the old mark beside the new weights."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    first = running.run("rnn", corpus, PROFILE, tmp_path, seed=1)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(running.Mark, "write", killed)
+        running.run("rnn", corpus, PROFILE, tmp_path, seed=2)
+    again = running.run("rnn", corpus, PROFILE, tmp_path, seed=1)
+    assert torch.equal(first.predicted, again.predicted)
+    (tmp_path / "rnn" / "best.pt").unlink()
+    again = running.run("rnn", corpus, PROFILE, tmp_path, seed=1)
+    assert torch.equal(first.predicted, again.predicted)
+
+
 def test_a_stopped_training_does_not_go_on_as_another_experiment(corpus, tmp_path, monkeypatch):
     """At 30 and at 20 frames a second a recurrent network has weights of the same shapes."""
     half, third = (experiments.Variation(rate=rate) for rate in (30, 20))
