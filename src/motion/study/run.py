@@ -73,7 +73,8 @@ def choose(names: str) -> list[str]:
     known = [name for name in PUBLISHED if name != AUTHORS]
     if names == "all":
         return known
-    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    given = (name.strip() for name in names.split(","))
+    chosen = [name for name in dict.fromkeys(given) if name]  # each once, for it has one folder
     if AUTHORS in chosen:
         raise InputError(
             f"STUDIES: {AUTHORS} is the authors' own weights, which are not trained; give their "

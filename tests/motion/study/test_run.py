@@ -31,6 +31,7 @@ def test_names_are_chosen_and_unknown_ones_refused():
     with pytest.raises(InputError, match=r"01-authors is the authors' own weights.*AUTHORS_WEI"):
         running.choose("01-authors")
     assert running.choose("ours, 10-no-time") == ["ours", "10-no-time"]
+    assert running.choose("rnn,ours,rnn") == ["rnn", "ours"]  # never two at work in one folder
     with pytest.raises(InputError, match=r"expected all, or some of 02-original.*got 15-none"):
         running.choose("ours,15-none")
     with pytest.raises(InputError, match=r"STUDIES: .*got none"):
