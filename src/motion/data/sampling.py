@@ -1,7 +1,9 @@
 """Training windows, gathered on the device.
 
-The windows of a step depend on (seed, step) only, so a training that goes on after a kill sees the
-same windows as an unbroken one.
+- The windows of a step depend on (seed, step) only, so a training that goes on after a kill sees
+  the same windows as an unbroken one.
+- A window is as long as the network needs, and clips as short as that are used. motion-transformer
+  draws 144 frames, of which its network sees the first 121, and leaves shorter clips out.
 
 Letters: **B** windows, **T** frames, **J** joints, **M** channels.
 """

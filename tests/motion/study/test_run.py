@@ -89,6 +89,7 @@ def test_published_trainings_are_the_published_ones():
     t = base.training
     assert (t.batch, t.clip_norm, t.validate_every, t.patience, t.seed) == (32, 1.0, 1000, 20, 1237)
     assert t.schedule.warmup == 10_000 and t.sampling == "one per clip"
+    assert t.steps == 1000 * (7865 // 32)  # epochs of whole batches of the training files
     assert base.scaling.divide_by == "variance" and base.pose_format == MOTION_TRANSFORMER
     assert experiments.PUBLISHED["01-authors"].model.norm == "sample"
     seq2seq = experiments.PUBLISHED["seq2seq"]
