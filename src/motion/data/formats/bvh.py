@@ -82,20 +82,26 @@ def _read_header(lines: list[Line], path: Path) -> _Header:
             match key.upper():
                 case "ROOT" | "JOINT":
                     header.parents.append(open_nodes[-1] if open_nodes else -1)
-                    header.names.append(" ".join(words))
+                    header.names.append(" ".join(words).rstrip(" {"))  # or it has its own line
                     open_nodes.append(len(header.names) - 1)
                 case "END":
                     in_site = True
-                case "}":
-                    if not in_site:
-                        open_nodes.pop()
+                case "}" if in_site:
                     in_site = False
+                case "}":
+                    if not open_nodes:
+                        raise ValueError("expected as many } as {, found one more")
+                    open_nodes.pop()
                 case "OFFSET" if not in_site:
                     header.offsets.append(_point(words))
                 case "CHANNELS":
                     header.channels.append(_channels(words))
-        except (ValueError, IndexError) as error:
+        except ValueError as error:
             raise InputError(f"{path}, line {number}: {line!r}: {error}") from None
+    if open_nodes:  # what follows the missing one hangs on the wrong joint
+        raise InputError(
+            f"{path}: expected as many }} as {{, found {len(open_nodes)} fewer; export it again"
+        )
     if not header.names or not len(header.names) == len(header.channels) == len(header.offsets):
         raise InputError(
             f"{path}: expected OFFSET and CHANNELS of every joint, found {len(header.names)} "
@@ -113,7 +119,7 @@ def _point(words: list[str]) -> list[float]:
 
 def _channels(words: list[str]) -> list[str]:
     names = [word.lower() for word in words[1:]]
-    if int(words[0]) != len(names):
+    if words[:1] != [str(len(names))]:
         raise ValueError("expected as many names of channels as the number says")
     if unknown := [name for name in names if name not in _CHANNELS]:
         raise ValueError(f"expected channels such as Xposition or Zrotation, not {unknown[0]}")

@@ -43,6 +43,7 @@ DIFFERENCES = {  # of programs: what each writes in place of what
     "one frame fewer than stated": {"Frames: 3": "Frames: 4"},
     "milliseconds": {"Time: 0.01": "Time: 10.0"},
     "Windows": {"\n": "\r\n"},
+    "braces behind names": {"\n{": " {", "\n  {": "{"},
 }
 
 
@@ -83,6 +84,9 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, good):
     refused(good.replace("Yrotation", "Zrotation", 1), message)
     refused(good.replace("CHANNELS 3", "CHANNELS 4 Xrotation", 1), message)
     refused(good.replace("OFFSET 0", "OFFSET one", 1), "line 4: .*could not convert")
+    refused(good.replace("CHANNELS 3", "CHANNELS", 1), "line 5: .*as many names of channels")
+    refused(good.replace("  }\n", "", 1), "expected as many } as {, found 1 fewer")
+    refused(good.replace("MOTION", "}\nMOTION"), r"line \d+: '}': expected as many } as {")
     refused(good.replace("OFFSET 0.000000", "OFFSET nan", 1), "line 4: .*three finite numbers")
 
 
