@@ -51,6 +51,8 @@ def read_amass(path: Path, fps: float | None = None) -> MotionClip:
         raise InputError(
             f"{path}: 'poses' must be (frames, {' or '.join(map(str, _WIDTHS))}), got {poses.shape}"
         )
+    if poses.dtype.kind not in "fiu":
+        raise InputError(f"{path}: 'poses' must be numbers, got {poses.dtype}; export it again")
     bad = np.argwhere(~np.isfinite(poses))
     if len(bad):
         frame, column = bad[0]

@@ -178,7 +178,10 @@ def _read_amc(path: Path, bones: dict[str, _Bone]) -> dict[str, np.ndarray]:
 
 
 def _floats(words: list[str]) -> list[float]:
-    numbers = [float(word) for word in words]
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        numbers = [np.nan]
     if not np.isfinite(numbers).all():
-        raise ValueError("finite numbers")
+        raise ValueError(f"finite numbers in {' '.join(words)!r}")
     return numbers

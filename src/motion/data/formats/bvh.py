@@ -131,7 +131,8 @@ def _channels(words: list[str]) -> list[str]:
 
 def _read_rate(lines: list[Line], path: Path) -> tuple[int, float]:
     """The number of frames that the file states, and frames per second."""
-    fields = dict(line.lower().split(":", 1) for _, line in lines if ":" in line)
+    spaced = (" ".join(line.lower().split()) for _, line in lines)  # programs also write tabs
+    fields = dict(line.split(":", 1) for line in spaced if ":" in line)
     try:
         count, seconds = int(fields["frames"]), float(fields["frame time"])
     except (KeyError, ValueError):

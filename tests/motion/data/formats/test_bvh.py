@@ -43,6 +43,7 @@ DIFFERENCES = {  # of programs: what each writes in place of what
     "one frame fewer than stated": {"Frames: 3": "Frames: 4"},
     "milliseconds": {"Time: 0.01": "Time: 10.0"},
     "Windows": {"\n": "\r\n"},
+    "tabs": {" ": "\t"},
     "braces behind names": {"\n{": " {", "\n  {": "{"},
 }
 
