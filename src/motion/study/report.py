@@ -76,6 +76,13 @@ def titles(errors: Mapping[str, FrameErrors]) -> pd.DataFrame:
     }, index=[study.name for study in STUDIES])  # fmt: skip
 
 
+def clear(folder: Path) -> None:
+    """Delete what an earlier run shows: the next one may have other models and actions."""
+    for pattern in ("tables/*.csv", "figures/*.png", "figures/*.gif", "report.md"):
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
 def save_table(folder: Path, name: str, table: pd.DataFrame) -> Path:
     """Write tables/<name>.csv."""
     return write_atomically(folder / "tables" / f"{name}.csv", table.to_csv)

@@ -233,3 +233,14 @@ def test_the_report_says_what_it_is_about_and_every_number(tmp_path):
     listed = report.inventory(tmp_path)
     assert listed.file.tolist() == ["report.md", "tables/metrics.csv"]
     assert listed.bytes.tolist()[0] == len(path.read_bytes())
+
+
+def test_what_an_earlier_run_showed_goes_and_its_trainings_stay(tmp_path):
+    shown = ("report.md", "tables/seeds.csv", "figures/gan_curves.png", "figures/rollout_walk.gif")
+    kept = ("gan/best.pt", "gan/metrics.csv", "figures/mine/notes.txt")
+    for name in (*shown, *kept):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    report.clear(tmp_path)
+    assert sorted(report.inventory(tmp_path).file) == sorted(kept)
+    report.clear(tmp_path / "new")
