@@ -8,6 +8,7 @@ Letters: **B** windows, **T** frames, **J** = 24 joints.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,6 +50,11 @@ def _clean(ax: Axes) -> None:
     ax.set_axis_off()
 
 
+def _title(fig: Figure, text: str) -> None:
+    """In lines that are no longer than the figure is wide: 11 letters of size 10 take an inch."""
+    fig.suptitle(textwrap.fill(text, int(11 * fig.get_figwidth())), fontsize=10)
+
+
 def stick_figures(
     true: Float[np.ndarray, "T 24 3"],
     predicted: Float[np.ndarray, "T 24 3"] | None,
@@ -73,7 +79,7 @@ def stick_figures(
     if predicted is not None:
         axes[0, 0].plot([], [], color=PREDICTED, label="predicted")
     fig.legend(loc="outside lower center", ncols=2, frameon=False)
-    fig.suptitle(title, fontsize=10)
+    _title(fig, title)
     return fig
 
 
@@ -101,7 +107,7 @@ def animation(
             lines.set_segments(joints[min(t, len(joints) - 1), :, :2][np.array(EDGES)])
             lines.set_alpha(0.2 if over else 1.0)
             ax.set_title(f"{name}{' (over)' if over else ''}", fontsize=9)
-        fig.suptitle(f"{title}  {t / fps:.1f} s", fontsize=10)
+        _title(fig, f"{title}  {t / fps:.1f} s")
         return []
 
     return FuncAnimation(fig, show, frames=len(predicted), interval=1000 / fps)

@@ -73,6 +73,17 @@ def test_an_animation_becomes_a_gif(body, tmp_path):
         assert np.allclose(drawn.get_segments(), frame[np.array(EDGES), :2])
 
 
+def test_long_titles_are_not_cut_off(body):
+    """A name of the published lists; its length is usual there."""
+    name = "Male2General_c3dGeneral_SB_A9_SB__SB2__SB__SB__SB_Lie_SB_(forward)_SB_t2_dynamics"
+    moving = bodies.animation(body[:3], body[:3], f"transformer-lstm, {name}")
+    moving._func(1)
+    for figure in (moving._fig, bodies.stick_figures(body[:1], None, [0], f"{name}, as read")):
+        figure.draw_without_rendering()
+        box, title = figure._suptitle.get_window_extent(), figure._suptitle.get_text()
+        assert box.x0 > 0 and box.x1 < figure.bbox.x1 and name in title.replace("\n", "")
+
+
 @pytest.mark.parametrize(("width", "lines"), [(32, 0), (128, 2)])
 def test_the_embedding_has_four_panels_of_joint_times_component_rows(rng, width, lines):
     """And lines about the band of figure 5, where there is one."""
