@@ -78,8 +78,9 @@ def split_files(files: list[Path], splits: dict[str, tuple[str, ...]]) -> dict[s
     for split, members in found.items():
         if not members:
             raise InputError(
-                f"expected files of the {split} list, but none of the {len(files)} is in it; their "
-                f"ids look like {next(iter(by_id), '<database>/<file>.pkl')!r}, the list's like "
-                f"{next(iter(splits[split]), '(the list is empty)')!r}; rename the folders"
+                f"LISTS: expected files of the {split} list, but none of the {len(files)} is in "
+                f"it; their ids look like {next(iter(by_id), '<database>/<file>.pkl')!r}, the "
+                f"list's like {next(iter(splits[split]), '(the list is empty)')!r}; rename the "
+                "folders, or write lists of these files (the published ones are of .pkl files)"
             )
     return found

@@ -38,6 +38,9 @@ def test_wrong_lists_are_refused(tmp_path):
     lists(tmp_path, test=("C/9.pkl",))
     with pytest.raises(InputError, match=r"none of the 1 is in it; their ids look like 'A/1"):
         split_files([tmp_path / "A" / "1.pkl"], read_splits(tmp_path))
+    amc = [tmp_path / "A" / f"{n}.amc" for n in range(4)]
+    with pytest.raises(InputError, match=r"'A/0.amc', the list's like 'A/1.pkl'; .*write lists"):
+        split_files(amc, read_splits(tmp_path))
     (tmp_path / LISTS["test"]).write_bytes("B/Å.pkl".encode("latin1"))
     with pytest.raises(InputError, match=r"test_fnames.txt: expected a list in UTF-8.*at byte 2"):
         read_splits(tmp_path)
