@@ -65,7 +65,7 @@ def read_corpus(
             read, validation or test clips that are too short for a window, or an unknown cut.
     """
     if cut not in get_args(Cut):
-        raise InputError(f"windows: expected one of {', '.join(get_args(Cut))}, got {cut!r}")
+        raise InputError(f"WINDOWS: expected one of {', '.join(get_args(Cut))}, got {cut!r}")
     if fairmotion.is_prepared(folder):
         clips = {split: tuple(fairmotion.read_split(folder, split)) for split in fairmotion.FILES}
     else:

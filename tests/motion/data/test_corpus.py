@@ -139,7 +139,7 @@ def test_the_cut_reaches_windows_and_truths_alike(sample):
     assert len(data.valid) == len(data.valid_truth) == len(corpus.valid)
     assert torch.allclose(data.space.decode(data.valid[:, 120:]), data.valid_truth, atol=1e-5)
     assert torch.allclose(data.space.decode(data.test[:, 120:]), data.test_truth, atol=1e-5)
-    with pytest.raises(InputError, match="expected one of every 60, fairmotion, motion-transf"):
+    with pytest.raises(InputError, match=r"^WINDOWS: expected one of every 60, fairmotion, motion"):
         read_corpus(sample, cut="every 61")
 
 
