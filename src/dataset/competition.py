@@ -168,7 +168,8 @@ def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) ->
     lacking = [column for column in columns if column not in table]
     if lacking:
         raise InputError(
-            f"{path}: expected the columns {', '.join(columns)}; found no {_some(lacking)}"
+            f"{path}: expected the columns {', '.join(columns)}; found no {_some(lacking)}, but "
+            f"{_some(table.columns)}; name them so in the first line"
         )
     if table.empty:
         raise InputError(f"{path}: expected a row per clip, found only the header")

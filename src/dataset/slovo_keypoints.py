@@ -25,7 +25,7 @@ import numpy as np
 from src.clips import RawClip
 from src.common.errors import InputError, refusing
 from src.dataset.clip_file import LARGEST
-from src.landmarks import LEFT_HAND, PARTS, RIGHT_HAND, rows_of, undetected
+from src.landmarks import LEFT_HAND, PARTS, RIGHT_HAND, WITH_IRISES, rows_of, undetected
 
 CLIPS = "keypoints"  # the folder with a file for each clip
 _EITHER_HAND = ("hand 1", "hand 2")
@@ -109,7 +109,8 @@ def to_landmarks(frames: Any, where: str) -> RawClip:
             if not points:
                 continue
             size = PARTS.get(name, len(LEFT_HAND))
-            values = _points(points, size, f"{at}, {part}")
+            irises = name == "face" and len(points) == WITH_IRISES.parts[name]
+            values = _points(points, len(points) if irises else size, f"{at}, {part}")[:size]
             if name in PARTS:
                 xyz[number, rows_of(name)] = values
             else:

@@ -55,6 +55,11 @@ def find(source: Path) -> list[Video]:
     """
     if not source.exists():
         raise InputError(f"{source}: expected a folder of videos or a csv file, found none")
+    if source.is_file() and source.suffix.lower() in VIDEOS:
+        raise InputError(
+            f"{source}: expected a folder of videos or a csv file, found one video; name a folder "
+            f"with videos as {LAYOUTS}"
+        )
     videos = [*(_of_csv(source) if source.is_file() else _of_folder(source))]
     if not videos:
         raise InputError(f"{source}: expected videos as {LAYOUTS}; found none")

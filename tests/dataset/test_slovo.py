@@ -180,6 +180,14 @@ def test_parts_may_be_missing_in_every_way(nothing):
     assert np.isnan(xyz[1:]).all()
 
 
+def test_a_face_with_irises_is_read_without_them():
+    face = points(478)
+    expected = to_landmarks([{"face": face[:468]}], "here")
+    np.testing.assert_array_equal(to_landmarks([{"face": face}], "here"), expected)
+    with pytest.raises(InputError, match="expected 468 points"):
+        to_landmarks([{"face": face[:477]}], "here")
+
+
 def test_points_may_be_lists_and_have_no_depth():
     expected = to_landmarks([{"left_hand": points(21)}], "here")
     lists = [list(point.values()) for point in points(21)]

@@ -159,10 +159,12 @@ def test_broken_videos_are_listed_and_left_out(source, to, capsys):
         ("a.csv", "a.csv", "path,signer,sign\na.csv,../up,hi\n", "expected the name of a signer"),
         ("a.csv", "a.csv", "path,signer,sign\na.csv,..,hi\n", "expected the name of a signer"),
         ("a.csv", "a.csv", "path,signer,sign\na.csv,ann,\n", "1 empty, .*line 2, column sign;"),
-        ("a.csv", "a.csv", "path,signer,sign\na.csv,b,c\nb.csv,b,c, d\n", "line 3, saw 4$"),
+        ("a.csv", "a.csv", "path,signer,sign\na.csv,b,c\nb.csv,b,c, d\n", "saw 4; correct it$"),
         ("a.csv", "a.csv", "path,signer,sign\na.csv,b,c, d\n", "quote a sign that has a comma"),
         ("a.csv", "a.csv", "path,signer,sign\na.csv,ann,a\tb\n", "expected the name of a sign"),
         ("a.csv", "a.csv", "path,signer,sign\na.csv,b,c\na.csv,b,d\n", "a.csv' more often; rem"),
+        ("hi.MP4", "hi.MP4", "", "found one video; name a folder with videos as"),
+        ("a.csv", "a.csv", "Path,Sign\na,b\n", "but 'Path', 'Sign'; name them so"),
         ("none", "a.csv", "", "expected a folder of videos or a csv file"),
     ],
 )

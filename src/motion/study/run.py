@@ -25,6 +25,7 @@ from src.common import checkpoint
 from src.common.errors import InputError
 from src.common.files import write_atomically, write_json
 from src.common.marks import Mark, changes
+from src.common.paths import anchored
 from src.motion import models
 from src.motion.data.corpus import Corpus, MotionData, evaluation_windows, prepare
 from src.motion.data.windows import LENGTH, SEED, TARGET, sliding
@@ -222,6 +223,18 @@ def load(folder: Path, corpus: Corpus, device: str = "cpu") -> tuple[Forecaster,
     experiment = saved.load(folder / "config.json")
     data = _prepared(experiment, corpus, device)
     return _with_weights(experiment, data, folder).eval(), data
+
+
+def authors_weights(given: str) -> Path:
+    """The file of the authors' own weights: the one that is given, or where it usually lies.
+
+    Raises:
+        InputError: one is given that is not there.
+    """
+    path = anchored(given or "input/motion-transformer.npz")
+    if given and not path.is_file():
+        raise InputError(f"AUTHORS_WEIGHTS: expected a file, found none at {path}; leave it empty")
+    return path
 
 
 def authors_outcome(weights: Path, corpus: Corpus, device: str = "cpu") -> FrameErrors | str:

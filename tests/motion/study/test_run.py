@@ -32,6 +32,9 @@ def test_names_are_chosen_and_unknown_ones_refused():
         running.choose("01-authors")
     assert running.choose("ours, 10-no-time") == ["ours", "10-no-time"]
     assert running.choose("rnn,ours,rnn") == ["rnn", "ours"]  # never two at work in one folder
+    with pytest.raises(InputError, match=r"AUTHORS_WEIGHTS: expected a file, found none at .*nope"):
+        running.authors_weights("nope.npz")
+    assert running.authors_weights("").name == "motion-transformer.npz"
     with pytest.raises(InputError, match=r"expected all, or some of 02-original.*got 15-none"):
         running.choose("ours,15-none")
     with pytest.raises(InputError, match=r"STUDIES: .*got none"):

@@ -80,6 +80,8 @@ def _read_header(lines: list[Line], path: Path) -> _Header:
         key, *words = line.split()
         try:
             match key.upper():
+                case "ROOT" if header.names:
+                    raise ValueError("expected one ROOT, found a second body; save each by itself")
                 case "ROOT" | "JOINT":
                     header.parents.append(open_nodes[-1] if open_nodes else -1)
                     header.names.append(" ".join(words).rstrip(" {"))  # or it has its own line

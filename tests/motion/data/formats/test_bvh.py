@@ -88,6 +88,7 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, good):
     refused(good.replace("CHANNELS 3", "CHANNELS", 1), "line 5: .*as many names of channels")
     refused(good.replace("  }\n", "", 1), "expected as many } as {, found 1 fewer")
     refused(good.replace("MOTION", "}\nMOTION"), r"line \d+: '}': expected as many } as {")
+    refused(good.replace("MOTION", "ROOT Hips\n{\nMOTION"), "found a second body; save each by")
     refused(good.replace("OFFSET 0.000000", "OFFSET nan", 1), "line 4: .*three finite numbers")
 
 
