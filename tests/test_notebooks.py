@@ -180,7 +180,7 @@ def test_help_lists_every_parameter_with_its_meaning(capsys, monkeypatch):
     with pytest.raises(SystemExit):
         run.main()
     said = capsys.readouterr().out
-    assert "  RECIPES = ''                     solutions or members, separated by commas; " in said
+    assert "  RECIPES = ''                     solutions or members, as llama,hand_bert:3 (" in said
     for path in run.NOTEBOOKS.glob("[0-9]*.ipynb"):
         for name in run.Notebook(path).defaults:
             assert re.search(rf"^  {name} = .+  \w", said, re.MULTILINE), name
