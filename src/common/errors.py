@@ -29,8 +29,8 @@ def refusing(where: object, expected: str, to_do: str) -> Iterator[None]:
     """
     try:
         yield
-    except InputError:
+    except (InputError, MemoryError):  # too little memory is no fault of the file
         raise
-    except Exception as error:  # whatever readers raise for damaged files
+    except Exception as error:  # readers raise anything for damaged files, such as BadZipFile
         found = " ".join(str(error).split())[:300] or type(error).__name__
         raise InputError(f"{where}: expected {expected}, found {found}; {to_do}") from error

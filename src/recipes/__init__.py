@@ -75,8 +75,8 @@ def _times(asked: str) -> tuple[str, int]:
     name, colon, times = asked.partition(":")
     if colon and not re.fullmatch(r"[1-9]\d?", times):
         raise InputError(
-            f"RECIPES: {asked}: expected how many seeds to train it with after the colon, 1 to 99, "
-            f"as in {name}:3, found {times!r}"
+            f"RECIPES: {asked}: expected a number of seeds from 1 to 99 after the colon, as in "
+            f"{name}:3, found {times!r}"
         )
     return name, int(times or 1)
 

@@ -135,7 +135,8 @@ CPU = replace(
 
 SOLUTION = Solution(
     source="1st place, Hoyeol Sohn (hoyso48, MIT)",
-    score="single: private .88, public .80; CV about .80 (5 folds by signer); four: public .81",
+    score="single: private .88, public .80; CV about .80 (5 folds by signer); four seeds: public "
+    ".81",
     cost="8 TPU v2 cores: about 4 h a model",
     full=(FULL,),
     cpu=(CPU,),

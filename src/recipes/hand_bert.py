@@ -5,8 +5,8 @@ transformers alone only 0.717 is known, on one fold of other signers, for a smal
 layers. Training time unknown. Documents: second-place-transformers.txt; code:
 ffs333/2nd_place_GISLR (Apache-2.0).
 
-Their script keeps the epoch that does best on held-out clips; here it is the last one, which is all
-that a fit on everything has.
+Their script keeps the epoch that does best on held-out clips. Here the last one is kept: a fit on
+everything has no held-out clips to choose by.
 
 Three stages: four layers from scratch; four layers again, learning from the first; three layers
 that start as the second's first three and learn from it. Only the third is a member of an

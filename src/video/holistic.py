@@ -110,7 +110,7 @@ def _read(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
 
 
 def of_file(path: str, times: list[float]) -> Iterator[np.ndarray]:
-    """The pictures of a video file, upright; `times` gets the second of each.
+    """The pictures of a video file, upright; the time of each, in seconds, is added to `times`.
 
     Raises:
         Refused: OpenCV cannot read it, or cannot decode its codec.

@@ -1,9 +1,27 @@
 """An error's message shows what it is about, and nothing of that acts on a terminal."""
 
-from src.common.errors import InputError
+from zipfile import BadZipFile
+
+import pytest
+
+from src.common.errors import InputError, refusing
 
 
 def test_what_cannot_be_printed_is_written_as_a_number_and_lines_stay():
     message = str(InputError("a\x1eb\x1b[2J\u2028\r: f\u00fcnf \u65e5\u672c \U0001f600\n  two"))
     assert message == "a\\x1eb\\x1b[2J\\u2028\\r: f\u00fcnf \u65e5\u672c \U0001f600\n  two"
     assert len(message.splitlines()) == 2
+
+
+def test_a_damaged_file_is_one_line_whatever_its_reader_raises():
+    """numpy takes a file that begins with PK for an archive, and BadZipFile is no ValueError."""
+    message = r"clip\.npy: expected clips, found cut off here; fetch it$"
+    with pytest.raises(InputError, match=message), refusing("clip.npy", "clips", "fetch it"):
+        raise BadZipFile("cut off\n   here")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), InputError("said"), KeyboardInterrupt()])
+def test_what_is_no_fault_of_the_file_is_passed_on_as_it_is(error):
+    with pytest.raises(type(error)) as caught, refusing("a file", "clips", "delete it"):
+        raise error
+    assert caught.value is error

@@ -98,7 +98,7 @@ def test_a_copys_stages_learn_from_each_other_and_not_from_the_first_ones():
 
 @pytest.mark.parametrize("asked", ["llama:", "llama:0", "llama:three", "llama:-1", "llama:100"])
 def test_a_number_of_seeds_that_is_none_is_refused(asked):
-    with pytest.raises(InputError, match=f"RECIPES: {asked}: expected how many seeds.* llama:3"):
+    with pytest.raises(InputError, match=f"RECIPES: {asked}: expected a number of seeds.* llama:3"):
         choose(asked, "cpu")
 
 

@@ -126,8 +126,8 @@ def record(sign: Sign, signer: Signer, rng: np.random.Generator) -> RawClip:
 def write_clip(path: Path, xyz: RawClip, first_frame: int = 0, note: str = "") -> None:
     """Write one clip as the competition does, frames numbered without gaps; NaN becomes null.
 
-    A recording of 18 minutes has more frames than the competition's 16 bits can number. The note
-    stands beside the table, where `note_of` finds it.
+    A recording of 18 minutes has more frames than the competition's 16 bits can number. A note is
+    kept in the file's metadata, see `note_of`.
     """
     frames = range(first_frame, first_frame + len(xyz))
     number = np.int16 if frames.stop <= 2**15 else np.int32

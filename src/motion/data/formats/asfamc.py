@@ -180,7 +180,7 @@ def _read_amc(path: Path, bones: dict[str, _Bone]) -> dict[str, np.ndarray]:
 def _floats(words: list[str]) -> list[float]:
     try:
         numbers = [float(word) for word in words]
-    except ValueError:
+    except ValueError:  # a word, or a decimal with a comma
         numbers = [np.nan]
     if not np.isfinite(numbers).all():
         raise ValueError(f"finite numbers in {' '.join(words)!r}")
