@@ -63,6 +63,14 @@ class _Fault(Exception):
     """What is wrong with a clip, in the words of the InputError that `read_clip` makes of it."""
 
 
+def note_of(path: Path) -> str:
+    """What `write_clip` has noted in a clip's file; empty if nothing, or there is no such file."""
+    try:
+        return (pq.read_schema(path).metadata or {}).get(b"note", b"").decode()
+    except (OSError, ValueError):  # pyarrow's errors of damaged files are ValueErrors
+        return ""
+
+
 def _read_clip(path: str | Path, landmarks: Sequence[int] | None) -> np.ndarray:
     # Read into memory first: of a mapped file that shrinks meanwhile, the process would die.
     with open(path, "rb", buffering=0) as raw:

@@ -37,9 +37,9 @@ from src.common.errors import InputError
 from src.common.files import locked, stamp, write_atomically, write_text
 from src.common.marks import Mark
 from src.common.news import counted
-from src.dataset.clip_file import read_clip
+from src.dataset.clip_file import note_of, read_clip
 from src.dataset.competition import INDEX_COLUMNS, clip_path, texts, write_index
-from src.dataset.sample.writer import note_of, write_clip
+from src.dataset.sample.writer import write_clip
 from src.landmarks import HANDS
 from src.video.overlay import drawn
 from src.video.process import MediaPipe

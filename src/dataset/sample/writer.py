@@ -127,7 +127,7 @@ def write_clip(path: Path, xyz: RawClip, first_frame: int = 0, note: str = "") -
     """Write one clip as the competition does, frames numbered without gaps; NaN becomes null.
 
     A recording of 18 minutes has more frames than the competition's 16 bits can number. A note is
-    kept in the file's metadata, see `note_of`.
+    kept in the file's metadata, see `clip_file.note_of`.
     """
     frames = range(first_frame, first_frame + len(xyz))
     number = np.int16 if frames.stop <= 2**15 else np.int32
@@ -146,14 +146,6 @@ def write_clip(path: Path, xyz: RawClip, first_frame: int = 0, note: str = "") -
         use_dictionary=["frame", "type", "landmark_index"],
         column_encoding={"row_id": "DELTA_BYTE_ARRAY"} | dict.fromkeys("xyz", "BYTE_STREAM_SPLIT"),
     )
-
-
-def note_of(path: Path) -> str:
-    """The note in a clip's file; empty if there is none, or no such file."""
-    try:
-        return (pq.read_schema(path).metadata or {}).get(b"note", b"").decode()
-    except (OSError, ValueError):  # pyarrow's errors of damaged files are ValueErrors
-        return ""
 
 
 @cache
