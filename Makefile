@@ -13,11 +13,18 @@
 # make kaggle-env    .venv-kaggle, Python 3.12 with what Kaggle's image has, for some of the tests
 #
 # All of them first make .venv from requirements.txt, once. Every parameter of the notebooks can be
-# set: .venv/bin/python -m src.notebooks --help lists them.
+# set: .venv/bin/python -m src.notebooks --help lists them. They stand behind make, as in the first
+# lines, and not in the environment.
+
+# One in the environment is refused: it would be overlooked, today or when it is still there tomorrow.
+EXPORTED := $(strip $(foreach name,PROFILE DATA RECIPES RUN_DIR OVERRIDES,$(if $(filter environment,$(origin $(name))),$(name))))
+ifneq ($(and $(EXPORTED),$(filter submission motion docs check-runtime live,$(MAKECMDGOALS))),)
+$(error expected $(EXPORTED) behind make, as in `make submission RECIPES=llama`, found in the environment; move it, or say `unset $(EXPORTED)`)
+endif
 
 PYTHON ?= python3
-PROFILE ?= sample
-RUN_DIR ?= logs/$(PROFILE)
+PROFILE := sample
+RUN_DIR = logs/$(PROFILE)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed

@@ -128,6 +128,23 @@ def test_make_passes_on_what_it_is_given(given, passed_on):
     assert f"-m src.notebooks {passed_on}" in said.stdout
 
 
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        ("DATA=/x make submission", True),
+        ("RUN_DIR=logs/mine make live", True),
+        ("PROFILE=full make submission RECIPES=llama", True),
+        ("DATA=/x make submission DATA=", False),
+        ("DATA=/x make help", False),
+    ],
+)
+def test_make_refuses_parameters_of_the_environment(words, refused):
+    words += " --dry-run --assume-old=.venv/.installed"
+    said = subprocess.run(words, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert bool(said.returncode) == refused
+    assert ("found in the environment" in said.stderr) == refused
+
+
 @pytest.mark.parametrize("target", ["check-runtime", "live"])
 def test_make_keeps_a_folder_of_several_words_together(target):
     words = ["make", "--dry-run", "--assume-old=.venv/.installed", target, "RUN_DIR=logs/Zoe's run"]
