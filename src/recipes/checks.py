@@ -6,8 +6,9 @@ would otherwise be found after hours of training.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass, replace
 from itertools import combinations
 
 import torch
@@ -17,9 +18,14 @@ from src.recipes import config, solution_of
 from src.recipes.base import Recipe
 
 _CLASSES = 2  # signs of a network that is only tried
-_LEAST = {"epochs": 1, "batch_size": 1} | dict.fromkeys(
-    ("steps", "seed", "soup_epochs", "length_window", "clip_norm"), 0
+# What numbers may be, by the last word of their flag; a number that is not named here may be 0.
+_ABOVE_ZERO = {"epochs", "batch_size", "lr", "temperature", "alpha", "span", "cycle"}
+_ABOVE_ZERO |= {"drop_per", "lookahead_steps"}
+_SHARE = re.compile(  # if it has a decimal point: `loss.drop` counts clips
+    r"(\w+_)?p|\w*drop(out)?s?|smoothing|\w*share|keep|least|lose|swap|jump|until|ramp|"
+    "decay|floor|betas"
 )
+_SIGNED = ("centre", "mirror_x")  # places in the picture
 _LONGEST = 200  # characters of an inner error
 
 
@@ -41,11 +47,15 @@ def overridden(recipes: Sequence[Recipe], flags: str) -> list[Recipe]:
 def _check(recipe: Recipe) -> None:
     """Refuse numbers that no training has, a role that is not trained, a soup that is not made."""
     solution_of(recipe.name)
-    for field, least in _LEAST.items():
-        if (found := getattr(recipe, field)) < least:
-            raise InputError(
-                f"OVERRIDES: {recipe.name}.{field}: expected {least} or more, found {found}"
-            )
+    for flag, found in _numbers(recipe.name, recipe):
+        name = flag.rpartition(".")[2]
+        fits, expected = found >= 0 or name in _SIGNED, "0 or more"
+        if name in _ABOVE_ZERO:
+            fits, expected = found > 0, "more than 0"
+        elif isinstance(found, float) and _SHARE.fullmatch(name):
+            fits, expected = 0 <= found <= 1, "a number from 0 to 1"
+        if not fits:
+            raise InputError(f"OVERRIDES: {flag}: expected {expected}, found {found}")
     if recipe.shipped not in recipe.roles:
         raise InputError(
             f"OVERRIDES: {recipe.name}.shipped: expected one of the networks that it trains, "
@@ -57,6 +67,18 @@ def _check(recipe: Recipe) -> None:
             f"stops early has no soup of its last epochs, found {recipe.soup_epochs}; add "
             "--soup-epochs 0 --shipped best"
         )
+
+
+def _numbers(flag: str, value: object) -> Iterator[tuple[str, float]]:
+    """Every number in a value with its flag, such as conv_transformer.augment.flip.p."""
+    if is_dataclass(value):
+        for field in fields(value):
+            yield from _numbers(f"{flag}.{field.name}", getattr(value, field.name))
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from _numbers(flag, each)
+    elif isinstance(value, int | float):
+        yield flag, value
 
 
 def _try(recipe: Recipe) -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from src.clips import Clips
+from src.common.errors import InputError
 from src.dataset.batches import ClipSet, donors, plan
 from src.models.blocks import set_progress
 from src.recipes.base import Recipe
@@ -37,6 +38,11 @@ class Settings:
     compile: bool = False  # the models' forward and backward by torch.compile, for GPUs
     micro_batch: int = 0  # clips whose gradients are computed at once; 0 = as many as fit
     tests: int = 10  # on held-out clips, evenly spaced; the last one after the last epoch
+
+    def __post_init__(self) -> None:
+        for name in ("micro_batch", "tests"):
+            if (found := getattr(self, name)) < 0:
+                raise InputError(f"{name}: expected 0 or more, found {found}")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from src.common.errors import InputError
 from src.dataset.batches import ClipSet
 from src.recipes import SOLUTIONS
 from src.training import memory
@@ -124,3 +125,9 @@ def test_every_view_has_donors_of_its_own_and_micro_batches_keep_them():
     dealt = (torch.arange(first, 16, 3) for first in range(3))
     for rows, part in zip(dealt, batch.parts(6), strict=True):
         assert torch.equal(part.draw.donor.xyz[:, 0].nan_to_num(), by_view[:, rows].flatten(0, 1))
+
+
+@pytest.mark.parametrize("name", ["tests", "micro_batch"])
+def test_negative_settings_are_refused(name):
+    with pytest.raises(InputError, match=f"{name}: expected 0 or more, found -1"):
+        Settings(**{name: -1})
