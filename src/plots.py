@@ -22,6 +22,7 @@ from torch import Tensor
 from src.clips import RawClip
 from src.landmarks import EDGES, LEFT_HAND, RIGHT_HAND, Layout
 
+plt.rcParams["text.parse_math"] = False  # a sign called $1 or $2 is no formula
 COLOURS = {"face": "0.6", "left_hand": "tab:blue", "pose": "0.3", "right_hand": "tab:red"}
 
 

@@ -109,6 +109,11 @@ def test_bars_of_accuracy_say_their_values():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "a"]
 
 
+def test_a_sign_between_dollars_is_no_formula():
+    figure = plots.accuracies(pd.Series({r"$\wrong{$": 0.5}), "accuracy")
+    figure.draw_without_rendering()
+
+
 def test_confusions_show_the_pairs_with_counts_and_shares():
     counts = np.array([[8, 2, 0], [0, 5, 5], [0, 0, 0]])
     pairs = pd.DataFrame({"sign": ["cat", "bird"], "predicted": ["dog", "cat"], "clips": [5, 2]})

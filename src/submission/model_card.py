@@ -126,7 +126,8 @@ def _signers(facts: Mapping[str, Any]) -> str:
         "accuracy": table.accuracy.map("{:.1%}".format),
     }
     whose = "signer" if facts["signers_seen"] else "held-out signer"
-    rows = pd.DataFrame(shown).rename_axis(whose).to_markdown(disable_numparse=True)
+    named = pd.DataFrame(shown).rename_axis(whose).rename(index=lambda n: n.replace("|", r"\|"))
+    rows = named.to_markdown(disable_numparse=True)
     return (
         f"{rows}\n\nNearest neighbour on raw hand coordinates, on the same clips: "
         f"{facts['nearest_neighbour']:.1%}; with the signing hand aligned: "

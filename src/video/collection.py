@@ -219,7 +219,10 @@ def _report(
     _draw_doubtful(dict(compress(zip(videos, clips, strict=True), doubtful)), to)
     lines = [
         f"# {len(table)} clips of {len(per_sign)} signs by {table.signer.nunique()} signers",
-        per_sign.round(2).to_markdown(),
+        # A sign may be called 007 or a|b.
+        per_sign.round(2)
+        .rename(index=lambda sign: sign.replace("|", r"\|"))
+        .to_markdown(disable_numparse=True),
         *_section("A hand in hardly any frame; pictures are in doubtful/", table.path[doubtful]),
         *_section("Could not be read", failed.values()),
         *_section(

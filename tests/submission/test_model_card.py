@@ -71,6 +71,12 @@ def test_a_signer_named_all_is_no_sum():
     ]  # fmt: skip
 
 
+def test_a_signers_name_does_not_add_a_column():
+    signers = {"a|b": {"accuracy": 0.25, "clips": 16}}
+    text = sections(model_card.markdown(FACTS | {"by_signer": signers}))["Accuracy per signer"]
+    assert r"a\|b" in text and "a|b" not in text
+
+
 def sections(card: str) -> dict[str, str]:
     pieces = card.split("\n## ")
     return dict(piece.split("\n", 1) for piece in pieces[1:])

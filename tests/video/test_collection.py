@@ -90,6 +90,17 @@ def test_a_csv_says_who_signs_what(tmp_path, to):
     assert kept(to) == [("7", "hi"), ("ann", "nan")]
 
 
+def test_signs_keep_their_names_in_the_report(tmp_path, to):
+    write(tmp_path, "a.mp4", "b.mp4")
+    (tmp_path / "list.csv").write_text("path,signer,sign\na.mp4,ann,007\nb.mp4,ann,1e5\n")
+    report = collection.make(tmp_path / "list.csv", to, False).read_text()
+    assert "| 007 " in report and "| 1e5 " in report
+    (tmp_path / "list.csv").write_text("path,signer,sign\na.mp4,ann,a|b\nb.mp4,ann,hi\n")
+    assert (
+        r"| a\|b " in collection.make(tmp_path / "list.csv", tmp_path / "other", False).read_text()
+    )
+
+
 @pytest.mark.parametrize("mark", [";", "\t"])
 def test_a_csv_may_come_from_a_spreadsheet_on_windows(tmp_path, to, mark):
     """Of half of Europe they write semicolons."""
