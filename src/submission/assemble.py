@@ -68,6 +68,9 @@ def write_submission(run: Run, scored: Exported, votes: Votes) -> Exported:
     out-of-fold clips; else it is the scored file.
     """
     path = run.folder / "model.tflite"
+    # A kill must not leave them beside a newer file than they are about.
+    for name in ("submission.zip", "report.json", "model_card.md", "report.md"):
+        (run.folder / name).unlink(missing_ok=True)
     if EVERYTHING in run.about.folds:
         submitted = write_tflite(members(run, EVERYTHING, votes), path, scored.options)
     else:

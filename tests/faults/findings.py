@@ -62,8 +62,8 @@ def progress(stage: str, folder: Path) -> int:
     if stage == "store":
         finished = any(folder.glob("*/manifest.json"))
         return 1000 if finished else len(list(folder.glob("*/shards/*.json")))
-    if stage == "export":
-        return len(files(folder))
+    if stage == "export":  # what is made of the file goes before the file is replaced
+        return len(list(folder.glob("*.tflite")))
     return len(list(folder.glob(".finished/*.json")))
 
 
