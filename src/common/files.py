@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from src.common.errors import InputError
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_ROOM_SAID = ("inline_container", " requested and ")  # by torch's writer, and numpy's
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp(\.\w+)?")  # as `write_atomically` names them
 
 
@@ -57,8 +58,8 @@ def needing_room(path: Path) -> Iterator[None]:
                 f"{path.parent}: expected a folder to write in, found {error.strerror or error}; "
                 "choose another one, or change its permissions"
             ) from error
-        # torch's writer of files raises a RuntimeError, which names its own source file.
-        if getattr(error, "errno", None) not in _NO_ROOM and "inline_container" not in str(error):
+        told = any(words in str(error) for words in _NO_ROOM_SAID)
+        if getattr(error, "errno", None) not in _NO_ROOM and not told:
             raise
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise InputError(

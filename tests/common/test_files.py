@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 
 from src.common.errors import InputError
@@ -118,6 +119,12 @@ def test_a_file_system_that_takes_nothing_is_one_clear_error(
             write_atomically(folder / "x.txt", refuse)
         with pytest.raises(InputError, match=message), locked(folder, "tests"):
             pass
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's full device")
+def test_numpys_words_for_a_full_disk_are_understood(tmp_path):
+    with pytest.raises(InputError, match="expected room to write it, found none"):
+        write_atomically(tmp_path / "x.npy", lambda _: np.ones(10_000).tofile("/dev/full"))
 
 
 @pytest.mark.parametrize(
