@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -34,3 +36,15 @@ def refusing(where: object, expected: str, to_do: str) -> Iterator[None]:
     except Exception as error:  # readers raise anything for damaged files, such as BadZipFile
         found = " ".join(str(error).split())[:300] or type(error).__name__
         raise InputError(f"{where}: expected {expected}, found {found}; {to_do}") from error
+
+
+def raised_at(error: BaseException, but: str) -> str:
+    """Where an error was raised, as ", in file:line" of the last code that is no library's.
+
+    Nothing is said of `but`, the file that asks.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "/lib/python3" not in frame.filename]
+    if not own or own[-1].filename == but:
+        return ""
+    return f", in {os.path.relpath(own[-1].filename)}:{own[-1].lineno}"

@@ -94,7 +94,8 @@ def _stages(members: Sequence[Member]) -> dict[Steps, Program]:
         lengths = (1, 2, member.max_len + 1, 3 * member.max_len)
         for count, step in enumerate(member.all_steps, 1):
             if (beginning := member.all_steps[:count]) not in stages:
-                with _naming(member):
+                kind = type(getattr(step, "step", step)).__name__  # a BoundStep's is its step's
+                with _naming(member, f"clip step {kind}"):
                     stages[beginning] = translate(step, example, 0)
                     probes = (_probe(frames, example.shape[1]) for frames in lengths)
                     check(stages[beginning], step, probes)
@@ -106,7 +107,7 @@ def _stages(members: Sequence[Member]) -> dict[Steps, Program]:
 def _translated_core(member: Member) -> Program:
     """The member's network in TensorFlow, at any length."""
     points = len(member.sources)
-    with _naming(member):
+    with _naming(member, "features and network"):
         program = translate(member.core, torch.zeros(1, _FRAMES, points, 3), 1)
         lengths = {1, 2, member.max_len // 2 + 1, member.max_len}
         check(program, member.core, (_probe(frames, points)[None] for frames in sorted(lengths)))
@@ -123,9 +124,9 @@ def _probe(frames: int, points: int) -> Float[Tensor, "T L 3"]:
 
 
 @contextmanager
-def _naming(member: Member) -> Iterator[None]:
-    """Say whose step or network it was that could not be translated."""
+def _naming(member: Member, what: str) -> Iterator[None]:
+    """Say what it was that could not be translated, and whose."""
     try:
         yield
     except InputError as error:
-        raise InputError(f"ensemble member {member.name}: {error}") from error
+        raise InputError(f"ensemble member {member.name}, {what}: {error}") from error

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from src.common.errors import InputError
-from src.landmarks import FACE, LEFT_HAND, undetected
+from src.landmarks import FACE, LEFT_HAND, Layout, undetected
 from src.models.llama import Config
 from src.recipes.llama import SINGLE, THREE
 from src.tflite.export import ExportOptions, write_tflite
@@ -19,6 +19,7 @@ from src.tflite.graph import Graph
 from src.tflite.members import Member, answer, check_members, prepare
 from src.tflite.parity import edge_clips, ladder
 from src.tflite.scorer import Model
+from src.transforms.pipeline import BoundStep
 from src.transforms.steps.frames import Subsample
 from tests.tflite import toys
 
@@ -122,12 +123,23 @@ def test_an_ensemble_that_cannot_be_one_is_refused():
 def test_a_step_that_cannot_be_translated_is_named_with_its_member():
     @dataclass(frozen=True)
     class Halve:
-        def __call__(self, xyz: Tensor) -> Tensor:
+        def __call__(self, xyz: Tensor, layout: Layout | None = None) -> Tensor:
             return xyz[: int(xyz.shape[0] / 2) + 1]
 
-    halving = replace(member(POINTS, name="second"), steps=(Halve(),))
-    with pytest.raises(InputError, match=r"ensemble member second: .*Halve"):
-        Graph([member(POINTS), halving])
+    for step in (Halve(), BoundStep(Halve(), Layout({"hand": POINTS}))):
+        halving = replace(member(POINTS, name="second"), steps=(step,))
+        with pytest.raises(InputError, match=r"ensemble member second, clip step Halve: "):
+            Graph([member(POINTS), halving])
+
+
+def test_a_network_that_cannot_be_translated_is_named_with_its_member():
+    class Hyperbolic(nn.Module):
+        def forward(self, xyz: Tensor) -> Tensor:
+            return xyz.sinh().mean((1, 2))
+
+    curved = replace(member(POINTS), core=Hyperbolic().eval())
+    with pytest.raises(InputError, match=r"sum, features and network: .*sinh.*xyz\.sinh\(\)"):
+        Graph([curved])
 
 
 TINY = Config(heads=2, depth=1, hidden=24, max_len=12, head_dim=8)

@@ -32,7 +32,7 @@ from torch.fx import Node
 from torch.fx.node import map_arg
 from torch.utils._pytree import tree_leaves
 
-from src.common.errors import InputError
+from src.common.errors import InputError, raised_at
 from src.tflite.converter import ops_elementwise, ops_nn, ops_shape, quiet_export
 from src.tflite.converter.ops_elementwise import SCALAR_TABLE
 from src.tflite.converter.simplify import simplify
@@ -99,7 +99,7 @@ class Program:
             raise InputError(
                 f"{node.target} (node {node.name}, from {_origin(node)}): its TensorFlow "
                 f"counterpart does not take what it gets here ({type(error).__name__}: {reason}); "
-                "write the step with other operations, or mend the counterpart in "
+                "write it with other operations, or mend the counterpart in "
                 "src/tflite/converter/ops_*.py"
             ) from error
 
@@ -114,7 +114,7 @@ class Program:
             raise InputError(
                 f"no TensorFlow counterpart for these torch operators: {', '.join(named)}; add "
                 "each to a table of src/tflite/converter/ops_*.py (with a case in "
-                'tests/tflite/converter/test_ops.py), or export with route="onnx2tf"'
+                "tests/tflite/converter/test_ops.py), or export with EXPORTER=onnx2tf"
             )
 
 
@@ -150,9 +150,10 @@ def translate(
     except Exception as error:  # torch raises a dozen types here, all meaning the same to a user
         reason = next((line for line in str(error).splitlines() if line.strip()), "no message")
         raise InputError(
-            f"{_name_of(module)}: torch.export cannot follow it at a varying number of frames "
-            f"({type(error).__name__}: {reason}). Write the length-dependent step with tensor "
-            "operations (no Python `if` or `int()` on a length)."
+            f"torch.export cannot follow it at a varying number of frames ({type(error).__name__}: "
+            f"{reason}{raised_at(error, but=__file__)}). Write what depends on the length with "
+            "tensor operations: no Python `if`, loop or `int()` on a length or a value, and no "
+            "nn.GRU or nn.LSTM, which are loops over the frames."
         ) from error
     return Program(exported)
 
@@ -174,10 +175,10 @@ def check(
         same_shape = got.shape == expected.shape
         if not same_shape or not np.allclose(got, expected, _TOLERANCE, _TOLERANCE, equal_nan=True):
             raise InputError(
-                f"{_name_of(module)}: its TensorFlow translation differs from torch on an input of "
-                f"shape {tuple(x.shape)}: expected a result of shape {expected.shape}, got "
-                f"{got.shape}, off by up to {_off(got, expected):.2g}. A number in it was probably "
-                "fixed at export: compute it with tensor operations, without int() or round()."
+                "its TensorFlow translation differs from torch on an input of shape "
+                f"{tuple(x.shape)}: expected a result of shape {expected.shape}, got {got.shape}, "
+                f"off by up to {_off(got, expected):.2g}. A number in it was probably fixed at "
+                "export: compute it with tensor operations, without int() or round()."
             )
 
 
@@ -231,14 +232,12 @@ def _needed(results: list[Node], constants: dict[str, Any]) -> set[Node]:
 
 
 def _origin(node: Node) -> str:
-    """The module path and class that a node was traced from."""
+    """The module path and class that a node was traced from; at the top, the line of code."""
     stack = node.meta.get("nn_module_stack")
-    if not stack:
-        return "the top"
-    path, kind = list(stack.values())[-1]
+    path, kind = list(stack.values())[-1] if stack else ("", "")
     name = kind if isinstance(kind, str) else kind.__qualname__
-    return f"{path or 'the top'} ({name.rsplit('.', 1)[-1]})"
-
-
-def _name_of(module: nn.Module | Callable) -> str:
-    return getattr(module, "__qualname__", None) or type(module).__qualname__
+    if path:
+        return f"{path} ({name.rsplit('.', 1)[-1]})"
+    trace = (node.meta.get("stack_trace") or "").strip()
+    is_named = trace and __file__ not in trace  # or it is a function, which this file calls
+    return f"the top: {trace.splitlines()[-1].strip()}" if is_named else "the top"
