@@ -57,9 +57,20 @@ def from_json(value: Any, where: str) -> Recipe:
 
 
 def _kinds() -> dict[str, type[Recipe]]:
-    """The recipe classes of all solutions, by name."""
+    """The recipe classes of all solutions, by name.
+
+    Raises:
+        InputError: two have the same name.
+    """
     recipes = (recipe for solution in SOLUTIONS.values() for recipe in solution.all_recipes)
-    return {type(recipe).__name__: type(recipe) for recipe in recipes}
+    kinds: dict[str, type[Recipe]] = {}
+    for kind in map(type, recipes):
+        if (other := kinds.setdefault(kind.__name__, kind)) is not kind:
+            raise InputError(
+                f"{kind.__module__}: expected a recipe class with a name of its own, found "
+                f"{kind.__name__}, which {other.__module__} has too; rename it"
+            )
+    return kinds
 
 
 def save(recipe: Recipe, path: Path) -> None:

@@ -76,6 +76,17 @@ def test_what_would_be_read_back_as_another_kind_is_refused_before_a_run_depends
         assert not path.exists()
 
 
+def test_two_recipe_classes_of_one_name_are_refused(monkeypatch, tmp_path):
+    """As after copying a file: recipes of the one would be read as those of the other."""
+    copied = type(type(A).__name__, (type(A),), {"__module__": "src.recipes.mine"})(**vars(A))
+    solution = replace(SOLUTIONS["llama"], full=(copied,))
+    monkeypatch.setitem(SOLUTIONS, "mine", solution)
+    for recipe in (A, copied):
+        message = r"src\.recipes\.mine: .*FrameDebertaRecipe, which src\.recipes\.frame_deberta has"
+        with pytest.raises(InputError, match=message):
+            save(recipe, tmp_path / "config.json")
+
+
 def test_a_config_of_before_ships_was_called_so_is_read():
     value = to_json(B)
     value["values"]["member"] = value["values"].pop("ships")
