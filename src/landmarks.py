@@ -246,4 +246,7 @@ class Layout:
 
     def row(self, point: Point) -> int:
         """The position of one point."""
-        return self.points.index((point,) if isinstance(point, int) else tuple(point))
+        landmarks = (point,) if isinstance(point, int) else tuple(point)
+        if landmarks not in self.points:
+            raise KeyError(f"no point of landmarks {landmarks} in this layout")
+        return self.points.index(landmarks)

@@ -39,12 +39,10 @@ def refusing(where: object, expected: str, to_do: str) -> Iterator[None]:
 
 
 def raised_at(error: BaseException, but: str) -> str:
-    """Where an error was raised, as ", in file:line" of the last code that is no library's.
+    """Where an error was raised: ", in file:line", the last two of own code, or nothing.
 
-    Nothing is said of `but`, the file that asks.
+    Own is what is no library's, and not `but`, the file that asks.
     """
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "/lib/python3" not in frame.filename]
-    if not own or own[-1].filename == but:
-        return ""
-    return f", in {os.path.relpath(own[-1].filename)}:{own[-1].lineno}"
+    own = [f for f in frames if "/lib/python3" not in f.filename and f.filename != but]
+    return "".join(f", in {os.path.relpath(frame.filename)}:{frame.lineno}" for frame in own[-2:])

@@ -1,11 +1,12 @@
-"""Refuses recipes that OVERRIDES has broken, before a run is made of them.
+"""Refuses recipes whose parts do not fit each other, before a run is made of them.
 
-Every published recipe passes. Flags can bring values together that do not fit each other, which
-would otherwise be found after hours of training.
+Every published recipe passes. Flags and new recipes can bring values and code together that do not
+fit, which would otherwise be found in the middle of a training, or not at all.
 """
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
@@ -13,9 +14,11 @@ from itertools import combinations
 
 import torch
 
-from src.common.errors import InputError
+from src.clips import Clips
+from src.common.errors import InputError, raised_at
 from src.recipes import config, solution_of
 from src.recipes.base import Recipe
+from src.transforms.pipeline import Draw
 
 _CLASSES = 2  # signs of a network that is only tried
 # What numbers may be, by the last word of their flag; a number that is not named here may be 0.
@@ -36,18 +39,18 @@ def overridden(recipes: Sequence[Recipe], flags: str) -> list[Recipe]:
         InputError: a flag is wrong, or what comes of it cannot be trained, tested or shipped.
     """
     changed = [config.override(recipe, flags) for recipe in recipes]
-    if flags.strip():
-        for recipe in changed:
-            _check(recipe)
-            _try(recipe)
+    for before, recipe in zip(recipes, changed, strict=True):
+        _check_numbers(before, recipe)
+        _check(recipe)
+        _check_declared(recipe)
+        _try(recipe)
     _check_together(changed)
     return changed
 
 
-def _check(recipe: Recipe) -> None:
-    """Refuse numbers that no training has, a role that is not trained, a soup that is not made."""
-    solution_of(recipe.name)
-    for flag, found in _numbers(recipe.name, recipe):
+def _check_numbers(before: Recipe, recipe: Recipe) -> None:
+    """Refuse numbers that flags have set and that no training has."""
+    for flag, found in sorted({*_numbers(recipe.name, recipe)} - {*_numbers(before.name, before)}):
         name = flag.rpartition(".")[2]
         fits, expected = found >= 0 or name in _SIGNED, "0 or more"
         if name in _ABOVE_ZERO:
@@ -56,6 +59,11 @@ def _check(recipe: Recipe) -> None:
             fits, expected = 0 <= found <= 1, "a number from 0 to 1"
         if not fits:
             raise InputError(f"OVERRIDES: {flag}: expected {expected}, found {found}")
+
+
+def _check(recipe: Recipe) -> None:
+    """Refuse a role that is not trained, and a soup that is not made."""
+    solution_of(recipe.name)
     if recipe.shipped not in recipe.roles:
         raise InputError(
             f"OVERRIDES: {recipe.name}.shipped: expected one of the networks that it trains, "
@@ -81,23 +89,59 @@ def _numbers(flag: str, value: object) -> Iterator[tuple[str, float]]:
         yield flag, value
 
 
+def _check_declared(recipe: Recipe) -> None:
+    """Refuse values that are no fields, for want of a type or of @dataclass: nothing uses them."""
+    for part in (recipe, *(value for value in vars(recipe).values() if is_dataclass(value))):
+        kind, defaults = type(part), {field.name: field.default for field in fields(part)}
+        for name, value in vars(kind).items():
+            is_value = not name.startswith("_") and not hasattr(value, "__get__")  # no method
+            if is_value and defaults.get(name, ...) is not value:
+                raise InputError(
+                    f"{recipe.name}: {kind.__module__}.{kind.__name__}.{name}: expected a field of "
+                    "a dataclass, found a plain attribute, which is ignored; write "
+                    f"{name}: {type(value).__name__} = ..., and @dataclass over the class"
+                )
+
+
 def _try(recipe: Recipe) -> None:
-    """Show a long clip to the networks: sizes that do not fit each other end here."""
+    """Lead a long clip through a recipe: what does not fit the next part ends here."""
+    layout, part = recipe.layout, "clip"
+    rows = torch.zeros(2 * recipe.max_len + 1, len(layout), 3) + 0.5
+    rows[:, 0] = torch.nan
     try:
-        rows = torch.zeros(2 * recipe.max_len, len(recipe.layout), 3) + 0.5
-        clip = recipe.clip(rows, recipe.layout)
-        mask = torch.ones(1, len(clip), dtype=torch.bool)
-        features = recipe.features(clip[None], mask, recipe.layout)
-        for sizes in filter(None, (recipe.model, recipe.distilled)):
+        clip = recipe.clip(rows, layout)
+        _expect(clip, (len(clip) or 1, *rows.shape[1:]))
+        part = "augment"
+        clips = Clips(clip[None], torch.ones(1, len(clip), dtype=torch.bool), torch.tensor([0]))
+        draw = Draw(torch.Generator(), random.Random(0), donor=clips)
+        new = recipe.augment(clips, layout, draw)
+        _expect(new.xyz, (*new.mask.shape, *rows.shape[1:]))
+        if new.mask.dtype != torch.bool or not new.mask.any():
+            raise ValueError("mask: expected True where a frame is real, found no frame or no bool")
+        part = "features"
+        features = recipe.features(clips.xyz, clips.mask, layout)
+        if not features.isfinite().all():
+            raise ValueError("expected a number where a point is missing (NaN), found none")
+        for part in ("model", *["distilled"] * bool(recipe.distilled)):
             with torch.no_grad():
-                sizes.build(recipe.layout, _CLASSES).eval()(features, mask)
+                out = getattr(recipe, part).build(layout, _CLASSES).eval()(features, clips.mask)
+            if not isinstance(out, dict) or "logits" not in out:
+                found = [*out] if isinstance(out, dict) else type(out).__name__
+                raise ValueError(f'expected {{"logits": (B, K)}} of the network, found {found}')
+            _expect(out["logits"], (1, _CLASSES))
     except Exception as error:  # a size that does not fit can raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST]
         raise InputError(
-            f"OVERRIDES: {recipe.name}: expected clip steps, features and network of sizes that "
-            f"fit each other, found that a clip does not go through them ({reason}); change the "
-            "others, too, such as --model.max-len where clips get longer"
+            f"{recipe.name}.{part}: expected a clip to go through clip steps, augmentations, "
+            f"features and networks, found {reason}{raised_at(error, but=__file__)}; mend "
+            f"{type(recipe).__module__} or what it uses, or change OVERRIDES (longer clips may "
+            "need --model.max-len, too)"
         ) from error
+
+
+def _expect(found: torch.Tensor, shape: tuple[int, ...]) -> None:
+    if (*found.shape, found.dtype) != (*shape, torch.float32):
+        raise ValueError(f"expected {shape} torch.float32, found {(*found.shape,)} {found.dtype}")
 
 
 def _check_together(recipes: Sequence[Recipe]) -> None:

@@ -1,14 +1,25 @@
-"""What flags can break is refused before anything is trained, in one line that says what to do."""
+"""What flags or a new recipe break is refused before a training, in one line: what to do, too."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
 import pytest
+import torch
+from torch import nn
 
 from src.common.errors import InputError
 from src.recipes import SOLUTIONS, choose
+from src.recipes.base import Recipe, Solution
 from src.recipes.checks import overridden
+from src.recipes.ingredients import Ema
 from src.recipes.profiles import PROFILES
 from src.training.roles import Trainee
+from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
+from src.transforms.steps.frames import Stride
+from src.transforms.steps.normalise import Standardise
+from tests.recipes.test_adding import MEANS, MeansRecipe
 
 
 @pytest.mark.parametrize("name", SOLUTIONS)
@@ -55,8 +66,8 @@ def test_the_roles_are_those_of_the_training():
         ("llama_ensemble", "--seed 5", "llama_1 and llama_2 to differ .* SEED instead"),
         ("frame_deberta", "--name conv_transformer", "different names"),
         ("hierarchical", "--clip.length.n-frames 64", "RuntimeError: .*--model.max-len"),
-        ("conv_transformer", "--model.dim 100 --model.heads 8", "a clip does not go through them"),
-        ("frame_deberta", "--model.dropouts 0.1", "a clip does not go through them"),
+        ("conv_transformer", "--model.dim 100 --model.heads 8", "expected a clip to go through"),
+        ("frame_deberta", "--model.dropouts 0.1", "expected a clip to go through"),
         ("conv_transformer", "--distil.teacher conv_transformer", "found itself; train it in"),
         ("hand_bert", "--start hand_bert_2", "hand_bert_1: start hand_bert_2: .* comes later"),
         ("hand_bert_2,hand_bert_1,hand_bert_3", "", "hand_bert_2: distil.teacher hand_bert_1"),
@@ -72,3 +83,93 @@ def test_a_teacher_that_comes_before_and_longer_clips_with_a_longer_network_pass
     flags = "--distil.teacher logs/other/llama"
     assert len(overridden(choose("conv_transformer,hand_bert", "sample"), flags)) == 4
     overridden(choose("hierarchical", "sample"), "--clip.length.n-frames 64 --model.max-len 64")
+
+
+# --- a new recipe -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Written:
+    """An operation or network of somebody's: it does what a test says."""
+
+    does: Callable
+
+    def __call__(self, *given):
+        return self.does(*given)
+
+    def build(self, layout, classes) -> nn.Module:
+        network = nn.Module()
+        network.forward = self.does
+        return network
+
+
+@dataclass(frozen=True)
+class Step(ClipPipeline):
+    step: Written
+
+
+@dataclass(frozen=True)
+class Augment(AugmentationPipeline):
+    augmentation: Written
+
+
+@dataclass(frozen=True)
+class Untyped(ClipPipeline):
+    stride: Stride = Stride(16)
+    standardise = Standardise()
+
+
+class Undecorated(ClipPipeline):
+    stride: Stride = Stride(16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UntypedRecipe(MeansRecipe):
+    ema = Ema(decay=0.9)
+
+
+def step(does) -> Recipe:
+    return replace(MEANS, clip=Step(Written(does)))
+
+
+def augmentation(does) -> Recipe:
+    return replace(MEANS, augment=Augment(Written(does)))
+
+
+def features(does) -> Recipe:
+    return replace(MEANS, features=Written(does))
+
+
+def network(does) -> Recipe:
+    return replace(MEANS, model=Written(does))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (step(lambda xyz, _: xyz[:0]), r"clip: .*expected \(1, 42, 3\) .* found \(0, 42, 3\)"),
+        (step(lambda xyz, _: xyz[:, :9]), r"clip: .*33,\s?9,\s?3"),
+        (step(lambda xyz, _: xyz.numpy()), "clip: "),
+        (step(lambda xyz, _: xyz.unflatten(0, (2, -1))), r"in .*test_checks\.py:\d+; mend tests"),
+        (step(lambda xyz, layout: xyz[:, layout.row(1)]), r"no point of landmarks \(1,\) in"),
+        (augmentation(lambda clips, *_: clips.xyz), "augment: "),
+        (augmentation(lambda c, *_: c.with_(mask=c.mask[:, ::2])), "augment: "),
+        (augmentation(lambda c, *_: c.with_(mask=c.mask & False)), "augment: .*found no frame"),
+        (features(lambda xyz, *_: xyz), "features: .*expected a number where a point is missing"),
+        (network(lambda x, mask: {"logit": x}), r"model: .*found \['logit'\]"),
+        (network(lambda x, mask: x), r"model: .*of the network, found Tensor"),
+        (network(lambda x: {"logits": x}), "model: .*takes 1 positional arg"),
+        (network(lambda x, mask: {"logits": torch.zeros(1, 3)}), r"\(1, 2\) .*found \(1, 3\)"),
+        (replace(MEANS, clip=Untyped()), r"Untyped\.standardise: .* standardise: Standardise = "),
+        (replace(MEANS, clip=Undecorated()), r"Undecorated\.stride: .*@dataclass over the class"),
+        (UntypedRecipe(name="means"), r"UntypedRecipe\.ema: expected a field"),
+    ],
+)  # fmt: skip
+def test_a_new_recipe_that_would_fail_in_training_is_refused_without_any_flag(
+    recipe, message, monkeypatch
+):
+    new = Solution(source="", score="", cost="", full=(recipe,), cpu=(recipe,), sample=(recipe,))
+    monkeypatch.setitem(SOLUTIONS, "means", new)
+    with pytest.raises(InputError, match=message) as refused:
+        overridden([recipe], "")
+    assert str(refused.value).startswith("means") and "\n" not in str(refused.value)
