@@ -21,8 +21,9 @@ from src.tflite.scorer import Model, load_frames
 from src.video.predict import top
 from tests.tflite.lengths import module_of
 from tests.video.browser import CHROMIUM, Tab
+from tests.video.conftest import SIGNS, extract
 from tests.video.live_page import MOVES, page, scene
-from tests.video.test_video import SIGNS, encode, extract
+from tests.video.test_mediapipe import encode
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="needs chromium")]
 CONTRAST = """
