@@ -88,6 +88,14 @@ class Tab:
         if down is not True:
             await self.call("Input.dispatchKeyEvent", type="keyUp", **about)
 
+    async def click(self, name: str) -> None:
+        """Click in the middle of an element with the mouse."""
+        middle = "(({x, y, width, height}) => [x + width / 2, y + height / 2])"
+        x, y = await self.value(f"{middle}($('{name}').getBoundingClientRect())")
+        for what in ("mousePressed", "mouseReleased"):
+            about = {"type": what, "x": x, "y": y, "button": "left", "clickCount": 1}
+            await self.call("Input.dispatchMouseEvent", **about)
+
     async def screenshot(self) -> Image.Image:
         """The page as it looks."""
         found = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)

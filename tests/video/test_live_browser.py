@@ -1,4 +1,4 @@
-"""The live page in a real browser, by keyboard alone; its camera plays the drawn signer.
+"""The live page in a real browser, by keyboard, then by mouse; its camera plays the drawn signer.
 
 One visit is made and noted; skipped without Chromium or without the environment with mediapipe.
 """
@@ -112,8 +112,19 @@ async def sign_by_hands(tab: Tab, noted: dict) -> None:
     noted["by hands"] = await tab.until("$('answer').textContent", 40)
 
 
+async def click(tab: Tab, noted: dict) -> None:
+    """By the mouse; then hold space."""
+    noted["space"] = []
+    for name in ("start", "record"):
+        await tab.click(name)
+        await tab.until("socket && socket.readyState === WebSocket.OPEN")
+        await tab.key(" ", down=True)
+        noted["space"] += [await tab.value("[down, $('record').checked]")]
+        await tab.key(" ", down=False)
+
+
 async def visit(folder: Path, model: Model) -> dict:
-    """Use the page by the keyboard alone, then break what can break."""
+    """Use the page by the keyboard alone, then break what can break; start again by the mouse."""
     noted: dict = {}
     best = partial(top, model, signs=SIGNS)
     async with page(folder, best, "6 signs") as (tab, live, mediapipe):
@@ -129,7 +140,7 @@ async def visit(folder: Path, model: Model) -> dict:
         await tab.value("stream.getVideoTracks()[0].dispatchEvent(new Event('ended'))")
         noted["camera"] = await tab.value(NOTICE)
         noted["running"] = await tab.value("video.srcObject !== null")
-        await start(tab)
+        await click(tab, noted)
         live.browser.close()  # as when the server's process ends
         noted["server"] = await tab.until(f"{NOTICE}.includes('ended') && {NOTICE}")
     return noted
@@ -200,6 +211,11 @@ def test_the_kept_video_is_the_clip_frame_by_frame(kept):
 
 def test_hands_free_answers_without_a_key(noted):
     assert noted["way"] == "hands" and noted["by hands"].startswith("sign")
+
+
+def test_after_a_click_of_the_mouse_the_space_bar_signs(noted):
+    """It neither starts the camera anew nor takes the tick away, as it does where Tab led."""
+    assert noted["space"] == [[True, False], [True, True]]
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,10 @@ addEventListener("keydown", (event) => {
 });
 addEventListener("keyup", (event) => { if (event.key === " " && down) { event.preventDefault(); hold(false); } });
 addEventListener("blur", () => hold(false));
+// A button or box keeps the space bar if Tab led there; after a click of the mouse it signs again.
+addEventListener("click", ({ detail, target }) => {
+  if (detail && target.closest("button, [type]")) document.activeElement.blur();
+});
 $("hold").addEventListener("pointerdown", (event) => {
   $("hold").setPointerCapture(event.pointerId);
   hold(true);
