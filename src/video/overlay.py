@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from src.common.files import write_atomically
 from src.landmarks import EDGES, N_LANDMARKS
@@ -14,6 +15,8 @@ from src.video.recording import Recording
 
 COLOURS = {"face": "#d0d0d0", "left_hand": "#1f77b4", "pose": "#2ca02c", "right_hand": "#d62728"}
 MOST_FPS = 15.0  # more makes the GIF larger and no clearer
+# Pillow's own has no accents, and no other alphabet.
+FONT = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), 11)
 
 
 def drawn(
@@ -32,7 +35,7 @@ def drawn(
                 pen.line([*map(float, xy[a]), *map(float, xy[b])], COLOURS[part], thick)
     if text:
         pen.rectangle([0, height - 18, width, height], "black")
-        pen.text((6, height - 16), text, "white")
+        pen.text((6, height - 16), text, "white", FONT)
     return image
 
 

@@ -15,6 +15,7 @@ import pytest
 import tyro
 from PIL import Image, ImageSequence
 
+from src import landmarks as lm
 from src.common.environments import Unavailable
 from src.common.errors import InputError
 from src.common.files import write_json
@@ -24,7 +25,7 @@ from src.runs import About
 from src.tflite.scorer import Model, load_frames
 from src.video import __main__ as command
 from src.video import environment
-from src.video.overlay import write_gif
+from src.video.overlay import drawn, write_gif
 from src.video.predict import probabilities, top
 from src.video.recording import Recording, save, videos
 from tests.video.conftest import FRAMES, SIGNS, extract
@@ -86,6 +87,13 @@ def test_logits_become_probabilities_and_probabilities_stay():
     np.testing.assert_array_equal(probabilities(shares), shares)
     np.testing.assert_allclose(probabilities(np.log(shares)), shares, 1e-6)
     np.testing.assert_allclose(probabilities(np.float32([3, 3, 3])), 1 / 3, 1e-6)
+
+
+def test_signs_with_accents_and_of_other_alphabets_are_written_on_the_picture():
+    """Not the box of a letter that the font lacks, which would be the same for all."""
+    black, nothing = np.zeros((30, 40, 3), np.uint8), lm.undetected(1)[0]
+    shown = {drawn(black, nothing, letter).tobytes() for letter in "ëäéñżяλא\uffff"}
+    assert len(shown) == 9
 
 
 @pytest.mark.parametrize(("fps", "kept"), [(10.0, 10), (30.0, 5)])
