@@ -182,3 +182,6 @@ if __name__ == "__main__":
         sys.exit(tyro.cli(command, prog=prog, args=words))
     except InputError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("\ninterrupted; `dataset` goes on from the clips that it has", file=sys.stderr)
+        sys.exit(130)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shlex
 import shutil
 import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -136,6 +138,15 @@ def test_the_command_line_ends_with_one_line(tmp_path):
     ran = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert ran.returncode != 0 and "Traceback" not in ran.stderr
     assert ran.stderr.strip().startswith("error: ") and "run it first" in ran.stderr
+
+
+def test_ctrl_c_ends_with_one_line(monkeypatch, capsys):
+    monkeypatch.setattr("src.video.collection.make", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr(sys, "argv", ["src.video", "dataset", "videos"])
+    monkeypatch.delitem(sys.modules, command.__name__)  # it runs anew
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("src.video", run_name="__main__")
+    assert ended.value.code == 130 and "`dataset` goes on" in capsys.readouterr().err
 
 
 def test_help_tells_of_predict(capsys):
