@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,8 @@ def find(source: Path) -> list[Video]:
 
     Raises:
         InputError: there are none, or a file lies where it says no signer and no sign; a name
-            cannot be that of a folder; a csv file is no table that `read_table` takes.
+            cannot be that of a folder; a csv file is no table that `read_table` takes, or names a
+            video twice or one that is not there.
     """
     if not source.exists():
         raise InputError(f"{source}: expected a folder of videos or a csv file, found none")
@@ -69,8 +71,15 @@ def find(source: Path) -> list[Video]:
                 raise InputError(
                     f"{video.path}: expected the name of a {what}, found {text!r}; rename it"
                 )
-        if not video.path.is_file():
-            raise InputError(f"{source}: expected each video to be a file, found no {video.path}")
+    if missing := [video.path for video in videos if not video.path.is_file()]:
+        raise InputError(
+            f"{source}: expected a file for each of {len(videos)} videos, found none for "
+            f"{len(missing)}, the first {missing[0]}; correct their paths, or leave them out"
+        )
+    # A table may spell one path in two ways: deep\a.mp4 and ./deep/a.mp4.
+    [(path, times)] = Counter(os.path.normpath(video.path) for video in videos).most_common(1)
+    if times > 1:
+        raise InputError(f"{source}: expected each video once, found {path} {times} times")
     return videos
 
 
