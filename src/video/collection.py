@@ -43,7 +43,7 @@ from src.dataset.sample.writer import write_clip
 from src.landmarks import HANDS
 from src.video.overlay import drawn
 from src.video.process import MediaPipe
-from src.video.videos import Video, find
+from src.video.videos import Video, check_spellings, find
 
 RECORDED = 2**48  # numbers of recorded clips begin here, those of videos end
 FEW = 0.2  # of a clip's frames: with a hand in fewer of them it is doubtful
@@ -56,8 +56,8 @@ def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
     `mirrored` are selfie views, as in a mirror; `workers` are processes, 0 = one per core.
 
     Raises:
-        InputError: see `find`; not one video can be read; `to` was not made here, or another
-            process holds it.
+        InputError: see `find`, `check_spellings`; not one video can be read; `to` was not made
+            here, or another process holds it.
     """
     if workers < 0:
         raise InputError(f"workers: expected 1 or more, or 0 for one per core; found {workers}")
@@ -65,6 +65,11 @@ def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
     _ours(to)  # before the lock, which is a file in the folder
     with locked(to, "makes a competition folder of videos"):
         listed = _ours(to)
+        numbers = {video.number for video in videos}
+        others = [video for video in listed if video.number not in numbers]
+        stay = [video for video in others if _is_recorded(video) and video.path.is_file()]
+        gone = [video for video in others if video not in stay]
+        check_spellings(to, [*videos, *stay])
         _mark(to, mirrored)
         notes = {video: json.dumps([*stamp(video.path), mirrored]) for video in videos}
         missing = {video: note for video, note in notes.items() if note_of(to / video.clip) != note}
@@ -73,10 +78,6 @@ def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
         made = [video for video in videos if video not in failed]
         if not made:
             raise InputError(f"{source}: not one video can be read; {next(iter(failed.values()))}")
-        numbers = {video.number for video in videos}
-        others = [video for video in listed if video.number not in numbers]
-        stay = [video for video in others if _is_recorded(video) and video.path.is_file()]
-        gone = [video for video in others if video not in stay]
         made += stay
         _write_tables(made, to)
         return write_text(to / "report.md", _report(made, failed, gone, to))
@@ -88,13 +89,15 @@ def add(xyz: RawClip, signer: str, sign: str, to: Path) -> Path:
     `signer` and `sign` are plain names. Returns the clip's file.
 
     Raises:
-        InputError: the folder was not made by `make` or here, or another process holds it.
+        InputError: the folder was not made by `make` or here, or another process holds it; a name
+            is there in other capitals.
     """
     _ours(to)  # before the lock, which is a file in the folder
     with locked(to, "adds a recorded clip"):
         listed = _ours(to)
         number = str(time.time_ns())
         video = Video(to / clip_path(signer, number), signer, sign, number)
+        check_spellings(to, [*listed, video])
         write_atomically(video.path, lambda path: write_clip(path, xyz))
         _write_tables([*listed, video], to)
         return video.path

@@ -14,7 +14,7 @@ import hashlib
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +81,24 @@ def find(source: Path) -> list[Video]:
     if times > 1:
         raise InputError(f"{source}: expected each video once, found {path} {times} times")
     return videos
+
+
+def check_spellings(source: Path, videos: Iterable[Video]) -> None:
+    """Check that no two signs or signers differ only in capitals.
+
+    They would be two signs; or two signers, one of them learnt from and the other held out.
+
+    Raises:
+        InputError: two of them do.
+    """
+    for what in ("signer", "sign"):
+        spelt: dict[str, str] = {}
+        for name in (getattr(video, what) for video in videos):
+            if (other := spelt.setdefault(name.lower(), name)) != name:
+                raise InputError(
+                    f"{source}: expected each {what} in one spelling, found {other!r} and "
+                    f"{name!r}; rename one"
+                )
 
 
 def _of_csv(source: Path) -> Iterator[Video]:

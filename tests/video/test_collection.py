@@ -212,6 +212,19 @@ def test_a_name_in_two_spellings_is_one(tmp_path, to):
     assert kept(to) == [(whole, "hi"), (whole, "hi"), ("ann", "no")]
 
 
+def test_a_name_in_other_capitals_is_no_second_sign_and_no_second_signer(source, to):
+    """A phone's keyboard begins with a capital; and there are disks to which both are one."""
+    collection.make(write(source, "bob/hi/1.mp4"), to, False)
+    for signer, sign, what in (("ann", "Hi", "sign"), ("Ann", "hi", "signer")):
+        with pytest.raises(InputError, match=rf"mine: expected each {what} in one spelling, .*nam"):
+            collection.add(undetected(2), signer, sign, to)
+    collection.add(undetected(2), "cy", "zoo", to)
+    before = kept(to)
+    with pytest.raises(InputError, match="each sign in one spelling, found 'Zoo' and 'zoo'"):
+        collection.make(write(source, "ann/Zoo/1.mp4"), to, False)
+    assert kept(to) == before
+
+
 def test_a_files_name_need_not_be_text_but_a_signs_must(source, to):
     """Old archives have names in the bytes of their day."""
     old = os.fsdecode(b"\xfc")
