@@ -307,9 +307,14 @@ def _inputs(values: dict[str, Value]) -> dict[str, dict[str, str]]:
 
 
 def _named(value: Value, parameter: str) -> list[Path]:
-    """The folders or files that a parameter names."""
+    """The folders or files that a parameter names; of videos, those in a list or behind links."""
     names = str(value).split(",") if parameter == "EXTRA_DATA" else [str(value)]
-    return [anchored(name.strip()) for name in names if name.strip()]
+    paths = [anchored(name.strip()) for name in names if name.strip()]
+    if parameter == "VIDEOS" and paths and paths[0].exists():
+        from src.video.videos import find  # with torch, which takes seconds
+
+        paths += [video.path for video in find(paths[0])]
+    return paths
 
 
 def _listing(path: Path) -> list[tuple[str, int, int]]:

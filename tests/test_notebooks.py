@@ -268,6 +268,23 @@ def test_every_input_counts_and_nothing_else(tmp_path, parameter):
     assert run._inputs(values) != before
 
 
+@pytest.mark.parametrize("name", ["list.csv", "videos"])
+def test_videos_of_a_list_and_behind_links_count(tmp_path, name):
+    video = tmp_path / "elsewhere" / "hi" / "1.mp4"
+    (tmp_path / "videos").mkdir()
+    video.parent.mkdir(parents=True)
+    video.write_text("x")
+    (tmp_path / "videos" / "ann").symlink_to(video.parents[1])
+    (tmp_path / "list.csv").write_text(f"path,signer,sign\n{video},ann,hi\n")
+    values = run.parse([["VIDEOS", str(tmp_path / name)]])
+    before = run._inputs(values)
+    assert run._inputs(values) == before
+    video.write_text("changed")
+    assert run._inputs(values) != before
+    with pytest.raises(InputError, match="found one video"):
+        run.parse([["VIDEOS", str(video)]])
+
+
 def test_the_folder_that_the_environment_names_counts(tmp_path, monkeypatch):
     seen = []
     for name in ("one", "other"):
