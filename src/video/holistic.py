@@ -113,11 +113,16 @@ def of_file(path: str, times: list[float]) -> Iterator[np.ndarray]:
     """The pictures of a video file, upright; the time of each, in seconds, is added to `times`.
 
     Raises:
-        Refused: OpenCV cannot read it, or cannot decode its codec.
+        Refused: OpenCV cannot read it, or cannot decode its codec; it has too many frames.
     """
     capture = cv2.VideoCapture(path)
     if not capture.isOpened():
         raise Refused("expected a video, found something that OpenCV cannot read")
+    # A long one is refused in seconds, not after minutes. What it says itself may be wrong.
+    if capture.get(cv2.CAP_PROP_FRAME_COUNT) > MOST:
+        counted = cv2.VideoCapture(path)
+        if all(counted.grab() for _ in range(MOST + 1)):
+            _check_length(MOST + 1)
     # A phone stores turned pixels, and beside them how to turn them back.
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
     for picture in _read(capture):

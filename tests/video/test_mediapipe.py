@@ -147,6 +147,7 @@ class Undecoded:  # as OpenCV is with AV1: the container opens, and there is no 
     def isOpened(self): return True
     def set(self, what, value): pass
     def get(self, what): return float(0xFF303176)  # its last byte is no text
+    def grab(self): return False
     def read(self): return False, None
 Capture = cv2.VideoCapture
 cv2.VideoCapture = Undecoded
@@ -167,7 +168,7 @@ def test_a_codec_that_cannot_be_decoded_is_named(mediapipe, video):
 
 
 LENGTHS = """
-import numpy as np
+import sys, numpy as np
 from src.video import holistic
 holistic.MOST = 3
 picture = np.zeros((40, 60, 3), np.uint8)
@@ -177,15 +178,22 @@ for frames in (0, 3, 4):
     except holistic.Refused as reason:
         print(reason)
 print(holistic.extract(iter([picture, picture.transpose(1, 0, 2).copy()]), False)[1].shape)
+holistic.landmarks = None  # they would take minutes
+try:
+    holistic.of_source(sys.argv[1], False, 0.0)
+except holistic.Refused as reason:
+    print(reason)
 """
 
 
-def test_a_video_may_have_its_most_frames_and_be_turned_on_the_way(mediapipe):
-    assert said_by(mediapipe, LENGTHS).splitlines() == [
+def test_a_video_may_have_its_most_frames_and_be_turned_on_the_way(mediapipe, video):
+    """One that says itself that it has more is refused before its landmarks are looked for."""
+    assert said_by(mediapipe, LENGTHS, video).splitlines() == [
         "expected a video with at least one frame, found none",
         "3",
         "expected at most 3 frames, found more; cut the video",
         "(2, 40, 60, 3)",
+        "expected at most 3 frames, found more; cut the video",
     ]
 
 
