@@ -33,7 +33,7 @@ def top(
     if len(answer) != len(signs):
         raise InputError(
             f"{model.path}: expected an answer for each of {len(signs)} signs, found {len(answer)} "
-            "numbers; name the sign map of the data that this file was trained on"
+            "numbers; the file is of other signs: run 02 to 04 again, or name their map by --signs"
         )
     shares = probabilities(answer)
     names = {number: sign for sign, number in signs.items()}

@@ -59,7 +59,7 @@ def test_the_most_likely_signs_come_first(made_up, file):
     best = top(Model(file), made_up.xyz, SIGNS)
     assert [name for name, _ in best] == ["sign2", "sign3", "sign1", "sign4", "sign0"]
     np.testing.assert_allclose([share for _, share in best], [0.5, 0.2, 0.1, 0.1, 0.05], 1e-6)
-    with pytest.raises(InputError, match="expected an answer for each of 5 signs, found 6"):
+    with pytest.raises(InputError, match=r"each of 5 signs, found 6 .*run 02 to 04 again"):
         top(Model(file), made_up.xyz, {f"sign{number}": number for number in range(5)})
 
 
