@@ -43,7 +43,7 @@ from src.dataset.sample.writer import write_clip
 from src.landmarks import HANDS
 from src.video.overlay import drawn
 from src.video.process import MediaPipe
-from src.video.videos import Video, check_spellings, find
+from src.video.videos import Video, check_spellings, find, tell_others
 
 RECORDED = 2**48  # numbers of recorded clips begin here, those of videos end
 FEW = 0.2  # of a clip's frames: with a hand in fewer of them it is doubtful
@@ -62,6 +62,7 @@ def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
     if workers < 0:
         raise InputError(f"workers: expected 1 or more, or 0 for one per core; found {workers}")
     videos = find(source)
+    tell_others(source)
     _ours(to)  # before the lock, which is a file in the folder
     with locked(to, "makes a competition folder of videos"):
         listed = _ours(to)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.common.errors import InputError
+from src.common.news import say
 from src.dataset.competition import clip_path, read_table
 from src.video.recording import VIDEOS
 
@@ -81,6 +82,14 @@ def find(source: Path) -> list[Video]:
     if times > 1:
         raise InputError(f"{source}: expected each video once, found {path} {times} times")
     return videos
+
+
+def tell_others(source: Path) -> None:
+    """Print how many files of a folder are left out, because they end like no video."""
+    names = (path for path in _files(source) if path.suffix.lower() not in VIDEOS)
+    if others := Counter(path.suffix or "no ending" for path in names):
+        told = ", ".join(f"{ending} ({number})" for ending, number in sorted(others.items()))
+        say(f"{source}: left out, for they end like no video: {told}")
 
 
 def check_spellings(source: Path, videos: Iterable[Video]) -> None:

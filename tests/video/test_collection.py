@@ -186,6 +186,12 @@ def test_other_places_and_tables_are_refused(tmp_path, source, place, text, mess
         find(tmp_path / source)
 
 
+def test_files_that_end_like_no_video_are_said(source, to, capsys):
+    write(source, "ann/hi/2", "ann/hi/3.mp5", "notes.txt", "ann/4.mp5", ".DS_Store")
+    collection.make(source, to, False)
+    assert ": .mp5 (2), .txt (1), no ending (1)\n" in capsys.readouterr().out
+
+
 def test_videos_of_old_phones_and_cameras_are_videos(tmp_path):
     names = ("1.3gp", "2.WMV", "3.mpg", "4.MTS")
     source = write(tmp_path / "videos", *(f"ann/hi/{name}" for name in (*names, "5.txt")))
