@@ -18,6 +18,8 @@ from src.common.errors import InputError
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_ROOM_SAID = ("inline_container", " requested and ")  # by torch's writer, and numpy's
+# A file lies in the folder's place, or in that of one above it, or its name is too long.
+_NO_FOLDER = (errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG)
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp(\.\w+)?")  # as `write_atomically` names them
 
 
@@ -48,7 +50,8 @@ def needing_room(path: Path) -> Iterator[None]:
     """Turn the errors of a file system that takes no file into one that says what to do.
 
     Raises:
-        InputError: the file system is full or read-only, or we may not write in the folder.
+        InputError: the file system is full or read-only, or we may not write in the folder, or
+            it cannot be made.
     """
     try:
         yield
@@ -78,7 +81,7 @@ def _is_closed(folder: Path, error: OSError | RuntimeError) -> bool:
         while not os.path.exists(folder):
             folder = folder.absolute().parent
         return not os.access(folder, os.W_OK)
-    return number == errno.EROFS
+    return number == errno.EROFS or (number in _NO_FOLDER and not os.path.isdir(folder))
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -116,7 +119,7 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
             f"{folder}: expected to be the only one here, but {holder}; wait for it to end, or "
             "choose another folder"
         ) from error
-    except OSError as error:  # such as a file in the folder's place
+    except OSError as error:  # such as links that go in a circle
         raise InputError(
             f"{folder}: expected a folder to write in, found {error.strerror}; choose another one"
         ) from error

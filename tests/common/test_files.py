@@ -127,6 +127,16 @@ def test_numpys_words_for_a_full_disk_are_understood(tmp_path):
         write_atomically(tmp_path / "x.npy", lambda _: np.ones(10_000).tofile("/dev/full"))
 
 
+@pytest.mark.parametrize("place", ["file", "file/deep", "x" * 300], ids=["file", "deep", "long"])
+def test_what_can_be_no_folder_is_one_clear_error(tmp_path, place):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="expected a folder to write in"):
+        write_text(tmp_path / place / "x.txt", "new")
+    held = locked(tmp_path / place, "tests")
+    with pytest.raises(InputError, match="expected a folder to write in"), held:
+        pass
+
+
 @pytest.mark.parametrize(
     "error",
     [PermissionError(errno.EACCES, "Permission denied", "/elsewhere"), RuntimeError()],
