@@ -105,7 +105,7 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
     trainee = Trainee(recipe, task.classes).to(processes.device)
     _initialise(trainee, task)
     loop = Loop(recipe, trainee, settings, processes, task.guide)
-    _check_micro_batch(recipe, settings.micro_batch)
+    _check_micro_batch(loop)
     history, best = History(folder / "history.csv"), Best(recipe.stop)
     if loop.micro_batch < recipe.batch_size // processes.world and processes.writes:
         why = "as asked for" if settings.micro_batch else "for more do not fit into memory"
@@ -169,15 +169,26 @@ def _initialise(trainee: Trainee, task: Task) -> None:
             model.load_state_dict(own | fitting)
 
 
-def _check_micro_batch(recipe: Recipe, asked: int) -> None:
-    """Refuse micro-batches so small that the loss would leave no clip out of them."""
-    loss = recipe.loss
-    if asked and isinstance(loss, CrossEntropy) and 0 < loss.drop * asked < loss.drop_per:
+def _check_micro_batch(loop: Loop) -> None:
+    """Refuse a size that switches OUSM off; say so where the batch itself is too small for it."""
+    loss, asked = loop.recipe.loss, loop.settings.micro_batch
+    if asked < 0:
         raise InputError(
-            f"MICRO_BATCH: expected at least {math.ceil(loss.drop_per / loss.drop)} clips, for "
-            f"{recipe.name} leaves {loss.drop} of every {loss.drop_per} out of its loss (OUSM), "
-            f"found {asked}; or set --loss.drop 0"
+            f"MICRO_BATCH: expected a number of clips, or 0 for as many as fit, found {asked}"
         )
+    share = loop.recipe.batch_size // loop.processes.world
+    part = share // math.ceil(share / loop.micro_batch) if share else 0  # the smallest part
+    if not isinstance(loss, CrossEntropy) or not 0 < loss.drop * part < loss.drop_per:
+        return
+    least = math.ceil(loss.drop_per / loss.drop)
+    why = f"{loop.recipe.name} leaves {loss.drop} of every {loss.drop_per} out of its loss (OUSM)"
+    if asked and share >= least:
+        raise InputError(
+            f"MICRO_BATCH: expected parts of at least {least} clips, for {why}, found {asked}, "
+            f"which makes parts of {part}; choose another size, or set --loss.drop 0"
+        )
+    if loop.processes.writes:
+        say(f"{why}, but none of {part}, which is what it takes at once here: all clips count")
 
 
 def _check_finite(trainee: Trainee, recipe: Recipe, where: str) -> None:

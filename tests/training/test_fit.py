@@ -230,10 +230,28 @@ def test_a_training_that_diverges_ends_before_its_weights_are_kept(
     assert not [*tmp_path.glob("*.pt")]
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (10, r"^MICRO_BATCH: expected parts of at least 11 clips, .* found 10, .* parts of 8;"),
+        (12, r"^MICRO_BATCH: expected parts of at least 11 clips, .* found 12, .* parts of 8;"),
+        (-5, r"^MICRO_BATCH: expected a number of clips, or 0 .*, found -5$"),
+    ],
+)
 def test_micro_batches_are_large_enough_for_a_clip_to_be_left_out(
-    tiny_recipe, tiny_clips, tmp_path
+    tiny_recipe, tiny_clips, tmp_path, asked, said
 ):
-    ousm = replace(tiny_recipe, loss=replace(tiny_recipe.loss, drop=3, drop_per=32))
+    """Parts of like size: a batch of 16 in parts of up to 12 is two of 8."""
+    ousm = replace(tiny_recipe, batch_size=16)
     task = Task(ousm, tiny_clips, tiny_clips, 3, tmp_path)
-    with pytest.raises(InputError, match=r"^MICRO_BATCH: expected at least 11 clips, .* found 10"):
-        fit(task, replace(FP32, micro_batch=10), ONE)
+    with pytest.raises(InputError, match=said):
+        fit(task, replace(FP32, micro_batch=asked), ONE)
+
+
+@pytest.mark.parametrize(("batch_size", "said"), [(8, True), (16, False)])
+def test_a_batch_too_small_for_a_clip_to_be_left_out_is_said(
+    tiny_recipe, tiny_clips, tmp_path, capsys, batch_size, said
+):
+    recipe = replace(tiny_recipe, batch_size=batch_size, epochs=1)
+    fit(Task(recipe, tiny_clips, None, 3, tmp_path), FP32, ONE)
+    assert ("but none of 8, which is what it takes at once" in capsys.readouterr().out) == said
