@@ -39,11 +39,12 @@ def cross_entropy(
 def without_largest(losses: Float[Tensor, " B"], drop: int, per: int) -> Float[Tensor, ""]:
     """OUSM: the mean over the batch without the `drop` largest losses of every `per` clips.
 
-    A batch is cut into groups of `per` clips; of a smaller last group the same share is dropped,
-    rounded down. Published were 32 clips a device. Source: Yoo et al., arXiv 1901.07759.
+    A batch is sorted by length, so it is dealt in turn into as few groups of up to `per` clips as
+    there can be; of each the same share is dropped, rounded down. Published were 32 clips a device.
+    Source: Yoo et al., arXiv 1901.07759.
     """
-    kept = []
-    for group in losses.split(per):
+    kept, n_groups = [], -(-len(losses) // per)
+    for group in (losses[first::n_groups] for first in range(n_groups)):
         n_kept = len(group) - drop * len(group) // per
         kept.append(group.topk(n_kept, largest=False, sorted=False).values)
     return torch.cat(kept).mean()

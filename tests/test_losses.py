@@ -81,11 +81,11 @@ def test_half_precision_logits_are_summed_in_float32(logits, mixed):
 
 @pytest.mark.parametrize("n", [1, 7, 10, 11, 31, 32, 33, 64, 75, 256])
 def test_ousm_is_the_mean_without_the_largest_of_each_group(n):
-    """And those that are dropped get no gradient."""
+    """Each group has clips of all lengths, as a process has. What is dropped gets no gradient."""
     losses = torch.rand(n, generator=torch.Generator().manual_seed(n)).requires_grad_()
-    kept = []
-    for start in range(0, n, 32):
-        group = sorted(range(start, min(start + 32, n)), key=losses.tolist().__getitem__)
+    kept, n_groups = [], math.ceil(n / 32)
+    for first in range(n_groups):  # as Processes.share deals clips
+        group = sorted(range(first, n, n_groups), key=losses.tolist().__getitem__)
         kept += group[: len(group) - math.floor(3 * len(group) / 32)]
     ours = without_largest(losses, drop=3, per=32)
     ours.backward()
