@@ -31,7 +31,7 @@ from src.recipes.base import Recipe
 from src.recipes.ingredients import Role
 from src.training import resume
 from src.training.distributed import Processes
-from src.training.history import Best, History
+from src.training.history import Best, History, Record
 from src.training.loop import Loop, Settings
 from src.training.roles import Trainee
 from src.training.teachers import Guide
@@ -126,7 +126,7 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
         if best.exhausted:
             break
         record = loop.epoch(task.train, epoch)
-        _check_finite(trainee, recipe, f"{folder}, epoch {epoch + 1}")
+        _check_finite(loop, record, f"{folder}, epoch {epoch + 1}")
 
         # The soup is the mean over the last epochs.
         if epoch >= recipe.epochs - recipe.soup_epochs:
@@ -191,16 +191,24 @@ def _check_micro_batch(loop: Loop) -> None:
         say(f"{why}, but none of {part}, which is what it takes at once here: all clips count")
 
 
-def _check_finite(trainee: Trainee, recipe: Recipe, where: str) -> None:
-    """Refuse to go on with weights or statistics that are NaN or infinite."""
-    for role, model in trainee.models.items():
-        for name, values in model.state_dict().items():
-            if not values.isfinite().all():
-                raise InputError(
-                    f"{where}: expected finite numbers in the {role}'s {name}, found others: the "
-                    "training has diverged; lower its rate, now --optimiser.lr "
-                    f"{recipe.optimiser.lr:g}, or train with PRECISION=fp32"
-                )
+def _check_finite(loop: Loop, record: Record, where: str) -> None:
+    """Refuse to go on with losses, weights or statistics that are NaN or infinite."""
+    found = {
+        f"{role}'s {name}": values
+        for role, model in loop.trainee.models.items()
+        for name, values in model.state_dict().items()
+    }
+    # Lion's step is a sign, and hides a NaN. fp16 takes no step where its loss has overflowed.
+    if not loop.scaler.is_enabled():
+        losses = {f"{role}'s loss": record[f"{role}_loss"] for role in loop.trainee.trained}
+        found |= {name: torch.tensor(loss) for name, loss in losses.items()}
+    for name, values in found.items():
+        if not values.isfinite().all():
+            raise InputError(
+                f"{where}: expected finite numbers in the {name}, found others: the training has "
+                f"diverged; lower its rate, now --optimiser.lr {loop.recipe.optimiser.lr:g}, or "
+                "train with PRECISION=fp32"
+            )
 
 
 def _is_tested(task: Task, settings: Settings, epoch: int) -> bool:

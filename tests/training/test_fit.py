@@ -15,8 +15,9 @@ import torch
 
 from src.common.errors import InputError
 from src.dataset.batches import ClipSet, plan
-from src.losses import consistency
+from src.losses import WithNextFrame, consistency
 from src.models.blocks import LateDropout
+from src.recipes import llama
 from src.recipes.base import Recipe
 from src.recipes.frame_deberta import B
 from src.recipes.ingredients import EarlyStopping, Ema, MeanTeacher
@@ -228,6 +229,20 @@ def test_a_training_that_diverges_ends_before_its_weights_are_kept(
     with pytest.raises(InputError, match=said):
         fit(Task(wild, tiny_clips, tiny_clips, 3, tmp_path), FP32, ONE)
     assert not [*tmp_path.glob("*.pt")]
+
+
+class _NoLoss(WithNextFrame):
+    def __call__(self, out, target, progress):
+        return super().__call__(out, target, progress) * torch.nan
+
+
+def test_a_loss_that_is_no_number_ends_the_training_where_the_weights_do_not_show_it(tmp_path):
+    """Lion moves weights by a sign, and that of NaN is a number."""
+    small = replace(llama.SINGLE.model, heads=1, depth=1, hidden=8, head_dim=8)
+    recipe = replace(llama.SINGLE, model=small, loss=_NoLoss(), epochs=1, steps=1, batch_size=4)
+    clips = clips_of(recipe.layout, np.array([2, 3, 4, 5, 6, 7]))
+    with pytest.raises(InputError, match="expected finite numbers in the student's loss"):
+        fit(Task(recipe, clips, clips, 3, tmp_path), FP32, ONE)
 
 
 @pytest.mark.parametrize(
