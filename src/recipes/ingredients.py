@@ -171,8 +171,8 @@ class Distil:
     """Learn from the logits of finished trainings as well.
 
     Their trainings on the same fold are used, which have not seen the held-out signers either.
-    Several teachers, separated by commas, teach by the mean of their probabilities; those of a run
-    by its ensemble's.
+    Several teachers, separated by commas, teach by the mean of their probabilities; the members of
+    a run with the weights and temperatures of its ensemble, though that may be a mean of logits.
     """
 
     # Recipes of the same run, paths logs/<run>/<recipe>, or a run, logs/<run>; "" = no teacher.

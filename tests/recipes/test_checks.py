@@ -56,6 +56,8 @@ def test_the_roles_are_those_of_the_training():
         ("frame_deberta", "--loss.smoothing 2", r"loss\.smoothing: expected a number from 0 to 1"),
         ("frame_deberta", "--loss.drop -3", r"loss\.drop: expected 0 or more, found -3"),
         ("frame_deberta", "--model.dropouts 0.1 0.1 1.5", r"model\.dropouts: .* from 0 to 1"),
+        ("frame_deberta", "--mean-teacher.weight nan", "mean_teacher.weight: expected 0 or more"),
+        ("conv_transformer", "--distil.weight -1", "distil.weight: expected 0 or more, found -1"),
         ("conv_transformer", "--name mine", "no solution has a recipe 'mine'"),
         ("conv_transformer", "--shipped soup", r"networks that it trains, student, found 'soup'"),
         ("hierarchical", "stop:none", "found 'best'; add --shipped student"),
