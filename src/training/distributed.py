@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from src.common.errors import InputError
 
 Answer = TypeVar("Answer")
+_OF_TORCHRUN = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 def device_named(name: str) -> str:
@@ -49,12 +50,17 @@ class Processes:
         """Join the process group that torchrun describes in the environment, if there is one.
 
         Raises:
-            InputError: as `device_named`.
+            InputError: as `device_named`; or several processes are said, but not which one this is.
         """
         device = device_named(device)
         world = int(os.environ.get("WORLD_SIZE", 1))
         if world == 1:
             return cls(0, 1, torch.device(device))
+        if unset := [name for name in _OF_TORCHRUN if name not in os.environ]:
+            raise InputError(
+                f"WORLD_SIZE={world}: expected torchrun's other variables beside it, found no "
+                f"{', '.join(unset)}; start with torchrun, or unset WORLD_SIZE for one process"
+            )
         rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
         if device == "cuda":
             torch.cuda.set_device(local)

@@ -79,6 +79,13 @@ def test_shares_cover_the_batch_evenly():
         processes[0].share(np.arange(5))
 
 
+def test_a_cluster_that_says_only_how_many_processes_there_are_is_told_to_use_torchrun(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(InputError, match=r"WORLD_SIZE=2: .* found no LOCAL_RANK, MASTER_ADDR"):
+        Processes.start("cpu")
+
+
 @pytest.mark.parametrize("name", ["gpu", "cuda"])
 def test_a_device_that_is_not_there_is_refused(monkeypatch, name):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
