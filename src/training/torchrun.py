@@ -14,7 +14,7 @@ from src.common.errors import InputError
 from src.dataset.folds import Fold
 from src.training.loop import Settings
 
-LAST_LINES = 12  # of the log, in the error
+LAST_LINES = 12  # of the processes' log, in the error
 
 
 def torchrun(
@@ -39,15 +39,19 @@ def torchrun(
     command += ["--micro-batch", str(settings.micro_batch), "--tests", str(settings.tests)]
     command += ["--compile" if settings.compile else "--no-compile"]
     command += ["--retrain" if retrain else "--no-retrain"]
-    said: deque[str] = deque(maxlen=LAST_LINES)
+    said, ended = deque(maxlen=LAST_LINES), False
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, **pipes) as running:
         for line in running.stdout:
             print(line, end="", flush=True)
-            said.append(line)
+            # After the line with the exit code torchrun writes a long report, in which nobody finds
+            # what the process said.
+            if not ended and line.strip() and "closing signal" not in line:
+                said.append(line)
+            ended = ended or "failed (exitcode" in line
     if running.returncode:
         raise InputError(
             f"{name}, fold {fold}: expected {processes} processes to finish, one failed "
-            f"(exit code {running.returncode}); its checkpoint is kept, run the same again. "
-            f"The end of its log:\n{''.join(said)}"
+            f"(exit code {running.returncode}); its checkpoint is kept: see why in the end of its "
+            f"log, and run the same again.\n{''.join(said)}"
         )

@@ -40,6 +40,29 @@ def kill_when_an_epoch_is_kept(checkpoint: Path, number: int) -> None:
         process.kill()
 
 
+REPORT = """\
+epoch 1 of 2
+error: a batch of 16 clips cannot be shared by 3 processes
+
+W1130 09:33 30208 torch/distributed/elastic/multiprocessing/api.py:1028] Sending process 30212 \
+closing signal SIGTERM
+E1130 09:34 30208 torch/distributed/elastic/multiprocessing/api.py:1002] failed (exitcode: 1)
+Traceback (most recent call last):
+"""
+
+
+def test_the_error_says_what_the_process_said_and_not_torchruns_report(tmp_path, monkeypatch):
+    torchrun_itself = tmp_path / "python"
+    report = REPORT + 40 * "  exitcode  : -15 (pid: 30212)  (SIGTERM)\n"
+    torchrun_itself.write_text(f"#!/bin/sh\ncat <<'END'\n{report}END\nexit 1\n")
+    torchrun_itself.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(torchrun_itself))
+    with pytest.raises(InputError, match=r"(?s)one failed .* cannot be shared by 3") as failed:
+        torchrun(tmp_path, "tiny", 0, FP32, "cpu", 3, retrain=False)
+    assert str(failed.value).strip().endswith("failed (exitcode: 1)")
+    assert "SIGTERM" not in str(failed.value)
+
+
 @pytest.mark.slow
 def test_killing_one_rank_ends_the_run_and_the_same_call_goes_on(
     sample, tmp_path, monkeypatch, capfd
