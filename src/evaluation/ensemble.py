@@ -169,14 +169,11 @@ def find_votes(tables: Tables) -> Votes:
 def cross_fitted(tables: Tables, calibrated_only: bool = False) -> pd.DataFrame:
     """The ensemble's predictions, each group of signers with the votes of the other groups.
 
-    With `calibrated_only` the weights are equal. If there is only one signer, there is no other
-    group, and the members are blended equally, as they are.
+    With `calibrated_only` the weights are equal. There have to be two signers at least.
     """
     tables = aligned(tables)
     first = next(iter(tables.values()))
     n_groups = min(GROUPS, first.participant.nunique())
-    if n_groups == 1:
-        return together(tables, equal_votes(tables))
     from sklearn.model_selection import GroupKFold  # most of a second, and only here
 
     pieces = []
@@ -195,10 +192,11 @@ def levelled(votes: Votes) -> Votes:
 def chosen_votes(tables: Tables, rule: Rule = "fitted") -> Votes:
     """Fitted votes; or equal ones, calibrated or as they are, where those do better.
 
-    Better is the accuracy on signers on whom nothing was fitted. Of equals the first is taken.
+    Better is the accuracy on signers on whom nothing was fitted. Of equals the first is taken. With
+    a single signer nothing can be compared, and the votes are equal.
     """
-    equal = equal_votes(tables)
-    if rule != "fitted":
+    equal, signers = equal_votes(tables), next(iter(tables.values())).participant
+    if rule != "fitted" or signers.nunique() == 1:
         return equal
     fitted = find_votes(tables)
     candidates = (
