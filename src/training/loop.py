@@ -107,7 +107,8 @@ class Loop:
             for role, loss in self.step(batch, epoch * len(planned) + number).items():
                 totals[role] = totals.get(role, 0.0) + loss
 
-        record = {"epoch": epoch + 1, "rate": self.optimiser.param_groups[0]["lr"]}
+        rate = max(group["lr"] for group in self.optimiser.param_groups)  # the last layer's
+        record = {"epoch": epoch + 1, "rate": rate}
         for role, total in totals.items():
             record[f"{role}_loss"] = float(self.processes.mean(total / len(planned)))
         return record

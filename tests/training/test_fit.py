@@ -231,6 +231,16 @@ def test_a_training_that_diverges_ends_before_its_weights_are_kept(
     assert not [*tmp_path.glob("*.pt")]
 
 
+def test_the_history_has_the_schedules_rate_where_lower_layers_have_less(
+    tiny_recipe, tiny_clips, tmp_path
+):
+    optimiser = replace(tiny_recipe.optimiser, layer_decay=0.5)
+    for name, each in (("same", tiny_recipe), ("less", replace(tiny_recipe, optimiser=optimiser))):
+        fit(Task(replace(each, epochs=2), tiny_clips, None, 3, tmp_path / name), FP32, ONE)
+    same, less = (history(tmp_path / name).rate.tolist() for name in ("same", "less"))
+    assert less == same
+
+
 class _NoLoss(WithNextFrame):
     def __call__(self, out, target, progress):
         return super().__call__(out, target, progress) * torch.nan
