@@ -198,8 +198,9 @@ def _check_finite(loop: Loop, record: Record, where: str) -> None:
         for role, model in loop.trainee.models.items()
         for name, values in model.state_dict().items()
     }
-    # Lion's step is a sign, and hides a NaN. fp16 takes no step where its loss has overflowed.
-    if not loop.scaler.is_enabled():
+    # Lion's step is a sign, and hides a NaN. fp16 takes no step where its loss has overflowed, and
+    # halves its scale, from 2^16 on; without fp16 that is 1.
+    if loop.scaler.get_scale() <= 1:
         losses = {f"{role}'s loss": record[f"{role}_loss"] for role in loop.trainee.trained}
         found |= {name: torch.tensor(loss) for name, loss in losses.items()}
     for name, values in found.items():

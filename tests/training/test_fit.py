@@ -246,13 +246,16 @@ class _NoLoss(WithNextFrame):
         return super().__call__(out, target, progress) * torch.nan
 
 
-def test_a_loss_that_is_no_number_ends_the_training_where_the_weights_do_not_show_it(tmp_path):
-    """Lion moves weights by a sign, and that of NaN is a number."""
+@pytest.mark.parametrize(("precision", "steps"), [("fp32", 1), ("fp16", 17)])
+def test_a_loss_that_is_no_number_ends_the_training_where_the_weights_do_not_show_it(
+    tmp_path, precision, steps
+):
+    """Lion moves weights by a sign, and that of NaN is a number. fp16 leaves the weights alone."""
     small = replace(llama.SINGLE.model, heads=1, depth=1, hidden=8, head_dim=8)
-    recipe = replace(llama.SINGLE, model=small, loss=_NoLoss(), epochs=1, steps=1, batch_size=4)
+    recipe = replace(llama.SINGLE, model=small, loss=_NoLoss(), epochs=1, steps=steps, batch_size=4)
     clips = clips_of(recipe.layout, np.array([2, 3, 4, 5, 6, 7]))
     with pytest.raises(InputError, match="expected finite numbers in the student's loss"):
-        fit(Task(recipe, clips, clips, 3, tmp_path), FP32, ONE)
+        fit(Task(recipe, clips, clips, 3, tmp_path), replace(FP32, precision=precision), ONE)
 
 
 @pytest.mark.parametrize(
