@@ -241,7 +241,8 @@ class Run:
             model.load_state_dict(checkpoint.load(path))
         except RuntimeError as error:
             raise InputError(
-                f"{path}: expected weights of {recipe.config_of(role)}, found others; train again"
+                f"{path}: expected weights of {recipe.config_of(role)}, found others, as after a "
+                f"change of the network's code; delete {path.parent} and run 02_training again"
             ) from error
         return model.eval()
 

@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+import torch
 from matplotlib.figure import Figure
 
-from src.common import paths
+from src.common import checkpoint, paths
 from src.common.errors import InputError
 from src.dataset import store as stores
 from src.dataset.folds import EVERYTHING
@@ -115,6 +116,14 @@ def test_an_older_versions_training_is_not_taken_and_not_deleted(made):
     with pytest.raises(InputError, match="an older version of this project made it"):
         made.model(RECIPE.name, 0)
     assert (folder / "student.pt").is_file()
+
+
+def test_weights_of_a_networks_older_code_are_refused_with_what_to_delete(made):
+    """Marks hold values, not code: to 02 such a training is finished."""
+    folder = made.training_folder(RECIPE.name, 0)
+    checkpoint.save(folder / f"{RECIPE.shipped}.pt", {"gone": torch.zeros(1)})
+    with pytest.raises(InputError, match=r"code; delete .*/fold0 and run 02_training again"):
+        made.model(RECIPE.name, 0)
 
 
 def test_a_training_of_another_seed_is_not_taken_for_one_of_this(made):
