@@ -63,7 +63,8 @@ def as_competition(folder: Path, converted: Path, skip_broken: bool = False) -> 
             whole = index[~index.sequence.isin(list(broken))]
             if whole.empty:
                 raise InputError(
-                    f"{target}: expected a whole clip to convert, found none; see its source"
+                    f"{folder}: expected a clip that is not broken, found none; the first: "
+                    f"{next(iter(broken.values()))}"
                 )
             write_index(target, whole)
             mark.write({"source": str(folder), "skipped": list(broken.values())})

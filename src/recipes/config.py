@@ -111,7 +111,9 @@ def load(path: Path) -> Recipe:
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected a recipe in JSON, found {error}") from error
+        raise InputError(
+            f"{path}: expected a recipe in JSON, found {error}; run 01_preparation with --force"
+        ) from error
     return from_json(value, str(path))
 
 

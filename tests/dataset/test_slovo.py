@@ -306,6 +306,13 @@ def test_a_broken_clip_stops_or_is_left_out_and_named(own, tmp_path, content):
     assert path.stem in reason
 
 
+def test_a_folder_of_broken_clips_alone_is_refused_with_one_of_the_reasons(own, tmp_path):
+    for path in (own / "keypoints").glob("*.json"):
+        path.write_text("{")
+    with pytest.raises(InputError, match=r"own: expected a clip that is not .* first: .*\.json"):
+        slovo.as_competition(own, tmp_path / "converted", skip_broken=True)
+
+
 def test_a_mark_of_the_encoding_does_no_harm(one_file, converted, tmp_path):
     own = shutil.copytree(one_file, tmp_path / "own")
     path = own / "slovo_mediapipe.json"

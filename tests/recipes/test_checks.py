@@ -158,6 +158,8 @@ def network(does) -> Recipe:
         (augmentation(lambda c, *_: c.with_(mask=c.mask[:, ::2])), "augment: "),
         (augmentation(lambda c, *_: c.with_(mask=c.mask & False)), "augment: .*found no frame"),
         (features(lambda xyz, *_: xyz), "features: .*expected a number where a point is missing"),
+        (features(lambda xyz, mask, _: xyz.nan_to_num() * mask), "features: .*NoneType"),
+        (network(lambda x, mask: {"logits": x * mask[..., None]}), "model: .*NoneType"),
         (network(lambda x, mask: {"logit": x}), r"model: .*found \['logit'\]"),
         (network(lambda x, mask: x), r"model: .*of the network, found Tensor"),
         (network(lambda x: {"logits": x}), "model: .*takes 1 positional arg"),

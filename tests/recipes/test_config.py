@@ -143,7 +143,7 @@ def test_a_number_written_without_its_point_is_the_same_number():
     ("content", "reason"),
     [
         (None, "No such file"),
-        ("{", "Expecting property name"),
+        ("{", "Expecting property name.*; run 01_preparation with --force"),
         ("[]", "expected a recipe"),
         ("{}", "expected a recipe"),
         ('{"type": "Unknown", "values": {}}', "expected a recipe"),

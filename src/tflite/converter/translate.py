@@ -177,8 +177,9 @@ def check(
             raise InputError(
                 "its TensorFlow translation differs from torch on an input of shape "
                 f"{tuple(x.shape)}: expected a result of shape {expected.shape}, got {got.shape}, "
-                f"off by up to {_off(got, expected):.2g}. A number in it was probably fixed at "
-                "export: compute it with tensor operations, without int() or round()."
+                f"off by up to {_off(got, expected):.2g}. A number in it was fixed at export: "
+                "compute it with tensor operations, without int() or round(). Or a counterpart in "
+                "src/tflite/converter/ops_*.py does something else than its operator."
             )
 
 
