@@ -32,7 +32,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from src.common import kernel
-from src.common.errors import InputError
+from src.common.errors import InputError, check_choice
 from src.common.files import digest, locked, stamp
 from src.common.marks import DIGEST, Mark, digest_of
 from src.common.news import Terminal, say
@@ -128,9 +128,7 @@ def parse(given: list[list[str]]) -> dict[str, Value]:
 
 
 def _check(name: str, value: Value) -> None:
-    if value not in (choices := CHOICES.get(name, (value,))):
-        told = " or ".join(repr(choice) for choice in choices)
-        raise InputError(f"{name}: expected {told}, found {value!r}")
+    check_choice(name, value, CHOICES.get(name, (value,)))
     if not isinstance(value, str) and value < 0:
         raise InputError(f"{name}: expected a number that is not negative, found {value}")
     if name in READ and (missing := [path for path in _named(value, name) if not path.exists()]):

@@ -5,6 +5,7 @@ import itertools
 import os
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import get_args
@@ -16,7 +17,7 @@ import pytest
 from src import notebooks as run
 from src.common.errors import InputError
 from src.common.files import locked
-from src.common.paths import SIGN_MAP
+from src.common.paths import SIGN_MAP, root
 from src.evaluation import ensemble
 from src.tflite import export, parity
 from src.tflite.converter import convert
@@ -100,6 +101,35 @@ def test_the_choices_are_those_of_the_rooms_that_use_them():
     for name, literal in rooms.items():
         assert {*run.CHOICES[name]} - {""} == {*get_args(literal)}
     assert all(run.parse([[name, text]]) for name, texts in run.CHOICES.items() for text in texts)
+
+
+WRITTEN = """
+from src.common.errors import InputError
+from src.tflite import export, parity
+from src.training import loop
+for use in (
+    lambda: loop.Settings(precision="f16"),
+    lambda: export.ExportOptions("fp8"),
+    lambda: export.ExportOptions(route="onnx"),
+    lambda: parity.ladder(None, [], "yes"),
+):
+    try:
+        use()
+    except InputError as error:
+        print(error)
+"""
+
+
+def test_a_value_that_somebody_writes_into_a_copy_is_refused_where_it_is_used():
+    """Nothing has looked at it before: fp8 became 8 bits. (Here, types are checked as well.)"""
+    command = [sys.executable, "-c", WRITTEN]
+    ran = subprocess.run(command, cwd=root(), capture_output=True, text=True)
+    assert ran.stdout.splitlines() == [
+        "PRECISION: expected 'auto' or 'fp32' or 'bf16' or 'fp16', found 'f16'",
+        "WEIGHTS: expected 'fp32' or 'fp16' or 'int8', found 'fp8'",
+        "EXPORTER: expected 'table' or 'onnx2tf', found 'onnx'",
+        "SECOND_ROUTE: expected 'none' or 'one' or 'all', found 'yes'",
+    ], ran.stderr
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -36,6 +36,16 @@ def refusing(where: object, expected: str, to_do: str) -> Iterator[None]:
     except Exception as error:  # readers raise anything for damaged files, such as BadZipFile
         found = " ".join(str(error).split())[:300] or type(error).__name__
         raise InputError(f"{where}: expected {expected}, found {found}; {to_do}") from error
+
+
+def check_choice(name: str, found: object, choices: Sequence) -> None:
+    """Refuse a parameter of a notebook that is none of its choices.
+
+    Raises:
+        InputError: names the parameter, its choices, and what was found.
+    """
+    if found not in choices:
+        raise InputError(f"{name}: expected {' or '.join(map(repr, choices))}, found {found!r}")
 
 
 def raised_at(error: BaseException, but: str) -> str:

@@ -26,7 +26,7 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.special import log_softmax, softmax
 
-from src.common.errors import InputError
+from src.common.errors import InputError, check_choice
 from src.dataset.folds import Fold
 from src.evaluation.tables import accuracy, stacked
 from src.recipes import SOLUTIONS, solution_of
@@ -59,10 +59,7 @@ def rule_for(tables: Tables, asked: str = "") -> Rule:
     Raises:
         InputError: there is no such rule.
     """
-    if asked and asked not in get_args(Rule):
-        raise InputError(
-            f"ENSEMBLE: expected {', '.join(get_args(Rule))} or nothing, found {asked!r}"
-        )
+    check_choice("ENSEMBLE", asked, ("", *get_args(Rule)))
     if asked:
         return asked
     solutions = {solution_of(name) for name in tables}

@@ -12,9 +12,9 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from src.common.errors import InputError
+from src.common.errors import InputError, check_choice
 from src.common.files import write_atomically
 from src.common.news import say
 from src.recipes.base import Pool
@@ -38,6 +38,10 @@ class ExportOptions:
     precision: Precision = "fp16"  # of the stored weights
     route: Route = "table"  # from torch to TensorFlow
     pool: Pool = "probabilities"  # what the ensemble takes the mean of
+
+    def __post_init__(self) -> None:
+        check_choice("WEIGHTS", self.precision, get_args(Precision))
+        check_choice("EXPORTER", self.route, get_args(Route))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import tensorflow as tf
@@ -27,7 +27,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from src.clips import RawClip
-from src.common.errors import InputError
+from src.common.errors import InputError, check_choice
 from src.common.news import say
 from src.landmarks import HANDS, LEFT_HAND, N_LANDMARKS, RIGHT_HAND
 from src.recipes.base import Pool
@@ -121,6 +121,7 @@ def ladder(
     Raises:
         InputError: ONNX, before onnx2tf, does not say what torch says.
     """
+    check_choice("SECOND_ROUTE", second_route, get_args(SecondRoute))
     members, graph, pool = exported.members, exported.graph, exported.options.pool
     expected = _logarithms(partial(answer, members, pool=pool), clips)
     rungs = [_preprocessing(members, graph, clips)]

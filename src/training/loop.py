@@ -9,14 +9,14 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from src.clips import Clips
-from src.common.errors import InputError
+from src.common.errors import InputError, check_choice
 from src.dataset.batches import ClipSet, donors, plan
 from src.models.blocks import set_progress
 from src.recipes.base import Recipe
@@ -43,6 +43,7 @@ class Settings:
         for name in ("micro_batch", "tests"):
             if (found := getattr(self, name)) < 0:
                 raise InputError(f"{name}: expected 0 or more, found {found}")
+        check_choice("PRECISION", self.precision, get_args(Precision))
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def test_the_temperature_of_logits_that_labels_were_drawn_from_is_found(temperat
 def test_the_26th_places_three_are_blended_by_logits_unless_asked_otherwise(asked, rule):
     three = {name: member(0, 1.0) for name in ("llama_1", "llama_2", "llama_3")}
     assert ensemble.rule_for(three, asked) == rule
-    with pytest.raises(InputError, match="ENSEMBLE: expected fitted, equal, logits or nothing"):
+    with pytest.raises(InputError, match="ENSEMBLE: expected '' or 'fitted' or 'equal' or 'log"):
         ensemble.rule_for(three, "weighted")
 
 
