@@ -33,6 +33,10 @@ def refusing(where: object, expected: str, to_do: str) -> Iterator[None]:
         yield
     except (InputError, MemoryError):  # too little memory is no fault of the file
         raise
+    except PermissionError as error:  # which says nothing of what is in the file
+        raise InputError(
+            f"{where}: expected {expected}, found {error.strerror}; change its permissions"
+        ) from error
     except Exception as error:  # readers raise anything for damaged files, such as BadZipFile
         found = " ".join(str(error).split())[:300] or type(error).__name__
         raise InputError(f"{where}: expected {expected}, found {found}; {to_do}") from error

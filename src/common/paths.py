@@ -32,8 +32,18 @@ def root() -> Path:
 
 
 def anchored(path: str | Path) -> Path:
-    """`path` as an absolute path; a relative one starts at the project's root."""
-    path = Path(path).expanduser()
+    """`path` as an absolute path; a relative one starts at the project's root.
+
+    Raises:
+        InputError: it begins with ~ and the name of nobody.
+    """
+    try:
+        path = Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(
+            f"{path}: expected a user's name behind ~, found nobody of that name; write the whole "
+            "path"
+        ) from error
     return path if path.is_absolute() else (root() / path).resolve()
 
 

@@ -52,6 +52,10 @@ def read_clip(
         return _read_clip(path, landmarks)
     except _Fault as fault:
         raise InputError(f"{path}: {fault}") from None
+    except PermissionError as error:
+        raise InputError(
+            f"{path}: expected a clip to read, found {error.strerror}; change its permissions"
+        ) from error
     except (OSError, pa.ArrowException, ValueError, MemoryError, EOFError) as error:
         found = " ".join(str(error).split())[:300] or type(error).__name__
         raise InputError(

@@ -244,6 +244,11 @@ def _locate(root: Path, csv: Path, paths: Iterable[str]) -> list[str]:
         try:
             with os.scandir(folder) as entries:
                 return folder, {entry.name: entry for entry in entries}
+        except PermissionError as error:
+            raise InputError(
+                f"{folder}: expected a folder to read, found {error.strerror}; change its "
+                "permissions"
+            ) from error
         except (OSError, ValueError):  # no such folder; a NUL in its name
             return folder, {}
 

@@ -1,5 +1,6 @@
 """An error's message shows what it is about, and nothing of that acts on a terminal."""
 
+from errno import EACCES
 from zipfile import BadZipFile
 
 import pytest
@@ -18,6 +19,12 @@ def test_a_damaged_file_is_one_line_whatever_its_reader_raises():
     message = r"clip\.npy: expected clips, found cut off here; fetch it$"
     with pytest.raises(InputError, match=message), refusing("clip.npy", "clips", "fetch it"):
         raise BadZipFile("cut off\n   here")
+
+
+def test_a_file_that_may_not_be_read_is_not_to_be_deleted():
+    message = r"clip\.npy: expected clips, found Permission denied; change its permissions$"
+    with pytest.raises(InputError, match=message), refusing("clip.npy", "clips", "delete it"):
+        raise PermissionError(EACCES, "Permission denied")
 
 
 @pytest.mark.parametrize("error", [MemoryError(), InputError("said"), KeyboardInterrupt()])

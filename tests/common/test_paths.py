@@ -37,6 +37,11 @@ def test_relative_paths_start_at_the_checkout_wherever_one_is(tmp_path, monkeypa
     assert anchored("~/x") == tmp_path / "x"
 
 
+def test_a_home_of_nobody_is_refused():
+    with pytest.raises(InputError, match="~nobody at all/x: expected a user's name behind ~"):
+        anchored("~nobody at all/x")
+
+
 def test_the_argument_goes_before_the_variable(tmp_path, monkeypatch):
     by_variable, by_argument = competition(tmp_path / "a"), competition(tmp_path / "b")
     monkeypatch.setenv("ASL_SIGNS_DIR", str(by_variable))

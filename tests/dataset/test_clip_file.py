@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from errno import EACCES
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from src.common.errors import InputError
+from src.dataset import clip_file
 from src.dataset.clip_file import read_clip
 from src.dataset.sample.writer import write_clip
 from src.landmarks import HANDS, LEFT_HAND, N_LANDMARKS, RIGHT_HAND, undetected
@@ -210,6 +213,13 @@ def test_refuses_a_column_that_comes_twice(clip):
     path = write_table(clip, table.append_column("x", table.column("y")))
     with pytest.raises(InputError, match="expected one column 'x', found 2"):
         read_clip(path)
+
+
+def test_a_clip_that_may_not_be_read_is_not_to_be_fetched_again(clip, monkeypatch):
+    denied = Mock(side_effect=PermissionError(EACCES, "Permission denied"))
+    monkeypatch.setattr(clip_file, "open", denied, raising=False)
+    with pytest.raises(InputError, match="a clip to read, found Permission denied; change its"):
+        read_clip(clip)
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1" + bytes(40) + b"PAR1", b"x,y\n1,2", None])

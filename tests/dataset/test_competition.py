@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from errno import EACCES
 from functools import partial
 from itertools import product
 from pathlib import Path
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
 
 from src.common.errors import InputError
 from src.common.paths import SIGN_MAP
+from src.dataset import competition
 from src.dataset.competition import clip_path, read_index, read_signs
 
 HEADER = "path,participant_id,sequence_id,sign\n"
@@ -174,6 +177,13 @@ def test_every_missing_file_is_counted_and_the_first_are_named(folder):
     assert "a file for each of its 12 rows, found none for 10" in error
     assert f"'{clip_path('7', '102')}'" in error
     assert f"'{clip_path('7', '106')}' and 5 more" in error
+
+
+def test_clips_that_may_not_be_listed_are_not_said_to_be_missing(folder, monkeypatch):
+    denied = Mock(side_effect=PermissionError(EACCES, "Permission denied"))
+    monkeypatch.setattr(competition.os, "scandir", denied)
+    error = refused(read_index, folder)
+    assert "/7: expected a folder to read, found Permission denied; change its" in error
 
 
 @pytest.mark.parametrize(
