@@ -164,7 +164,8 @@ def execute(numbers: list[str], values: dict[str, Value], force: bool, show: boo
         The exit code: 0, 1 for a failed cell, 138 for a dead kernel, 124 for a time-out.
 
     Raises:
-        InputError: there is no notebook of that number.
+        InputError: there is no notebook of that number, or a value is only read by another one,
+            which has run with another value.
     """
     found = notebooks()
     if unknown := sorted({*numbers} - {*found}):
@@ -175,6 +176,7 @@ def execute(numbers: list[str], values: dict[str, Value], force: bool, show: boo
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     with locked(folder, "runs notebooks here"):
+        _refuse_unread(folder, chosen, values)
         inputs = _inputs(values)
         for i, notebook in enumerate(chosen):
             label = f"[{i + 1}/{len(chosen)}] {notebook.name:<22}"
@@ -229,6 +231,20 @@ def _mark(folder: Path, notebook: Notebook, values: dict[str, Value], inputs: di
         **inputs,
     }
     return Mark(folder / MARKS / f"{notebook.name}.json", made_from)
+
+
+def _refuse_unread(folder: Path, chosen: list[Notebook], values: dict[str, Value]) -> None:
+    """Refuse a value that the chosen notebooks would seem to heed: another has used another."""
+    read = {name for notebook in chosen for name in notebook.defaults}
+    for notebook in notebooks().values():
+        then = Mark(folder / MARKS / f"{notebook.name}.json").made_from_then.get("parameters")
+        for name, value in notebook.given(values).items():
+            used = (then or {}).get(name, notebook.defaults[name])
+            if then is not None and name not in read and value != used:
+                raise InputError(
+                    f"{name}: expected {used!r}, with which {notebook.name} has run here, found "
+                    f"{value!r}; run {notebook.name[:2]} again, too, or leave {name} out"
+                )
 
 
 def _left(folder: Path, notebook: Notebook) -> list[str]:

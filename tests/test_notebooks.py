@@ -251,6 +251,17 @@ def test_what_came_of_old_results_is_not_finished_any_more(notebooks, capsys):
 
 
 @pytest.mark.slow
+def test_a_value_that_only_an_earlier_notebook_reads_is_the_one_it_had(notebooks):
+    """Else what another value made would be shown as this one's."""
+    assert execute(notebooks, ["01"], N=7) == 0
+    for values in ({"N": 8}, {"N": 7, "NAME": "b"}):
+        with pytest.raises(InputError, match="with which 01_first has run here, found"):
+            execute(notebooks, ["02"], **values)
+    assert execute(notebooks, ["02"], N=7, NAME="a") == 0
+    assert execute(notebooks, ["01", "02"], N=8) == 0
+
+
+@pytest.mark.slow
 def test_a_notebook_runs_again_if_something_that_it_left_is_gone(notebooks, capsys):
     weights = notebooks / "logs" / "tiny" / "fold0" / "student.pt"
     weights.parent.mkdir(parents=True)
