@@ -127,6 +127,7 @@ def train_all(
         folder = run.training_folder(name, fold)
         if run.is_trained(name, fold):
             (folder / "last.pt").unlink(missing_ok=True)  # a kill came before this line
+            say(f"{folder}: already trained")  # and another PRECISION, say, changes nothing
         elif processes > 1:
             torchrun(run.folder, name, fold, settings, device, processes, retrain)
         else:

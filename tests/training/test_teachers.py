@@ -107,7 +107,7 @@ def test_stages_resume_to_the_same_end(unbroken, make_run, epochs):
         assert_same_training(folder(run, name), folder(unbroken, name))
 
 
-def test_finished_stages_are_not_trained_again(unbroken, epochs):
+def test_finished_stages_are_not_trained_again(unbroken, epochs, capsys):
     def files() -> dict[Path, int]:
         paths = [p for p in unbroken.folder.rglob("*") if p.is_file() and p.name != ".lock"]
         return {p: p.stat().st_mtime_ns for p in paths}
@@ -115,6 +115,7 @@ def test_finished_stages_are_not_trained_again(unbroken, epochs):
     before = files()
     assert train_all(unbroken, FP32, "cpu") == [folder(unbroken, name) for name in NAMES]
     assert files() == before and not epochs
+    assert f"{folder(unbroken, SECOND)}: already trained" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["student.pt", "history.csv", "predictions.parquet"])
