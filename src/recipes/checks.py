@@ -23,7 +23,7 @@ from src.transforms.pipeline import Draw
 _CLASSES = 2  # signs of a network that is only tried
 # What numbers may be, by the last word of their flag; a number that is not named here may be 0.
 _ABOVE_ZERO = {"epochs", "batch_size", "lr", "temperature", "alpha", "span", "cycle"}
-_ABOVE_ZERO |= {"drop_per", "lookahead_steps"}
+_ABOVE_ZERO |= {"drop_per", "lookahead_steps", "max_len"}
 _SHARE = re.compile(  # if it has a decimal point: `loss.drop` counts clips
     r"(\w+_)?p|\w*drop(out)?s?|smoothing|\w*share|keep|least|lose|swap|jump|until|ramp|"
     "decay|floor|betas"

@@ -49,6 +49,7 @@ def test_the_roles_are_those_of_the_training():
         ("conv_transformer", "--clip-norm -1", "clip_norm: expected 0 or more, found -1"),
         ("conv_transformer", "--length-window -2", "length_window: expected 0 or more"),
         ("conv_transformer", "--optimiser.lr -1e-3", r"optimiser\.lr: expected more than 0"),
+        ("llama", "--max-len 0", r"llama\.max_len: expected more than 0, found 0"),
         ("conv_transformer", "--optimiser.lr nan", r"optimiser\.lr: expected more than 0"),
         ("conv_transformer", "--optimiser.betas 0.9 99", r"betas: expected a number from 0 to 1"),
         ("hand_bert", "--distil.temperature 0", r"distil\.temperature: expected more than 0"),
