@@ -172,10 +172,6 @@ def _initialise(trainee: Trainee, task: Task) -> None:
 def _check_micro_batch(loop: Loop) -> None:
     """Refuse a size that switches OUSM off; say so where the batch itself is too small for it."""
     loss, asked = loop.recipe.loss, loop.settings.micro_batch
-    if asked < 0:
-        raise InputError(
-            f"MICRO_BATCH: expected a number of clips, or 0 for as many as fit, found {asked}"
-        )
     share = loop.recipe.batch_size // loop.processes.world
     part = share // math.ceil(share / loop.micro_batch) if share else 0  # the smallest part
     if not isinstance(loss, CrossEntropy) or not 0 < loss.drop * part < loss.drop_per:

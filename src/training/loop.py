@@ -42,7 +42,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("micro_batch", "tests"):
             if (found := getattr(self, name)) < 0:
-                raise InputError(f"{name}: expected 0 or more, found {found}")
+                raise InputError(f"{name.upper()}: expected 0 or more, found {found}")
         check_choice("PRECISION", self.precision, get_args(Precision))
 
 

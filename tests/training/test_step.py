@@ -129,5 +129,5 @@ def test_every_view_has_donors_of_its_own_and_micro_batches_keep_them():
 
 @pytest.mark.parametrize("name", ["tests", "micro_batch"])
 def test_negative_settings_are_refused(name):
-    with pytest.raises(InputError, match=f"{name}: expected 0 or more, found -1"):
+    with pytest.raises(InputError, match=f"{name.upper()}: expected 0 or more, found -1"):
         Settings(**{name: -1})
