@@ -253,6 +253,8 @@ def test_what_came_of_old_results_is_not_finished_any_more(notebooks, capsys):
 @pytest.mark.slow
 def test_a_value_that_only_an_earlier_notebook_reads_is_the_one_it_had(notebooks):
     """Else what another value made would be shown as this one's."""
+    write(notebooks / "notebooks", "05_study.ipynb", FIRST)
+    assert execute(notebooks, ["05"], N=9) == 0  # of which 01 to 04 know nothing
     assert execute(notebooks, ["01"], N=7) == 0
     for values in ({"N": 8}, {"N": 7, "NAME": "b"}):
         with pytest.raises(InputError, match="with which 01_first has run here, found"):
