@@ -1,8 +1,8 @@
 """BVH files: any skeleton of joint_names.py, any channel order, as various programs write them.
 
 Names of channels and keywords may be in any case. Lines of MOTION may be blank, its count of
-frames may be off by one, and its frame time may be in milliseconds. Anything else is refused in one
-sentence that names the file, its line where one is to blame, and the cause.
+frames may be off by one, and its frame time may be in milliseconds if it cannot be a rate. What
+else is wrong is refused in one sentence that names the file, the line to blame, and the cause.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from src.motion.data.formats.text import lines_of
 _TPOSE_ZEROS = 0.8  # a first frame with a larger share of angles that are 0 is a T-pose
 _CHANNELS = {f"{axis}{kind}" for axis in "xyz" for kind in ("rotation", "position")}
 _SLOWEST = 1.0  # seconds; a longer frame time is in milliseconds
+_RATES = (24, 25, 30, 48, 50, 60, 90, 100, 120, 144, 240)  # or it is one of these, in its place
 
 Line = tuple[int, str]  # its number in the file, from 1
 
@@ -144,6 +145,11 @@ def _read_rate(lines: list[Line], path: Path) -> tuple[int, float]:
         ) from None
     if not 0 < seconds < np.inf:
         raise InputError(f"{path}: expected a positive Frame Time in seconds, got {seconds:g}")
+    if seconds in _RATES:
+        raise InputError(
+            f"{path}: expected a Frame Time in seconds, got {seconds:g}, which may be milliseconds "
+            f"or frames a second; if the latter, write {1 / seconds:.6g}"
+        )
     fps = 1 / (seconds / 1000 if seconds > _SLOWEST else seconds)
     # Frame times are printed with few digits: .0083333 is 120 Hz, not 120.0005.
     return count, float(round(fps)) if abs(fps / max(1, round(fps)) - 1) < 1e-3 else fps
