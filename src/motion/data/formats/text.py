@@ -22,4 +22,5 @@ def lines_of(path: Path) -> list[str]:
             f"{path}: expected a file to read, found {error.strerror}; change its "
             "permissions, or leave it out"
         ) from None
+    text = text.removeprefix("\xef\xbb\xbf")  # the mark that Windows' editors put in front
     return text.split("\n")  # splitlines also splits at bytes within other alphabets' letters
