@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -44,20 +44,22 @@ class _Bone:
 def read_asfamc(path: Path, fps: float | None) -> MotionClip:
     """Read one .amc file at `fps` frames per second; CMU's rate is `CMU_FPS`.
 
-    The .asf file beside it has the part of its name before "_".
+    The .asf file beside it has its name, or the part of that before a "_": HDM_bd.asf is the
+    skeleton of HDM_bd_01-01_01_120.amc.
 
     Raises:
-        InputError: a file is missing or truncated, a value is no finite number, angles are in
-            radians, a joint is missing, or there is no rate.
+        InputError: a file is missing or truncated, frames are missing or not in order, a value is
+            no finite number, angles are in radians, a joint is missing, or there is no rate.
     """
     if fps is None:
         raise InputError(
             f"{path}: AMC files do not hold their frame rate; give FPS (CMU: {CMU_FPS:g})"
         )
-    skeleton = path.with_name(path.stem.split("_")[0] + ".asf")
-    found = [file for file in (skeleton, skeleton.with_suffix(".ASF")) if file.is_file()]
+    starts = [*accumulate(path.stem.split("_"), "{}_{}".format)]
+    beside = [path.with_name(start + end) for start in starts[::-1] for end in (".asf", ".ASF")]
+    found = [file for file in beside if file.is_file()]
     if not found:
-        raise InputError(f"{skeleton}: expected a motion's .asf beside its .amc, found no file")
+        raise InputError(f"{beside[-2]}: expected a motion's .asf beside its .amc, found no file")
     bones = _read_asf(found[0])
     frames = _read_amc(path, bones)
     names = list(bones)
@@ -141,8 +143,8 @@ def _channels(words: list[str]) -> list[str]:
 
 def _read_amc(path: Path, bones: dict[str, _Bone]) -> dict[str, np.ndarray]:
     """Degrees by bone, of the bones that can turn: (frames, axes that it turns about)."""
-    moving = {name: len(bone.channels) for name, bone in bones.items() if bone.channels}
     frames: list[dict[str, list[float]]] = []
+    numbers: list[int] = []  # of the frames, as the file gives them
     for number, line in enumerate(lines_of(path), 1):
         words = line.split()
         if words and words[0].lower() == ":radians":
@@ -152,6 +154,7 @@ def _read_amc(path: Path, bones: dict[str, _Bone]) -> dict[str, np.ndarray]:
         try:
             if words[0].isdigit() and len(words) == 1:
                 frames.append({})
+                numbers.append(int(words[0]))
             else:
                 frames[-1][words[0]] = _floats(words[1:])
         except (ValueError, IndexError):
@@ -161,8 +164,26 @@ def _read_amc(path: Path, bones: dict[str, _Bone]) -> dict[str, np.ndarray]:
             ) from None
     if not frames:
         raise InputError(f"{path}: expected frames, found none; it is truncated, or not AMC")
-    # Every frame must move every bone that the skeleton lets move.
-    for number, frame in enumerate(frames, 1):
+    _refuse_gaps(numbers, frames, bones, path)
+    turning = {name: bone.columns for name, bone in bones.items() if bone.turns}
+    return {
+        name: np.array([frame[name] for frame in frames])[:, columns]
+        for name, columns in turning.items()
+    }
+
+
+def _refuse_gaps(
+    numbers: list[int], frames: list[dict[str, list[float]]], bones: dict[str, _Bone], path: Path
+) -> None:
+    """Frames must follow one another, and each must move every bone that the skeleton lets move."""
+    for number, following in pairwise(numbers):
+        if following != number + 1:
+            raise InputError(
+                f"{path}: expected frame {number + 1} after frame {number}, found {following}; cut "
+                "the file in two there"
+            )
+    moving = {name: len(bone.channels) for name, bone in bones.items() if bone.channels}
+    for number, frame in zip(numbers, frames, strict=True):
         for name, width in moving.items():
             if len(frame.get(name, [])) != width:
                 raise InputError(
@@ -170,11 +191,6 @@ def _read_amc(path: Path, bones: dict[str, _Bone]) -> dict[str, np.ndarray]:
                     f"{name!r}, got {len(frame.get(name, []))}; it is truncated, or of another "
                     "skeleton"
                 )
-    turning = {name: bone.columns for name, bone in bones.items() if bone.turns}
-    return {
-        name: np.array([frame[name] for frame in frames])[:, columns]
-        for name, columns in turning.items()
-    }
 
 
 def _floats(words: list[str]) -> list[float]:

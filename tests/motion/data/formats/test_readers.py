@@ -222,6 +222,34 @@ def test_asfamc_without_a_rate_is_refused_and_never_left_unset(tmp_path):
         read_motion(tmp_path / "01_01.amc")
 
 
+SMALL_ASF = """:root
+order TX TY TZ RX RY RZ
+axis XYZ
+orientation 0 0 0
+:bonedata
+:hierarchy
+"""
+
+
+@pytest.mark.parametrize("last,found", [(7, 7), (2, 2), (1, 1)])
+def test_amc_frames_that_do_not_follow_one_another_are_refused(tmp_path, last, found):
+    """Read as they stand, a gap is a jump of the body within a sixtieth of a second."""
+    (tmp_path / "01.asf").write_text(SMALL_ASF)
+    frames = (f"{number}\nroot 0 0 0 0 0 0\n" for number in (1, 2, last))
+    (tmp_path / "01_01.amc").write_text("".join(frames))
+    message = f"01_01.amc: expected frame 3 after frame 2, found {found}; cut the file in two"
+    with pytest.raises(InputError, match=message):
+        read_motion(tmp_path / "01_01.amc", fps=120.0)
+
+
+@pytest.mark.reference
+def test_the_skeleton_of_hdm05_has_a_longer_part_of_the_name(mocap, tmp_path):
+    amc = (mocap / "asfamc_cmu" / "01_01.amc").read_text()
+    (tmp_path / "HDM_bd.asf").write_bytes((mocap / "asfamc_cmu" / "01.asf").read_bytes())
+    (tmp_path / "HDM_bd_01-01_01_120.amc").write_text(amc[: amc.index("\n3\n")])
+    assert len(read_motion(tmp_path / "HDM_bd_01-01_01_120.amc", fps=120.0)) == 2
+
+
 @pytest.mark.reference
 def test_asfamc_errors_say_what_is_wrong(mocap, tmp_path):
     asf = (mocap / "asfamc_cmu" / "01.asf").read_text(encoding="latin1")
@@ -263,7 +291,8 @@ def position_last(line: str) -> str:
 
 @pytest.mark.reference
 @pytest.mark.parametrize(
-    "what", ["capitals", "bones in any order", "position last", "a comment in UTF-8", "Windows"]
+    "what",
+    ["capitals", "bones in any order", "position last", "a comment in UTF-8", "Windows"],
 )
 def test_what_programs_write_differently_in_asfamc_changes_nothing(mocap, tmp_path, what):
     asf = (mocap / "asfamc_cmu" / "01.asf").read_text(encoding="latin1")
@@ -289,8 +318,8 @@ def test_what_programs_write_differently_in_asfamc_changes_nothing(mocap, tmp_pa
         amc = "\n".join(map(position_last, amc.splitlines()))
     if what == "a comment in UTF-8":
         amc = f"#!OML:ASF C:\\Åsa\\01.ASF\n{amc}"  # whose second byte is a line's end in latin1
-    if what == "Windows":
-        asf, amc = asf.replace("\n", "\r\n"), amc.replace("\n", "\r\n")
+    if what == "Windows":  # whose editors also put a mark in front
+        asf, amc = ("\ufeff" + text.replace("\n", "\r\n") for text in (asf, amc))
     clip = read("changed", asf, amc, names)
     assert np.array_equal(clip.rotations, expected.rotations) and len(clip) == 5
 
