@@ -52,7 +52,8 @@ def _clean(ax: Axes) -> None:
 
 def _title(fig: Figure, text: str) -> None:
     """In lines that are no longer than the figure is wide: 11 letters of size 10 take an inch."""
-    fig.suptitle(textwrap.fill(text, int(11 * fig.get_figwidth())), fontsize=10)
+    lines = textwrap.fill(text, int(11 * fig.get_figwidth()))
+    fig.suptitle(lines, fontsize=10, parse_math=False)  # a file's name may hold two dollars
 
 
 def stick_figures(

@@ -83,8 +83,8 @@ def loss_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
             history.step, history.lowest_loss, history.highest_loss, color="C0", alpha=0.25, lw=0,
             label="single steps",
         )  # fmt: skip
-        ax.plot(history.step, history.train_loss, label="train")
-        ax.plot(history.step, history.valid_loss, label="valid")
+        for name in ("train", "valid"):  # with dots, for a single validation makes no line
+            ax.plot(history.step, history[f"{name}_loss"], ".-", ms=3, label=name)
         ax.set_ylim(0)
         ax.grid(alpha=0.3)
     panels[0].legend(fontsize=8)

@@ -84,6 +84,16 @@ def test_long_titles_are_not_cut_off(body):
         assert box.x0 > 0 and box.x1 < figure.bbox.x1 and name in title.replace("\n", "")
 
 
+def test_dollars_in_a_name_are_no_formula(body):
+    for title in ("cost_$5_and_$6", r"a_$\wrong$"):
+        figure = bodies.stick_figures(body[:1], None, [0], title)
+        figure.draw_without_rendering()  # where a formula is understood, or refused
+        plain = bodies.stick_figures(body[:1], None, [0], title.replace("$", "S"))
+        plain.draw_without_rendering()
+        wide, as_text = (f._suptitle.get_window_extent().width for f in (figure, plain))
+        assert wide == pytest.approx(as_text, rel=0.1)
+
+
 @pytest.mark.parametrize(("width", "lines"), [(32, 0), (128, 2)])
 def test_the_embedding_has_four_panels_of_joint_times_component_rows(rng, width, lines):
     """And lines about the band of figure 5, where there is one."""
@@ -130,6 +140,8 @@ def test_curves_show_their_histories():
     })  # fmt: skip
     losses = plots.loss_curves({"a": history, "b": history})
     assert losses.axes[0].lines[0].get_ydata().tolist() == [3, 2]
+    alone = plots.loss_curves({"validated once": history[:1]}).axes[0]
+    assert all(line.get_marker() == "." for line in alone.lines)  # a line of one point is none
     band = losses.axes[0].collections[0].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == (1, 9)  # single steps
     prior = plots.taxonomy_curves(history, history * 2)
