@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -178,7 +178,7 @@ def prepare(
         InputError: a split has no clip long enough for a window of 144 frames.
     """
 
-    def encoded(clips: Sequence[MotionClip]) -> list[Tensor]:
+    def encoded(clips: Iterable[MotionClip]) -> list[Tensor]:
         return [pose_format.encode(torch.from_numpy(clip.rotations)) for clip in clips]
 
     raw = {name: encoded(clips) for name, clips in corpus.splits.items()}
@@ -186,8 +186,9 @@ def prepare(
     measured = inputs if scaling.over == "sources" and len(inputs) else torch.cat(raw["train"])
     normaliser = Normaliser.fit(measured, scaling)
     more = [resample(replace(c, fps=c.fps * speed)) for speed in speeds for c in corpus.train]
-    more += [mirrored(clip) for clip in (*corpus.train, *more)] if mirror else []
     raw["train"] += encoded(more)
+    if mirror:
+        raw["train"] += encoded(map(mirrored, (*corpus.train, *more)))
     seen = {name: [normaliser.normalise(c).to(device) for c in raw[name]] for name in raw}
     return MotionData(
         PoseSpace(pose_format, normaliser.to(device)),

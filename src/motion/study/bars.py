@@ -9,11 +9,9 @@ Letters: **B** windows, **T** frames, **N** forecast frames, **J** joints, **M**
 
 from __future__ import annotations
 
-import numpy as np
 import roma
 import torch
 from jaxtyping import Float
-from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from src.motion.body.rotations import nearest_rotation
@@ -47,15 +45,18 @@ def ridge(
     is penalised like the rest. A penalty of 3 is that of the corpus' reference numbers. The last n
     frames of the training windows are learned.
     """
-    known, future = windows[:, :-n].double(), windows[:, -n:].double()
+    squares, products = 0.0, 0.0  # X'X and X'Y; not X itself, which is large beside the windows
+    for part in windows.split(256):
+        known, future = part[:, :-n].double(), part[:, -n:].double()
+        x, y = _features(known, frames), (future - known[:, -1:]).flatten(1)
+        squares, products = squares + x.mT @ x, products + x.mT @ y
+    weights = torch.linalg.solve(squares + penalty * torch.eye(len(squares)), products)
     seed = seed.double()
-    model = Ridge(alpha=penalty, fit_intercept=False)
-    model.fit(_features(known, frames), (future - known[:, -1:]).flatten(1).numpy())
-    offsets = torch.from_numpy(model.predict(_features(seed, frames)))
+    offsets = _features(seed, frames) @ weights
     return seed[:, -1:] + offsets.unflatten(1, (n, *seed.shape[2:]))
 
 
-def _features(seed: Float[Tensor, "B T J M"], frames: int) -> Float[np.ndarray, "B F"]:
+def _features(seed: Float[Tensor, "B T J M"], frames: int) -> Float[Tensor, "B F"]:
     last = seed[:, -1:]
     past = (seed[:, -frames:] - last).flatten(1)
-    return torch.cat([past, last.flatten(1), torch.ones_like(past[:, :1])], 1).numpy()
+    return torch.cat([past, last.flatten(1), torch.ones_like(past[:, :1])], 1)
