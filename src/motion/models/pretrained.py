@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.common.errors import InputError
+from src.common.errors import InputError, refusing
 from src.motion.models.st_transformer import StTransformer
 
 WHERE = "https://github.com/eth-ait/motion-transformer (README, pre-trained models)"
@@ -35,15 +35,13 @@ def load_authors(path: Path, model: StTransformer) -> None:
         raise InputError(
             f"{path}: expected the authors' weights, found no file; they are at {WHERE}"
         )
-    try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            found = {name.replace("|", "/"): file[name] for name in file.files}
-    except Exception as error:  # a damaged or foreign file can raise anything
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise InputError(
-            f"{path}: expected the authors' weights as an npz of arrays, could not read it "
-            f"({reason}); make it from their checkpoint, see src/motion/models/pretrained.py"
-        ) from None
+    again = "make it from their checkpoint, see src/motion/models/pretrained.py"
+    with (
+        refusing(path, "the authors' weights as an npz of arrays", again),
+        path.open("rb") as raw,
+        np.load(raw, allow_pickle=False) as file,
+    ):
+        found = {name.replace("|", "/"): file[name] for name in file.files}
     state = model.state_dict()
     for name, sources in variables(model).items():
         parts = [_find(found, source, path) for source in sources]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from src.common.errors import InputError
+from src.common.errors import InputError, refusing
 from src.motion.body.clip import MotionClip
 from src.motion.body.skeleton import JOINTS
 
@@ -34,15 +34,12 @@ def read_amass(path: Path, fps: float | None = None) -> MotionClip:
         InputError: unreadable, no 'poses', another width, a value that is no finite number, or no
             frame rate.
     """
-    try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            content = {key: file[key] for key in ("poses", *RATE_KEYS) if key in file.files}
-    except Exception as error:  # a damaged or foreign file can raise anything
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise InputError(
-            f"{path}: expected an npz of arrays, could not read it ({reason}); it is truncated, or "
-            "not a motion file"
-        ) from None
+    with (
+        refusing(path, "an npz of arrays", "it is truncated, or not a motion file"),
+        path.open("rb") as raw,
+        np.load(raw, allow_pickle=False) as file,
+    ):
+        content = {key: file[key] for key in ("poses", *RATE_KEYS) if key in file.files}
     if "poses" not in content:
         hint = "; it holds a person's shape, not a motion" if is_shape(path) else ""
         raise InputError(f"{path}: expected an array 'poses', found none{hint}")
@@ -75,6 +72,6 @@ def _rate(content: dict[str, np.ndarray], fps: float | None, path: Path) -> floa
         if isinstance(rate, int | float) and 0 < rate < np.inf:
             return float(rate)
     raise InputError(
-        f"{path}: expected a positive frame rate in {' or '.join(RATE_KEYS)}, found {rates[0]}; "
+        f"{path}: expected a positive frame rate in {' or '.join(RATE_KEYS)}, found {rates[0]!r}; "
         "give FPS"
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.common.errors import InputError
+from src.common.errors import InputError, refusing
 
 # The functions that numpy's arrays ask for, up to protocol 4 and in 5; their names have moved.
 _REBUILD, _FROM_BUFFER = np.empty(0).__reduce__()[0], np.ones(1).__reduce_ex__(5)[0]
@@ -45,14 +45,8 @@ def read_arrays(path: Path) -> object:
     """
     if not path.is_file():
         raise InputError(f"{path}: expected a pickle of numpy arrays, found no file")
-    try:
+    with refusing(path, "a pickle of numpy arrays", "it is truncated, or not a motion file"):
         return _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="latin1").load()
-    except Exception as error:  # a damaged pickle can raise anything
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise InputError(
-            f"{path}: expected a pickle of numpy arrays, could not read it ({reason}); it is "
-            "truncated, or not a motion file"
-        ) from None
 
 
 def float_array(value: object, path: Path, what: str) -> np.ndarray:

@@ -90,6 +90,18 @@ def test_amass_errors_say_what_to_do(tmp_path):
     refused(tmp_path, message, "shape.npz", gender="male", betas=np.zeros(16))
 
 
+@pytest.mark.parametrize("name", ["a.npz", "a.pkl"])
+def test_too_little_memory_is_no_damaged_file(tmp_path, monkeypatch, name):
+    def full(*_, **__):
+        raise MemoryError
+
+    (tmp_path / name).write_bytes(b"anything")
+    monkeypatch.setattr(np, "load", full)
+    monkeypatch.setattr(Path, "read_bytes", full)
+    with pytest.raises(MemoryError):
+        read_motion(tmp_path / name)
+
+
 def test_a_rate_may_be_an_array_of_one_value(tmp_path):
     poses, two = np.zeros((5, 165)), np.array([120.0, 60.0])
     np.savez(tmp_path / "one.npz", poses=poses, mocap_frame_rate=two[:1])
