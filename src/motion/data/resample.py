@@ -22,7 +22,7 @@ def resample(clip: MotionClip) -> MotionClip:
     if not 1 <= clip.fps < np.inf:
         raise InputError(
             f"{clip.name}: expected at least 1 frame a second, to make {FPS:.0f} of them, got "
-            f"{clip.fps}; give FPS"
+            f"{clip.fps:g}; correct the file's rate, or FPS if it states none"
         )
     ratio = clip.fps / FPS
     if abs(ratio - round(ratio)) < 1e-6:

@@ -31,11 +31,7 @@ def load_authors(path: Path, model: StTransformer) -> None:
     Raises:
         InputError: no such file, no npz, or variables are missing or of another shape.
     """
-    if not path.is_file():
-        raise InputError(
-            f"{path}: expected the authors' weights, found no file; they are at {WHERE}"
-        )
-    again = "make it from their checkpoint, see src/motion/models/pretrained.py"
+    again = f"make it of {WHERE} as src/motion/models/pretrained.py says"
     with (
         refusing(path, "the authors' weights as an npz of arrays", again),
         path.open("rb") as raw,

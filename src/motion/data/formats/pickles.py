@@ -43,8 +43,6 @@ def read_arrays(path: Path) -> object:
     Raises:
         InputError: the file is missing, truncated, or holds anything else.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: expected a pickle of numpy arrays, found no file")
     with refusing(path, "a pickle of numpy arrays", "it is truncated, or not a motion file"):
         return _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="latin1").load()
 
