@@ -3,7 +3,7 @@
 - Gradients are clipped before the step they are for (fairmotion clips after it).
 - Every validation can become the best one (fairmotion considers every fifth epoch only).
 - A training may be bounded by seconds, on a CPU those of its thread, so that what else the machine
-  does changes nothing. Its schedules then follow the clock, and two runs differ.
+  does changes little. Its schedules then follow the clock, and two runs differ.
   If it is bounded by steps alone, the same seed gives the same history, also after a kill.
 """
 
