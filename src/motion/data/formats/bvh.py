@@ -22,7 +22,7 @@ from src.motion.data.formats.text import lines_of
 _TPOSE_ZEROS = 0.8  # a first frame with a larger share of angles that are 0 is a T-pose
 _CHANNELS = {f"{axis}{kind}" for axis in "xyz" for kind in ("rotation", "position")}
 _SLOWEST = 1.0  # seconds; a longer frame time is in milliseconds
-_RATES = (24, 25, 30, 48, 50, 60, 90, 100, 120, 144, 240)  # or it is one of these, in its place
+_RATES = (24, 25, 30, 48, *range(50, 1001))  # or it is one of these, in its place
 
 Line = tuple[int, str]  # its number in the file, from 1
 
