@@ -36,7 +36,7 @@ from src.common.errors import InputError, check_choice
 from src.common.files import digest, locked, stamp
 from src.common.marks import DIGEST, Mark, digest_of
 from src.common.news import Terminal, say
-from src.common.paths import anchored, competition_folder, root
+from src.common.paths import SIGN_MAP, anchored, competition_folder, root
 
 NOTEBOOKS = root() / "notebooks"
 MAIN_PATH = ("01", "02", "03", "04")  # 05 and 06 are ways of their own
@@ -46,7 +46,7 @@ READ = ("DATA", "EXTRA_DATA", "LISTS", "SIGNS", "AUTHORS_WEIGHTS", "VIDEOS")
 # What a notebook leaves in its run's folder for others: it is not finished once some of it is gone.
 LEAVES = {
     "02": ("*/fold*/[!.]*", "*/everything/[!.]*"),
-    "04": ("model.tflite", "submission.zip", "report.*", "model_card.md"),
+    "04": ("model.tflite", SIGN_MAP, "submission.zip", "report.*", "model_card.md"),
 }
 # What is refused at once, and not after the training that comes before it is used. The rooms that
 # use the values are not imported for it: TensorFlow alone takes seconds.

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from src.clips import RawClip
-from src.common.files import write_atomically
+from src.common.files import write_atomically, write_json
+from src.common.paths import SIGN_MAP
 from src.dataset.competition import read_index
 from src.dataset.folds import EVERYTHING, Fold
 from src.evaluation.ensemble import Votes
@@ -62,19 +63,20 @@ def parity_clips(run: Run, clips: pd.DataFrame, max_len: int) -> list[RawClip]:
 
 
 def write_submission(run: Run, scored: Exported, votes: Votes) -> Exported:
-    """Write model.tflite and submission.zip, and return what the file is made of.
+    """Write model.tflite, its sign map and submission.zip; returns what the file is made of.
 
     That is the fit on everything if the profile has one, with votes that were found on all
     out-of-fold clips; else it is the scored file.
     """
     path = run.folder / "model.tflite"
     # A kill must not leave them beside a newer file than they are about.
-    for name in ("submission.zip", "report.json", "model_card.md", "report.md"):
+    for name in (SIGN_MAP, "submission.zip", "report.json", "model_card.md", "report.md"):
         (run.folder / name).unlink(missing_ok=True)
     if EVERYTHING in run.about.folds:
         submitted = write_tflite(members(run, EVERYTHING, votes), path, scored.options)
     else:
         write_atomically(path, lambda temporary: shutil.copyfile(scored.path, temporary))
         submitted = replace(scored, path=path)
+    write_json(run.folder / SIGN_MAP, run.store.signs)
     write_zip(path, run.folder / "submission.zip")
     return submitted

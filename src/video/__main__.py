@@ -138,13 +138,15 @@ def _model(run: str, model: str, signs: str) -> tuple[Model, dict[str, int]]:
         )
     if model:
         return Model(anchored(model)), read_signs(anchored(signs))
-    opened = Run.open(anchored(run))
-    if signs:
-        return Model(opened.folder / "model.tflite"), read_signs(anchored(signs))
-    # The data's own map may have more signs by now: those recorded since the training.
-    kept = anchored(opened.about.store).is_dir()
-    numbers = opened.store.signs if kept else read_signs(opened.data)
-    return Model(opened.folder / "model.tflite"), numbers
+    folder = Run.open(anchored(run)).folder
+    opened = Model(folder / "model.tflite")
+    # Not the data's own map: it may have more signs by now, such as those recorded since.
+    if not signs and not (folder / SIGN_MAP).is_file():
+        raise InputError(
+            f"{folder}: expected the {SIGN_MAP} that 04 writes beside its model.tflite, found "
+            "none; run 04 again, or name the folder of the model's data by --signs"
+        )
+    return opened, read_signs(anchored(signs) if signs else folder)
 
 
 def _each(

@@ -64,15 +64,18 @@ def test_the_most_likely_signs_come_first(made_up, file):
 
 
 def test_the_signs_that_are_named_are_those_of_a_runs_model_too(file, tmp_path):
-    """The folder that the run was made of has more signs by now, and its store is gone."""
+    """The folder that the run was made of has more signs by now, and its store is another."""
     data = tmp_path / "data"
     data.mkdir()
     (data / SIGN_MAP).write_text(json.dumps(SIGNS | {"sign6": 6}))
     about = About("cpu", str(data), str(tmp_path / "store"), 0, (), ("llama",), (0,))
     write_json(tmp_path / "run.json", asdict(about))
     shutil.copyfile(file, tmp_path / "model.tflite")
-    assert len(command._model(str(tmp_path), "", "")[1]) == 7
-    assert command._model(str(tmp_path), "", str(file.parent))[1] == SIGNS
+    with pytest.raises(InputError, match="found none; run 04 again, or name the folder"):
+        command._model(str(tmp_path), "", "")
+    assert len(command._model(str(tmp_path), "", str(data))[1]) == 7
+    write_json(tmp_path / SIGN_MAP, SIGNS)
+    assert command._model(str(tmp_path), "", "")[1] == SIGNS
 
 
 def test_the_next_command_can_be_copied(tmp_path, monkeypatch, capsys):
