@@ -53,9 +53,9 @@ def check_choice(name: str, found: object, choices: Sequence) -> None:
 
 
 def raised_at(error: BaseException, but: str) -> str:
-    """Where an error was raised: ", in file:line", the last two of own code, or nothing.
+    """Where an error was raised: ", in file:line", the last two places outside of libraries.
 
-    Own is what is no library's, and not `but`, the file that asks.
+    Places in the file `but`, which asks, are left out; "" if there is no other.
     """
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if "/lib/python3" not in f.filename and f.filename != but]

@@ -98,7 +98,7 @@ class ClipSteps(ClipPipeline):
 
 @dataclass(frozen=True)
 class Published(AugmentationPipeline):
-    """The document's three, with the code's values."""
+    """The document's three augmentations, with the code's values."""
 
     time_warp: TimeWarp = TimeWarp(p=0.3, low=0.8, high=1.2, min_frames=11, keep=5)
     noise: Jitter = Jitter(p=0.2, sigma=0.01)
