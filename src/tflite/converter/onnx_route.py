@@ -56,7 +56,7 @@ Copy = tf.types.experimental.ConcreteFunction  # (xyz, mask) -> logits, its weig
 
 
 class NotConverted(InputError):
-    """onnx2tf has no right copy of a network; torch and ONNX have done their part."""
+    """This route makes no right copy of a network; that says nothing against the first route's."""
 
 
 class OnnxCore:
@@ -67,8 +67,9 @@ class OnnxCore:
         every_bucket: False = the longest bucket alone, which takes every clip, padded.
 
     Raises:
-        NotConverted: onnx2tf cannot convert it, or its copy does not agree with torch.
-        InputError: the core takes no mask, cannot be exported, or its ONNX does not agree.
+        NotConverted: torch has no ONNX of it, for the core takes no mask or ONNX lacks an operator;
+            onnx2tf cannot convert it, or its copy does not agree with torch.
+        InputError: its ONNX does not agree.
     """
 
     def __init__(self, member: Member, every_bucket: bool = True) -> None:
@@ -203,11 +204,13 @@ def _to_onnx(member: Member, example: tuple[Tensor, Tensor], path: Path) -> None
             remove_unused_nodes(program.model)
             program.save(str(path))
     except Exception as error:  # torch and onnx raise dozens of types here
-        reason = next(iter(str(error).splitlines()), "")
-        raise InputError(
-            f"ensemble member {member.name}: no ONNX of its network at {example[0].shape[1]} "
-            f"frames ({type(error).__name__}: {reason}). This route needs a network that takes "
-            "(xyz, mask)."
+        cause: BaseException = error
+        while cause.__cause__:  # torch's own words on top are advice for everybody
+            cause = cause.__cause__
+        reason = f"{type(cause).__name__}: {' '.join(str(cause).split())[:200]}"
+        raise NotConverted(
+            f"ensemble member {member.name}: torch has no ONNX of its features and network at "
+            f"{example[0].shape[1]} frames, called with xyz and mask: {reason}"
         ) from error
 
 
