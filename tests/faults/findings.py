@@ -63,7 +63,7 @@ def progress(stage: str, folder: Path) -> int:
         finished = any(folder.glob("*/manifest.json"))
         return 1000 if finished else len(list(folder.glob("*/shards/*.json")))
     if stage == "export":  # what is made of the file goes before the file is replaced
-        return len(list(folder.glob("*.tflite")))
+        return len(list(folder.glob("[!.]*.tflite")))  # a kill may leave a hidden one
     return len(list(folder.glob(".finished/*.json")))
 
 

@@ -119,7 +119,7 @@ def test_the_command_takes_overrides_as_the_page_writes_them(run, given):
     [
         ({"recipes": "lama"}, "RECIPES: no solution or recipe 'lama'"),
         ({"overrides": "--epoch 3"}, "OVERRIDES: '--epoch 3' for llama: Unrecognized"),
-        ({"overrides": "--epochs 0"}, "llama.epochs: expected 1 or more, found 0"),
+        ({"overrides": "--epochs 0"}, "llama.epochs: expected more than 0, found 0"),
     ],
 )
 def test_what_a_kernel_would_refuse_is_refused_here(run, asked, refused):

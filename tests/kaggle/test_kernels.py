@@ -144,13 +144,13 @@ def test_the_training_kernel_runs_the_numbered_notebooks(kaggle, mounted):
 
 @pytest.mark.slow
 def test_the_starter_needs_no_clips(kaggle, run):
-    """The dataset alone is attached; 01 draws the sample, 02 trains on it."""
+    """The dataset alone is attached; 01 draws the sample, on which the rest runs as at home."""
     upload = build(run, "somebody")
     shutil.copytree(upload.dataset, kaggle / "input" / upload.name)
-    tiny = {"RECIPES": "llama", "OVERRIDES": SMALL, "NOTEBOOKS": "01 02"}
-    said = execute(upload.starter / "starter.ipynb", kaggle, **tiny)
-    assert "02_training.ipynb" in said and "llama, fold0: epoch 1 of 1" in said
-    assert (kaggle / "working/logs/kaggle/llama/fold0/predictions.parquet").is_file()
+    said = execute(upload.starter / "starter.ipynb", kaggle, NOTEBOOKS="01")
+    assert "01_preparation.ipynb" in said
+    made = json.loads((kaggle / "working/logs/kaggle/run.json").read_text())
+    assert made["profile"] == "sample"
 
 
 @pytest.mark.slow
