@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -177,42 +176,23 @@ def test_other_choices_or_other_clips_are_another_store(
     assert capsys.readouterr().out == line
 
 
-DIE_AT = """
-import os, signal, sys
-from pathlib import Path
-from src.dataset import shards, store
-
-folder, stores, clip = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-read, count = shards.read_clip, iter(range(1000))
-
-def read_or_die(path, landmarks):
-    if next(count) == clip:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return read(path, landmarks)
-
-load = shards.np.load
-
-def load_or_die(path):
-    if clip < 0 and path.name == "00001.npy":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return load(path)
-
-shards.read_clip, shards.CLIPS_PER_SHARD, shards.np.load = read_or_die, 2, load_or_die
-store.build(folder, stores, [int(k) for k in sys.argv[4].split(",")], workers=1)
-"""
-
-
-@pytest.mark.parametrize(
-    ("clip", "marks"), [(7, 3), (-1, 6)], ids=["while it reads clip 7", "while it joins"]
-)
-def test_a_killed_build_goes_on_where_it_was(make_competition, tmp_path, monkeypatch, clip, marks):
-    folder = make_competition()
+@pytest.mark.parametrize(("stops", "call", "marks"), [("read_clip", 7, 3), ("join", 0, 6)])
+def test_a_stopped_build_goes_on_where_it_was(
+    make_competition, tmp_path, monkeypatch, stops, call, marks
+):
+    """kill -9 at any moment: tests/faults."""
+    folder, usual, calls = make_competition(), getattr(shards, stops), iter(range(call))
     whole = contents(build(folder, tmp_path / "unbroken", KEPT, workers=1))
-    arguments = [str(folder), str(tmp_path / "stores"), str(clip), ",".join(map(str, KEPT))]
-    died = subprocess.run(
-        [sys.executable, "-c", DIE_AT, *arguments], cwd=root(), capture_output=True, text=True
-    )
-    assert died.returncode == -signal.SIGKILL, died.stderr
+
+    def stopping(*given):
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return usual(*given)
+
+    monkeypatch.setattr(shards, "CLIPS_PER_SHARD", 2)
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stopped.setattr(shards, stops, stopping)
+        build(folder, tmp_path / "stores", KEPT, workers=1)
     (unfinished,) = (tmp_path / "stores").iterdir()
     assert len(list((unfinished / "shards").glob("*.json"))) == marks
     with pytest.raises(InputError, match=r"manifest\.json.*finished.*run preparation again"):
@@ -221,7 +201,6 @@ def test_a_killed_build_goes_on_where_it_was(make_competition, tmp_path, monkeyp
         before = path.stat()
         garble(path)  # so that neither its size nor its time tells
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    monkeypatch.setattr(shards, "CLIPS_PER_SHARD", 2)
     assert contents(build(folder, tmp_path / "stores", KEPT, workers=1)) == whole
 
 
