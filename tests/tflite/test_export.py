@@ -14,23 +14,12 @@ from src.tflite import export
 from src.tflite.converter import onnx_route
 from src.tflite.converter.convert import RUNTIME, convert, oldest_runtime
 from src.tflite.export import ExportOptions, write_tflite, write_zip
-from src.tflite.members import answer
-from src.tflite.parity import edge_clips
 from src.tflite.scorer import Model
 from tests.tflite import toys
 from tests.tflite.lengths import module_of
 
 # Half-precision weights are off by 2^-11 of their size each; probabilities of ten signs by less.
 TOLERANCE = 2e-3
-LONGEST = 13  # frames that the member with the longer clips of `exported` reads
-CLIPS = {str(n): toys.raw_clip(n) for n in (*range(1, LONGEST + 2), 3 * LONGEST, 200)}
-
-
-def test_the_file_answers_as_torch_does_at_every_length_and_at_the_edges(exported):
-    model = Model(exported.path)
-    for name, clip in (CLIPS | edge_clips(LONGEST)).items():
-        expected = answer(exported.members, clip)
-        np.testing.assert_allclose(model(clip), expected, 0, TOLERANCE, err_msg=name)
 
 
 def test_an_answer_is_probabilities_and_does_not_depend_on_the_clips_before(exported):

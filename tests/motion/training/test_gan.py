@@ -167,16 +167,14 @@ def trained(task, folder, **changes):
 
 
 def test_training_keeps_the_best_generator_and_both_curves(task, tmp_path):
-    generator, history = trained(task, tmp_path / "one", **SMALL_STEPS)
+    _, history = trained(task, tmp_path, **SMALL_STEPS)
     columns = "step pretraining critic_emd generator_mse joint_angle seconds"
     assert list(history.columns) == columns.split()
     assert history.step.tolist() == [2, 4, 6]
     assert history.pretraining.tolist() == [True, False, False]
     assert history.critic_emd.isna().tolist() == [True, False, False]
     assert history.drop(columns="critic_emd").notna().all(axis=None)
-    assert (tmp_path / "one" / "best.pt").is_file()
-    again, _ = trained(task, tmp_path / "other", **SMALL_STEPS)
-    assert torch.equal(weights(again), weights(generator))
+    assert (tmp_path / "best.pt").is_file()
 
 
 @pytest.mark.parametrize("validations", [1, 2, 3], ids=["pretrained", "half-way", "at the end"])
