@@ -176,12 +176,18 @@ def test_a_value_that_a_second_notebook_refuses_does_not_cost_what_the_first_has
 
 
 @pytest.mark.slow
-def test_a_folder_may_have_any_name_and_what_is_deleted_there_is_made_again(notebooks):
-    folder = notebooks / "zwei Wörter {N} 100%"
-    values = {"RUN_DIR": f"{folder}/"}
-    for expected in ("1", "1", "11"):
-        if expected == "11":
-            (folder / "01_first.ipynb").unlink()
+def test_a_folder_may_have_any_name_and_what_is_gone_there_or_new_in_data_runs_again(notebooks):
+    folder, motion = notebooks / "zwei Wörter {N} 100%", notebooks / "motion/walk.bvh"
+    motion.parent.mkdir()
+    motion.write_text("one")
+    for change, expected in (
+        (lambda: None, "1"),
+        (lambda: None, "1"),
+        ((folder / "01_first.ipynb").unlink, "11"),
+        (lambda: motion.write_text("two and more"), "111"),
+    ):
+        change()
+        values = {"RUN_DIR": f"{folder}/", "DATA": str(motion.parent)}
         assert run.execute(["01"], values, False, False) == 0
         assert ran(notebooks) == expected
 
@@ -273,17 +279,6 @@ def test_a_notebook_runs_again_if_something_that_it_left_is_gone(notebooks, caps
     assert execute(notebooks, ["01", "02"], RATE=0.5) == 0
     assert f"running again, for there are changes: {weights} is gone" in capsys.readouterr().out
     assert ran(notebooks) == "1ss"
-
-
-@pytest.mark.slow
-def test_a_changed_motion_file_runs_its_notebook_again(notebooks):
-    data = notebooks / "motion"
-    data.mkdir()
-    for content, expected in (("one", "1"), (None, "1"), ("two and more", "11")):
-        if content:
-            (data / "walk.bvh").write_text(content)
-        assert execute(notebooks, ["01"], DATA=str(data)) == 0
-        assert ran(notebooks) == expected
 
 
 @pytest.mark.parametrize("parameter", ["DATA", "EXTRA_DATA", "LISTS", "SIGNS", "AUTHORS_WEIGHTS"])

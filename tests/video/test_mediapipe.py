@@ -249,20 +249,14 @@ def test_pose_files_of_holistic_are_read(mediapipe, tmp_path, face):
 
 
 @pytest.mark.parametrize(
-    ("frames", "message"), [(0, "at least one frame"), (5_001, "at most 5,000 frames")]
+    ("frames", "y", "found"),
+    [(0, 0, "at least one frame"), (5_001, 0, "at most 5,000 frames"), (2, 1e9, r"at 1e\+09")],
 )
-def test_a_pose_file_has_as_many_frames_as_a_video_may(mediapipe, tmp_path, frames, message):
+def test_a_pose_file_is_as_long_as_a_video_and_of_points(mediapipe, tmp_path, frames, y, found):
     xyz = np.zeros((frames, lm.N_LANDMARKS, 3), np.float32)
+    xyz[1:2, lm.POSE[0], 1] = y
     path = pose_file(mediapipe, xyz, tmp_path / "clip.pose", 100, 50)
-    with pytest.raises(InputError, match=rf"clip\.pose: expected .*{message}"):
-        extract(path)
-
-
-def test_a_pose_file_with_points_that_are_none_is_refused(mediapipe, tmp_path):
-    xyz = np.zeros((2, lm.N_LANDMARKS, 3), np.float32)
-    xyz[1, lm.POSE[0], 1] = 1e9
-    path = pose_file(mediapipe, xyz, tmp_path / "clip.pose", 100, 50)
-    with pytest.raises(InputError, match=r"clip\.pose: expected points near .* at 1e\+09"):
+    with pytest.raises(InputError, match=rf"clip\.pose: expected .*{found}"):
         extract(path)
 
 
