@@ -18,7 +18,7 @@ from src.dataset.batches import plan, prepare
 from src.evaluation.ensemble import Vote
 from src.evaluation.predict import predict
 from src.losses import CrossEntropy
-from src.recipes import frame_deberta, hand_bert
+from src.recipes import hand_bert
 from src.recipes.base import Recipe
 from src.recipes.ingredients import Distil, Ranger
 from src.runs import Run
@@ -339,18 +339,7 @@ def test_a_training_is_stale_when_one_of_its_teachers_is(make_run):
 # --- across solutions ---------------------------------------------------------------------------
 
 EXPERT = replace(CONV_TRANSFORMER, epochs=2)
-PUPIL = replace(
-    frame_deberta.B,
-    model=frame_deberta.Config(80, dim=8, widths=(16, 16), dropouts=(0.0,), heads=2),
-    distilled=None,
-    mean_teacher=None,
-    mix=None,
-    soup_epochs=0,
-    shipped="student",
-    optimiser=replace(frame_deberta.B.optimiser, lr=1e-2),
-    epochs=12,
-    batch_size=8,
-)
+PUPIL = replace(RECIPE, optimiser=Ranger(lr=1e-2), epochs=12)
 
 
 def divergence(run: Run, name: str) -> float:
