@@ -22,10 +22,8 @@ REFERENCE = Path(__file__).resolve().parents[1] / "../shared/data"
 
 @pytest.fixture(scope="session")
 def reference() -> Callable[[str], Path]:
-    """A function from a name (asl_signs, webcam34, wlasl50) to that folder of genuine clips.
-
-    It skips the test where the folder is absent; mark such a test with `pytest.mark.reference`.
-    """
+    """A function from a name (asl_signs, webcam34, wlasl50) to that folder of genuine clips. Where
+    it is absent the test is skipped; mark such a test with `pytest.mark.reference`."""
 
     def find(name: str) -> Path:
         folder = (REFERENCE / name).resolve()

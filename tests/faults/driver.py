@@ -59,9 +59,7 @@ def attempt(  # noqa: PLR0913 - what a line of JSON may say
     send: str = "SIGKILL", largest_file: int | None = None, powerless: bool = False,
 ) -> None:  # fmt: skip
     """In the child: run the stage, under a limit of bytes a file or without root's rights if asked.
-
-    Before change or call (`by`) number `at` it sends itself a signal; it never returns.
-    """
+    Before change or call (`by`) number `at` it sends itself a signal; it never returns."""
     error = None
     signal.alarm(LONGEST)
     silence = os.open(os.devnull, os.O_WRONLY)

@@ -82,10 +82,8 @@ def finished_weights(folder: Path) -> dict[Path, int]:
 
 
 def outcome(folder: Path) -> dict[str, object]:
-    """All that a finished stage has left, by name, without times and places.
-
-    What a notebook's mark says depends on the folder's name: only that it is there counts.
-    """
+    """All that a finished stage has left, by name, without times and places. What a notebook's mark
+    says depends on the folder's name: only that it is there counts."""
     return {
         path.name if path.parent == folder else f"{path.parent.name}/{path.name}": (
             None if path.parent.name == ".finished" else content(path)
@@ -96,10 +94,8 @@ def outcome(folder: Path) -> dict[str, object]:
 
 
 def left_behind(folder: Path) -> list[str]:
-    """What a finished stage should have cleared away: shards, and temporary files with data.
-
-    A note of some lines may stay where no lock tells that its writer is dead.
-    """
+    """What a finished stage should have cleared away: shards, and temporary files with data. A note
+    of some lines may stay where no lock tells that its writer is dead."""
     temporary = [path for path in folder.rglob(".*.tmp*") if path.suffix != ".json"]
     return [path.name for path in (*temporary, *folder.rglob("shards"))]
 

@@ -12,10 +12,8 @@ KILLS = {"store": 10, "training": 12, "export": 6, "notebooks": 4}
 
 
 def moment(rng: np.random.Generator, stage: str, did: dict) -> dict:
-    """When to kill: every other time between two changes of files, else anywhere.
-
-    A runner is killed between changes only: what it calls meanwhile depends on its kernel's speed.
-    """
+    """When to kill: every other time between two changes of files, else anywhere. A runner between
+    changes only: what it calls meanwhile depends on its kernel's speed."""
     by = "file" if stage in ("notebooks", "export") or rng.random() < 0.5 else "call"
     return {"by": by, "at": int(rng.integers(did[by]))}
 

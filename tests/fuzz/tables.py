@@ -99,10 +99,8 @@ EDITS = st.lists(_edits(), min_size=0, max_size=2)
 
 
 def expected(table: pd.DataFrame) -> np.ndarray | None:
-    """What a clip's table says, (T, N_LANDMARKS, 3) float32; None where it must be refused.
-
-    The plain rules again, one after the other, on a table as pandas has it.
-    """
+    """What a clip's table says, (T, N_LANDMARKS, 3) float32; None where it must be refused: the
+    plain rules again, one after the other, on a table as pandas has it."""
     if table.columns.duplicated().any() or not {*COLUMNS} - {"row_id"} <= {*table.columns}:
         return None
     if any(table[name].dtype not in (np.float32, np.float64) for name in COORDINATES):

@@ -85,10 +85,7 @@ def test_dropout_is_on_the_weights_and_keeps_their_mean():
 
 
 def test_dropout_of_positions_is_of_the_tables_rows():
-    """transformers' pos_dropout: offsets in one bucket lose the same numbers, the others their own.
-
-    What is left is doubled.
-    """
+    """transformers' pos_dropout: offsets in one bucket lose the same; what is left is doubled."""
     positions = RelativePositions(WIDTH, 25, dropout=0.5)
     whole = positions.eval()(25)
     torch.manual_seed(0)

@@ -147,10 +147,8 @@ def test_weights_start_as_keras_start():
 
 @pytest.mark.parametrize("t", [0, 7, 11])
 def test_the_stack_of_convolutions_looks_back_only(t):
-    """Change frame t: the outputs of six blocks for the frames before stay, to the bit.
-
-    A gate is a mean over all frames; without weights it is the same for all clips.
-    """
+    """Change frame t: the outputs of six blocks for the frames before stay, to the bit. A gate is a
+    mean over all frames; without weights it is the same for all clips."""
     blocks = [randomised(ConvBlock(TINY), seed).eval() for seed in range(6)]
     for block in blocks:
         nn.init.zeros_(block.gate.conv.weight)

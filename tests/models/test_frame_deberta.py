@@ -75,10 +75,8 @@ def test_the_folded_embedding_is_the_unfolded_but_for_a_constant_per_point(net, 
 
 
 def test_the_constant_does_not_matter_in_training(net, xyz, mask):
-    """Batch norm takes it out: outputs and all gradients are those of the unfolded encoder.
-
-    The same holds for centring, here before the dense layers and there after them.
-    """
+    """Batch norm takes it out: outputs and all gradients are those of the unfolded encoder. So
+    it is with centring, here before the dense layers and there after them."""
     theirs = Unfolded(net)(xyz, mask)
     ours = net.encoder(xyz, mask)
     torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=2e-4)
@@ -118,10 +116,8 @@ def with_norm_rows(norm_rows: str) -> FrameDeberta:
 
 
 def test_the_codes_batch_norms_are_torchs_over_padded_frames_of_32_clips(xyz, mask):
-    """Twelve groups of five clips make a batch of 60, dealt in turn to two GPUs.
-
-    A batch is sorted by length: in rows, the statistics kept would be those of its short clips.
-    """
+    """Twelve groups of five clips make a batch of 60, dealt in turn to two GPUs: it is sorted by
+    length, and in rows the statistics kept would be those of its short clips."""
     net = with_norm_rows("padded")
     scale = torch.linspace(0.5, 1.5, 12)[:, None, None, None, None]
     many = (xyz * scale).flatten(0, 1)

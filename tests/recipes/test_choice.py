@@ -27,8 +27,7 @@ KNOWN, SOME = r"RECIPES.*frame_deberta.*frame_deberta_a", "at least one solution
 
 
 @pytest.mark.parametrize(
-    ("names", "found"),
-    [("frame_debertta", KNOWN), ("frame_deberta, nobody", KNOWN), (" , ", SOME)],
+    ("names", "found"), [("frame_debertta", KNOWN), ("frame_deberta, nobody", KNOWN), (" , ", SOME)]
 )
 def test_an_unknown_name_lists_the_known_and_a_lone_comma_is_refused(names, found):
     with pytest.raises(InputError, match=found):
@@ -71,12 +70,9 @@ def test_the_pupils_other_teachers_are_shipped_only_where_they_are_asked_for():
 
 
 def test_a_number_after_a_colon_trains_a_solution_with_so_many_seeds():
-    once, (one, two, three) = SOLUTIONS["llama"].cpu, choose("llama:3", "cpu")
-    assert (one,) == once and [one.name, two.name, three.name] == [
-        "llama",
-        "llama_seed1",
-        "llama_seed2",
-    ]
+    one, two, three = choose("llama:3", "cpu")
+    assert (one,) == SOLUTIONS["llama"].cpu
+    assert [r.name for r in (one, two, three)] == ["llama", "llama_seed1", "llama_seed2"]
     assert len({one.seed, two.seed, three.seed}) == 3
     assert replace(three, name="llama", seed=0) == one
     assert {solution_of(recipe.name) for recipe in (one, two, three)} == {"llama"}

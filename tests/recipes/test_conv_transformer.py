@@ -30,8 +30,7 @@ def test_the_rate_falls_to_a_millionth_and_the_decay_follows_it():
 @pytest.mark.parametrize("n_frames", [3, 30, 494, 900])
 def test_reading_drops_unseen_frames_and_keeps_the_first_384_as_they_are(n_frames):
     """In every third frame there is the pose, which is not read; in every ninth a point of the nose
-    as well, which keeps the frame.
-    """
+    as well, which keeps the frame."""
     frames, points = torch.rand(n_frames, N_LANDMARKS, 3), [k for (k,) in LAYOUT.points]
     frames[::3, points] = torch.nan
     frames[6::9, 327] = 0.5

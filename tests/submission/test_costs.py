@@ -66,10 +66,7 @@ def test_costs_of_other_members_or_weights_are_not_taken_for_the_runs(sample, tm
     with pytest.raises(InputError, match=r'found WEIGHTS "fp16" -> "int8"; run 03 .*WEIGHTS=int8'):
         costs.load(run, "int8")
     changed = [replace(llama, epochs=99), other]
-    for recipes, change in (
-        ([llama], "conv_transformer is gone"),
-        (changed, "llama changed"),
-    ):
+    for recipes, change in (([llama], "conv_transformer is gone"), (changed, "llama changed")):
         run = run_of(recipes, run.store, run.folder)
         with pytest.raises(InputError, match=f"found trainings.{change}; run 03"):
             costs.load(run, "fp16")

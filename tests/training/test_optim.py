@@ -17,10 +17,8 @@ RADAM_LOOKAHEAD = RAdamLookahead(lr=0.1, weight_decay=0.1, decay_with_rate=True)
 
 @pytest.mark.parametrize("recipe", [A, B], ids=["A", "B"])
 def test_decay_spares_what_the_publication_spares(recipe):
-    """recognition.md 3.5: names with bias or LayerNorm, that is DeBERTa's own layer norms.
-
-    Batch norms, the encoder's two norms (type_norm, landmark_norm) and embeddings are decayed.
-    """
+    """recognition.md 3.5: names with bias or LayerNorm, that is DeBERTa's own layer norms. Batch
+    norms, the encoder's two norms (type_norm, landmark_norm) and embeddings are decayed."""
     model = replace(recipe.distilled, dim=8, widths=(16,) * 4).build(recipe.layout, 5)
     frozen = torch.nn.Linear(2, 2).requires_grad_(False)
     groups = optim.build(recipe.optimiser, [model, frozen]).param_groups
@@ -56,11 +54,8 @@ def test_lion_is_the_published_update():
 
 
 def test_radam_in_lookahead_is_the_published_update():
-    """arXiv 1908.03265, algorithm 2, in arXiv 1907.08610, algorithm 1, unrolled in numpy.
-
-    As the 1st place has them: the threshold is 4, and what a step takes off a weight is
-    lr(t) 0.1 lr(t).
-    """
+    """arXiv 1908.03265, algorithm 2, in arXiv 1907.08610, algorithm 1, unrolled in numpy; with the
+    1st place's threshold, 4, and decay: a step takes lr(t) 0.1 lr(t) off a weight."""
     layer = torch.nn.Linear(3, 2, bias=False)
     optimiser = optim.build(RADAM_LOOKAHEAD, [layer])
     fast = slow = layer.weight.detach().double().numpy()

@@ -107,10 +107,8 @@ def test_padding_never_enters_a_mixed_frame(fill, draw):
 
 @pytest.mark.parametrize("clips", [2, 3, 5])
 def test_shares_of_a_mixture_are_a_sorted_dirichlet_draw(clips, draw):
-    """Of the targets it makes one convex combination, a clip's own share the largest.
-
-    recognition.md 2.3, for two clips: max(s, 1 - s), s from Beta(0.5, 0.5).
-    """
+    """Targets become a convex combination, a clip's own share the largest; of two clips, in
+    recognition.md 2.3: max(s, 1 - s), s from Beta(0.5, 0.5)."""
     pairs = WindowMixup(0.5, clips=clips, whole=1.0).pairs(1000, draw())
     assert len(list(pairs)) == clips - 1
     soft = pairs.target(torch.eye(1000))

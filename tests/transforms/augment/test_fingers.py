@@ -17,12 +17,8 @@ HANDS = ("left_hand", "right_hand")
 
 
 def tree_by_tree(hand: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """second-place-transformers.txt 1.1.2: rotate all children around the root, tree after tree.
-
-    Args:
-        hand: (T, 21, 3).
-        angle: (5, 4) radians, of finger f and the tree whose root is the f-th route's element i.
-    """
+    """second-place-transformers.txt 1.1.2: rotate all children around the root, tree after tree, of
+    a hand (T, 21, 3) by (5, 4) radians, of finger f and the tree below its route's element i."""
     hand = hand.astype(np.float64).copy()
     routes = [[0, *range(k, k + 4)] for k in (1, 5, 9, 13, 17)]
     for f, route in enumerate(routes):

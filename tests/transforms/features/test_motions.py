@@ -29,10 +29,8 @@ def document(xyz: np.ndarray, layout: Layout) -> np.ndarray:
 
 @pytest.mark.parametrize("padding", [np.nan, 0.0, 7.0, np.inf])
 def test_features_are_the_documents_whatever_is_padded(padding):
-    """In image coordinates; each hand and now and then all of it is missing.
-
-    The last has no face, as all of wlasl50: the middle of the image is its centre.
-    """
+    """In image coordinates; each hand and now and then all of it is missing. The last has no face,
+    as all of wlasl50: the middle of the image is its centre."""
     rng, lengths = np.random.default_rng(0), [30, 1, 7, 2, 3, 21, 9]
     xyz = np.full((7, 30, len(SMALL), 3), padding, np.float32)
     for k, length in enumerate(lengths):

@@ -106,10 +106,8 @@ def read(folder: Path, text: str) -> MotionClip:
 
 
 def directions(nodes: Tree, frame: np.ndarray) -> dict[str, np.ndarray]:
-    """Where each limb points in one frame, from the joint that turns it to the next: unit vectors.
-
-    Computed joint by joint from quaternions of scipy; the limb is named after its upper joint.
-    """
+    """Where each limb points in one frame, from the joint that turns it to the next: unit vectors,
+    joint by joint from quaternions of scipy; a limb is named after its upper joint."""
     turned, at = [], []
     for (_, parent, offset, _), degrees in zip(nodes, frame, strict=True):
         own = Rotation.from_euler("ZYX", degrees, degrees=True)
