@@ -30,27 +30,18 @@ def test_temporary_file_is_a_neighbour_with_the_same_suffix(tmp_path):
     assert temporary.parent == tmp_path and temporary.suffix == ".npy" and temporary.stem != "x"
 
 
-@pytest.fixture(params=[None, "old"])
-def old(request, tmp_path) -> str | None:
-    """What is in x.txt before; None = there is no such file."""
-    if request.param is not None:
-        (tmp_path / "x.txt").write_text(request.param)
-    return request.param
+@pytest.mark.parametrize("before", [{}, {"x.txt": "old"}], ids=["nothing", "a file"])
+def test_a_writer_that_raises_leaves_what_was_there(tmp_path, before):
+    for name, text in before.items():
+        (tmp_path / name).write_text(text)
 
-
-def content(path: Path) -> str | None:
-    return path.read_text() if path.exists() else None
-
-
-def test_a_writer_that_raises_leaves_what_was_there(tmp_path, old):
     def half(temporary: Path) -> None:
         temporary.write_text("half")
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
         write_atomically(tmp_path / "x.txt", half)
-    assert len([*tmp_path.iterdir()]) == (old is not None)
-    assert content(tmp_path / "x.txt") == old
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize(

@@ -57,17 +57,11 @@ def test_attention_is_transformers_and_so_are_its_gradients(max_len, n_frames):
         torch.testing.assert_close(own.weight.grad, other.weight.grad, rtol=1e-3, atol=1e-5 * scale)
 
 
-# --- positions ----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("max_len", [4, 5, 12, 25, 64, 80, 96, 128, 512])
 def test_log_bucket_is_transformers_at_every_offset(max_len):
     offset = torch.arange(-max_len - 3, max_len + 4)
     theirs = hf.make_log_bucket_position(offset, max_len, max_len)
     assert log_bucket(offset, max_len).tolist() == theirs.long().tolist()
-
-
-# --- dropout ------------------------------------------------------------------------------------
 
 
 def test_dropout_is_on_the_weights_and_keeps_their_mean():

@@ -34,9 +34,6 @@ def rows_of(mask: Tensor, seed: int = 0) -> Tensor:
     return 2 * torch.randn(*mask.shape, WIDTH, generator=generator) + 3
 
 
-# --- attention ----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
 def test_attention_is_softmax_of_products_and_so_are_its_gradients(half):
     draw = torch.Generator().manual_seed(0)
@@ -57,9 +54,6 @@ def test_attention_is_softmax_of_products_and_so_are_its_gradients(half):
         torch.testing.assert_close(one, other, **tolerance)
 
 
-# --- masked mean --------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("rest", [(), (4,), (3, 2)])
 def test_masked_mean_is_numpys_over_the_real_frames(mask, rest):
     x = torch.randn(*mask.shape, *rest, generator=torch.Generator().manual_seed(0))
@@ -68,9 +62,6 @@ def test_masked_mean_is_numpys_over_the_real_frames(mask, rest):
         expected = np.mean(x[k, mask[k]].double().numpy(), axis=0)
         np.testing.assert_allclose(ours[k].numpy(), expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(masked_mean(x, None), masked_mean(x, torch.ones_like(mask)))
-
-
-# --- batch norm ---------------------------------------------------------------------------------
 
 
 def test_training_is_torchs_on_the_packed_rows(mask):
@@ -123,9 +114,6 @@ def test_norms_are_torchs_in_float32_under_autocast(mask):
     assert out.dtype == of_rms.dtype == torch.float32
     torch.testing.assert_close(out[mask], theirs(x[mask].float()), **CLOSE)
     assert torch.equal(of_rms, other(x.float()))
-
-
-# --- late dropout -------------------------------------------------------------------------------
 
 
 def test_late_dropout_begins_at_its_share_of_the_training():

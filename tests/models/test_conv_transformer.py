@@ -25,8 +25,6 @@ from tests.models.conftest import LAYOUT, LENGTHS, MASK, SIGNS, features, random
 
 layers = keras.layers
 
-# --- Keras --------------------------------------------------------------------------------------
-
 
 def array(x: Tensor) -> np.ndarray:
     return x.detach().numpy()
@@ -142,9 +140,6 @@ def test_weights_start_as_keras_start():
     assert (block.expand.bias == 0).all() and (block.norm.weight == 1).all()
 
 
-# --- time ---------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("t", [0, 7, 11])
 def test_the_stack_of_convolutions_looks_back_only(t):
     """Change frame t: the outputs of six blocks for the frames before stay, to the bit. A gate is a
@@ -160,9 +155,6 @@ def test_the_stack_of_convolutions_looks_back_only(t):
             x, changed = block(x, None), block(changed, None)
     assert torch.equal(x[:, :t], changed[:, :t])
     assert (x[:, t] != changed[:, t]).any(-1).all()
-
-
-# --- chance -------------------------------------------------------------------------------------
 
 
 def test_blocks_are_dropped_for_whole_clips_and_only_in_training():

@@ -37,9 +37,6 @@ def test_weights_are_drawn_as_berts_are():
     assert net.embedding.project.weight.abs().max().item() == pytest.approx(972**-0.5, rel=1e-3)
 
 
-# --- against Hugging Face -----------------------------------------------------------------------
-
-
 def as_hugging_face(ours: HandBert, config: Config) -> nn.Module:
     """BertModel or DebertaV2Model, which is the document's: embedding, encoder; our weights."""
     sizes = {
@@ -90,9 +87,6 @@ def test_without_the_convolution_it_is_hugging_faces_model(name, mask):
     torch.testing.assert_close(out["logits"], expected, **CLOSE)
 
 
-# --- the positional convolution -----------------------------------------------------------------
-
-
 def test_it_adds_a_depthwise_convolution_of_the_tokens():
     torch.manual_seed(0)
     module = PositionalConv(4)
@@ -102,9 +96,6 @@ def test_it_adds_a_depthwise_convolution_of_the_tokens():
     for t in range(5):
         expected = x[0, t] + bias + (padded[0, t : t + 3].T * weight).sum(1)
         torch.testing.assert_close(module(x, None)[0, t], expected)
-
-
-# --- long clips ---------------------------------------------------------------------------------
 
 
 def frames_kept(n: int, max_len: int) -> list[int]:

@@ -24,9 +24,6 @@ def points(n: int, seed: int = 1) -> Tensor:
     return xy
 
 
-# --- PointNorm ----------------------------------------------------------------------------------
-
-
 def test_points_become_numpys_deviations_over_all_frames_and_missing_ones_stay_zero():
     """Of clips in which points are missing; the last point is never seen, some are far away."""
     rng = np.random.default_rng(0)
@@ -54,9 +51,6 @@ def test_points_become_numpys_deviations_over_all_frames_and_missing_ones_stay_z
     torch.testing.assert_close(out[~missing], expected[~missing])
     assert (out == 5).any() and (out == -5).any()
     assert missing.any() and (out[missing] == 0).all()
-
-
-# --- PatchEmbedding -----------------------------------------------------------------------------
 
 
 def written_out(embedding: PatchEmbedding, xy: Tensor) -> Tensor:
@@ -109,9 +103,6 @@ def test_half_precision_around_it_does_not_reach_it():
         out = embedding(points(21))
     assert out.dtype == torch.float32
     assert torch.equal(out, embedding(points(21)))
-
-
-# --- CrossAttention -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("masked", [False, True])

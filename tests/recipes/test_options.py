@@ -101,9 +101,6 @@ def test_every_option_is_off_and_a_flag_turns_it_on(solution, option):
         assert override(recipe, OPTIONS[solution][option]) != recipe
 
 
-# --- all of them at once ------------------------------------------------------------------------
-
-
 def draw(clips: Clips | None = None) -> Draw:
     """The same randomness at every call."""
     generator = torch.Generator().manual_seed(0)
@@ -152,9 +149,6 @@ def test_all_options_train_together(recipe, options, sizes):
     assert loss.isfinite()
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name
-
-
-# --- llama's augmentations ----------------------------------------------------------------------
 
 
 REJECTED = {"none": ""} | {name: flags for name, flags in LLAMA.items() if "--augment" in flags}

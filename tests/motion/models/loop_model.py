@@ -4,14 +4,11 @@ An oracle for the tests and the benchmark's rival, hence what a reader of the pa
 torch's plain layers, neither slowed down nor sped up. As in the authors' graph every joint has maps
 of its own for query, key, value, output and feed-forward, called one after another on the joint's
 features, which each block reads once; its temporal attention is computed by itself: scores divided,
-a mask of -1e9 added, softmax. Spatial attention, layer norm and dropout are over all joints at
-once.
-
-Unlike theirs: layer norm per token; no attention weights are returned.
+a mask of -1e9 added, softmax. Spatial attention, layer norm (unlike theirs, per token) and dropout
+are over all joints at once; no attention weights are returned.
 
 Source: Aksan et al., arXiv 2004.08692, equations 3 to 5; eth-ait/motion-transformer,
-spl/model/transformer.py, sep_temporal_attention, sep_spacial_attention and
-point_wise_feed_forward_network.
+spl/model/transformer.py, from sep_temporal_attention to point_wise_feed_forward_network.
 """
 
 import torch
