@@ -234,7 +234,7 @@ def _mark(folder: Path, notebook: Notebook, values: dict[str, Value], inputs: di
 
 
 def _refuse_unread(folder: Path, chosen: list[Notebook], values: dict[str, Value]) -> None:
-    """Refuse a value that the chosen notebooks would seem to heed: another has used another."""
+    """Refuse a value that no chosen notebook reads, if one that reads it has run with another."""
     read = {name for notebook in chosen for name in notebook.defaults}
     for notebook in (each for number, each in notebooks().items() if number in MAIN_PATH):
         then = Mark(folder / MARKS / f"{notebook.name}.json").made_from_then.get("parameters")

@@ -111,7 +111,9 @@ def test_bars_of_accuracy_say_their_values():
 
 def test_a_sign_between_dollars_is_no_formula():
     figure = plots.accuracies(pd.Series({r"$\wrong{$": 0.5}), "accuracy")
-    figure.draw_without_rendering()
+    figure.draw_without_rendering()  # a formula would be read here, and is no formula
+    (label,) = figure.axes[0].get_yticklabels()
+    assert label.get_text() == r"$\wrong{$" and not label.get_parse_math()
 
 
 def test_confusions_show_the_pairs_with_counts_and_shares():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pandas as pd
 import torch
 
+from src.common.markdown import as_markdown
 from src.recipes import SOLUTIONS
 from src.recipes.base import Recipe
 
@@ -36,4 +37,4 @@ def table() -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    print(table().to_markdown(disable_numparse=True))
+    print(as_markdown(table()))

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from src.common.markdown import as_markdown
 from src.landmarks import N_LANDMARKS, PARTS
 
 Origin = Literal["synthetic", "competition", "other"]  # of the clips
@@ -126,8 +127,7 @@ def _signers(facts: Mapping[str, Any]) -> str:
         "accuracy": table.accuracy.map("{:.1%}".format),
     }
     whose = "signer" if facts["signers_seen"] else "held-out signer"
-    named = pd.DataFrame(shown).rename_axis(whose).rename(index=lambda n: n.replace("|", r"\|"))
-    rows = named.to_markdown(disable_numparse=True)
+    rows = as_markdown(pd.DataFrame(shown).rename_axis(whose))
     return (
         f"{rows}\n\nNearest neighbour on raw hand coordinates, on the same clips: "
         f"{facts['nearest_neighbour']:.1%}; with the signing hand aligned: "

@@ -17,6 +17,7 @@ import pandas as pd
 from scipy.special import softmax
 
 from src.common.files import write_json, write_text
+from src.common.markdown import as_markdown
 from src.dataset import folds
 from src.dataset import store as stores
 from src.dataset.folds import EVERYTHING
@@ -31,8 +32,6 @@ from src.tflite import interpreter
 from src.tflite.export import Exported
 from src.tflite.parity import Ladder
 from src.tflite.scorer import Score
-
-AS_THEY_ARE = {"disable_numparse": True}  # of a table's texts: a number is formatted already
 
 
 def facts(
@@ -184,7 +183,7 @@ def _accuracies(facts: Mapping[str, Any]) -> str:
     if cross := facts["accuracy_all_folds"]:
         row = f"all {cross['folds']} folds, each by networks that did not see it, by torch"
         shares[row] = cross["accuracy"]
-    return pd.Series(shares, name="accuracy").map("{:.1%}".format).to_markdown(**AS_THEY_ARE)
+    return as_markdown(pd.Series(shares, name="accuracy").map("{:.1%}".format))
 
 
 def _members(facts: Mapping[str, Any]) -> str:
@@ -193,7 +192,7 @@ def _members(facts: Mapping[str, Any]) -> str:
     table["parameters"] = table["parameters"].map("{:,}".format)
     for column in ("weight", "temperature"):
         table[column] = table[column].map("{:.2f}".format)
-    return table.to_markdown(**AS_THEY_ARE)
+    return as_markdown(table)
 
 
 def _parity(facts: Mapping[str, Any]) -> str:
@@ -205,7 +204,7 @@ def _parity(facts: Mapping[str, Any]) -> str:
     }
     missing = facts["parity_missing"]
     reason = f"\n\nNo rungs by ONNX: {missing}." if missing else ""
-    return pd.DataFrame(table).to_markdown(**AS_THEY_ARE) + reason
+    return as_markdown(pd.DataFrame(table)) + reason
 
 
 def _versions() -> dict[str, str]:

@@ -115,11 +115,11 @@ def ladder(
         exported: what `write_tflite` returned.
         clips: raw clips; `edge_clips` should be among them.
         second_route: go by ONNX as well: with every member, at half a minute per member and bucket
-            of lengths, or with the first member at its longest length alone. It has no right copy
-            of some networks; the ladder then ends without these rungs and says why.
+            of lengths, or with the first member at its longest length alone. onnx2tf converts some
+            networks wrongly; the ladder then ends without these rungs and says why.
 
     Raises:
-        InputError: ONNX, before onnx2tf, says something else than torch.
+        InputError: torch has no ONNX of a network, or that says something else than torch.
     """
     check_choice("SECOND_ROUTE", second_route, get_args(SecondRoute))
     members, graph, pool = exported.members, exported.graph, exported.options.pool

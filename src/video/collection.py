@@ -35,6 +35,7 @@ from src.clips import RawClip
 from src.common.environments import Unavailable
 from src.common.errors import InputError
 from src.common.files import locked, stamp, write_atomically, write_text
+from src.common.markdown import as_markdown
 from src.common.marks import Mark
 from src.common.news import counted
 from src.dataset.clip_file import note_of, read_clip
@@ -223,10 +224,7 @@ def _report(
     _draw_doubtful(dict(compress(zip(videos, clips, strict=True), doubtful)), to)
     lines = [
         f"# {len(table)} clips of {len(per_sign)} signs by {table.signer.nunique()} signers",
-        # A sign may be called 007 or a|b.
-        per_sign.round(2)
-        .rename(index=lambda sign: sign.replace("|", r"\|"))
-        .to_markdown(disable_numparse=True),
+        as_markdown(per_sign.round(2)),
         *_section("A hand in hardly any frame; pictures are in doubtful/", table.path[doubtful]),
         *_section("Could not be read", failed.values()),
         *_section(

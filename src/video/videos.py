@@ -85,11 +85,11 @@ def find(source: Path) -> list[Video]:
 
 
 def tell_others(source: Path) -> None:
-    """Print how many files of a folder are left out, because they end like no video."""
+    """Print how many files of a folder are left out, because their endings are no video's."""
     names = (path for path in _files(source) if path.suffix.lower() not in VIDEOS)
     if others := Counter(path.suffix or "no ending" for path in names):
         told = ", ".join(f"{ending} ({number})" for ending, number in sorted(others.items()))
-        say(f"{source}: left out, for they end like no video: {told}")
+        say(f"{source}: left out, because their endings are no video's: {told}")
 
 
 def check_spellings(source: Path, videos: Iterable[Video]) -> None:

@@ -10,6 +10,7 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.figure import Figure
 
 from src.common.files import digest, write_atomically, write_text
+from src.common.markdown import as_markdown
 from src.motion.metrics import HORIZONS, METRICS, FrameErrors
 from src.motion.models.forecaster import parameter_count
 from src.motion.study.run import Result
@@ -121,8 +122,7 @@ def write_report(
     parts |= {"Studies as printed (Table 3)": titles, "Size and training": sizes}
     lines = ["# Human motion prediction", "", about, "", *(f"- {note}" for note in notes), ""]
     for title, part in parts.items():
-        # As text: a number is formatted already.
-        lines += [f"## {title}", "", part.astype(str).to_markdown(disable_numparse=True), ""]
+        lines += [f"## {title}", "", as_markdown(part.astype(str)), ""]
     return write_text(folder / "report.md", "\n".join(lines))
 
 

@@ -56,7 +56,7 @@ Copy = tf.types.experimental.ConcreteFunction  # (xyz, mask) -> logits, its weig
 
 
 class NotConverted(InputError):
-    """This route makes no right copy of a network; that says nothing against the first route's."""
+    """onnx2tf has no right copy of a network; torch and ONNX have done their part."""
 
 
 class OnnxCore:
@@ -67,9 +67,9 @@ class OnnxCore:
         every_bucket: False = the longest bucket alone, which takes every clip, padded.
 
     Raises:
-        NotConverted: torch has no ONNX of it, for the core takes no mask or ONNX lacks an operator;
-            onnx2tf cannot convert it, or its copy does not agree with torch.
-        InputError: its ONNX does not agree.
+        NotConverted: onnx2tf cannot convert it, or its copy does not agree with torch.
+        InputError: torch has no ONNX of it, for the core takes no mask or ONNX lacks an operator;
+            or its ONNX does not agree.
     """
 
     def __init__(self, member: Member, every_bucket: bool = True) -> None:
@@ -208,9 +208,10 @@ def _to_onnx(member: Member, example: tuple[Tensor, Tensor], path: Path) -> None
         while cause.__cause__:  # torch's own words on top are advice for everybody
             cause = cause.__cause__
         reason = f"{type(cause).__name__}: {' '.join(str(cause).split())[:200]}"
-        raise NotConverted(
+        raise InputError(
             f"ensemble member {member.name}: torch has no ONNX of its features and network at "
-            f"{example[0].shape[1]} frames, called with xyz and mask: {reason}"
+            f"{example[0].shape[1]} frames, called with xyz and mask: {reason}; to go on without "
+            "this route, set SECOND_ROUTE=none"
         ) from error
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
+from sklearn.linear_model import Ridge
 
 from src.motion.study import bars
 
@@ -18,9 +19,9 @@ def test_constant_velocity_goes_on_turning():
     assert torch.allclose(made, motion[:, 4:], atol=1e-9)
 
 
-def test_ridge_solves_the_normal_equations_with_a_penalised_constant(rng):
-    """(X'X + 3 I) W = X'Y, where X are five frames as offsets from the last, the last, and 1."""
-    windows, new = (torch.from_numpy(rng.normal(size=(n, 20, 2, 3))) for n in (60, 7))
+def test_ridge_is_scikit_learns_with_a_penalised_constant(rng):
+    """Of five frames as offsets from the last, the last, and 1; of more windows than one part."""
+    windows, new = (torch.from_numpy(rng.normal(size=(n, 20, 2, 3))) for n in (600, 7))
 
     def features(seed):
         last = seed[:, -1:]
@@ -29,7 +30,8 @@ def test_ridge_solves_the_normal_equations_with_a_penalised_constant(rng):
 
     seed, target = windows[:, :16], windows[:, 16:]
     x, y = features(seed), (target - seed[:, -1:]).flatten(1)
-    weights = torch.linalg.solve(x.mT @ x + 3 * torch.eye(x.shape[1]), x.mT @ y)
-    expected = new[:, 15:16] + (features(new[:, :16]) @ weights).view(7, 4, 2, 3)
+    model = Ridge(alpha=3.0, fit_intercept=False).fit(x.numpy(), y.numpy())
+    offsets = torch.from_numpy(model.predict(features(new[:, :16]).numpy()))
+    expected = new[:, 15:16] + offsets.view(7, 4, 2, 3)
     ours = bars.ridge(windows, new[:, :16], 4, frames=5, penalty=3.0)
     assert torch.allclose(ours, expected, atol=1e-9)

@@ -164,7 +164,7 @@ def _read_amc(path: Path, bones: dict[str, _Bone]) -> dict[str, np.ndarray]:
             ) from None
     if not frames:
         raise InputError(f"{path}: expected frames, found none; it is truncated, or not AMC")
-    _refuse_gaps(numbers, frames, bones, path)
+    _check_frames(numbers, frames, bones, path)
     turning = {name: bone.columns for name, bone in bones.items() if bone.turns}
     return {
         name: np.array([frame[name] for frame in frames])[:, columns]
@@ -172,7 +172,7 @@ def _read_amc(path: Path, bones: dict[str, _Bone]) -> dict[str, np.ndarray]:
     }
 
 
-def _refuse_gaps(
+def _check_frames(
     numbers: list[int], frames: list[dict[str, list[float]]], bones: dict[str, _Bone], path: Path
 ) -> None:
     """Frames must follow one another, and each must move every bone that the skeleton lets move."""

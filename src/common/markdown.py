@@ -1,0 +1,15 @@
+"""Tables in Markdown."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+
+def as_markdown(table: pd.DataFrame | pd.Series) -> str:
+    """A table whose names and texts stay as they are: 007 is no number, a|b is one column."""
+    shown = table.to_frame() if isinstance(table, pd.Series) else table
+    return shown.rename(index=_in_one_column).to_markdown(disable_numparse=True)
+
+
+def _in_one_column(name: object) -> str:
+    return str(name).replace("|", r"\|")
