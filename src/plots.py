@@ -22,8 +22,12 @@ from torch import Tensor
 from src.clips import RawClip
 from src.landmarks import EDGES, LEFT_HAND, RIGHT_HAND, Layout
 
-plt.rcParams["text.parse_math"] = False  # a sign called $1 or $2 is no formula
 COLOURS = {"face": "0.6", "left_hand": "tab:blue", "pose": "0.3", "right_hand": "tab:red"}
+
+
+def plain(name: object) -> str:
+    """A name as matplotlib writes it letter by letter: between two dollars it reads a formula."""
+    return str(name).replace("$", r"\$")
 
 
 def figure(width: float, height: float, **subplots) -> tuple[Figure, Axes | np.ndarray]:
@@ -76,7 +80,7 @@ def frames(xyz: RawClip, title: str = "", count: int = 6) -> Figure:
         draw_frame(ax, xyz[t])
         ax.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]), aspect="equal")
         ax.set_title(f"frame {t}", fontsize=8)
-    fig.suptitle(title, fontsize=10)
+    fig.suptitle(plain(title), fontsize=10)
     name_hands(fig)
     return fig
 
@@ -92,7 +96,7 @@ def animation(xyz: RawClip, title: str = "", fps: float = 15.0) -> FuncAnimation
     ax.set_axis_off()
     lines = draw_frame(ax, xyz[first])
     ax.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]), aspect="equal")
-    heading = ax.set_title(title, fontsize=9, y=1.0)
+    heading = ax.set_title(plain(title), fontsize=9, y=1.0)
     name_hands(fig)
     # Every frame has the first one's layout: to find it takes longer than to draw the frame.
     fig.draw_without_rendering()
@@ -101,7 +105,7 @@ def animation(xyz: RawClip, title: str = "", fps: float = 15.0) -> FuncAnimation
     def show(t: int) -> list:
         for part, edges in EDGES.items():
             lines[part].set_segments(xyz[t, np.array(edges), :2])
-        heading.set_text(f"{title}  frame {t + 1} of {len(xyz)}")
+        heading.set_text(f"{plain(title)}  frame {t + 1} of {len(xyz)}")
         return []
 
     order = [*range(first, len(xyz)), *range(first)]
@@ -177,7 +181,7 @@ def left_out(losses: Float[np.ndarray, " B"], signs: Sequence[str], count: int) 
     fig, ax = figure(9.0, 2.8)
     colours = ["tab:red" if k < count else "0.7" for k in range(len(order))]
     ax.bar(range(len(order)), losses[order], color=colours)
-    ax.set_xticks(range(len(order)), [signs[k] for k in order], rotation=90, fontsize=8)
+    ax.set_xticks(range(len(order)), [plain(signs[k]) for k in order], rotation=90, fontsize=8)
     title = f"left out: the {count} with the largest loss" if count else "no clip is left out"
     ax.set(ylabel="loss", title=title)
     return fig
@@ -243,7 +247,9 @@ def accuracies(values: pd.Series, title: str) -> Figure:
     """A bar per name, with its value written at its end; lowest on top."""
     values = values.sort_values(ascending=False)
     fig, ax = figure(6.0, 0.8 + 0.24 * len(values))
-    bars = ax.barh(values.index.astype(str), 100 * values.to_numpy(), color="tab:blue")
+    bars = ax.barh(
+        [plain(name) for name in values.index], 100 * values.to_numpy(), color="tab:blue"
+    )
     ax.bar_label(bars, fmt="%.1f", fontsize=8, padding=2)
     ax.set(xlabel="accuracy, %", xlim=(0, 108), title=title)
     ax.tick_params(axis="y", labelsize=8)
@@ -267,8 +273,9 @@ def confusions(pairs: pd.DataFrame, signs: Sequence[str], counts: np.ndarray) ->
     fig, ax = figure(size + 0.6, size)
     shares = matrix / np.maximum(counts[index].sum(1, keepdims=True), 1)
     image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    ax.set_xticks(range(len(involved)), involved, rotation=90, fontsize=8)
-    ax.set_yticks(range(len(involved)), involved, fontsize=8)
+    names = [plain(sign) for sign in involved]
+    ax.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
+    ax.set_yticks(range(len(names)), names, fontsize=8)
     for i, j in zip(*np.nonzero(matrix), strict=True):
         colour = "w" if shares[i, j] > 0.5 else "k"
         ax.text(j, i, matrix[i, j], ha="center", va="center", fontsize=7, color=colour)

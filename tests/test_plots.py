@@ -109,11 +109,13 @@ def test_bars_of_accuracy_say_their_values():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "a"]
 
 
-def test_a_sign_between_dollars_is_no_formula():
+def test_a_sign_between_dollars_is_no_formula_and_ten_to_the_power_of_one_is():
     figure = plots.accuracies(pd.Series({r"$\wrong{$": 0.5}), "accuracy")
-    figure.draw_without_rendering()  # a formula would be read here, and is no formula
+    figure.draw_without_rendering()  # a formula would be read here, and this is none
     (label,) = figure.axes[0].get_yticklabels()
-    assert label.get_text() == r"$\wrong{$" and not label.get_parse_math()
+    assert label.get_text() == r"\$\wrong{\$"  # which matplotlib writes as the sign's name
+    lengths = plots.latencies(np.array([1.0, 2.0]), np.array([10, 100])).axes[0]
+    assert all(tick.get_parse_math() for tick in lengths.get_xticklabels())
 
 
 def test_confusions_show_the_pairs_with_counts_and_shares():
