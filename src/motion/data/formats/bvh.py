@@ -15,6 +15,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from src.common.errors import InputError
+from src.common.news import say
 from src.motion.body.clip import MotionClip
 from src.motion.data.formats.retarget import Nodes, to_smpl
 from src.motion.data.formats.text import lines_of
@@ -61,6 +62,12 @@ def read_bvh(path: Path) -> MotionClip:
         )
     values = _read_frames(frames, count, sum(map(len, header.channels)), path)
     local, angles = _rotations(header, values)
+    largest = np.abs(angles).max(initial=0)
+    if 0 < largest <= 2 * np.pi:
+        say(
+            f"{path}: expected angles in degrees, found none beyond {largest:.1f}: they may be in "
+            "radians; if the body should move more than that, export it again in degrees"
+        )
     nodes = Nodes(header.names, header.parents, local, np.array(header.offsets))
     return to_smpl(nodes, _begins_with_tpose(angles), fps, path)
 

@@ -110,3 +110,15 @@ def test_nodes_that_never_turn_make_no_tpose_of_the_first_frame(tmp_path, nodes,
     expected = read(tmp_path, write(nodes, angles))
     clip = read(tmp_path, write([*nodes, *face], np.concatenate([angles, still], 1)))
     assert len(clip) == len(angles) and np.allclose(clip.rotations, expected.rotations, atol=1e-6)
+
+
+@pytest.mark.parametrize(("largest", "told"), [(6.2, True), (6.4, False)])
+def test_angles_that_may_be_in_radians_are_told_in_one_line(
+    tmp_path, capsys, nodes, angles, largest, told
+):
+    """Read as degrees, a whole turn in radians is a body that hardly moves."""
+    clip = read(tmp_path, write(nodes, angles * largest / np.abs(angles).max()))
+    assert len(clip) == len(angles)
+    news = capsys.readouterr().out
+    assert news.count("\n") == told
+    assert ("a.bvh: expected angles in degrees, found none beyond 6.2" in news) == told
