@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from src.common.errors import InputError
+from src.common.errors import InputError, check_choice
 from src.motion.body.clip import MotionClip
 from src.motion.body.pose_space import Normaliser, PoseFormat, PoseSpace, Scaling, mirrored
 from src.motion.data import windows
@@ -64,8 +64,7 @@ def read_corpus(
         InputError: no files, a missing split, too few files to validate by, a file that cannot be
             read, validation or test clips that are too short for a window, or an unknown cut.
     """
-    if cut not in get_args(Cut):
-        raise InputError(f"WINDOWS: expected one of {', '.join(get_args(Cut))}, got {cut!r}")
+    check_choice("WINDOWS", cut, get_args(Cut))
     if fairmotion.is_prepared(folder):
         clips = {split: tuple(fairmotion.read_split(folder, split)) for split in fairmotion.FILES}
     else:
@@ -77,16 +76,34 @@ def read_corpus(
             split: tuple(resample(read_motion(path, fps)) for path in paths)
             for split, paths in files.items()
         }
+    needed = windows.LENGTH if cut == "every 60" else windows.SPAN
     for split in ("valid", "test"):  # before anything is computed of them
-        _refuse_short(clips[split], cut, split)
+        longest = max(map(len, clips[split]), default=0)
+        if longest < needed:
+            rule = " (every eighth training clip, unless the data say which validate)"
+            raise InputError(
+                f"{split}: expected a clip of {needed} frames ({needed / 60:.1f} s at 60 Hz), the "
+                f"longest of {len(clips[split])} has {longest}; add longer ones to this split"
+                f"{rule if split == 'valid' else ''}"
+            )
     return Corpus(clips["train"], clips["valid"], clips["test"], cut)
 
 
 def _in_folders(folder: Path) -> dict[str, list[Path]]:
     """The files of train/, test/ and valid/, or every eighth of train/ in place of valid/."""
-    files = {split: _files(folder / split) for split in ("train", "test")}
-    if (folder / "valid").is_dir():
-        return files | {"valid": _files(folder / "valid")}
+    splits = ("train", "test", "valid") if (folder / "valid").is_dir() else ("train", "test")
+    files = {split: _files(folder / split) for split in splits}
+    for of_split in files.values():
+        recordings: dict[Path, Path] = {}
+        for path in of_split:
+            first = recordings.setdefault(path.with_suffix(""), path)
+            if first != path:
+                raise InputError(
+                    f"{path}: expected each recording in one format, found {first.name} beside it; "
+                    "keep one of the two"
+                )
+    if "valid" in files:
+        return files
     train = files["train"]
     if len(train) < HELD_OUT:
         raise InputError(
@@ -121,11 +138,7 @@ def evaluation_windows(
 
     "every 60": every window of 144 frames that starts at a multiple of 60, as for the corpus'
     reference numbers. The others: as in those code bases, see windows.py.
-
-    Raises:
-        InputError: no clip is long enough.
     """
-    _refuse_short(clips, cut, split)
     match cut, split:
         case "every 60", _:
             return windows.sliding(clips, TEST_STRIDE, windows.LENGTH)
@@ -133,18 +146,6 @@ def evaluation_windows(
             return windows.centre(clips)
         case _:
             return windows.sliding(clips)
-
-
-def _refuse_short(clips: Sequence[Sized], cut: Cut, split: Literal["valid", "test"]) -> None:
-    needed = windows.LENGTH if cut == "every 60" else windows.SPAN
-    longest = max(map(len, clips), default=0)
-    if longest < needed:
-        rule = " (every eighth training clip, unless the data say which validate)"
-        whose = rule if split == "valid" else ""
-        raise InputError(
-            f"{split}: expected a clip of {needed} frames ({needed / 60:.1f} s at 60 Hz), the "
-            f"longest of {len(clips)} has {longest}; add longer ones to this split{whose}"
-        )
 
 
 @dataclass(frozen=True)
@@ -173,9 +174,6 @@ def prepare(
     With `speeds` every training clip is also played so many times as fast; with `mirror` the mirror
     image of each is trained on too. The scaling is measured before both, on whole clips if all are
     too short for a training window.
-
-    Raises:
-        InputError: a split has no clip long enough for a window of 144 frames.
     """
 
     def encoded(clips: Iterable[MotionClip]) -> list[Tensor]:
@@ -186,21 +184,21 @@ def prepare(
     measured = inputs if scaling.over == "sources" and len(inputs) else torch.cat(raw["train"])
     normaliser = Normaliser.fit(measured, scaling)
     more = [resample(replace(c, fps=c.fps * speed)) for speed in speeds for c in corpus.train]
-    raw["train"] += encoded(more)
     if mirror:
-        raw["train"] += encoded(map(mirrored, (*corpus.train, *more)))
+        more += map(mirrored, (*corpus.train, *more))
+    raw["train"] += encoded(more)
     seen = {name: [normaliser.normalise(c).to(device) for c in raw[name]] for name in raw}
+
+    def truth(split: Literal["valid", "test"]) -> Tensor:
+        rotations = [torch.from_numpy(clip.predicted) for clip in corpus.splits[split]]
+        return evaluation_windows(rotations, corpus.cut, split)[:, windows.SEED :].to(device)
+
     return MotionData(
         PoseSpace(pose_format, normaliser.to(device)),
         tuple(seen["train"]),
         evaluation_windows(seen["valid"], corpus.cut, "valid"),
         evaluation_windows(seen["test"], corpus.cut, "test"),
         tuple(seen["test"]),
-        _truth(corpus, "test").to(device),
-        _truth(corpus, "valid").to(device),
+        truth("test"),
+        truth("valid"),
     )
-
-
-def _truth(corpus: Corpus, split: Literal["valid", "test"]) -> Tensor:
-    rotations = [torch.from_numpy(clip.predicted) for clip in corpus.splits[split]]
-    return evaluation_windows(rotations, corpus.cut, split)[:, windows.SEED :]

@@ -37,16 +37,10 @@ def sliding(
         for clip in clips
         for start in range(0, len(clip) - span + 1, stride)
     ]
-    return _stack(clips, windows, length)
+    return torch.stack(windows) if windows else clips[0].new_zeros(0, length, *clips[0].shape[1:])
 
 
 def centre(clips: Sequence[Tensor]) -> Tensor:
     """One window from the middle of each clip of at least 180 frames: (B, 144, ...)."""
-    windows = [clip[(len(clip) - LENGTH) // 2 :][:LENGTH] for clip in clips if len(clip) >= SPAN]
-    return _stack(clips, windows, LENGTH)
-
-
-def _stack(clips: Sequence[Tensor], windows: list[Tensor], length: int) -> Tensor:
-    if windows:
-        return torch.stack(windows)
-    return clips[0].new_zeros(0, length, *clips[0].shape[1:])
+    long_enough = (clip for clip in clips if len(clip) >= SPAN)
+    return torch.stack([clip[(len(clip) - LENGTH) // 2 :][:LENGTH] for clip in long_enough])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from src.common.errors import InputError
+from src.common.errors import refusing
 
 
 def lines_of(path: Path) -> list[str]:
@@ -15,12 +15,7 @@ def lines_of(path: Path) -> list[str]:
     Raises:
         InputError: the file cannot be opened.
     """
-    try:
+    with refusing(path, "a file to read", "leave it out"):
         text = path.read_text(encoding="latin1")
-    except OSError as error:
-        raise InputError(
-            f"{path}: expected a file to read, found {error.strerror}; change its "
-            "permissions, or leave it out"
-        ) from None
     text = text.removeprefix("\xef\xbb\xbf")  # the mark that Windows' editors put in front
     return text.split("\n")  # splitlines also splits at bytes within other alphabets' letters
