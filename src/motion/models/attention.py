@@ -29,7 +29,6 @@ class TimeAttention(nn.Module):
         self.output = PerJointLinear(joints, width, width)
 
     def forward(self, x: Float[Tensor, "J B T D"]) -> Float[Tensor, "J B T D"]:
-        """Attend."""
         joints, batch, frames, _ = x.shape
         qkv = self.query_key_value(x.flatten(1, 2))
         qkv = qkv.view(joints, batch, frames, 3, self.heads, -1).permute(3, 0, 1, 4, 2, 5)
@@ -61,7 +60,6 @@ class SpaceAttention(nn.Module):
         self.output = linear(width, width)
 
     def forward(self, x: Float[Tensor, "J B T D"]) -> Float[Tensor, "J B T D"]:
-        """Attend."""
         flat = x.flatten(1, 2)
         if self.shared:
             parts = self.query(flat), self.key(flat), self.value(flat)

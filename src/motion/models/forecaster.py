@@ -17,8 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from src.common.errors import InputError
-
+Frames = Float[Tensor, "B T J M"]
 Feedback = Callable[[Tensor], Tensor]
 
 
@@ -34,9 +33,7 @@ class Forecaster(nn.Module, ABC):
         """Frames of a training window."""
         return self.window + self.step
 
-    def teach(
-        self, frames: Float[Tensor, "B T J M"], truth: Float[Tensor, "B T J M"], progress: float
-    ) -> tuple[Tensor, Tensor]:
+    def teach(self, frames: Frames, truth: Frames, progress: float) -> tuple[Tensor, Tensor]:
         """Predict frames of training windows, here those after the window.
 
         Args:
@@ -50,23 +47,11 @@ class Forecaster(nn.Module, ABC):
         return self.next_frames(frames[:, : self.window]), truth[:, self.window :]
 
     @abstractmethod
-    def next_frames(self, window: Float[Tensor, "B T J M"]) -> Float[Tensor, "B N J M"]:
+    def next_frames(self, window: Frames) -> Float[Tensor, "B N J M"]:
         """The `step` frames after a window of at most `window` frames."""
 
-    def refuse_shorter(self, window: Float[Tensor, "B T J M"]) -> None:
-        """Refuse a seed that is too short for a model that needs a whole window.
-
-        Raises:
-            InputError: it has fewer frames.
-        """
-        if window.shape[1] != self.window:
-            raise InputError(
-                f"expected {self.window} frames to forecast from, the model's window, got "
-                f"{window.shape[1]}; give longer seeds"
-            )
-
     def forecast(
-        self, seed: Float[Tensor, "B T J M"], n: int, feedback: Feedback | None = None
+        self, seed: Frames, n: int, feedback: Feedback | None = None
     ) -> Float[Tensor, "B N J M"]:
         """Continue a seed by n frames.
 

@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src.motion.models.forecaster import Forecaster
+from src.motion.models.forecaster import Forecaster, Frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +48,8 @@ class Mixer(Forecaster):
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
-    def next_frames(self, window: Float[Tensor, "B T J M"]) -> Float[Tensor, "B N J M"]:
+    def next_frames(self, window: Frames) -> Float[Tensor, "B N J M"]:
         """The frames after the last one."""
-        self.refuse_shorter(window)
         poses = window.flatten(2)
         seen = torch.cat([poses[:, :-1] - poses[:, -1:], poses[:, -1:]], 1)
         h = self.layers(self.embedding(seen))
@@ -69,6 +68,5 @@ class Layer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        """One layer."""
         x = x + self.frames(self.norms[0](x).mT).mT
         return x + self.contract(F.gelu(self.expand(self.norms[1](x))))

@@ -28,7 +28,6 @@ class PerJointLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(joints, 1, fused * outputs))
 
     def forward(self, x: Float[Tensor, "J N _"]) -> Float[Tensor, "J N _"]:
-        """Map every joint's features."""
         return torch.baddbmm(self.bias, x, self.weight)
 
 

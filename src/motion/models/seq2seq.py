@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from src.motion.models.forecaster import Forecaster
+from src.motion.models.forecaster import Forecaster, Frames
 
 State = tuple[Tensor, Tensor]
 INIT = 0.08  # weights begin uniform within +-INIT
@@ -95,9 +95,7 @@ class Continuing(Forecaster):
     def read(self, seed: Float[Tensor, "B T C"]) -> State:
         """The LSTM's state after the seed."""
 
-    def teach(
-        self, frames: Float[Tensor, "B T J M"], truth: Float[Tensor, "B T J M"], progress: float
-    ) -> tuple[Tensor, Tensor]:
+    def teach(self, frames: Frames, truth: Frames, progress: float) -> tuple[Tensor, Tensor]:
         """Continue the seed, partly fed with the truth."""
         poses = frames.flatten(2)
         seed, target = poses[:, : self.window], poses[:, self.window :]
@@ -105,7 +103,7 @@ class Continuing(Forecaster):
         made = self.decoder.unroll(seed[:, -1:], self.read(seed), self.step, target, forced)
         return made.unflatten(-1, frames.shape[2:]), truth[:, self.window :]
 
-    def next_frames(self, window: Float[Tensor, "B T J M"]) -> Float[Tensor, "B N J M"]:
+    def next_frames(self, window: Frames) -> Float[Tensor, "B N J M"]:
         """`target` frames, each fed to the next step."""
         poses = window.flatten(2)
         made = self.decoder.unroll(poses[:, -1:], self.read(poses), self.step)
@@ -128,9 +126,7 @@ class Seq2seq(Continuing):
             nn.init.uniform_(parameter, -INIT, INIT)
         self.decoder.start_still()
 
-    def teach(
-        self, frames: Float[Tensor, "B T J M"], truth: Float[Tensor, "B T J M"], progress: float
-    ) -> tuple[Tensor, Tensor]:
+    def teach(self, frames: Frames, truth: Frames, progress: float) -> tuple[Tensor, Tensor]:
         """Continue the seed, partly fed with the truth; "single" also predicts the seed."""
         if self.config.kind != "single":
             return super().teach(frames, truth, progress)

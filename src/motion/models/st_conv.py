@@ -25,8 +25,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src.common.errors import InputError
-from src.motion.models.forecaster import Forecaster
+from src.motion.models.forecaster import Forecaster, Frames
 from src.motion.models.per_joint import linear
 from src.motion.models.positions import sinusoids
 
@@ -60,11 +59,6 @@ class StConv(Forecaster):
 
     def __init__(self, config: Config, joints: int, channels: int):
         super().__init__(config.window, config.frames_per_step)
-        if config.conv_widths and min(config.conv_widths) < 1:
-            raise InputError(
-                f"width {config.width} is too small for {config.convolutions} convolutions of "
-                f"kernel {config.kernel} and dilation {config.dilation}; make it wider"
-            )
         pose = joints * channels
         self.embedding = linear(pose, config.width)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
@@ -74,9 +68,8 @@ class StConv(Forecaster):
         self.dropout = nn.Dropout(config.dropout)
         self.register_buffer("pattern", sinusoids(config.window, config.width), persistent=False)
 
-    def next_frames(self, window: Float[Tensor, "B T J M"]) -> Float[Tensor, "B N J M"]:
+    def next_frames(self, window: Frames) -> Float[Tensor, "B N J M"]:
         """The frames after the last one."""
-        self.refuse_shorter(window)
         h = self.dropout(self.embedding(window.flatten(2)) + self.pattern)
         for layer in self.layers:
             h = layer(h)
@@ -118,7 +111,6 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        """One layer."""
         by_feature = self.features(x.mT, causal=False).mT
         out = self.norms[0](x + self.dropout(self.time(x, causal=True)))
         out = out + self.norms[1](x + self.dropout(by_feature))

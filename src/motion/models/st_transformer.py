@@ -22,10 +22,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src.common.errors import InputError
 from src.motion.body.skeleton import ADJACENCY
 from src.motion.models.attention import SpaceAttention, TimeAttention
-from src.motion.models.forecaster import Forecaster
+from src.motion.models.forecaster import Forecaster, Frames
 from src.motion.models.per_joint import PerJointLinear
 from src.motion.models.positions import sinusoids
 
@@ -70,7 +69,6 @@ class StTransformer(Forecaster):
     def __init__(self, config: Config, scale: Float[Tensor, "J M"]):
         super().__init__(config.window, config.frames_per_step)
         joints, channels = scale.shape
-        _check(config, joints)
         self.config = config
         self.embedding = PerJointLinear(joints, channels, config.width)
         self.layers = nn.ModuleList(Layer(config, joints) for _ in range(config.layers))
@@ -81,6 +79,7 @@ class StTransformer(Forecaster):
         if config.joint_relation == "learned":
             self.relation = nn.Linear(joints, config.width, bias=False)
         if config.joint_relation != "none":
+            assert config.width >= joints, "each joint's row of the adjacency is padded to D"
             self.register_buffer("adjacency", torch.from_numpy(ADJACENCY), persistent=False)
         self.register_buffer("noise", config.noise / scale, persistent=False)
         self.register_buffer("pattern", sinusoids(config.window, config.width), persistent=False)
@@ -94,16 +93,14 @@ class StTransformer(Forecaster):
         out = self.output(h.flatten(1, 2)).view(joints, batch, frames, self.step, channels)
         return x[:, :, None] + out.permute(1, 2, 3, 0, 4)
 
-    def teach(
-        self, frames: Float[Tensor, "B T J M"], truth: Float[Tensor, "B T J M"], progress: float
-    ) -> tuple[Tensor, Tensor]:
+    def teach(self, frames: Frames, truth: Frames, progress: float) -> tuple[Tensor, Tensor]:
         """Every position predicts the frames after it."""
         predicted = self(frames[:, : -self.step])
         # (B, T, J, M, N) -> (B, T, N, J, M)
         following = truth[:, 1:].unfold(1, self.step, 1).movedim(-1, 2)
         return predicted, following
 
-    def next_frames(self, window: Float[Tensor, "B T J M"]) -> Float[Tensor, "B N J M"]:
+    def next_frames(self, window: Frames) -> Float[Tensor, "B N J M"]:
         """The frames after the last one; positions count from 0 in every window."""
         return self(window)[:, -1]
 
@@ -123,20 +120,6 @@ class StTransformer(Forecaster):
         return self.dropout(h)
 
 
-def _check(config: Config, joints: int) -> None:
-    if config.width % config.heads:
-        raise InputError(f"width {config.width} must be a multiple of heads {config.heads}")
-    if config.joint_relation == "none":
-        return
-    if joints != len(ADJACENCY):
-        raise InputError(
-            f"joint_relation={config.joint_relation!r}: expected the {len(ADJACENCY)} predicted "
-            f"joints of SMPL, the data have {joints}; set it to 'none'"
-        )
-    if config.width < joints:
-        raise InputError(f"joint_relation needs a width of at least {joints}, got {config.width}")
-
-
 class Layer(nn.Module):
     """Two attentions in parallel, their normalised sums added, then a feed-forward per joint."""
 
@@ -150,7 +133,6 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "J B T D"]) -> Float[Tensor, "J B T D"]:
-        """One layer."""
         first, second = (
             norm(x + self.dropout(attention(x)))
             for attention, norm in zip(self.attentions, self.norms, strict=True)
@@ -178,7 +160,6 @@ class Norm(nn.LayerNorm):
         self.over = over
 
     def forward(self, x: Float[Tensor, "J B T D"]) -> Float[Tensor, "J B T D"]:
-        """Normalise."""
         if self.over == "token":
             return super().forward(x)
         variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)

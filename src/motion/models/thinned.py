@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from src.motion.models.forecaster import Forecaster
+from src.motion.models.forecaster import Forecaster, Frames
 
 
 def whole(model: Forecaster) -> Forecaster:
@@ -28,18 +28,16 @@ class Thinned(Forecaster):
         super().__init__(inner.window * every, inner.step * every)
         self.inner, self.every = inner, every
 
-    def teach(
-        self, frames: Float[Tensor, "B T J M"], truth: Float[Tensor, "B T J M"], progress: float
-    ) -> tuple[Tensor, Tensor]:
+    def teach(self, frames: Frames, truth: Frames, progress: float) -> tuple[Tensor, Tensor]:
         """As the inner one, on the frames that are kept."""
         return self.inner.teach(self._kept(frames), self._kept(truth), progress)
 
-    def next_frames(self, window: Float[Tensor, "B T J M"]) -> Float[Tensor, "B N J M"]:
+    def next_frames(self, window: Frames) -> Float[Tensor, "B N J M"]:
         """Predicted frames with interpolated ones before each."""
         ends = torch.cat([window[:, -1:], self.inner.next_frames(self._kept(window))], 1)
         shares = torch.arange(1, self.every + 1, device=ends.device, dtype=ends.dtype) / self.every
         between = torch.lerp(ends[:, :-1, None], ends[:, 1:, None], shares[:, None, None])
         return between.flatten(1, 2)
 
-    def _kept(self, frames: Float[Tensor, "B T J M"]) -> Float[Tensor, "B _ J M"]:
+    def _kept(self, frames: Frames) -> Float[Tensor, "B _ J M"]:
         return frames[:, (frames.shape[1] - 1) % self.every :: self.every]

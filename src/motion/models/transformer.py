@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from src.motion.models.forecaster import Forecaster
+from src.motion.models.forecaster import Forecaster, Frames
 from src.motion.models.positions import sinusoids
 from src.motion.models.seq2seq import INIT, Continuing, Decoder, State
 
@@ -90,16 +90,14 @@ class Transformer(Forecaster):
             nn.init.zeros_(self.project.bias)
         self.prior = prior
 
-    def teach(
-        self, frames: Float[Tensor, "B T J M"], truth: Float[Tensor, "B T J M"], progress: float
-    ) -> tuple[Tensor, Tensor]:
+    def teach(self, frames: Frames, truth: Frames, progress: float) -> tuple[Tensor, Tensor]:
         """The decoder is given the last seed frame and all but the last target frame."""
         poses = frames.flatten(2)
         memory = self.read(poses[:, : self.window])
         made = self.decode(poses[:, self.window - 1 : -1], memory)
         return made.unflatten(-1, frames.shape[2:]), truth[:, self.window :]
 
-    def next_frames(self, window: Float[Tensor, "B T J M"]) -> Float[Tensor, "B N J M"]:
+    def next_frames(self, window: Frames) -> Float[Tensor, "B N J M"]:
         """`target` frames one by one, each an output of the decoder."""
         poses = window.flatten(2)
         memory, given = self.read(poses), poses[:, -1:]

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from src.common.errors import InputError
 from src.motion.body.pose_space import Normaliser
 from src.motion.body.skeleton import ADJACENCY
 from src.motion.models import build
@@ -24,12 +23,12 @@ SMALL = Config(**SIZE)
 JOINTS, CHANNELS = 15, 9
 
 
-def model_of(config=SMALL, joints=JOINTS, scale=1.0):
-    return StTransformer(config, torch.full((joints, CHANNELS), scale))
+def model_of(config=SMALL, scale=1.0):
+    return StTransformer(config, torch.full((JOINTS, CHANNELS), scale))
 
 
-def frames(length=12, batch=2, joints=JOINTS):
-    return torch.randn(batch, length, joints, CHANNELS)
+def frames(length=12, batch=2):
+    return torch.randn(batch, length, JOINTS, CHANNELS)
 
 
 # --- size ---------------------------------------------------------------------------------------
@@ -141,15 +140,6 @@ def test_joint_relations_are_added_to_every_frames_embedding(kind):
         expected = adjacency @ related.relation.weight.mT
         assert related.relation.weight.numel() == 15 * 16
     assert torch.allclose(added, expected[:, None, None].expand_as(added), atol=1e-6)
-
-
-def test_joint_relations_know_the_smpl_joints_only():
-    with pytest.raises(InputError, match="15 predicted joints of SMPL, the data have 4"):
-        model_of(replace(SMALL, joint_relation="fixed"), joints=4)
-    with pytest.raises(InputError, match="width of at least 15, got 8"):
-        model_of(replace(SMALL, joint_relation="fixed", width=8))
-    with pytest.raises(InputError, match="width 18 must be a multiple of heads 4"):
-        model_of(replace(SMALL, width=18))
 
 
 def test_noise_is_on_the_embeddings_input_in_training_only():
