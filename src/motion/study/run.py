@@ -37,7 +37,7 @@ from src.motion.study import bars, saved
 from src.motion.study.experiments import PUBLISHED, Experiment, Profile, Variation, resized
 from src.motion.study.studies import STUDIES
 from src.motion.training import gan
-from src.motion.training.loop import Training, train
+from src.motion.training.loop import Loop, Training
 from src.motion.training.task import forecasts, pose_task
 from src.training.resume import DELETE
 
@@ -104,10 +104,9 @@ def run(
     Without a profile its sizes and its training are as published.
 
     Raises:
-        InputError: an unknown name, a corpus that is too short, or the folder's stopped training
-            is of other values.
+        InputError: no training clip is long enough, or the folder's stopped training is of other
+            values.
     """
-    choose(name)
     experiment = PUBLISHED[name] if profile is None else resized(PUBLISHED[name], profile)
     experiment = variation.of(experiment)
     data = _prepared(experiment, corpus, device)
@@ -177,10 +176,11 @@ def _trained(
     match experiment.training:
         case gan.GanTraining() as training:
             pair = gan.Gan(experiment.model, replace(training, seed=seed), data.space.normaliser)
-            model, history = pair.generator, gan.train_gan(pair, task, folder)
+            model, loop = pair.generator, gan.GanLoop(pair, task)
         case Training() as training:
             model = _built(experiment, data)
-            history = train(model, task, replace(training, seed=seed), folder)
+            loop = Loop(model, task, replace(training, seed=seed))
+    history = loop.run(folder)
     mark.write()
     return model, history
 

@@ -38,7 +38,7 @@ from src.motion.body.pose_space import Normaliser, Scaling
 from src.motion.data import windows
 from src.motion.study.bars import zero_velocity
 from src.motion.study.experiments import PROFILES, PUBLISHED, Profile, resized
-from src.motion.training.loop import train
+from src.motion.training.loop import Loop
 from src.motion.training.losses import JointNorm, PointSpace
 from src.motion.training.task import Task, forecasts
 from src.transforms.steps.normalise import FromShoulders
@@ -54,58 +54,56 @@ def sign_task(
     train: Sequence[Float[np.ndarray, "_ L 3"]],
     valid: Sequence[Float[np.ndarray, "_ L 3"]],
     normalise: FromShoulders | None = None,
-    seed: int = SEED,
-    target: int = TARGET,
     device: torch.device | str = "cpu",
 ) -> Task:
     """Forecasting landmarks, scored by the mean position error of what was seen.
 
     Validation clips are of other signers; NaN = not detected. `normalise` is a recipe's step;
-    without it coordinates stay those of the image. `seed` frames are given, `target` forecast.
+    without it coordinates stay those of the image.
 
     Raises:
-        InputError: a split has no clip of seed + target frames.
+        InputError: a split has no clip of `SEED` + `TARGET` frames.
     """
-    clips, length = {}, seed + target
+    clips, length = {}, SEED + TARGET
     for split, given in (("train", train), ("valid", valid)):
         clips[split] = [torch.as_tensor(clip).float() for clip in given if len(clip) >= length]
         if not clips[split]:
             longest = max(map(len, given), default=0)
             raise InputError(
-                f"SIGNS, {split}: expected a sign clip of {length} frames, {seed} seen, {target} "
+                f"SIGNS, {split}: expected a sign clip of {length} frames, {SEED} seen, {TARGET} "
                 f"forecast; the longest of {len(given)} has {longest}. Choose a store of longer "
                 "clips, or leave SIGNS empty"
             )
     # A stride of the target's length: every frame is forecast about once.
-    cut = windows.sliding(clips["valid"], target, length, length)
-    cut = cut.masked_fill(cut[:, :seed].isnan().all(1, keepdim=True), torch.nan)
+    cut = windows.sliding(clips["valid"], TARGET, length, length)
+    cut = cut.masked_fill(cut[:, :SEED].isnan().all(1, keepdim=True), torch.nan)
     size = torch.ones(len(cut), 1, 1, 3)
     if normalise is not None:
         clips["train"] = [normalise(clip, LAYOUT) for clip in clips["train"]]
         for number, window in enumerate(cut):
-            cut[number], size[number] = _by_its_seed(window, seed, normalise)
+            cut[number], size[number] = _by_its_seed(window, normalise)
     normaliser = Normaliser.fit(torch.cat(clips["train"]), COORDINATES)
     truths = tuple(normaliser.normalise(clip).to(device) for clip in clips["train"])
     cut = normaliser.normalise(cut).to(device)
     space = PointSpace(normaliser.to(device), size.to(device))
 
     def position_error(forecasts: Tensor) -> float:
-        return _distances(forecasts, cut[:, seed:], space).nanmean().item()
+        return _distances(forecasts, cut[:, SEED:], space).nanmean().item()
 
     filled = tuple(hold_last(clip) for clip in truths)
     valid_filled = torch.stack([hold_last(window) for window in cut])
-    return Task(filled, truths, valid_filled, cut, seed, space, position_error, "position_error")
+    return Task(filled, truths, valid_filled, cut, SEED, space, position_error, "position_error")
 
 
 def _by_its_seed(
-    window: Float[Tensor, "T L 3"], seed: int, normalise: FromShoulders
+    window: Float[Tensor, "T L 3"], normalise: FromShoulders
 ) -> tuple[Float[Tensor, "T L 3"], Float[Tensor, "3"]]:
     """A window normalised by what its seed shows, and the size of the new unit per coordinate.
 
     The step shifts and scales each coordinate. By how much is read off the seed's extremes before
     and after it, so that the target, which is not known yet, has no part in it.
     """
-    before, after = (x[:seed].flatten(0, 1) for x in (window, normalise(window[:seed], LAYOUT)))
+    before, after = (x[:SEED].flatten(0, 1) for x in (window, normalise(window[:SEED], LAYOUT)))
     low, high = (before.nan_to_num(sign * torch.inf) for sign in (1, -1))
     extremes = torch.stack([low.argmin(0), high.argmax(0)])  # (2, 3) numbers of points
     (low, high), (new_low, new_high) = before.gather(0, extremes), after.gather(0, extremes)
@@ -116,8 +114,8 @@ def _by_its_seed(
     return (window - shift) / size, size
 
 
-def from_store(store: Store, fold: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The clips of a landmark store, hands and pose of `LAYOUT`: other folds, and one fold.
+def from_store(store: Store) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The clips of a landmark store, hands and pose of `LAYOUT`: other folds, and fold 0.
 
     Folds hold signers apart, so validation clips are of other people.
 
@@ -132,8 +130,8 @@ def from_store(store: Store, fold: int = 0) -> tuple[list[np.ndarray], list[np.n
         )
     columns = [store.landmarks.index(point) for point in POINTS]
     clips: tuple[list, list] = ([], [])
-    for number, of in enumerate(store.clips.fold):
-        clips[of == fold].append(store.clip(number)[:, columns])
+    for number, fold in enumerate(store.clips.fold):
+        clips[fold == 0].append(store.clip(number)[:, columns])
     return clips
 
 
@@ -178,7 +176,7 @@ def run_signs(task: Task, profile: Profile | None, folder: Path, seed: int) -> d
         )
         torch.manual_seed(seed)
         model = models.build(config, task.space.normaliser).to(task.valid.device)
-        train(model, task, training, folder / name)
+        Loop(model, task, training).run(folder / name)
         made[name] = forecasts(model, task.valid[:, : task.seed], task.target)
     return made
 

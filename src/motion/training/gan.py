@@ -24,15 +24,12 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
-import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from src.common.errors import InputError
 from src.motion.body.pose_space import Normaliser
 from src.motion.data.sampling import Sampling
 from src.motion.models import transformer
@@ -109,8 +106,6 @@ class Gan:
 
     def __init__(self, config: Config, training: GanTraining, normaliser: Normaliser):
         joints, channels = normaliser.scale.shape
-        if not config.generator.lstm_decoder:
-            raise InputError("the GAN's generator needs an LSTM decoder; set lstm_decoder=True")
         self.config, self.training = config, training
         device = normaliser.scale.device
         generator = transformer.TransformerLstm(config.generator, joints, channels)
@@ -168,30 +163,20 @@ class Gan:
         self.generator_optimiser.step()
 
 
-def train_gan(gan: Gan, task: Task, folder: Path) -> pd.DataFrame:
-    """Train; afterwards the generator has the weights of its best validation with a critic.
-
-    Weights from pretraining, which no critic has touched, are never chosen. The folder gets
-    history.csv and the generator's best.pt. Until the training is done it also holds last.pt, from
-    which a training that was stopped goes on.
-
-    Returns:
-        A row per validation: step, pretraining (True up to the switch), critic_emd (validation
-        windows, noise seeds; NaN in pretraining), generator_mse (forecasts against truth,
-        normalised), the score, seconds. The document's Fig. 4 plots critic_emd and generator_mse.
-    """
-    loop = GanLoop(gan, task)
-    history = loop.run(folder)
-    gan.generator.load_state_dict(loop.best)
-    return history
-
-
 class GanLoop(Stoppable):
-    """The training of both networks."""
+    """The training of both networks.
+
+    The weights are the generator's, of a validation with a critic: those from pretraining, which no
+    critic has touched, are never chosen.
+
+    A row of the history has step, pretraining (True up to the switch), critic_emd (validation
+    windows, noise seeds; NaN in pretraining), generator_mse (forecasts against truth, normalised),
+    the score, seconds. The document's Fig. 4 plots critic_emd and generator_mse.
+    """
 
     def __init__(self, gan: Gan, task: Task):
-        self.gan, self.config = gan, gan.training
-        super().__init__(task, gan.generator.span, gan.generator)
+        super().__init__(task, gan.training, gan.generator)
+        self.gan = gan
         self.batches = 0  # so far
         self.pretraining = True  # in the last step
 
@@ -207,40 +192,36 @@ class GanLoop(Stoppable):
         self.batches += 1
         return frames
 
+    @torch.no_grad()
     def validate(self) -> None:
         """Score the generator; take a copy if it is the best that a critic has taught."""
-        row = {"step": self.step, "pretraining": self.pretraining}
-        row |= _validate(self.gan, self.task, self.pretraining)
-        score = row[self.task.score_name]
+        gan, task = self.gan, self.task
+        seed, target = task.valid.split([task.seed, task.target], 1)
+        made = forecasts(gan.generator, seed, task.target)
+        gan.critic.eval()
+        distance = emd(gan.judge(seed, target, None), gan.judge(seed, made, None)).item()
+        gan.critic.train()
+        score = task.score(made)
         if score < self.best_score and not self.pretraining:
             self.best_score = score
-            self.best = copy.deepcopy(self.gan.generator.state_dict())
-        self.rows.append(row | {"seconds": self.elapsed})
+            self.best = copy.deepcopy(gan.generator.state_dict())
+        self.rows.append({
+            "step": self.step,
+            "pretraining": self.pretraining,
+            "critic_emd": float("nan") if self.pretraining else distance,
+            "generator_mse": forecast_loss(MeanSquared(), made, target, task.space).item(),
+            task.score_name: score,
+            "seconds": self.elapsed,
+        })  # fmt: skip
 
     def state_dict(self) -> dict:
-        """Everything that the next steps depend on."""
         parts = {name: getattr(self.gan, name).state_dict() for name in PARTS}
         numbers = {"best_score": self.best_score, "counters": [self.step, self.batches]}
         return super().state_dict() | parts | numbers
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on where `state_dict` was taken."""
         super().load_state_dict(state)
         for name in PARTS:
             getattr(self.gan, name).load_state_dict(state[name])
         self.best_score = state["best_score"]
         self.step, self.batches = state["counters"]
-
-
-@torch.no_grad()
-def _validate(gan: Gan, task: Task, pretraining: bool) -> dict[str, float]:
-    seed, target = task.valid[:, : task.seed], task.valid[:, task.seed :]
-    made = forecasts(gan.generator, seed, task.target)
-    gan.critic.eval()
-    distance = emd(gan.judge(seed, target, None), gan.judge(seed, made, None))
-    gan.critic.train()
-    return {
-        "critic_emd": float("nan") if pretraining else distance.item(),
-        "generator_mse": forecast_loss(MeanSquared(), made, target, task.space).item(),
-        task.score_name: task.score(made),
-    }

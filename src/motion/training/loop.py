@@ -64,44 +64,34 @@ class Training:
     seed: int = 1237  # of everything random
 
 
-def train(model: Forecaster, task: Task, config: Training, folder: Path) -> pd.DataFrame:
-    """Train a model in place, on the task's device; afterwards it has the best weights.
-
-    The folder gets history.csv, best.pt, and last.pt until the training is done, from which a
-    training that was stopped goes on.
-
-    Returns:
-        The history: a row per validation with step, rate, train_loss and valid_loss (of what
-        `teach` predicts), lowest_loss and highest_loss of the single steps since the row before,
-        train_mse (of what `teach` predicts) and valid_mse (of forecasts), the score, seconds.
-
-    Raises:
-        InputError: no training clip is long enough, the loss became NaN, no forecast of any
-            validation was finite, or the folder's state is of another training.
-    """
-    loop = Loop(model, task, config)
-    history = loop.run(folder)
-    model.load_state_dict(loop.best)
-    return history
-
-
 class Stoppable:
-    """A training that is saved after every validation, and goes on from there if it was stopped."""
+    """A training that is saved after every validation, and goes on from there if it was stopped.
 
-    config: Any  # steps, seconds, validate_every, seed: Training or gan.GanTraining
+    `config` is a `Training` or a `gan.GanTraining`; the forecaster is on the task's device.
+    """
 
-    def __init__(self, task: Task, span: int, network: nn.Module):
-        config = self.config
-        self.task = task
+    def __init__(self, task: Task, config: Any, model: Forecaster):
+        self.task, self.config, self.model = task, config, model
         self.sampler = WindowSampler(
-            task.train, task.truths, span, config.batch, config.sampling, config.seed
+            task.train, task.truths, model.span, config.batch, config.sampling, config.seed
         )
-        self.best, self.best_score = copy.deepcopy(network.state_dict()), float("inf")
+        self.best, self.best_score = copy.deepcopy(model.state_dict()), float("inf")
         self.step, self.elapsed = 0, 0.0
         self.rows: list[dict[str, float | int]] = []
 
     def run(self, folder: Path) -> pd.DataFrame:
-        """Train to the end, from the folder's state if there is one; returns the history."""
+        """Train to the end; afterwards the forecaster has its best weights.
+
+        The folder gets history.csv, best.pt, and last.pt until the training is done, from which a
+        training that was stopped goes on.
+
+        Returns:
+            The history, a row per validation.
+
+        Raises:
+            InputError: the loss became NaN, no forecast of any validation was finite, or the
+                folder's state is of another training.
+        """
         path = folder / "last.pt"
         self.load(path)
         while not self.done:
@@ -117,6 +107,7 @@ class Stoppable:
         checkpoint.save(folder / "best.pt", self.best)
         history = self._write(folder)  # a kill may have come between the state and its table
         path.unlink(missing_ok=True)
+        self.model.load_state_dict(self.best)
         return history
 
     def _write(self, folder: Path) -> pd.DataFrame:
@@ -192,11 +183,15 @@ class Stoppable:
 
 
 class Loop(Stoppable):
-    """The training of a forecaster."""
+    """The training of a forecaster.
+
+    A row of the history has step, rate, train_loss and valid_loss (of what `teach` predicts),
+    lowest_loss and highest_loss of the single steps since the row before, train_mse (of what
+    `teach` predicts) and valid_mse (of forecasts), the score, seconds.
+    """
 
     def __init__(self, model: Forecaster, task: Task, config: Training):
-        self.model, self.config = model, config
-        super().__init__(task, model.span, model)
+        super().__init__(task, config, model)
         self.optimiser = optimisers.build(config.optimiser, model)
         self.plateau = Plateau(config.schedule)
         self.averaged = copy.deepcopy(model) if config.average else model
@@ -213,11 +208,10 @@ class Loop(Stoppable):
 
     @property
     def done(self) -> bool:
-        """True when no steps, no time or no patience are left."""
+        """True also when no patience is left."""
         return super().done or self.tests_since >= self.config.patience
 
     def one_step(self) -> None:
-        """Change the weights once."""
         config = self.config
         optim.set_rate(self.optimiser, self.rate)
         frames, truth = self.sampler(self.step)
@@ -234,7 +228,6 @@ class Loop(Stoppable):
         self._losses.append(torch.stack([loss.detach(), square]))
 
     def validate(self) -> None:
-        """Score the weights on the validation windows; take a copy if they are the best."""
         row = self._measure()
         score = row[self.task.score_name]
         self.plateau.consider(score)
@@ -277,7 +270,6 @@ class Loop(Stoppable):
         }
 
     def state_dict(self) -> dict:
-        """Everything that the next steps depend on."""
         parts = {name: getattr(self, name).state_dict() for name in PARTS}
         numbers = {
             "scores": [self.best_score, self.score_to_improve],
@@ -286,7 +278,6 @@ class Loop(Stoppable):
         return super().state_dict() | parts | numbers
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on where `state_dict` was taken."""
         super().load_state_dict(state)
         for name in PARTS:
             getattr(self, name).load_state_dict(state[name])

@@ -8,7 +8,7 @@ from src.common import checkpoint
 from src.common.errors import InputError
 from src.motion.body.pose_space import Normaliser
 from src.motion.models import transformer
-from src.motion.training.gan import Config, Critic, Gan, GanLoop, GanTraining, emd, train_gan
+from src.motion.training.gan import Config, Critic, Gan, GanLoop, GanTraining, emd
 from src.motion.training.optimisers import RmsProp, Sgd
 from src.motion.training.task import forecasts
 from tests.motion.training.test_loop import killed_after, weights
@@ -48,12 +48,6 @@ def test_the_critic_gives_a_probability_per_joint_from_one_decoder_step():
     expected = torch.sigmoid(critic.project(out[:, 0]))
     assert torch.allclose(critic(x, seed), expected)
     assert ((expected > 0) & (expected < 1)).all() and expected.shape == (2, J)
-
-
-def test_the_default_sizes_are_the_documents():
-    assert Config().generator.hidden == 512 and Config().generator.lstm_decoder
-    with pytest.raises(InputError, match="LSTM decoder"):
-        gan_of(Config(generator=transformer.Config(hidden=16, heads=2)))
 
 
 @pytest.mark.parametrize("sees,length", [("target", 5), ("whole", 13)])
@@ -162,8 +156,7 @@ def trained(task, folder, **changes):
     torch.manual_seed(0)
     training = GanTraining(batch=4, sampling="uniform", pretraining=0.5, seed=0, **changes)
     gan = Gan(OF_BODIES, training, task.space.normaliser)
-    history = train_gan(gan, task, folder)
-    return gan.generator, history
+    return gan.generator, GanLoop(gan, task).run(folder)
 
 
 def test_training_keeps_the_best_generator_and_both_curves(task, tmp_path):

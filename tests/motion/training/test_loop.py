@@ -14,8 +14,7 @@ from src.motion.data.corpus import prepare
 from src.motion.metrics import frame_errors
 from src.motion.models import build, seq2seq, st_transformer
 from src.motion.study.bars import zero_velocity
-from src.motion.training import loop as training
-from src.motion.training.loop import Loop, Training, train
+from src.motion.training.loop import Loop, Training
 from src.motion.training.losses import JointNorm
 from src.motion.training.optimisers import Sgd
 from src.motion.training.task import forecasts, pose_task
@@ -67,7 +66,7 @@ def scripted(task, scores):
     return replace(task, score=lambda _: next(given))
 
 
-def test_defect_f_every_validation_may_be_the_best(task, tmp_path, monkeypatch):
+def test_defect_f_every_validation_may_be_the_best(task, tmp_path):
     """fairmotion looks at every fifth epoch only; here the second of three is best."""
     validated = {}
 
@@ -77,8 +76,7 @@ def test_defect_f_every_validation_may_be_the_best(task, tmp_path, monkeypatch):
             validated[self.step] = weights(self.averaged)
 
     model = network(task)
-    monkeypatch.setattr(training, "Loop", Recording)
-    history = train(model, scripted(task, [3.0, 1.0, 2.0]), QUICK, tmp_path)
+    history = Recording(model, scripted(task, [3.0, 1.0, 2.0]), QUICK).run(tmp_path)
     assert history.joint_angle.tolist() == [3, 1, 2] and history.step.tolist() == [4, 8, 12]
     assert torch.equal(weights(model), validated[8])
 
@@ -87,7 +85,7 @@ def test_a_training_without_any_finite_forecast_is_refused(task, tmp_path):
     """Its weights would be those that it began with, and its score a NaN."""
     known = scripted(task, [float("nan"), float("inf"), float("nan")])
     with pytest.raises(InputError, match=r"t: expected finite forecasts .* none in 3; lower the"):
-        train(network(task), known, QUICK, tmp_path / "t")
+        Loop(network(task), known, QUICK).run(tmp_path / "t")
     assert not (tmp_path / "t" / "best.pt").exists()
 
 
@@ -96,7 +94,7 @@ def test_training_stops_when_improvements_stay_below_a_percent(task, tmp_path):
     config = replace(QUICK, steps=100, patience=3, validate_every=2)
     falling, flat = [0.996**n for n in range(50)], [1.0] + [0.9999] * 50
     for name, scores, validations in (("falling", falling, 50), ("flat", flat, 4)):
-        history = train(network(task), scripted(task, scores), config, tmp_path / name)
+        history = Loop(network(task), scripted(task, scores), config).run(tmp_path / name)
         assert len(history) == validations  # of the flat ones, the first and three in vain
 
 
@@ -107,14 +105,14 @@ def test_train_and_validation_losses_are_the_same_mean(task, tmp_path):
         valid_truth=task.valid[:, : TINY.window + 8], score=lambda _: 1.0,
     )  # fmt: skip
     config = replace(QUICK, optimiser=Sgd(lr=0.0), steps=60, validate_every=60, batch=16)
-    history = train(network(task), everything, config, tmp_path)
+    history = Loop(network(task), everything, config).run(tmp_path)
     row = history.iloc[-1]
     assert row.train_loss == pytest.approx(row.valid_loss, rel=0.25)  # other windows, same units
 
 
 def test_mean_squares_in_the_history_are_those_of_the_forecasts(task, tmp_path):
     model = network(task)
-    history = train(model, task, replace(QUICK, steps=4), tmp_path)
+    history = Loop(model, task, replace(QUICK, steps=4)).run(tmp_path)
     made = forecasts(model, task.valid[:, :120], 24)
     expected = (made - task.valid[:, 120:]).square().mean().item()
     assert history.valid_mse.iloc[-1] == pytest.approx(expected, rel=1e-5)
@@ -124,14 +122,14 @@ def test_mean_squares_in_the_history_are_those_of_the_forecasts(task, tmp_path):
 def test_a_loss_that_is_no_number_ends_the_training_with_advice(task, tmp_path):
     broken = replace(task, train=tuple(clip * 1e38 for clip in task.train))
     with pytest.raises(InputError, match=r"training loss is (nan|inf) at step 4: the rate is too"):
-        train(network(task), broken, QUICK, tmp_path)
+        Loop(network(task), broken, QUICK).run(tmp_path)
 
 
 def test_the_rate_rises_over_the_warmup_and_falls_on_a_plateau(task, tmp_path):
     known = scripted(task, [2.0, 1.0, 1.5, 1.0, 3.0])
     schedule = OnPlateau(factor=0.5, patience=1)
     config = replace(QUICK, steps=5, validate_every=1, schedule=schedule, warmup=2)
-    history = train(network(task), known, config, tmp_path)
+    history = Loop(network(task), known, config).run(tmp_path)
     assert history.rate.to_numpy() / 3e-3 == pytest.approx([0.5, 1, 1, 1, 0.5])
 
 
@@ -160,11 +158,11 @@ def test_a_broken_off_training_goes_on_as_if_nothing_had_happened(
 ):
     config = replace(QUICK, average=average, schedule=Cosine(floor=0.01), warmup=3)
     straight = network(task)
-    whole = train(straight, task, config, tmp_path / "whole")
+    whole = Loop(straight, task, config).run(tmp_path / "whole")
     with killed_after(validations, monkeypatch):
-        train(network(task), task, config, tmp_path / "broken")
+        Loop(network(task), task, config).run(tmp_path / "broken")
     again = network(task)
-    resumed = train(again, task, config, tmp_path / "broken")
+    resumed = Loop(again, task, config).run(tmp_path / "broken")
     assert torch.equal(weights(again), weights(straight))
     same = [c for c in whole if c != "seconds"]
     pd.testing.assert_frame_equal(whole[same], resumed[same])
@@ -192,31 +190,31 @@ def test_a_state_with_parts_missing_or_foreign_is_refused(task, tmp_path, state,
         state[wrong] = "not this"
     checkpoint.save(tmp_path / "last.pt", state)
     with pytest.raises(InputError, match=rf"last\.pt: expected the state .*{wrong}.*delete it"):
-        train(network(task), task, QUICK, tmp_path)
+        Loop(network(task), task, QUICK).run(tmp_path)
 
 
 def test_a_state_of_another_training_or_network_is_refused(task, tmp_path, state):
     checkpoint.save(tmp_path / "last.pt", state)
     with pytest.raises(InputError, match=r"last\.pt: .*training\.seed 0 -> 1; delete it"):
-        train(network(task), task, replace(QUICK, seed=1), tmp_path)
+        Loop(network(task), task, replace(QUICK, seed=1)).run(tmp_path)
     for other in ({"train": task.train[1:]}, {"valid_truth": task.valid * 1.01}):
         with pytest.raises(InputError, match=r"last\.pt: .*of other values: clips changed"):
-            train(network(task), replace(task, **other), QUICK, tmp_path)
+            Loop(network(task), replace(task, **other), QUICK).run(tmp_path)
     with pytest.raises(InputError, match=r"last\.pt: .*a tensor of shape"):
-        train(network(task, replace(TINY, width=8)), task, QUICK, tmp_path)
+        Loop(network(task, replace(TINY, width=8)), task, QUICK).run(tmp_path)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_others(task, tmp_path):
     made = []
     for n, seed in enumerate((0, 0, 1)):
         model = network(task)
-        train(model, task, replace(QUICK, seed=seed), tmp_path / str(n))
+        Loop(model, task, replace(QUICK, seed=seed)).run(tmp_path / str(n))
         made.append(weights(model))
     assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
 
 
 def test_a_bound_in_seconds_ends_it(task, tmp_path):
-    history = train(network(task), task, replace(QUICK, steps=10**9, seconds=0.5), tmp_path)
+    history = Loop(network(task), task, replace(QUICK, steps=10**9, seconds=0.5)).run(tmp_path)
     assert 0.5 <= history.seconds.iloc[-1] < 10
 
 
@@ -250,7 +248,7 @@ def test_one_clip_of_144_frames_is_learned_by_heart(data, task, tmp_path, family
         "seq2seq": seq2seq.Config(hidden=48, residual=True, window=20),
     }[family]
     quick = replace(LEARNING, steps=150, batch=8, optimiser=AdamW(lr=1e-2), validate_every=50)
-    history = train(network(alone, config), alone, quick, tmp_path)
+    history = Loop(network(alone, config), alone, quick).run(tmp_path)
     still = score(zero_velocity(window[:, :120], 24))
     assert history.joint_angle.min() < still / 3
 
@@ -264,7 +262,7 @@ def test_a_tiny_transformer_beats_zero_velocity_on_real_motion(dip_corpus, tmp_p
     config = replace(TINY, width=24, feed_forward=48, window=20, frames_per_step=24, dropout=0.0)
     quick = replace(LEARNING, steps=120, batch=16, validate_every=60, average=0.9)
     model = network(task, config)
-    train(model, task, quick, tmp_path)
+    Loop(model, task, quick).run(tmp_path)
     seeds = data.test[:, :120]
     made = frame_errors(data.space.decode(forecasts(model, seeds, 24)), data.test_truth)
     held = frame_errors(data.space.decode(zero_velocity(seeds, 24)), data.test_truth)
