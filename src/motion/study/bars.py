@@ -17,6 +17,7 @@ from torch import Tensor
 from src.motion.body.rotations import nearest_rotation
 
 READ = 10  # frames that the ridge looks back
+PENALTY = 3.0  # of the ridge, as for the corpus' reference numbers
 
 
 def zero_velocity(seed: Float[Tensor, "B T *pose"], n: int) -> Float[Tensor, "B N *pose"]:
@@ -33,30 +34,25 @@ def constant_velocity(seed: Float[Tensor, "B T J 3 3"], n: int) -> Float[Tensor,
 
 
 def ridge(
-    windows: Float[Tensor, "W T J M"],
-    seed: Float[Tensor, "B T2 J M"],
-    n: int,
-    frames: int = READ,
-    penalty: float = 3.0,
+    windows: Float[Tensor, "W T J M"], seed: Float[Tensor, "B T2 J M"], n: int
 ) -> Float[Tensor, "B N J M"]:
     """Ridge regression from the last frames to all the offsets of the target at once, float64.
 
-    Features: the last `frames` frames minus the last one, the last one, and 1. The weight of the 1
-    is penalised like the rest. A penalty of 3 is that of the corpus' reference numbers. The last n
-    frames of the training windows are learned.
+    Features: the last `READ` frames minus the last one, the last one, and 1. The weight of the 1 is
+    penalised like the rest. The last n frames of the training windows are learned.
     """
     squares, products = 0.0, 0.0  # X'X and X'Y; not X itself, which is large beside the windows
     for part in windows.split(256):
         known, future = part[:, :-n].double(), part[:, -n:].double()
-        x, y = _features(known, frames), (future - known[:, -1:]).flatten(1)
+        x, y = _features(known), (future - known[:, -1:]).flatten(1)
         squares, products = squares + x.mT @ x, products + x.mT @ y
-    weights = torch.linalg.solve(squares + penalty * torch.eye(len(squares)), products)
+    weights = torch.linalg.solve(squares + PENALTY * torch.eye(len(squares)), products)
     seed = seed.double()
-    offsets = _features(seed, frames) @ weights
+    offsets = _features(seed) @ weights
     return seed[:, -1:] + offsets.unflatten(1, (n, *seed.shape[2:]))
 
 
-def _features(seed: Float[Tensor, "B T J M"], frames: int) -> Float[Tensor, "B F"]:
+def _features(seed: Float[Tensor, "B T J M"]) -> Float[Tensor, "B F"]:
     last = seed[:, -1:]
-    past = (seed[:, -frames:] - last).flatten(1)
+    past = (seed[:, -READ:] - last).flatten(1)
     return torch.cat([past, last.flatten(1), torch.ones_like(past[:, :1])], 1)

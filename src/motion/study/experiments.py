@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from src.common.errors import InputError
+from src.common.errors import InputError, check_choice
 from src.motion import models
 from src.motion.body.pose_space import CHANNELS, FAIRMOTION, MOTION_TRANSFORMER, PoseFormat, Scaling
 from src.motion.data.windows import SEED, TARGET
@@ -159,11 +159,8 @@ def profile_named(name: str) -> Profile | None:
     Raises:
         InputError: there is none of that name.
     """
-    if name == "published":
-        return None
-    if name not in PROFILES:
-        raise InputError(f"PROFILE: expected {', '.join(PROFILES)}, published, got {name!r}")
-    return PROFILES[name]
+    check_choice("PROFILE", name, (*PROFILES, "published"))
+    return PROFILES.get(name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,14 +178,8 @@ class Variation:
     def __post_init__(self):
         if not self.smoothness >= 0:
             raise InputError(f"SMOOTHNESS: expected 0 or more, got {self.smoothness}")
-        if self.representation not in ("", *CHANNELS):
-            raise InputError(
-                f"REPRESENTATION: expected nothing, or one of {', '.join(CHANNELS)}; got "
-                f"{self.representation!r}"
-            )
-        if self.rate not in RATES:
-            rates = ", ".join(map(str, RATES))
-            raise InputError(f"NETWORK_FPS: expected one of {rates}, got {self.rate}")
+        check_choice("REPRESENTATION", self.representation, ("", *CHANNELS))
+        check_choice("NETWORK_FPS", self.rate, RATES)
 
     def of(self, experiment: Experiment) -> Experiment:
         """The experiment with these changes."""

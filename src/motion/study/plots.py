@@ -18,7 +18,7 @@ from torch import Tensor
 
 from src.clips import RawClip
 from src.motion.body.skeleton import CENTRE, LEFT, PREDICTED_NAMES, RIGHT
-from src.motion.metrics import METRICS
+from src.motion.metrics import METRICS, PCK_THRESHOLDS
 from src.plots import draw_frame, figure, name_hands
 
 BAND = (40, 50)  # channels of the embedding in which the document sees a grey band
@@ -263,11 +263,11 @@ def rotation_table(table: pd.DataFrame) -> Figure:
     return fig
 
 
-def pck_curves(tables: Mapping[str, Float[Tensor, "9"]], thresholds: tuple[float, ...]) -> Figure:
+def pck_curves(tables: Mapping[str, Float[Tensor, "9"]]) -> Figure:
     """Share of joints within a distance, mean over the forecast, a line per model."""
     fig, ax = figure(6.0, 4.0)
     for name, values in tables.items():
-        ax.plot(thresholds, values, ".-", label=name)
+        ax.plot(PCK_THRESHOLDS, values, ".-", label=name)
     ax.set(xlabel="distance, thigh lengths", ylabel="share of joints within it", ylim=(0, 1))
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)

@@ -23,12 +23,10 @@ WINDOWS = 60_678 + 3_007 + 3_304  # the published splits
 _GIB = 2**30
 
 
-def representation_table(windows: Float[Tensor, "B T 24 3 3"], repeats: int = 3) -> pd.DataFrame:
+def representation_table(windows: Float[Tensor, "B T 24 3 3"]) -> pd.DataFrame:
     """Table 1, with two speeds beside it.
 
-    Args:
-        windows: any windows of 144 frames; times are steadier with more of them.
-        repeats: how often each is timed; the fastest counts.
+    Any windows of 144 frames will do; times are steadier with more of them.
 
     Returns:
         Representations down; points per joint, size in GiB, windows encoded per second, and
@@ -43,8 +41,8 @@ def representation_table(windows: Float[Tensor, "B T 24 3 3"], repeats: int = 3)
         rows[name] = {
             "points per joint": channels,
             "size, GiB": window_bytes * WINDOWS / _GIB,
-            "windows per second": len(windows) / _fastest(encode, repeats),
-            "training step, ms": 1000 * _fastest(_training_step(encoded, pose_format), repeats),
+            "windows per second": len(windows) / _fastest(encode),
+            "training step, ms": 1000 * _fastest(_training_step(encoded, pose_format)),
         }
     return pd.DataFrame(rows).T
 
@@ -70,6 +68,6 @@ def _training_step(encoded: Tensor, pose_format: PoseFormat) -> Callable[[], obj
     return step
 
 
-def _fastest(call: Callable[[], object], repeats: int) -> float:
+def _fastest(call: Callable[[], object]) -> float:
     call()  # the first call allocates
-    return min(timeit.repeat(call, repeat=repeats, number=1))
+    return min(timeit.repeat(call, repeat=3, number=1))

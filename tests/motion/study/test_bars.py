@@ -20,12 +20,12 @@ def test_constant_velocity_goes_on_turning():
 
 
 def test_ridge_is_scikit_learns_with_a_penalised_constant(rng):
-    """Of five frames as offsets from the last, the last, and 1; of more windows than one part."""
+    """Of ten frames as offsets from the last, the last, and 1; of more windows than one part."""
     windows, new = (torch.from_numpy(rng.normal(size=(n, 20, 2, 3))) for n in (600, 7))
 
     def features(seed):
         last = seed[:, -1:]
-        parts = (seed[:, -5:] - last, last, torch.ones(len(seed), 1))
+        parts = (seed[:, -10:] - last, last, torch.ones(len(seed), 1))
         return torch.cat([part.flatten(1) for part in parts], 1)
 
     seed, target = windows[:, :16], windows[:, 16:]
@@ -33,5 +33,5 @@ def test_ridge_is_scikit_learns_with_a_penalised_constant(rng):
     model = Ridge(alpha=3.0, fit_intercept=False).fit(x.numpy(), y.numpy())
     offsets = torch.from_numpy(model.predict(features(new[:, :16]).numpy()))
     expected = new[:, 15:16] + offsets.view(7, 4, 2, 3)
-    ours = bars.ridge(windows, new[:, :16], 4, frames=5, penalty=3.0)
+    ours = bars.ridge(windows, new[:, :16], 4)
     assert torch.allclose(ours, expected, atol=1e-9)

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from src.motion.body.kinematics import fill_joints, global_rotations, positions
 from src.motion.body.skeleton import EDGES, PREDICTED_NAMES
 from src.motion.data.windows import sliding
-from src.motion.metrics import PCK_THRESHOLDS, FrameErrors
+from src.motion.metrics import FrameErrors
 from src.motion.study import bodies, plots, report
 from src.motion.study.representations import representation_table
 
@@ -184,7 +184,7 @@ def test_bars_and_pck_show_their_values():
     figure = plots.part_bars(parts, "units")
     heights = [patch.get_height() for patch in figure.axes[0].patches]
     assert heights == [0.1, 0.2, 0.05, 0.1]
-    curve = plots.pck_curves({"m": torch.linspace(0, 1, 9)}, PCK_THRESHOLDS)
+    curve = plots.pck_curves({"m": torch.linspace(0, 1, 9)})
     assert curve.axes[0].lines[0].get_ydata()[-1] == 1
 
 
@@ -196,7 +196,7 @@ ERRORS = {"zero velocity": errors_of(2.0), "ridge": errors_of(1.0), "model": err
 def test_table_1_has_the_documents_sizes(corpus):
     """5.2, 6.9 and 15.5 GB as printed; axis-angle is smallest."""
     windows = sliding([torch.from_numpy(corpus.test[0].rotations)])[:1]
-    table = representation_table(windows, repeats=1)
+    table = representation_table(windows)
     assert table["points per joint"].tolist() == [3, 4, 9]
     assert table["size, GiB"].round(1).tolist() == [5.2, 6.9, 15.5]
     assert (table > 0).all(axis=None)
