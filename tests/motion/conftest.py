@@ -1,7 +1,5 @@
 """What the motion tests share: real motion capture if it is there, synthetic motion always."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -4,8 +4,6 @@ import torch
 
 from src.motion.body.kinematics import global_rotations, positions
 from src.motion.body.pose_space import (
-    FAIRMOTION,
-    MOTION_TRANSFORMER,
     Normaliser,
     PoseFormat,
     PoseSpace,
@@ -18,13 +16,6 @@ from src.motion.body.skeleton import MIRROR
 
 def joints_of(clip):
     return positions(global_rotations(torch.from_numpy(clip.rotations).double()))
-
-
-def test_the_published_formats_have_the_published_widths():
-    assert FAIRMOTION.n_joints * FAIRMOTION.channels == 72
-    assert MOTION_TRANSFORMER.n_joints * MOTION_TRANSFORMER.channels == 135
-    assert [PoseFormat(r, "predicted").channels * 15 for r in
-            ("axis angle", "quaternion", "rotation matrix")] == [45, 60, 135]  # fmt: skip
 
 
 def test_a_mirrored_body_stands_where_the_mirror_image_stands(corpus):

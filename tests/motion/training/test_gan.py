@@ -4,8 +4,6 @@ import pandas as pd
 import pytest
 import torch
 
-from src.common import checkpoint
-from src.common.errors import InputError
 from src.motion.body.pose_space import Normaliser
 from src.motion.models import transformer
 from src.motion.training.gan import Config, Critic, Gan, GanLoop, GanTraining, emd
@@ -182,13 +180,6 @@ def test_a_broken_off_training_goes_on_as_if_nothing_had_happened(
     columns = ["step", "pretraining", "critic_emd", "generator_mse", "joint_angle"]
     pd.testing.assert_frame_equal(whole[columns], resumed[columns])
     assert not (tmp_path / "broken" / "last.pt").exists()
-
-
-def test_the_state_of_another_gan_is_refused(task, tmp_path):
-    gan = Gan(OF_BODIES, GanTraining(), task.space.normaliser)
-    checkpoint.save(tmp_path / "last.pt", GanLoop(gan, task).state_dict())
-    with pytest.raises(InputError, match=r"last\.pt.*training\.clip 0\.01 -> 0\.5.*delete it"):
-        trained(task, tmp_path, clip=0.5)
 
 
 def test_the_chosen_weights_are_never_those_of_the_pretraining(task, tmp_path):

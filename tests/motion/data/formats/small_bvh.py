@@ -4,8 +4,6 @@
 made up, only their directions are those of the dialect.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
