@@ -31,8 +31,6 @@ CHANNELS: dict[Representation, int] = {"axis angle": 3, "quaternion": 4, "rotati
 
 @dataclass(frozen=True)
 class PoseFormat:
-    """Joints and representation."""
-
     representation: Representation = "rotation matrix"
     joints: Literal["predicted", "all"] = "predicted"  # the fifteen, or all 24
     quaternion_order: rot.QuaternionOrder = "wxyz"  # where the real part is; of quaternions only
@@ -49,7 +47,6 @@ class PoseFormat:
         return CHANNELS[self.representation]
 
     def encode(self, rotations: Float[Tensor, "T 24 3 3"]) -> Float[Tensor, "T J M"]:
-        """A clip in this format."""
         matrices = rotations[:, PREDICTED] if self.joints == "predicted" else rotations
         match self.representation:
             case "axis angle":
@@ -79,8 +76,6 @@ MOTION_TRANSFORMER = PoseFormat("rotation matrix", "predicted")
 
 @dataclass(frozen=True)
 class Scaling:
-    """How channels are brought to one scale."""
-
     divide_by: Literal["std", "variance"] = "std"
     floor: float = 0.02  # smallest divisor
     over: Literal["clips", "sources"] = "clips"  # measured on whole clips, or on windows' inputs
@@ -110,7 +105,6 @@ class Normaliser:
         return x * self.scale + self.mean
 
     def to(self, device: torch.device | str) -> Normaliser:
-        """The same, on another device."""
         return Normaliser(self.mean.to(device), self.scale.to(device))
 
 

@@ -43,7 +43,6 @@ class Corpus:
 
     @property
     def splits(self) -> dict[str, tuple[MotionClip, ...]]:
-        """The clips of each split, by its name."""
         return {"train": self.train, "valid": self.valid, "test": self.test}
 
 
@@ -53,10 +52,9 @@ def read_corpus(
     """Read every motion file of a folder.
 
     Args:
-        folder: with train/ and test/, and with valid/ or eight files in train/; with any tree of
-            files if `lists` is given; or with fairmotion's train.pkl, validation.pkl and test.pkl,
-            whose windows of 144 frames need the cut "every 60".
-        lists: folder of the published split lists.
+        folder: with splits as the module says. fairmotion's windows, of 144 frames, need the cut
+            "every 60".
+        lists: folder of the published split lists, for any tree of files.
         fps: frame rate of files that do not hold it.
         cut: how validation and test windows are cut, see `evaluation_windows`.
 

@@ -1,8 +1,6 @@
 """What every model that forecasts motion can do.
 
-- `teach` returns predictions and the truths to compare them with: the frames after the window, if
-  a model does not say otherwise. One training loop serves all models.
-- `next_frames` continues a window once. `forecast` repeats it and feeds its own frames back.
+One training loop serves all models: `teach` returns predictions and what to compare them with.
 
 Frames are normalised. Letters: **B** windows, **T** frames, **J** joints, **M** channels per joint.
 """

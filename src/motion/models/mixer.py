@@ -27,8 +27,6 @@ from src.motion.models.forecaster import Forecaster, Frames
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Sizes."""
-
     width: int = 128  # D
     layers: int = 4  # of a map over frames and a feed-forward, which is 2 D wide
     window: int = 20  # T; the maps over frames are T by T, so every window has this length
@@ -49,7 +47,6 @@ class Mixer(Forecaster):
         nn.init.zeros_(self.output.bias)
 
     def next_frames(self, window: Frames) -> Float[Tensor, "B N J M"]:
-        """The frames after the last one."""
         poses = window.flatten(2)
         seen = torch.cat([poses[:, :-1] - poses[:, -1:], poses[:, -1:]], 1)
         h = self.layers(self.embedding(seen))

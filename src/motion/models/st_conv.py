@@ -69,7 +69,6 @@ class StConv(Forecaster):
         self.register_buffer("pattern", sinusoids(config.window, config.width), persistent=False)
 
     def next_frames(self, window: Frames) -> Float[Tensor, "B N J M"]:
-        """The frames after the last one."""
         h = self.dropout(self.embedding(window.flatten(2)) + self.pattern)
         for layer in self.layers:
             h = layer(h)

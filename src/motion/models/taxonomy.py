@@ -22,8 +22,6 @@ CODES = 18
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The transformer behind the prior, and how the prior begins."""
-
     transformer: transformer.Config = transformer.Config()
 
     # Begin with W2 = 0 and b2 = 1, which leave the input as it is; otherwise with torch's default.
@@ -42,7 +40,6 @@ class TaxonomyPrior(nn.Module):
             nn.init.ones_(self.gate.bias)
 
     def forward(self, x: Float[Tensor, "*n C"]) -> Float[Tensor, "*n C"]:
-        """The gated input."""
         return x * self.gate(torch.sigmoid(self.codes(x)))
 
 

@@ -106,7 +106,6 @@ class Transformer(Forecaster):
         return given[:, 1:].unflatten(-1, window.shape[2:])
 
     def read(self, seed: Float[Tensor, "B T C"]) -> Float[Tensor, "B T D"]:
-        """The encoder's output."""
         return self.encoder(self.embedding(seed if self.prior is None else self.prior(seed)))
 
     def decode(

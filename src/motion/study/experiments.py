@@ -182,7 +182,6 @@ class Variation:
         check_choice("NETWORK_FPS", self.rate, RATES)
 
     def of(self, experiment: Experiment) -> Experiment:
-        """The experiment with these changes."""
         if self.representation:
             changed = replace(experiment.pose_format, representation=self.representation)
             experiment = replace(experiment, pose_format=changed)

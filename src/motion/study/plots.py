@@ -30,9 +30,6 @@ AXES = {
 }
 
 
-# --- accuracy (Fig. 6) --------------------------------------------------------------------------
-
-
 def study_table(tables: Mapping[str, pd.DataFrame], bars: Mapping[str, pd.DataFrame]) -> Figure:
     """Study x metric x horizon: a panel per metric, a row per model, a dot per horizon.
 
@@ -67,9 +64,6 @@ def _keep_readable(ax: Axes, tables: Mapping, bars: Mapping, metric: str) -> Non
     limit = 1.3 * max((table.loc[metric].max() for table in bars.values()), default=np.inf)
     worst = max(table.loc[metric].max() for table in tables.values())
     ax.set_xlim(0, None if worst < limit else limit)
-
-
-# --- training (Fig. 3, 4, 8) --------------------------------------------------------------------
 
 
 def loss_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
@@ -148,9 +142,6 @@ def gan_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
     return fig
 
 
-# --- inside the network (Fig. 5, 7, 11) ---------------------------------------------------------
-
-
 def embedding_panels(weights: Float[np.ndarray, "15 M D"]) -> Figure:
     """The per-joint embedding as a grey image: all joints, left, right, centre (Fig. 5).
 
@@ -185,9 +176,6 @@ def gradient_grid(tables: Mapping[str, pd.DataFrame]) -> Figure:
         ax.yaxis.get_offset_text().set_fontsize(7)
         ax.margins(x=0.2)
     return fig
-
-
-# --- long roll-outs and signs -------------------------------------------------------------------
 
 
 def rollout_maps(tables: Mapping[str, pd.DataFrame]) -> Figure:

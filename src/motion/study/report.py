@@ -85,18 +85,15 @@ def clear(folder: Path) -> None:
 
 
 def save_table(folder: Path, name: str, table: pd.DataFrame) -> Path:
-    """Write tables/<name>.csv."""
     return write_atomically(folder / "tables" / f"{name}.csv", table.to_csv)
 
 
 def save_figure(folder: Path, name: str, figure: Figure) -> Path:
-    """Write figures/<name>.png."""
     target = folder / "figures" / f"{name}.png"
     return write_atomically(target, lambda path: figure.savefig(path, dpi=110))
 
 
 def save_animation(folder: Path, name: str, animation: FuncAnimation, fps: float) -> Path:
-    """Write figures/<name>.gif."""
     writer, target = PillowWriter(fps=fps), folder / "figures" / f"{name}.gif"
     return write_atomically(target, lambda path: animation.save(path, writer=writer, dpi=70))
 

@@ -45,7 +45,6 @@ class RollOut:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """Freezing, drift and jitter, see `per_second`."""
         return per_second(self.predicted, self.truth)
 
 

@@ -52,8 +52,6 @@ FORM = 2
 
 @dataclass(frozen=True)
 class Result:
-    """What an experiment gave."""
-
     experiment: Experiment  # as it was run
     model: Forecaster  # with its best weights
     data: MotionData  # what it saw

@@ -51,8 +51,6 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True)
 class GanTraining:
-    """How the two are trained."""
-
     steps: int = 20_000  # of the generator, at most
     seconds: float = 0.0  # at most, of CPU or GPU; 0 = no bound
     batch: int = 64  # windows of a step
@@ -146,7 +144,6 @@ class Gan:
                 parameter.copy_(old + (parameter - old).clamp(-bound, bound))
 
     def generator_step(self, frames: Float[Tensor, "B T J M"], pretraining: bool) -> None:
-        """One step of the generator."""
         config = self.training
         seed, target = frames.split([self.generator.window, self.generator.step], 1)
         made = self.generator.next_frames(seed)
@@ -181,7 +178,6 @@ class GanLoop(Stoppable):
         self.pretraining = True  # in the last step
 
     def one_step(self) -> None:
-        """A step of the generator, and before it those of the critic."""
         self.pretraining = self.progress < self.config.pretraining
         for _ in range(0 if self.pretraining else self.config.critic_steps):
             self.gan.critic_step(self._next_batch())

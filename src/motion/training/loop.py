@@ -39,8 +39,6 @@ PARTS = ("model", "averaged", "optimiser", "plateau")  # of a loop, each with a 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How to train."""
-
     steps: int = 245_000  # at most; 1000 epochs of the 7,865 published training files
     seconds: float = 0.0  # at most, of CPU or GPU; 0 = no bound
     batch: int = 32  # windows of a step
@@ -201,7 +199,6 @@ class Loop(Stoppable):
 
     @property
     def rate(self) -> float:
-        """The learning rate of the next step."""
         config = self.config
         peak = config.optimiser.lr * self.plateau.level * min(1.0, (self.step + 1) / config.warmup)
         return optimisers.rate_at(config.schedule, peak, self.step, self.progress)

@@ -43,9 +43,6 @@ def frames(length=13, batch=3):
     return torch.randn(batch, length, JOINTS, CHANNELS)
 
 
-# --- size ---------------------------------------------------------------------------------------
-
-
 def test_full_size_baselines_have_the_counts_of_their_parts():
     """fairmotion's: 24 joints x 3 channels, hidden 1024, one layer. Tied is one LSTM (defect d)."""
     with torch.device("meta"):
@@ -76,9 +73,6 @@ def test_weights_begin_as_fairmotions():
     model = Transformer(ATTENTION, JOINTS, CHANNELS)
     bound = (6 / (POSE + 16)) ** 0.5  # Xavier uniform
     assert 0.9 * bound < model.embedding.linear.weight.abs().max() <= bound
-
-
-# --- recurrent ----------------------------------------------------------------------------------
 
 
 def test_teacher_forcing_fades_over_the_first_half():
@@ -115,9 +109,6 @@ def test_defect_b_training_and_use_begin_with_the_same_frame(kind):
     forced, _ = model.teach(other, other, progress=0.0)
     first = forced[:, -5]
     assert torch.allclose(first, made[:, -5], atol=1e-6)  # no target frame goes into the first
-
-
-# --- transformers -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["transformer", "taxonomy"])
@@ -167,9 +158,6 @@ def test_the_lstm_decoder_begins_with_the_encoders_last_output():
     assert torch.allclose(made[:, 0].flatten(1), model.decoder.project(out[:, 0]), atol=1e-6)
 
 
-# --- taxonomy -----------------------------------------------------------------------------------
-
-
 def test_the_prior_is_its_formula():
     prior = taxonomy.TaxonomyPrior(POSE, identity=False)
     x = torch.randn(5, POSE)
@@ -200,9 +188,6 @@ def test_the_decoder_reads_the_seed_ungated():
     expected = model.decode(poses[:, 7:12], memory)
     made, _ = model.teach(poses.unflatten(-1, (JOINTS, CHANNELS)), frames(), 0.0)
     assert torch.allclose(made.flatten(2), expected, atol=1e-6)
-
-
-# --- velocity form ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", NAMES)

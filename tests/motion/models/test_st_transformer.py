@@ -31,9 +31,6 @@ def frames(length=12, batch=2):
     return torch.randn(batch, length, JOINTS, CHANNELS)
 
 
-# --- size ---------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("study", STUDIES, ids=lambda s: s.name)
 def test_every_study_at_full_size_has_its_derived_parameter_count(study):
     """motion.md, section 3; 14's is that of its Reading, 30 % above the base."""
@@ -41,9 +38,6 @@ def test_every_study_at_full_size_has_its_derived_parameter_count(study):
         scale = torch.ones(JOINTS, CHANNELS)
         network = build(study.model, Normaliser(scale, scale))
     assert parameter_count(network) == study.parameters
-
-
-# --- against the loop ---------------------------------------------------------------------------
 
 
 def test_the_batched_products_are_a_loop_over_joints():
@@ -71,8 +65,6 @@ def test_glorot_bounds_are_those_of_one_map_not_of_the_fused_three():
     bound = (6 / (16 + 16)) ** 0.5
     assert 0.97 * bound < weight.abs().max() <= bound
 
-
-# --- causality ----------------------------------------------------------------------------------
 
 CAUSAL = [s for s in STUDIES if isinstance(s.model, Config)]
 
@@ -108,9 +100,6 @@ def test_no_space_block_no_word_between_joints():
     others = [j for j in range(JOINTS) if j != 3]
     one, other = answers(model, np.s_[:, :, 3])
     assert torch.equal(one[..., others, :], other[..., others, :])
-
-
-# --- embedding: positions, relations, noise -----------------------------------------------------
 
 
 def test_sinusoids_are_the_papers():
@@ -162,9 +151,6 @@ def test_the_velocity_path_stays_clean_of_noise():
     model = model_of(replace(SMALL, noise=0.5, start_still=True)).train()
     x = frames()
     assert torch.equal(model(x)[:, :, 0], x)
-
-
-# --- teaching and forecasting -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", [1, 5])

@@ -40,9 +40,6 @@ def weights(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-# --- steps --------------------------------------------------------------------------------------
-
-
 def test_defect_c_gradients_are_clipped_before_the_step(task):
     """fairmotion clips after it: then the first step is as long as the gradient is."""
     rate, bound = 0.1, 1e-3
@@ -226,9 +223,6 @@ def test_the_average_trails_the_weights(task):
     moved = (weights(model) - start).norm()
     assert 0 < (weights(loop.averaged) - start).norm() < moved
     assert loop.averaged is not model
-
-
-# --- learning -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("family", ["st", "seq2seq"])
