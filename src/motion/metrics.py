@@ -72,7 +72,10 @@ def frame_errors(
     eye = torch.eye(3, dtype=torch.float64, device=predicted.device)
     nearest = nearest_rotation(torch.where(known, predicted.double(), eye))  # no SVD of NaN
     predicted, truth = nearest.where(known, torch.nan), truth.double()
-    euler = _euler_error(predicted, truth)
+    angles, angles_true = (euler_angles(r).flatten(2) for r in (predicted, truth))
+    still = angles_true.flatten(0, 1).std(0, correction=0) <= STILL
+    moving = ~still  # a component with a NaN counts, so that the error is NaN too
+    euler = (angles - angles_true)[..., moving].norm(dim=-1)
     world, world_true = (global_rotations(fill_joints(r)) for r in (predicted, truth))
     angle = angle_between(world, world_true)[..., list(PREDICTED)]
     distance = (positions(world) - positions(world_true))[..., list(PREDICTED), :].norm(dim=-1)
@@ -81,12 +84,3 @@ def frame_errors(
     within = within.where(distance.isfinite(), torch.nan)
     means = (euler.mean(0), angle.mean((0, 2)), distance.mean((0, 2)), within.mean((1, 3)))
     return FrameErrors(*(mean.cpu() for mean in means))
-
-
-def _euler_error(
-    predicted: Float[Tensor, "B T 15 3 3"], truth: Float[Tensor, "B T 15 3 3"]
-) -> Float[Tensor, "B T"]:
-    angles, angles_true = euler_angles(predicted).flatten(2), euler_angles(truth).flatten(2)
-    still = angles_true.flatten(0, 1).std(0, correction=0) <= STILL
-    moving = ~still  # a component with a NaN counts, so that the error is NaN too
-    return (angles - angles_true)[..., moving].norm(dim=-1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from src.common.errors import InputError
+from src.common.errors import InputError, refusing
 
 LISTS = {
     "train": "training_fnames.txt",
@@ -40,13 +40,8 @@ def read_splits(folder: Path) -> dict[str, tuple[str, ...]]:
                 f"{path}: expected the published list of the {split} split, found no file; copy "
                 "the three lists to LISTS"
             )
-        try:
+        with refusing(path, "a list in UTF-8", "save it in UTF-8"):
             text = path.read_text(encoding="utf-8-sig")  # Windows' editors put a mark in front
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path}: expected a list in UTF-8, found {error.reason} at byte {error.start}; "
-                "save it in UTF-8"
-            ) from None
         lines = [line.strip() for line in text.splitlines()]
         splits[split] = tuple(dict.fromkeys(line for line in lines if line))
         for identity in splits[split]:

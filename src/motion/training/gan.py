@@ -131,17 +131,14 @@ class Gan:
         (-distance).backward()
         before = [p.detach().clone() for p in self.critic.parameters()]
         self.critic_optimiser.step()
-        self._clip(before)
-        return distance.item()
-
-    @torch.no_grad()
-    def _clip(self, before: list[Tensor]) -> None:
         bound = self.training.clip
-        for parameter, old in zip(self.critic.parameters(), before, strict=True):
-            if self.training.clipped == "weights":
-                parameter.clamp_(-bound, bound)
-            else:
-                parameter.copy_(old + (parameter - old).clamp(-bound, bound))
+        with torch.no_grad():
+            for parameter, old in zip(self.critic.parameters(), before, strict=True):
+                if self.training.clipped == "weights":
+                    parameter.clamp_(-bound, bound)
+                else:
+                    parameter.copy_(old + (parameter - old).clamp(-bound, bound))
+        return distance.item()
 
     def generator_step(self, frames: Float[Tensor, "B T J M"], pretraining: bool) -> None:
         config = self.training

@@ -20,7 +20,7 @@ from src.motion.body.pose_space import PoseSpace
 from src.motion.data.corpus import MotionData
 from src.motion.data.windows import SEED
 from src.motion.metrics import frame_errors
-from src.motion.models.forecaster import Feedback, Forecaster
+from src.motion.models.forecaster import Feedback, Forecaster, Frames
 from src.motion.training.losses import PointSpace
 
 
@@ -71,11 +71,7 @@ def seconds_of(device: torch.device) -> float:
 
 @torch.no_grad()
 def forecasts(
-    model: Forecaster,
-    seeds: Float[Tensor, "B T J M"],
-    n: int,
-    feedback: Feedback | None = None,
-    batch: int = 64,
+    model: Forecaster, seeds: Frames, n: int, feedback: Feedback | None = None
 ) -> Float[Tensor, "B N J M"]:
     """`Forecaster.forecast` of all seeds, in batches, in float32 and evaluation mode.
 
@@ -83,6 +79,6 @@ def forecasts(
     """
     was_training = model.training
     model.eval()
-    made = [model.forecast(part, n, feedback).float() for part in seeds.split(batch)]
+    made = [model.forecast(part, n, feedback).float() for part in seeds.split(64)]
     model.train(was_training)
     return torch.cat(made)

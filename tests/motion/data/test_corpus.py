@@ -42,7 +42,7 @@ def test_wrong_lists_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"'A/0.amc', the list's like 'A/1.pkl'; .*write lists"):
         split_files(amc, read_splits(tmp_path))
     (tmp_path / LISTS["test"]).write_bytes("B/Å.pkl".encode("latin1"))
-    with pytest.raises(InputError, match=r"test_fnames.txt: expected a list in UTF-8.*at byte 2"):
+    with pytest.raises(InputError, match=r"test_fnames.txt: expected a list in UTF-8.*position 2"):
         read_splits(tmp_path)
 
 
