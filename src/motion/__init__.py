@@ -6,6 +6,6 @@ Two seconds of a moving body in, the next 24 frames (400 ms) out, at 60 Hz.
 - "The document" is sources/motion-prediction.txt. Where it leaves a choice open, the docstring of
   the code that makes the choice says "Reading:".
 
-Letters used throughout: **B** windows, **T** frames, **J** joints, **M** channels per joint,
-**D** width, **H** heads.
+Letters used throughout, unless a file says otherwise: **B** windows, **T** frames, **N** forecast
+frames, **J** joints, **M** channels per joint, **D** width, **H** heads.
 """

@@ -4,8 +4,6 @@
   the same windows as an unbroken one.
 - A window is as long as the network needs, and clips as short as that are used. motion-transformer
   draws 144 frames, of which its network sees the first 121, and leaves shorter clips out.
-
-Letters: **B** windows, **T** frames, **J** joints, **M** channels.
 """
 
 from __future__ import annotations

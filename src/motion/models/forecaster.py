@@ -1,8 +1,7 @@
 """What every model that forecasts motion can do.
 
 One training loop serves all models: `teach` returns predictions and what to compare them with.
-
-Frames are normalised. Letters: **B** windows, **T** frames, **J** joints, **M** channels per joint.
+Frames are normalised.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@
 - With `frames_per_step` > 1 each position predicts several frames at once, as offsets from the last
   frame seen, so that errors are not fed back within a step (the document's models predict one).
 
-Letters: **B** windows, **T** frames, **J** joints, **M** channels, **D** width, **H** heads.
 Source: Aksan et al., arXiv 2004.08692; studies: motion-prediction.txt, appendix.
 """
 

@@ -3,8 +3,6 @@
 It sees every k-th frame, up to the last one given, and predicts every k-th frame; between two
 predicted frames channels are interpolated linearly. The document speaks of 10 frames a second,
 which is k = 6 at 60 Hz.
-
-Letters: **B** windows, **T** frames, **J** joints, **M** channels.
 """
 
 from __future__ import annotations

@@ -3,8 +3,6 @@
 A trained model that does not beat zero velocity is of no use, and one that does not beat ridge
 regression has learned no more than a linear map of the last ten frames. All bars work on raw
 frames, not on the networks' scale.
-
-Letters: **B** windows, **T** frames, **N** forecast frames, **J** joints, **M** channels.
 """
 
 from __future__ import annotations

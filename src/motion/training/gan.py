@@ -16,8 +16,6 @@ Where text and Algorithm 1 differ, the text is the default:
   it is noise. The critic can simply copy the answer, so `critic_emd` is measured with noise.
 - The document takes its hyper-parameters from its reference [11] without naming them; the defaults
   here are those of the literature on WGANs.
-
-Letters: **B** windows, **T** frames, **J** joints, **M** channels.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What a forecaster is trained on, and how its forecasts are scored on the way.
-
-Letters: **B** windows, **T** frames, **J** joints, **M** channels per joint.
-"""
+"""What a forecaster is trained on, and how its forecasts are scored on the way."""
 
 from __future__ import annotations
 
