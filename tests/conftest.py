@@ -1,7 +1,5 @@
 """What tests of several rooms share: genuine clips, and a tiny synthetic competition."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

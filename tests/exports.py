@@ -1,7 +1,5 @@
 """A function as torch.export sees it: the graph that a .tflite file is made of."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 

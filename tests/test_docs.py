@@ -1,7 +1,5 @@
 """The pages for readers: short where they should be, and true about paths, links and commands."""
 
-from __future__ import annotations
-
 import importlib.util
 import re
 import subprocess

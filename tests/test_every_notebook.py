@@ -4,8 +4,6 @@ The profile is the full one, which also fits everything: that fit is what it sub
 steps are cut by OVERRIDES.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import zipfile

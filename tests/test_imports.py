@@ -3,8 +3,6 @@
 Imports are read with `ast`, so that one inside a function counts as well.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterator

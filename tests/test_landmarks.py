@@ -1,7 +1,5 @@
 """The landmark tables against the documents' own tables, and against genuine faces."""
 
-from __future__ import annotations
-
 from itertools import chain, pairwise
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Losses against torch's and scipy's own, against sorting by hand, and in closed form."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

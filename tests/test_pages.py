@@ -1,7 +1,5 @@
 """A page of docs/notebooks shows what the notebook shows, and carries its pictures beside it."""
 
-from __future__ import annotations
-
 import base64
 import io
 

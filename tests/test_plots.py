@@ -1,7 +1,5 @@
 """Figures show the numbers that they are given, inside their limits, and are closed at once."""
 
-from __future__ import annotations
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd

@@ -1,7 +1,5 @@
 """A run is its folder: it moves, and what it shows is of its own values."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -4,8 +4,6 @@ Each is a process of its own, prints one table and keeps it as logs/benchmarks/<
 are compared within one run, and nothing depends on absolute times.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -5,8 +5,6 @@ grows in the file too, and what does not depend on the clip (position tables, fo
 left out, as the exporter leaves it out.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

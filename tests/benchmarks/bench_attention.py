@@ -9,8 +9,6 @@
   clip's length, copied for every clip, gathered: what Hugging Face does.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable

@@ -8,8 +8,6 @@
   the training clips are scored.
 """
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

@@ -8,8 +8,6 @@
   logs/benchmarks/growth_<size>.png.
 """
 
-from __future__ import annotations
-
 import json
 import resource
 import subprocess

@@ -10,8 +10,6 @@
   with the clip's frames until a member's stride begins.
 """
 
-from __future__ import annotations
-
 import itertools
 import time
 from collections.abc import Callable, Sequence

@@ -10,8 +10,6 @@
   once, as after an epoch.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import subprocess

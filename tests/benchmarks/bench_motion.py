@@ -12,8 +12,6 @@
 - "products ms" is CPU time, too: the step's matrix products alone, of the same shapes.
 """
 
-from __future__ import annotations
-
 import itertools
 import multiprocessing
 import time

@@ -6,8 +6,6 @@ Lengths are those of the genuine clips after a recipe's filter and stride, drawn
 10,000 clips; batches are those of `plan`, one epoch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -7,8 +7,6 @@ the published batch on a GPU, 32 clips without one. The last columns scale to th
 of epochs of the competition's 94,477 clips, nothing but multiplied.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import torch

@@ -7,8 +7,6 @@
   .npy per clip.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -9,8 +9,6 @@
 - Seconds are the clock's, of a training on a core of its own, two at a time, tests included.
 """
 
-from __future__ import annotations
-
 import pandas as pd
 
 from src.recipes import solution_of

@@ -10,8 +10,6 @@
 - "models" is forward and backward alone; what is left of a step is the share outside.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace

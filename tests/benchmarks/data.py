@@ -1,7 +1,5 @@
 """Genuine clips for the benchmarks, prepared once under logs/benchmarks."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

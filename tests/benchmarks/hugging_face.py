@@ -6,8 +6,6 @@ transformer layer, whose output layer changes the width. Numerically it is src.m
 but for the batch norms' statistics; ours is timed against it, and tests/models compare with it.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import torch

@@ -3,8 +3,6 @@
 What is left when everything else costs nothing: the physical limit of a network on a machine.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable

@@ -8,8 +8,6 @@
 - Every training is a command of its own on one core, two at a time; a finished one is kept.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import os

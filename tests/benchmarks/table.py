@@ -1,7 +1,5 @@
 """One table of a benchmark: printed, and kept with its machine as logs/benchmarks/<name>.json."""
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """What the training step is timed against computes the same as ours."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """Every recipe on all that a store can hold: finite from the clip steps to the logits."""
 
-from __future__ import annotations
-
 import random
 import shutil
 from functools import cache

@@ -1,7 +1,5 @@
 """Padded batches, small networks, and weights of which every one matters."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor, nn

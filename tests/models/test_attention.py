@@ -1,7 +1,5 @@
 """Disentangled attention against transformers' DeBERTa-v2 with the same weights."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor

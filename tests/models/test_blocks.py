@@ -1,7 +1,5 @@
 """Shared layers: attention, means, norms and late dropout against torch's and by hand."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """The 1st place's network against Keras' layers with copied weights; causality, dropped blocks."""
 
-from __future__ import annotations
-
 import math
 
 import keras  # not tensorflow.keras: onnx2tf turns that into Keras 2 for the whole process

@@ -3,8 +3,6 @@
 A new family is added to `CASES`, and is tested by what stands here.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 

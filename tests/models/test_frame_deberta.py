@@ -1,7 +1,5 @@
 """The 6th place's network: the folded frame encoder against the unfolded, one layer by formula."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

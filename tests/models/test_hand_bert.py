@@ -1,7 +1,5 @@
 """The 2nd place's network against Hugging Face's BERT and DeBERTa-v2; what long clips become."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """Shapes of hands: distances by numpy, what must not change them, and what must."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Slovo's network: what is read, masks, blocks written out, outputs, options."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

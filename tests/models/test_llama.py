@@ -1,7 +1,5 @@
 """The 26th place's network against Hugging Face's Llama; length, frames to come."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

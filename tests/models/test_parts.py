@@ -1,7 +1,5 @@
 """Parts of a frame: statistics against numpy, patch attention and cross attention written out."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

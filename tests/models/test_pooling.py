@@ -1,7 +1,5 @@
 """Pooling against torch's own, and padding that changes nothing."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """Rotary positions against complex numbers."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Padded batches of every difficult kind, and the randomness to feed augmentations with."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Sequence
 

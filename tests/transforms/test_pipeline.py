@@ -1,7 +1,5 @@
 """Pipelines run in the order they are written; draws have their distributions; export follows."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The camera: turns against scipy, projections by hand."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

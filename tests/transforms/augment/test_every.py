@@ -4,8 +4,6 @@ A new augmentation is added to `AT`, and is tested by what stands here. Not amon
 which has no probability, and KeepFrames, which makes gaps.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

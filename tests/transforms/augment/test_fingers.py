@@ -1,7 +1,5 @@
 """Bending fingers against the document's procedure, tree by tree; draws, and what must not move."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 

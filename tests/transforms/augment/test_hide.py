@@ -1,7 +1,5 @@
 """Hiding a stretch of time or a box of the image: what becomes NaN, and that nothing else does."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Noise: of the size it says, on what was seen, and on nothing else."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

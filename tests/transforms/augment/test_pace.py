@@ -1,7 +1,5 @@
 """Pace: which frames are shown, by hand; all else as it was."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Exchanging parts: per-clip numpy versions written from the document, and the corner cases."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,8 +1,6 @@
 """Resizing in time against TensorFlow's image resize, which the 1st place used; stretching against
 scipy's interp1d."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

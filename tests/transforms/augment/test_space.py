@@ -1,7 +1,5 @@
 """Flip, rotate, scale: closed forms and ranges; affine maps from what becomes of five points."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Filling against numpy, cropping against slicing."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

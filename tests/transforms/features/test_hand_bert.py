@@ -1,7 +1,5 @@
 """972 features against numbers made one by one, as recognition.md 1.2 to 1.3 says."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

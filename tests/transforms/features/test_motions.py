@@ -1,7 +1,5 @@
 """1st place's features against the document, written out in numpy one clip at a time."""
 
-from __future__ import annotations
-
 import warnings
 
 import numpy as np

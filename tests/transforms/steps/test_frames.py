@@ -1,7 +1,5 @@
 """Clip steps that choose points and frames, against loops written from the document."""
 
-from __future__ import annotations
-
 import warnings
 from itertools import pairwise
 

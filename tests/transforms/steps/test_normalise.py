@@ -1,7 +1,5 @@
 """Normalising against numpy, step by step; and what cannot be measured."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Every signer becomes right-handed, and a right-handed one stays as he is."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
