@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from src import landmarks as lm
 from src.models import conv_transformer, frame_deberta, hand_bert, hierarchical, llama
 from src.models.blocks import RmsNorm
+from src.recipes import SOLUTIONS
+from src.recipes.base import Recipe
 
 SIGNS = 7
 LENGTHS = (12, 1, 7, 2, 9)
@@ -41,6 +43,15 @@ HIERARCHICAL = hierarchical.Config(
     48, dim=24, heads=2, local_layers=2, global_layers=1, dropout=0.0, patch_heads=2,
     positions=50, widths=(16, 12), local_window=3,
 )  # fmt: skip
+
+SMALL = (CONV_TRANSFORMER, FRAME_DEBERTA, HAND_BERT, LLAMA, HIERARCHICAL)
+
+
+def without_small_network(profile: str) -> dict[str, Recipe]:
+    """By name, the last recipe of each solution whose family is not among `SMALL`."""
+    last = {name: solution.recipes(profile)[-1] for name, solution in SOLUTIONS.items()}
+    known = {type(config) for config in SMALL}
+    return {name: recipe for name, recipe in last.items() if type(recipe.model) not in known}
 
 
 def randomised(module: nn.Module, seed: int = 0) -> nn.Module:

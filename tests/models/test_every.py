@@ -1,10 +1,11 @@
 """What holds for every network: sizes, padding, order, gradients, manifold mixup, export.
 
-A new family is added to `CASES`, and is tested by what stands here.
+A new family is found in `SOLUTIONS` and tested at the sample's size; where that is slow, give it a
+small network in `CASES` and in conftest's `SMALL`.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from src.landmarks import LEFT_FOREARM, LEFT_HAND, LIPS_40, RIGHT_HAND, Layout
 from src.models import NetworkConfig, hand_bert, hierarchical
 from src.models.blocks import LayerMix
+from src.recipes import SOLUTIONS
 from src.recipes import conv_transformer as first_place
 from src.recipes import frame_deberta as sixth_place
 from src.recipes import hand_bert as second_place
@@ -22,6 +24,8 @@ from src.recipes import llama as place_26
 from tests.exports import exported
 from tests.models import conftest as small
 from tests.models.conftest import CLOSE, LAYOUT, LENGTHS, MASK, SIGNS, features, randomised
+from tests.recipes.test_adding import SOLUTION as MEANS
+from tests.tflite import toys
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,33 @@ CASES = {
         SLOVO, config=replace(small.HIERARCHICAL, local_window=None, sparse_stride=4)
     ),
 }
+
+
+def found() -> dict[str, Case]:
+    """The networks of new families, with 0 in every field that has "drop" in its name."""
+    cases = {}
+    for name, recipe in small.without_small_network("sample").items():
+        off = {field.name: 0.0 for field in fields(recipe.model) if "drop" in field.name}
+        xyz = torch.zeros(1, 1, len(recipe.layout), 3)
+        shape = recipe.features(xyz, None, recipe.layout).shape[2:]
+        cases[name] = Case(replace(recipe.model, **off), shape, recipe.layout, False)
+    return cases
+
+
+CASES |= found()
 EVERY = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 MODES = pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
 
 
 def logits(net: nn.Module, x: Tensor, mask: Tensor | None = None) -> Tensor:
     return net(x, mask)["logits"]
+
+
+def test_a_new_family_is_found(monkeypatch):
+    monkeypatch.setitem(SOLUTIONS, "means", MEANS)
+    net = found()["means"].network()
+    assert logits(net, features(2 * len(LEFT_HAND), 3), MASK).shape == (len(LENGTHS), SIGNS)
+    assert "means" in toys.families()
 
 
 # --- sizes --------------------------------------------------------------------------------------
@@ -194,6 +219,8 @@ def inputs_of_layers(net: nn.Module, x: Tensor, mix: LayerMix | None) -> list[tu
 @EVERY
 def test_mixup_mixes_the_input_of_the_layer_that_it_names_and_joins_the_masks(case):
     net, x = case.network(), features(*case.shape)
+    if not hasattr(net, "layers"):
+        pytest.skip("a network without `layers` is not mixed inside")
     plain = inputs_of_layers(net, x, None)
     for number in range(len(net.layers)):
         mixed = inputs_of_layers(net, x, LayerMix(PARTNER, SHARE, torch.tensor(number)))

@@ -9,7 +9,6 @@ import torch
 
 from src.dataset.clip_file import read_clip
 from src.landmarks import HANDS, LEFT_SHOULDER, RIGHT_SHOULDER, undetected
-from src.recipes import SOLUTIONS
 from src.tflite.converter.convert import convert
 from src.tflite.export import ExportOptions, write_tflite
 from src.tflite.members import answer, prepare
@@ -42,11 +41,6 @@ CLIPS = {
 @pytest.fixture(scope="module")
 def model(families) -> Model:
     return Model(families.path)
-
-
-def test_no_family_is_missing(families):
-    published = {type(r.model) for solution in SOLUTIONS.values() for r in solution.full}
-    assert {type(member.core.recipe.model) for member in families.members} == published
 
 
 @pytest.mark.parametrize("name", CLIPS)
@@ -90,7 +84,7 @@ def test_genuine_clips_get_torchs_sign_of_every_family(families, model, referenc
         np.testing.assert_allclose(answered, expected, 0, TOLERANCE, err_msg=str(path))
 
 
-@pytest.mark.parametrize("number", range(5), ids=toys.FAMILIES)
+@pytest.mark.parametrize("number", range(len(toys.FAMILIES)), ids=toys.FAMILIES)
 def test_every_network_sees_and_answers_the_same_in_tensorflow(families, number):
     """At every length of a short clip, which the blend of all networks might hide."""
     member, core = families.members[number], families.graph.cores[number]

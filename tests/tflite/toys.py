@@ -14,9 +14,11 @@ from src.recipes import SOLUTIONS
 from src.recipes import frame_deberta as frame_deberta_recipe
 from src.recipes.base import Recipe
 from src.tflite.members import Member, member_of
+from tests.models.conftest import without_small_network
 
 SIGNS = 10
 FAMILIES = ("deberta", "conv_transformer", "hand_bert", "llama", "hierarchical")
+FAMILIES += tuple(without_small_network("sample"))
 
 
 def deberta(
@@ -33,7 +35,10 @@ def deberta(
 
 
 def families(profile: str = "sample") -> dict[str, Member]:
-    """One small member of each family, with the points and clip steps of "sample" or "cpu"."""
+    """One member of each family, with the points and clip steps of "sample" or "cpu".
+
+    New families are found in `SOLUTIONS`; their networks have the size of the profile.
+    """
 
     def small(solution: str, model: object) -> Member:
         recipe = SOLUTIONS[solution].recipes(profile)[-1]
@@ -47,12 +52,14 @@ def families(profile: str = "sample") -> dict[str, Member]:
     bins = SOLUTIONS["hierarchical"].recipes(profile)[-1].model
     bins = replace(bins, dim=48, local_layers=1, global_layers=1, widths=(32, 16))
     convolutional = conv_transformer.Config(dim=24, groups=1, convs=2, kernel=5, heads=4)
+    found = {name: trained(recipe) for name, recipe in without_small_network(profile).items()}
     return {
         "deberta": deberta(13, base=SOLUTIONS["frame_deberta"].recipes(profile)[0]),
         "conv_transformer": small("conv_transformer", convolutional),
         "hand_bert": small("hand_bert", hand),
         "llama": small("llama", llama.Config(heads=2, depth=2, hidden=48, head_dim=8)),
         "hierarchical": small("hierarchical", bins),
+        **found,
     }
 
 
