@@ -70,11 +70,12 @@ def _png(data: bytes) -> bytes:
     if image.width > WIDEST:
         image = image.resize((WIDEST, round(image.height * WIDEST / image.width)))
     out = io.BytesIO()
-    _small(image, COLOURS).save(out, "PNG", optimize=True)
+    with_few_colours(image, COLOURS).save(out, "PNG", optimize=True)
     return out.getvalue()
 
 
-def _small(image: Image.Image, colours: int) -> Image.Image:
+def with_few_colours(image: Image.Image, colours: int) -> Image.Image:
+    """The image with a palette of so many colours, by which its file is small."""
     # Maximum coverage: a thin red line among much grey stays red.
     return image.convert("RGB").quantize(colours, Image.Quantize.MAXCOVERAGE)
 
@@ -82,7 +83,7 @@ def _small(image: Image.Image, colours: int) -> Image.Image:
 def _gif(frames: list[str]) -> bytes:
     """The frames of matplotlib's player, as one animation."""
     pngs = (base64.b64decode(frame.replace("\\\n", "")) for frame in frames[::_EVERY])
-    first, *others = [_small(Image.open(io.BytesIO(png)), 16) for png in pngs]
+    first, *others = [with_few_colours(Image.open(io.BytesIO(png)), 16) for png in pngs]
     out = io.BytesIO()
     first.save(out, "GIF", save_all=True, append_images=others, duration=130, loop=0)
     return out.getvalue()

@@ -18,10 +18,11 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.figure import Figure
 from PIL import Image
 
+from docs.pages import with_few_colours
 from src import plots
 from src.clips import RawClip
 from src.common.paths import anchored, root
-from src.landmarks import LEFT_HAND, RIGHT_HAND
+from src.landmarks import HANDS
 from src.runs import Run
 from src.tflite.interpreter import load
 
@@ -55,9 +56,7 @@ def copy(run: Run, name: str) -> Path:
 
 def _save(image: Image.Image, name: str) -> Path:
     path = PICTURES / f"{name}.png"
-    # Maximum coverage: a thin red line among much grey stays red.
-    small = image.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE)
-    small.save(path, optimize=True)
+    with_few_colours(image, COLOURS).save(path, optimize=True)
     return path
 
 
@@ -70,13 +69,12 @@ def moving_clip(run: Run) -> Path:
     chosen = np.argsort(answers[-1])[::-1][:LIKELIEST]
 
     figure, (left, right) = plots.figure(6.4, 3.2, ncols=2)
-    low, high = plots.limits(xyz)
 
     def show(t: int) -> list:
         left.clear()
         left.set_axis_off()
         plots.draw_frame(left, xyz[t])
-        left.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]), aspect="equal")
+        plots.show_all_of(left, xyz)
         left.set_title(f"frame {t + 1} of {len(xyz)}", fontsize=9)
         right.clear()
         colours = ["tab:green" if names[k] == sign else "0.7" for k in chosen]
@@ -88,8 +86,7 @@ def moving_clip(run: Run) -> Path:
         return []
 
     # It opens on a frame with hands, which is what a page shows until the picture moves.
-    opening = int(np.isfinite(xyz[:, [*LEFT_HAND, *RIGHT_HAND], 0]).any(1).argmax())
-    shown = [*range(opening, len(xyz)), *[len(xyz) - 1] * FPS]
+    shown = [*range(plots.first_with_a_hand(xyz), len(xyz)), *[len(xyz) - 1] * FPS]
     movie = FuncAnimation(figure, show, frames=shown)
     path = PICTURES / "clip.gif"
     movie.save(path, PillowWriter(fps=FPS), dpi=85)
@@ -101,8 +98,7 @@ def _a_clear_clip(run: Run, model: Callable[[np.ndarray], np.ndarray]) -> tuple[
     held_out = run.clips[(run.clips.fold == 0) & run.clips.length.between(*FRAMES)]
     clips = {k: run.store.whole_frames(k) for k in held_out.index}
     right = [k for k, xyz in clips.items() if model(xyz).argmax() == held_out.label[k]]
-    hands = [*LEFT_HAND, *RIGHT_HAND]
-    clearest = max(right, key=lambda k: np.isfinite(clips[k][:, hands, 0]).mean())
+    clearest = max(right, key=lambda k: np.isfinite(clips[k][:, list(HANDS), 0]).mean())
     return clips[clearest], held_out.sign[clearest]
 
 
@@ -123,8 +119,8 @@ def data_path() -> Path:
     ax.set(xlim=(-0.05, len(STAGES)), ylim=(0, 1))
     ax.set_axis_off()
     for k, (title, text) in enumerate(STAGES):
-        box = {"boxstyle": "round,pad=0.3", "fc": "#eef3fa", "ec": "#1f77b4"}
-        ax.add_patch(plt.Rectangle((k + 0.02, 0.1), 0.84, 0.8, fc=box["fc"], ec=box["ec"], lw=1.2))
+        corner = (k + 0.02, 0.1)
+        ax.add_patch(plt.Rectangle(corner, 0.84, 0.8, lw=1.2, fc="#eef3fa", ec="#1f77b4"))
         ax.text(k + 0.44, 0.68, title, ha="center", va="center", fontsize=11, weight="bold")
         ax.text(k + 0.44, 0.36, text, ha="center", va="center", fontsize=7.5)
         if k:

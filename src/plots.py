@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from torch import Tensor
 
 from src.clips import RawClip
-from src.landmarks import EDGES, LEFT_HAND, RIGHT_HAND, Layout
+from src.landmarks import EDGES, HANDS, Layout
 
 COLOURS = {"face": "0.6", "left_hand": "tab:blue", "pose": "0.3", "right_hand": "tab:red"}
 
@@ -40,16 +40,20 @@ def figure(width: float, height: float, **subplots) -> tuple[Figure, Axes | np.n
 # --- clips --------------------------------------------------------------------------------------
 
 
-def limits(xyz: RawClip) -> tuple[np.ndarray, np.ndarray]:
-    """The box around everything that is drawn, with a margin of 5 %."""
+def show_all_of(ax: Axes, xyz: RawClip) -> None:
+    """Set the limits to the box around all that is drawn of a clip, 5 % wider; y points down."""
     drawn = np.unique(np.concatenate([np.ravel(edges) for edges in EDGES.values()]))
     xy = xyz[:, drawn, :2].reshape(-1, 2)
     xy = xy[np.isfinite(xy).all(1)]
-    if not len(xy):
-        return np.zeros(2), np.ones(2)
-    low, high = xy.min(0), xy.max(0)
+    low, high = (xy.min(0), xy.max(0)) if len(xy) else (np.zeros(2), np.ones(2))
     margin = 0.05 * (high - low).max() + 1e-6
-    return low - margin, high + margin
+    (left, top), (right, bottom) = low - margin, high + margin
+    ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
+
+
+def first_with_a_hand(xyz: RawClip) -> int:
+    """The number of the first frame in which a hand is detected; 0 if there is none."""
+    return int(np.isfinite(xyz[:, list(HANDS), 0]).any(1).argmax())
 
 
 def draw_frame(ax: Axes, frame: Float[np.ndarray, "L 3"]) -> dict[str, LineCollection]:
@@ -71,14 +75,13 @@ def name_hands(fig: Figure) -> None:
 
 def frames(xyz: RawClip, title: str = "", count: int = 6) -> Figure:
     """A row of frames, evenly spaced over the clip."""
-    low, high = limits(xyz)
     chosen = np.unique(np.linspace(0, len(xyz) - 1, count).round().astype(int))
     fig, axes = figure(2.0 * count, 2.6, ncols=count, squeeze=False)
     for ax in axes[0]:
         ax.set_axis_off()
     for ax, t in zip(axes[0], chosen, strict=False):
         draw_frame(ax, xyz[t])
-        ax.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]), aspect="equal")
+        show_all_of(ax, xyz)
         ax.set_title(f"frame {t}", fontsize=8)
     fig.suptitle(plain(title), fontsize=10)
     name_hands(fig)
@@ -90,12 +93,11 @@ def animation(xyz: RawClip, title: str = "", fps: float = 15.0) -> FuncAnimation
 
     It begins at the first frame with a hand, and ends at the frame before that one.
     """
-    low, high = limits(xyz)
-    first = int(np.isfinite(xyz[:, [*LEFT_HAND, *RIGHT_HAND], 0]).any(1).argmax())
+    first = first_with_a_hand(xyz)
     fig, ax = figure(4.0, 4.0)
     ax.set_axis_off()
     lines = draw_frame(ax, xyz[first])
-    ax.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]), aspect="equal")
+    show_all_of(ax, xyz)
     heading = ax.set_title(plain(title), fontsize=9, y=1.0)
     name_hands(fig)
     # Every frame has the first one's layout: to find it takes longer than to draw the frame.
@@ -223,11 +225,8 @@ def learning_curves(histories: dict[str, pd.DataFrame]) -> Figure:
                 for suffix, (style, what) in curves.items():
                     if (key := role + suffix) in history:
                         known = history[["epoch", key]].dropna()
-                        label = (
-                            "clips that choose the epoch"
-                            if role == "choosing"
-                            else f"{role}, {what}"
-                        )
+                        chooses = role == "choosing"
+                        label = "clips that choose the epoch" if chooses else f"{role}, {what}"
                         ax.plot(known.epoch, known[key], style, color=f"C{number}", label=label)
             ax.set(xlabel="epoch", ylabel=kind)
             ax.xaxis.get_major_locator().set_params(integer=True)
@@ -247,9 +246,7 @@ def accuracies(values: pd.Series, title: str) -> Figure:
     """A bar per name, with its value written at its end; lowest on top."""
     values = values.sort_values(ascending=False)
     fig, ax = figure(6.0, 0.8 + 0.24 * len(values))
-    bars = ax.barh(
-        [plain(name) for name in values.index], 100 * values.to_numpy(), color="tab:blue"
-    )
+    bars = ax.barh([plain(name) for name in values.index], 100 * values, color="tab:blue")
     ax.bar_label(bars, fmt="%.1f", fontsize=8, padding=2)
     ax.set(xlabel="accuracy, %", xlim=(0, 108), title=title)
     ax.tick_params(axis="y", labelsize=8)
@@ -287,7 +284,7 @@ def confusions(pairs: pd.DataFrame, signs: Sequence[str], counts: np.ndarray) ->
 def latencies(milliseconds: np.ndarray, length: np.ndarray) -> Figure:
     """How long each clip took, by its raw frames."""
     fig, ax = figure(6.0, 3.2)
-    ax.scatter(np.asarray(length), milliseconds, s=8, alpha=0.5)
+    ax.scatter(length, milliseconds, s=8, alpha=0.5)
     ax.axhline(mean := milliseconds.mean(), color="k", lw=1, ls="--", label=f"mean {mean:.1f} ms")
     ax.set(xlabel="raw frames of the clip", ylabel="latency, ms, one thread", xscale="log", ylim=0)
     ax.grid(alpha=0.3)
