@@ -31,13 +31,6 @@ def test_repeat_puts_whole_batches_one_after_the_other():
     assert len(twice.label) == 4
 
 
-def test_with_replaces_one_field_and_leaves_the_original():
-    batch = clips()
-    other = batch.with_(label=torch.tensor([1, 2]))
-    assert other.label.tolist() == [1, 2] and batch.label.tolist() == [4, 7]
-    assert other.xyz is batch.xyz and other.mask is batch.mask
-
-
 def test_shapes_that_do_not_fit_are_refused():
     """Also proves that the annotations of src are checked under pytest at all."""
     batch = clips()

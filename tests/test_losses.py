@@ -188,14 +188,6 @@ def test_focal_with_auxiliary_is_the_sum_of_its_parts(logits, mixed):
     torch.testing.assert_close(modal, expected + views, **CLOSE)
 
 
-def test_mixup_may_mix_targets_instead_of_losses(logits, label):
-    """share L(y) + (1 - share) L(y'), as the code has it, is L of the mixed targets."""
-    own = F.one_hot(label, K).float()
-    other, out, loss = own.roll(1, 0), outputs(logits), FocalWithAuxiliary()
-    expected = 0.3 * loss(out, own, HALF) + 0.7 * loss(out, other, HALF)
-    torch.testing.assert_close(loss(out, 0.3 * own + 0.7 * other, HALF), expected, **CLOSE)
-
-
 def test_the_curriculum_raises_gamma_over_the_training(logits, mixed):
     rising = FocalWithAuxiliary(gamma=3.0, gamma_at_start=1.0)
     for progress, gamma in ((0.0, 1.0), (0.25, 1.5), (1.0, 3.0)):

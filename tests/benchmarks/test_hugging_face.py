@@ -2,22 +2,14 @@
 
 from dataclasses import replace
 
-import pytest
 import torch
 
 from src.models import frame_deberta as ours
-from src.recipes.frame_deberta import LAYOUT, B
+from src.recipes.frame_deberta import LAYOUT
 from tests.benchmarks import hugging_face as theirs
 from tests.models.conftest import FRAME_DEBERTA
 
 CONFIG = replace(FRAME_DEBERTA, max_len=20)
-
-
-@pytest.mark.parametrize(("config", "size"), [(B.model, 13_688_418), (B.distilled, 6_943_394)])
-def test_sizes_are_the_published_ones(config, size):
-    with torch.device("meta"):
-        net = theirs.FrameDeberta(config, LAYOUT, classes=250)
-    assert sum(p.numel() for p in net.parameters()) == size
 
 
 def test_answers_are_ours():

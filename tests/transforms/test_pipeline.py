@@ -16,11 +16,10 @@ from src.transforms.augment.space import Rotate, Scale
 from src.transforms.features.coordinates import Coordinates
 from src.transforms.features.hand_bert import HandBertFeatures
 from src.transforms.features.motions import PositionsAndMotions
-from src.transforms.pipeline import AugmentationPipeline, BoundStep, ClipPipeline
+from src.transforms.pipeline import AugmentationPipeline, ClipPipeline
 from src.transforms.steps.frames import KeepFramesWith, Stride, select
 from src.transforms.steps.normalise import Standardise
 from tests.exports import exported
-from tests.transforms.conftest import is_uniform
 
 MAX_LEN = 25
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}  # float32, the same operations in another grouping
@@ -69,15 +68,6 @@ def test_a_field_that_is_none_is_left_out(layout):
     assert len(Clip(hands=None)(xyz, layout)) == 20 and len(Clip()(xyz, layout)) == 15
 
 
-def test_bound_steps_are_equal_where_step_and_layout_are(layout):
-    """Members of an ensemble share the beginning of their graph on the ground of this."""
-    other = Layout({"lips": layout.parts["lips"]})
-    first, second = Clip().bound(layout), Clip(stride=Stride(80)).bound(layout)
-    assert first[0] == second[0] and first[1] != second[1] and first[2] == second[2]
-    assert BoundStep(Standardise(), layout) != BoundStep(Standardise(), other)
-    assert hash(first[0]) == hash(second[0])
-
-
 def test_augmentations_run_in_the_order_of_the_fields(clips, layout, draw):
     by_hand, randomness = clips, draw(5)
     for augmentation in (Augment().rotate, Augment().resize):
@@ -101,19 +91,6 @@ def test_missing_points_become_zero_and_nothing_else_changes(clips, layout):
 
 
 # --- draws --------------------------------------------------------------------------------------
-
-
-def test_uniform_and_normal_have_their_distributions(draw):
-    assert is_uniform(draw().uniform(4000, low=-2.0, high=3.0).numpy(), -2, 3)
-    assert stats.kstest(draw().normal(4000).numpy(), "norm").pvalue > 0.01
-
-
-@pytest.mark.parametrize("p", [0.0, 0.25, 1.0])
-def test_chance_and_coin_have_their_probability(draw, p):
-    deviation = 4 * (4000 * p * (1 - p)) ** 0.5
-    assert abs(draw().chance(p, 4000).sum().item() - 4000 * p) <= deviation
-    step = draw()
-    assert abs(sum(step.coin(p) for _ in range(4000)) - 4000 * p) <= deviation
 
 
 def test_integers_are_uniform_below_their_limit(draw):
