@@ -56,7 +56,6 @@ class Config:
     late_from: float = 15 / 300  # share of the training after which `late_drop` begins
 
     def build(self, layout: Layout, classes: int) -> ConvTransformer:
-        """The network of these sizes, see `NetworkConfig`."""
         return ConvTransformer(self, layout, classes)
 
 

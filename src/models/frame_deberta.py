@@ -69,7 +69,6 @@ class Config:
     norm_rows: Literal["real", "padded", "seen"] = "real"
 
     def build(self, layout: Layout, classes: int) -> FrameDeberta:
-        """The network of these sizes, see `NetworkConfig`."""
         return FrameDeberta(self, layout, classes)
 
 

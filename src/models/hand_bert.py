@@ -52,8 +52,7 @@ class Config:
     dropout: float = 0.1  # everywhere
 
     def build(self, layout: Layout, classes: int) -> HandBert:
-        """The network of these sizes, see `NetworkConfig`; no size depends on the layout."""
-        return HandBert(self, classes)
+        return HandBert(self, classes)  # no size depends on the layout
 
 
 def subsampled(

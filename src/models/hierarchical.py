@@ -75,7 +75,6 @@ class Config:
     layer_drop: float = 0.0  # of a block for a batch (Fan et al., arXiv 1909.11556)
 
     def build(self, layout: Layout, classes: int) -> Hierarchical:
-        """The network of these sizes, see `NetworkConfig`."""
         return Hierarchical(self, layout, classes)
 
 

@@ -61,7 +61,6 @@ class Config:
         return self.heads * self.head_dim
 
     def build(self, layout: Layout, classes: int) -> Llama:
-        """The network of these sizes, see `NetworkConfig`."""
         return Llama(self, layout, classes)
 
 

@@ -50,9 +50,6 @@ def raw_clip(n_frames: int, layout: Layout, seed: int = 0) -> Tensor:
     return torch.from_numpy(rows)
 
 
-# --- order and omission -------------------------------------------------------------------------
-
-
 def test_clip_steps_run_in_the_order_of_the_fields(layout):
     xyz = torch.rand(60, len(layout), 3, generator=torch.Generator().manual_seed(0))
     clip = Clip()
@@ -90,9 +87,6 @@ def test_missing_points_become_zero_and_nothing_else_changes(clips, layout):
     assert torch.equal(features[~missing], clips.xyz[~missing])
 
 
-# --- draws --------------------------------------------------------------------------------------
-
-
 def test_integers_are_uniform_below_their_limit(draw):
     below = torch.tensor([1, 2, 7, 0, -3]).repeat(6000, 1)
     drawn = draw().integers(below)
@@ -100,9 +94,6 @@ def test_integers_are_uniform_below_their_limit(draw):
     for column, limit in ((1, 2), (2, 7)):
         counts = np.bincount(drawn[:, column].numpy(), minlength=limit)
         assert len(counts) == limit and stats.chisquare(counts).pvalue > 0.01
-
-
-# --- export -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

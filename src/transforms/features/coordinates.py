@@ -20,6 +20,5 @@ class Coordinates:
     def __call__(
         self, xyz: Float[Tensor, "B T L 3"], mask: Bool[Tensor, "B T"] | None, layout: Layout
     ) -> Float[Tensor, "B T L axes"]:
-        """Make the features."""
         chosen = xyz[..., : self.axes]
         return torch.where(chosen.isnan(), 0.0, chosen)

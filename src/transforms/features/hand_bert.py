@@ -1,7 +1,5 @@
 """2nd place's features: one hand and the lips, their motion, distances and angles.
 
-Ours, for few clips: where the wrists are.
-
 - One hand is read, the one with fewer missing numbers, and always as a left hand: a right hand is
   mirrored about the middle of the upper lip. It is chosen here, after the augmentations, because
   one of them exchanges the hands.

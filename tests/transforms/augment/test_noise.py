@@ -14,9 +14,6 @@ from tests.transforms.conftest import bits, still
 QUIET = {"jump": 0.0, "lose": 0.0, "lost_frames": 3, "swap": 0.0}
 
 
-# --- Jitter -------------------------------------------------------------------------------------
-
-
 def test_jitter_is_white_and_of_its_deviation(clips, layout, draw):
     noise = (Jitter(1.0, sigma=0.01)(clips, layout, draw()).xyz - clips.xyz)[clips.mask]
     noise = noise[~noise.isnan()].numpy()

@@ -18,9 +18,6 @@ DOTS = still([[1.0, 1.0, 1.0], [0.3, -2.0, 0.7]], MANY)
 TWO = lm.Layout({"left_hand": lm.LEFT_HAND[:1], "right_hand": lm.RIGHT_HAND[:1]})
 
 
-# --- flip ---------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("centre", "pairs"), [(0.0, ()), (0.5, ()), (0.0, lm.LIP_PAIRS_CROSSED)], ids=str
 )
