@@ -3,8 +3,6 @@
 python -m docs.pages logs/sample
 """
 
-from __future__ import annotations
-
 import base64
 import io
 import re

@@ -4,8 +4,6 @@ make docs                                  runs the sample where it is not finis
 python -m docs.pictures logs/sample        the pictures alone
 """
 
-from __future__ import annotations
-
 import io
 import json
 import sys

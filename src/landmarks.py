@@ -10,8 +10,6 @@ The only file with landmark numbers. A frame is 543 rows in MediaPipe Holistic's
   solutions' own tables.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise

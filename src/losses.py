@@ -4,8 +4,6 @@ A target is a distribution over the signs, because mixup makes it one. Letters: 
 **K** signs.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -3,8 +3,6 @@
 Letters: **T** frames, **K** signs.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

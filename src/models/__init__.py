@@ -9,8 +9,6 @@ Every network is called as network(features, mask, mix):
 It returns a dictionary: logits (B, K); pooled (B, D), the clip's vector; and what its family adds.
 """
 
-from __future__ import annotations
-
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Bool

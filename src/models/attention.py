@@ -11,8 +11,6 @@ Letters: **B** batch, **T** frames, **D** width, **H** heads, **d** = D / H.
 Source: He et al., DeBERTa, arXiv 2006.03654, equations 2 to 4; as in transformers' DeBERTa-v2.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

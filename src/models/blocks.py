@@ -3,8 +3,6 @@
 Letters: **B** batch, **T** frames, **D** width, **H** heads, **d** = D / H.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

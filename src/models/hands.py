@@ -3,8 +3,6 @@
 Letters: **B** batch, **T** frames, **L** points, **P** pairs of points, of both hands.
 """
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import torch

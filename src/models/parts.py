@@ -9,8 +9,6 @@ Letters: **B** batch, **T** frames, **N** = B T, **L** points, **P** patches of 
 Source: Slovo, recognition.md 4.3.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

@@ -3,8 +3,6 @@
 Letters: **B** batch, **T** frames, **S** pieces of a clip, **D** width, **H** heads.
 """
 
-from __future__ import annotations
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn

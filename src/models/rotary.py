@@ -8,8 +8,6 @@ Letters: **T** positions, **d** features of a head.
 Source: Su et al., RoFormer, arXiv 2104.09864, section 3.2.
 """
 
-from __future__ import annotations
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn

@@ -8,8 +8,6 @@
 - A field that is None is left out.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields

@@ -7,8 +7,6 @@ a wrong origin only shifts all its points alike.
 Letters: **B** batch, **T** frames, **L** points.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

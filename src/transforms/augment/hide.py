@@ -4,8 +4,6 @@ What is hidden becomes NaN, as if it had not been detected; its frames stay real
 changes. Letters: **B** batch, **T** frames, **L** points.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -4,8 +4,6 @@ Each clip draws for itself; NaN stays NaN. Letters: **B** batch, **T** frames, *
 **P** parts.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

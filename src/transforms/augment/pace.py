@@ -4,8 +4,6 @@ Every frame shown is one of the clip's own, the nearest in time; nothing is inte
 point appears that was not detected. Letters: **B** batch, **T** frames, **L** points.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Letters: **B** batch, **T** frames, **L** points, **N** = 4 frames that a new frame is made of.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Each clip of a batch draws for itself; one draw holds for all its frames. NaN st
 **B** batch, **T** frames, **L** points.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Letters: **B** batch, **T** frames, **L** points.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """The plainest features: the landmarks themselves."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

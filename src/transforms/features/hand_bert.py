@@ -12,8 +12,6 @@ Letters: **B** batch, **T** frames, **F** features, **L** points, **P** pairs or
 **M** points that are read, 61. Source: second-place-transformers.txt 1.2; recognition.md 1.3.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal

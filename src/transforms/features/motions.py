@@ -6,8 +6,6 @@
 Letters: **B** batch, **T** frames, **L** points, **F** = 6 L features of a frame.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
