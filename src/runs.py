@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -28,10 +29,12 @@ from src.common import checkpoint
 from src.common.errors import InputError, refusing
 from src.common.files import digest, write_atomically, write_json
 from src.common.marks import DIGEST, Mark, digest_of
+from src.common.news import say
 from src.common.paths import anchored, root
 from src.dataset import folds
 from src.dataset.folds import EVERYTHING, Fold
 from src.dataset.store import Store
+from src.models import NetworkConfig
 from src.recipes import config
 from src.recipes.base import Recipe
 from src.recipes.ingredients import Role
@@ -181,7 +184,8 @@ class Run:
         """What says that a recipe is trained on a fold, and what its weights were made from.
 
         It holds the same of its teachers, and of the stage that it starts from, if they are in this
-        run: a training that learnt from other values is not finished.
+        run: a training that learnt from other values is not finished. Of all of them, in this run
+        or another, it holds a digest of their weights, as long as they are there.
         """
         recipe, folds_file = self.recipe(name), self.folder / "folds.csv"
         with refusing(folds_file, "what 01_preparation writes", "run it again, with --force"):
@@ -198,9 +202,19 @@ class Run:
             "signs": digest_of(sorted(self.store.signs.items())),
             "clip files": self.store.clip_files,
         }
+        if others := [n for n in (*recipe.distil.teachers, recipe.start) if n]:
+            known = then.get("weights of", {})
+            newer["weights of"] = {n: self._weights_of(n, fold) or known.get(n) for n in others}
         # Until November 2026 marks did not hold these.
         made_from |= {key: value for key, value in newer.items() if key in then or not then}
         return Mark(path, made_from)
+
+    def _weights_of(self, name: str, fold: Fold) -> str | None:
+        """A digest of what a training, or each of another run, has learnt; None without any."""
+        folder = self.folder / name if name in self.recipes else anchored(name)
+        place = f"{self.training_folder(name, fold).name}/{TRAINED}"
+        marks = [Mark(path) for path in sorted([*folder.glob(place), *folder.glob(f"*/{place}")])]
+        return digest_of([(m.result or {}).get("weights") for m in marks]) if marks else None
 
     def is_trained(self, name: str, fold: Fold) -> bool:
         """True if a recipe is trained on a fold, of this run's values, and nothing was deleted."""
@@ -244,6 +258,13 @@ class Run:
                 f"{path}: expected weights of {recipe.config_of(role)}, found others, as after a "
                 f"change of the network's code; delete {path.parent} and run 02_training again"
             ) from error
+        then = (self.training_mark(name, fold).result or {}).get("code", {})
+        code = code_of(recipe.model)
+        if changed := [file for file in code if then.get(file, code[file]) != code[file]]:
+            say(
+                f"{path}: the code of {', '.join(changed)} has changed since these weights were "
+                f"trained; to train again: delete {path.parent} and run 02_training"
+            )
         return model.eval()
 
     def predictions(self, name: str) -> pd.DataFrame:
@@ -288,3 +309,14 @@ class Run:
         """Keep a figure as figures/<name>.png."""
         path = self.folder / "figures" / f"{name}.png"
         return write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=120))
+
+
+def code_of(network: NetworkConfig) -> dict[str, str]:
+    """The files in src/models that a network is made of, each with a digest."""
+    own = type(network).__module__
+    used = {getattr(part, "__module__", None) for part in vars(sys.modules[own]).values()}
+    names = sorted(name for name in {own, *used} if str(name).startswith("src.models."))
+    return {
+        f"{name.replace('.', '/')}.py": DIGEST + digest(Path(sys.modules[name].__file__))
+        for name in names
+    }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from src.common.errors import InputError
 from src.dataset import store as stores
 from src.dataset.folds import EVERYTHING
 from src.recipes import hand_bert
-from src.runs import About, Run
+from src.runs import About, Run, code_of
 from tests.tiny import RECIPE
 
 
@@ -122,6 +123,18 @@ def test_weights_of_a_networks_older_code_are_refused_with_what_to_delete(made):
     checkpoint.save(folder / f"{RECIPE.shipped}.pt", {"gone": torch.zeros(1)})
     with pytest.raises(InputError, match=r"code; delete .*/fold0 and run 02_training again"):
         made.model(RECIPE.name, 0)
+
+
+def test_weights_of_the_same_shapes_say_that_the_networks_code_has_changed_since(made, capsys):
+    weights = RECIPE.model.build(RECIPE.layout, len(made.store.signs)).state_dict()
+    checkpoint.save(made.training_folder(RECIPE.name, 0) / f"{RECIPE.shipped}.pt", weights)
+    code = code_of(RECIPE.model)
+    assert {"src/models/hand_bert.py", "src/models/attention.py"} <= {*code}
+    for changed, said in (({}, ""), ({"src/models/hand_bert.py": "sha256:old"}, "hand_bert.py")):
+        made.training_mark(RECIPE.name, 0).write({"code": code | changed})
+        made.model(RECIPE.name, 0)
+        out = capsys.readouterr().out
+        assert out == "" if not said else re.search(rf"code of src/models/{said} has changed", out)
 
 
 def test_a_training_of_another_seed_is_not_taken_for_one_of_this(made):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from src.common.errors import InputError
 from src.common.files import write_atomically
+from src.common.marks import DIGEST
 
 
 def save(path: Path, state: dict) -> None:
@@ -42,3 +45,11 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict:
     if not isinstance(state, dict):
         raise InputError(f"{path}: expected a dict of tensors, found {type(state).__name__}")
     return state
+
+
+def digest(weights: dict[str, Tensor]) -> str:
+    """A digest of names and numbers; that of a file would hold the number of its writer, too."""
+    found = hashlib.sha256()
+    for name, value in weights.items():
+        found.update(name.encode() + value.cpu().numpy().tobytes())
+    return DIGEST + found.hexdigest()

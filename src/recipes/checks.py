@@ -24,11 +24,13 @@ _CLASSES = 2  # signs of a network that is only tried
 # What numbers may be, by the last word of their flag; a number that is not named here may be 0.
 _ABOVE_ZERO = {"epochs", "batch_size", "lr", "temperature", "alpha", "span", "cycle"}
 _ABOVE_ZERO |= {"drop_per", "lookahead_steps", "max_len"}
+_OF_NETWORK = re.compile(r".*\.(model|distilled)\..*")  # whole numbers are sizes, above 0, too
 _SHARE = re.compile(  # if it has a decimal point: `loss.drop` counts clips
     r"(\w+_)?p|\w*drop(out)?s?|smoothing|\w*share|keep|least|lose|swap|jump|until|ramp|"
     "decay|floor|betas"
 )
 _SIGNED = ("centre", "mirror_x")  # places in the picture
+_AT_MOST = {"low": "high", "drop": "drop_per", "soup_epochs": "epochs"}  # fields side by side
 _LONGEST = 200  # characters of an inner error
 
 
@@ -50,14 +52,24 @@ def overridden(recipes: Sequence[Recipe], flags: str) -> list[Recipe]:
 
 def _check_numbers(before: Recipe, recipe: Recipe) -> None:
     """Refuse numbers that flags have set and that no training has."""
-    for flag, found in sorted({*_numbers(recipe.name, recipe)} - {*_numbers(before.name, before)}):
+    numbers = [*_numbers(recipe.name, recipe)]
+    for flag, found in sorted({*numbers} - {*_numbers(before.name, before)}):
         name = flag.rpartition(".")[2]
         fits, expected = found >= 0 or name in _SIGNED, "0 or more"
-        if name in _ABOVE_ZERO:
+        if name in _ABOVE_ZERO or (type(found) is int and _OF_NETWORK.fullmatch(flag)):
             fits, expected = found > 0, "more than 0"
         elif isinstance(found, float) and _SHARE.fullmatch(name):
             fits, expected = 0 <= found <= 1, "a number from 0 to 1"
         if not fits:
+            raise InputError(f"OVERRIDES: {flag}: expected {expected}, found {found}")
+    by_flag = dict(numbers)
+    for flag, found in numbers:
+        part, _, name = flag.rpartition(".")
+        most = by_flag.get(f"{part}.{_AT_MOST.get(name)}")
+        if most is None or (name == "soup_epochs" and found == before.soup_epochs):
+            continue  # a training that flags make shorter has its soup of all epochs
+        if not found <= most or (name == "drop" and found == most):
+            expected = f"{'less than' if name == 'drop' else 'at most'} {_AT_MOST[name]} ({most})"
             raise InputError(f"OVERRIDES: {flag}: expected {expected}, found {found}")
 
 

@@ -49,8 +49,9 @@ class State:
             return 0
         state = checkpoint.load(self.path, self.loop.processes.device)
         with refusing(self.path, EXPECTED, DELETE):
-            # Until November 2026 a state did not hold the seed.
-            state["made_from"] = {"seed": self.made_from["seed"]} | state["made_from"]
+            # Until November 2026 a state did not hold these.
+            newer = {k: v for k, v in self.made_from.items() if k in ("seed", "weights of")}
+            state["made_from"] = newer | state["made_from"]
             if changed := changes(state["made_from"], self.made_from):
                 raise InputError(
                     f"{self.path}: expected {EXPECTED}, found one of other values: "

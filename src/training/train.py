@@ -22,6 +22,7 @@ import torch
 import tyro
 from jaxtyping import Bool
 
+from src.common import checkpoint
 from src.common.errors import InputError
 from src.common.files import locked, write_atomically
 from src.common.news import say
@@ -30,7 +31,7 @@ from src.dataset.batches import prepare
 from src.dataset.folds import EVERYTHING, TRAIN_ONLY, Fold
 from src.evaluation.predict import predict
 from src.recipes.base import Recipe
-from src.runs import Run
+from src.runs import Run, code_of
 from src.training import teachers
 from src.training.distributed import Processes
 from src.training.fit import Task, Trained, fit
@@ -88,12 +89,13 @@ def train(
         guide=teachers.find(run, recipe, fold, train_index, processes.device),
         start=teachers.weights_to_start_from(run, recipe, fold),
         choosing=clips.subset(np.flatnonzero(choosing)) if choosing.any() else None,
-        depends_on={role: mark.made_from.get(role) for role in ("teacher", "start")},
+        depends_on={k: mark.made_from.get(k) for k in ("teacher", "start", "weights of")},
     )
     # Weights of other values go only when somebody has said so, and there is a teacher to learn
     # from; and before the training, for a kill must not leave them beside the new ones.
     if processes.writes:
         run.discard_stale(name, fold)
+        mark = run.training_mark(name, fold)  # that of an older version knew fewer values
     processes.wait()
     trained = fit(task, settings, processes)
 
@@ -103,7 +105,8 @@ def train(
         write_atomically(
             folder / "predictions.parquet", lambda path: table.to_parquet(path, index=False)
         )
-        mark.write()
+        weights = checkpoint.digest(trained.networks[recipe.shipped].state_dict())
+        mark.write({"weights": weights, "code": code_of(recipe.model)})
         (folder / "last.pt").unlink(missing_ok=True)
     processes.wait()
     return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -334,6 +335,33 @@ def test_a_training_is_stale_when_one_of_its_teachers_is(make_run):
         recipes = [other if recipe is changed else recipe for recipe in STAGES]
         after = make_run(*recipes, pupil).training_mark("pupil", FOLD).made_from
         assert before["teacher"] != after["teacher"] and before["recipe"] == after["recipe"]
+
+
+@pytest.mark.parametrize("another_run", [False, True])
+@pytest.mark.parametrize("field", ["teacher", "start"])
+def test_a_training_is_stale_when_what_it_learnt_from_was_trained_again(
+    unbroken, make_run, field, another_run, tmp_path
+):
+    """As after a change of the code: every value is the old one, the weights are others."""
+    run = make_run(*STAGES, trained=NAMES)
+    teachers_run = Run.open(shutil.copytree(run.folder, tmp_path / "other")) if another_run else run
+    name = str(teachers_run.folder / FIRST) if another_run else FIRST
+    values = {"teacher": {"distil": Distil(teacher=name)}, "start": {"start": name}}[field]
+    run = make_run(*STAGES, replace(LONELY, **{"name": "pupil", "start": ""} | values))
+    train(run, "pupil", FOLD, FP32, ONE)
+    assert run.is_trained("pupil", FOLD)
+
+    shutil.rmtree(folder(teachers_run, FIRST))
+    assert run.is_trained("pupil", FOLD)  # a teacher may stay on another machine
+    train(teachers_run, FIRST, FOLD, FP32, ONE)
+    assert run.is_trained("pupil", FOLD)  # the very weights again
+    shutil.rmtree(folder(teachers_run, FIRST))
+    train(teachers_run, FIRST, FOLD, replace(FP32, seed=1), ONE)  # weights of other bits
+    changed = f"weights of.{re.escape(name)} changed"
+    with pytest.raises(InputError, match=f"found one of others: {changed}; run 02_training again"):
+        run.model("pupil", FOLD)
+    with pytest.raises(InputError, match=f"{changed}; choose another RUN_DIR, or say RETRAIN=True"):
+        train(run, "pupil", FOLD, FP32, ONE)
 
 
 # --- across solutions ---------------------------------------------------------------------------
