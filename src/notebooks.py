@@ -28,7 +28,7 @@ from pathlib import Path
 
 import nbformat
 import papermill
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from src.common import kernel
@@ -161,7 +161,7 @@ def execute(numbers: list[str], values: dict[str, Value], force: bool, show: boo
     `force` runs finished ones again; `show` prints all that the cells print, not only their news.
 
     Returns:
-        The exit code: 0, 1 for a failed cell, 138 for a dead kernel, 124 for a time-out.
+        The exit code: 0, 1 for a failed cell, 138 for a dead kernel.
 
     Raises:
         InputError: there is no notebook of that number, or a value is only read by another one,
@@ -297,8 +297,6 @@ def _execute(
     except DeadKernelError:
         said = f"FAILED  {notebook.name}: the kernel died; most often: out of memory"
         return Failure(138, said, files)
-    except CellTimeoutError as error:
-        return Failure(124, f"FAILED  {notebook.name}: {str(error).splitlines()[0]}", files)
     except OSError as error:
         return Failure(1, f"FAILED  {notebook.name}: {output} could not be written: {error}")
     return None

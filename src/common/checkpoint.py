@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from src.common.errors import InputError
+from src.common.errors import InputError, refusing
 from src.common.files import write_atomically
 from src.common.marks import DIGEST
 
@@ -25,25 +25,16 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict:
     Raises:
         InputError: the file is missing, not readable or damaged, or holds anything else.
     """
-    try:
-        with warnings.catch_warnings(action="ignore"):  # torch asks for reports of odd pickles
-            state = torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: expected a checkpoint, found no file; train first") from error
-    except PermissionError as error:
-        raise InputError(
-            f"{path}: expected a checkpoint to read, found {error.strerror}; change its permissions"
-        ) from error
-    except torch.OutOfMemoryError:  # the file is none the worse
-        raise
-    except Exception as error:  # a damaged pickle can raise anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path}: expected a checkpoint of tensors and plain values, found something else "
-            f"({reason}); delete it and train again"
-        ) from error
-    if not isinstance(state, dict):
-        raise InputError(f"{path}: expected a dict of tensors, found {type(state).__name__}")
+    with refusing(path, "a checkpoint of tensors and plain values", "delete it and train again"):
+        if not path.exists():
+            raise InputError(f"{path}: expected a checkpoint, found no file; train first")
+        try:
+            with warnings.catch_warnings(action="ignore"):  # torch asks for reports of odd pickles
+                state = torch.load(path, map_location=device, weights_only=True)
+        except torch.OutOfMemoryError as error:  # the file is none the worse
+            raise MemoryError(str(error)) from error
+        if not isinstance(state, dict):
+            raise TypeError(f"no dict but a {type(state).__name__}")
     return state
 
 

@@ -35,7 +35,7 @@ def choose(names: str, profile: str) -> tuple[Recipe, ...]:
         profile: which sizes of them.
 
     Raises:
-        InputError: there is no such solution or recipe, or all that are named only teach others.
+        InputError: there is no such solution or recipe.
     """
     single = {
         r.name: r
@@ -61,12 +61,6 @@ def choose(names: str, profile: str) -> tuple[Recipe, ...]:
                 chosen[recipe.name] = recipe
     if not chosen:
         raise InputError("RECIPES: expected at least one solution, found none")
-    if not any(recipe.ships for recipe in chosen.values()):
-        whole = ",".join(dict.fromkeys(map(solution_of, chosen)))
-        raise InputError(
-            f"RECIPES: expected a network that goes into the file, found only {', '.join(chosen)}, "
-            f"which teach others; name the solution, {whole}"
-        )
     return tuple(chosen.values())
 
 

@@ -162,9 +162,10 @@ def _check_together(recipes: Sequence[Recipe]) -> None:
     if len({*names}) < len(names):
         raise InputError(f"OVERRIDES: expected different names, found {', '.join(names)}")
     if not any(recipe.ships for recipe in recipes):
+        solutions = ",".join(dict.fromkeys(map(solution_of, names)))
         raise InputError(
-            "OVERRIDES: expected a network that goes into the file, found that none ships; leave "
-            "--no-ships out"
+            f"RECIPES: expected a network that goes into the file, found only {', '.join(names)}, "
+            f"which are not to; name the solution, {solutions}, or leave --no-ships out"
         )
     for one, other in combinations(recipes, 2):
         if replace(one, name=other.name) == other:

@@ -9,7 +9,6 @@ dashes, such as `schedule:one-cycle` or `ema:none`.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import re
@@ -115,11 +114,6 @@ def load(path: Path) -> Recipe:
             f"{path}: expected a recipe in JSON, found {error}; run 01_preparation with --force"
         ) from error
     return from_json(value, str(path))
-
-
-def digest(recipe: Recipe) -> str:
-    """A short name for all the values of a recipe."""
-    return hashlib.sha256(json.dumps(to_json(recipe)).encode()).hexdigest()[:16]
 
 
 def override(recipe: Recipe, flags: str) -> Recipe:

@@ -26,9 +26,7 @@ USABLE = 0.7  # of the free memory; what is computed on the way needs some, too
 def kept_per_clip(trainee: Trainee, autocast: AbstractContextManager) -> int:
     """Bytes that a step keeps for its gradient, per clip of the greatest length.
 
-    Args:
-        trainee: the models; they are copied to the CPU, and stay as they are.
-        autocast: the type of the matrix products.
+    It is tried with copies of the models on the CPU, in the type of matrix products of `autocast`.
     """
     state = torch.get_rng_state()
     models = copy.deepcopy(trainee).cpu().train()
@@ -67,14 +65,7 @@ def _kept(trainee: Trainee, n: int, autocast: AbstractContextManager) -> int:
 def fitting(
     trainee: Trainee, share: int, device: torch.device, autocast: AbstractContextManager
 ) -> int:
-    """The size of the micro-batches: the whole share of a batch, if it fits.
-
-    Args:
-        trainee: the models.
-        share: clips of a batch that this process takes.
-        device: where the step is computed.
-        autocast: the type of the matrix products.
-    """
+    """The size of the micro-batches: all of this process's share of a batch, if it fits."""
     on_gpu = device.type == "cuda"
     free = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
     most = int(USABLE * free / kept_per_clip(trainee, autocast))

@@ -83,12 +83,9 @@ class State:
 
 
 def compare(found: object, own: object, at: str) -> None:
-    """Compare a state with one of its kind: keys, shapes, types; where ours is empty, nothing.
+    """Compare a state with what the training itself would save before its first step.
 
-    Args:
-        found: the state from a file.
-        own: what the training itself would save before its first step.
-        at: where in the file `found` is, for the message.
+    Keys, shapes and types count; where ours is empty, nothing. `at` is the place in the file.
 
     Raises:
         ValueError: something is missing, or of another kind.

@@ -49,16 +49,8 @@ def train(
 ) -> Path:
     """Train one recipe on all folds but one, and predict that one.
 
-    Args:
-        run: the run.
-        name: of the recipe.
-        fold: the fold that is held out; "everything" holds out none.
-        settings: seed, precision, ...
-        processes: this process among all.
-        retrain: delete a finished training of other values, and train again.
-
-    Returns:
-        The training's folder: weights per role, history.csv, predictions.parquet.
+    `retrain` deletes a finished training of other values, and trains again. Returns the training's
+    folder: weights per role, history.csv, predictions.parquet.
 
     Raises:
         InputError: no clip is of that fold; the recipe learns from, or starts from, a training
@@ -117,12 +109,7 @@ def train_all(
 ) -> list[Path]:
     """Train every recipe of a run on every fold of it, one after the other; returns their folders.
 
-    Args:
-        run: the run.
-        settings: seed, precision, ...
-        device: cpu, cuda, or auto.
-        processes: of each training, by torchrun if several; 0 = one per GPU.
-        retrain: delete finished trainings of other values, and train again.
+    Each is trained by so many processes, by torchrun if several; 0 = one per GPU.
     """
     processes = processes or (1 if device == "cpu" else max(1, torch.cuda.device_count()))
     folders = []

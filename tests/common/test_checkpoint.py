@@ -38,7 +38,7 @@ def test_anything_else_is_one_clear_error(tmp_path, write):
     ("error", "expected"),
     [
         (PermissionError(13, "Permission denied"), InputError),
-        (torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError),
+        (torch.OutOfMemoryError("CUDA out of memory"), MemoryError),
     ],
 )
 def test_a_whole_file_is_not_said_to_be_damaged(tmp_path, monkeypatch, error, expected):

@@ -1,7 +1,5 @@
 """What flags or a new recipe break is refused before a training, in one line: what to do, too."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -70,7 +68,8 @@ def test_the_roles_are_those_of_the_training():
         ("frame_deberta", "--soup-epochs 0", "found 'soup'; add --shipped distilled"),
         ("llama", "ema:none", "found 'ema'; add --shipped student"),
         ("frame_deberta", "stop:early-stopping --stop.patience 3", "no soup of its last epochs"),
-        ("conv_transformer", "--no-ships", "found that none ships"),
+        ("conv_transformer", "--no-ships", "found only conv_transformer, .* --no-ships out"),
+        ("hand_bert_1,hand_bert_2", "", "only hand_bert_1, hand_bert_2, .* name .* hand_bert, or"),
         ("llama_ensemble", "--seed 5", "llama_1 and llama_2 to differ .* SEED instead"),
         ("frame_deberta", "--name conv_transformer", "different names"),
         ("hierarchical", "--clip.length.n-frames 64", "RuntimeError: .*--model.max-len"),

@@ -34,12 +34,6 @@ def test_an_unknown_name_lists_the_known_and_a_lone_comma_is_refused(names, foun
         choose(names, "full")
 
 
-@pytest.mark.parametrize("names", ["hand_bert_1", "hand_bert_2,hand_bert_1"])
-def test_stages_that_only_teach_are_refused(names):
-    with pytest.raises(InputError, match=f"found only {names.replace(',', ', ')}.*, hand_bert$"):
-        choose(names, "cpu")
-
-
 def test_no_name_is_the_choice_of_the_profile():
     few_clips, usual = {"conv_transformer", "hand_bert"}, {"frame_deberta"}
     for size in PROFILES:

@@ -1,19 +1,14 @@
-"""Recipes survive JSON; every value counts in the digest; flags change what they name."""
+"""Recipes survive JSON; flags change what they name."""
 
-from __future__ import annotations
-
-import copy
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import pytest
 
 from src.common.errors import InputError
 from src.recipes import SOLUTIONS
 from src.recipes.base import Recipe
-from src.recipes.config import digest, from_json, load, override, save, to_json
+from src.recipes.config import from_json, load, override, save, to_json
 from src.recipes.frame_deberta import A, B
 from src.recipes.hierarchical import PUBLISHED
 from src.recipes.ingredients import MeanTeacher, OneCycle, WarmRestarts
@@ -28,8 +23,6 @@ RECIPES = {
     for recipe in solution.recipes(profile)
 }
 EVERY = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-# One recipe of each type, for what would take long on all of them.
-OF_EACH_TYPE = {type(recipe).__name__: recipe for recipe in RECIPES.values()}
 
 
 def as_read(recipe: Recipe) -> dict:
@@ -42,12 +35,11 @@ def as_read(recipe: Recipe) -> dict:
 
 @EVERY
 def test_json_gives_the_same_recipe_back(recipe, tmp_path):
-    """Also by name and to the type of every number: 60 is not 60.0 in a digest."""
+    """Also by name and to the type of every number."""
     path = tmp_path / "config.json"
     save(recipe, path)
     again = load(path)
     assert again == recipe and repr(again) == repr(recipe)  # of the parts' order, too
-    assert digest(again) == digest(recipe)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,50 +85,11 @@ def test_a_config_of_before_ships_was_called_so_is_read():
     assert from_json(value, "config.json") == B
 
 
-def leaves(value: Any, path: tuple = ()) -> Iterator[tuple[tuple, Any]]:
-    """Every number, switch and name in nested JSON, with the way to it."""
-    if isinstance(value, dict | list):
-        pairs = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, inner in pairs:
-            yield from leaves(inner, (*path, key))
-    elif value is not None:
-        yield path, value
-
-
-def changed(value: dict, path: tuple) -> dict:
-    """A copy in which one leaf is another one of the same type."""
-    value = copy.deepcopy(value)
-    inner = value
-    for key in path[:-1]:
-        inner = inner[key]
-    old = inner[path[-1]]
-    inner[path[-1]] = not old if isinstance(old, bool) else old + (1 if path[-1] != "type" else "")
-    return value
-
-
-@pytest.mark.parametrize("recipe", OF_EACH_TYPE.values(), ids=OF_EACH_TYPE)
-def test_the_digest_changes_with_every_value(recipe):
-    value = as_read(recipe)
-    json_leaves = dict(leaves(value["values"]))
-    numbers = [path for path, leaf in json_leaves.items() if not isinstance(leaf, str)]
-    # A few of the hundred landmark numbers stand for all.
-    numbers = [p for n, p in enumerate(numbers) if p[0] != "layout" or n % 10 == 0]
-    # hand_bert refuses one of these two without the other.
-    numbers = [p for p in numbers if p not in (("model", "features"), ("features", "wrists"))]
-    assert len(numbers) > 20
-    digests = {digest(recipe)}
-    for path in numbers:
-        other = changed(value, ("values", *path))
-        digests.add(digest(from_json(other, "here")))
-    assert len(digests) == len(numbers) + 1
-    assert digest(replace(recipe, name="other")) not in digests
-
-
 def test_a_number_written_without_its_point_is_the_same_number():
     value = as_read(A)
     value["values"]["augment"]["rotate"]["degrees"] = 60
     again = from_json(value, "here")
-    assert repr(again) == repr(A) and digest(again) == digest(A)
+    assert repr(again) == repr(A)
 
 
 @pytest.mark.parametrize(
@@ -191,10 +144,6 @@ def test_a_flag_changes_its_value_and_no_other_and_no_flag_none(recipe):
     [
         (B, "--augment.rotate.degrees 30", lambda r: r.augment.rotate.degrees, 30.0),
         (B, "--augment.resize.distort-by-sum", lambda r: r.augment.resize.distort_by_sum, True),
-        (B, "--augment.missing-hand.until 0.3", lambda r: r.augment.missing_hand.until, 0.3),
-        (B, "--augment.crop.late-p 0.25", lambda r: r.augment.crop.late_p, 0.25),
-        (B, "--mix.falling", lambda r: r.mix.falling, True),
-        (B, "--model.mlp-dropout 0.05", lambda r: r.model.mlp_dropout, 0.05),
         (B, "--model.widths 16 32 16", lambda r: r.model.widths, (16, 32, 16)),
         (B, "--distilled.mlp-dropout 0.025", lambda r: r.distilled.mlp_dropout, 0.025),
         (B, "--loss.among all", lambda r: r.loss.among, "all"),
@@ -215,7 +164,7 @@ def test_flags_reach_every_depth_and_choose_the_kind_of_thing(recipe, flags, rea
     changed = override(recipe, flags)
     assert read(changed) == expected and read(recipe) != expected
     of_published = {"epochs", "schedule", "mean_teacher", "stop", "clip"}
-    of_b = {"augment", "mix", "model", "distilled", "loss", "shipped"}
+    of_b = {"augment", "model", "distilled", "loss", "shipped"}
     usual = of_published if recipe is PUBLISHED else of_b
     assert replace(changed, **{name: getattr(recipe, name) for name in usual}) == recipe
     assert repr(from_json(as_read(changed), "here")) == repr(changed)
