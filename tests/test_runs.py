@@ -9,7 +9,6 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 from src.common import checkpoint, paths
 from src.common.errors import InputError
@@ -203,8 +202,3 @@ def test_a_run_of_which_nothing_ships_has_no_predictions(made):
     run = Run.create(made.folder, made.about, [stage])
     with pytest.raises(InputError, match="found only stages that teach others; run 02_training"):
         run.shipped_predictions()
-
-
-def test_figures_are_kept_as_pictures(made):
-    path = made.save_figure(Figure(), "a_figure")
-    assert path == made.folder / "figures/a_figure.png" and path.read_bytes()[:4] == b"\x89PNG"

@@ -1,7 +1,5 @@
 """Environments beside the main one: found, made once, made anew, refused in one line."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

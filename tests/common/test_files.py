@@ -1,7 +1,5 @@
 """Files are whole or absent; a folder has one holder, and others are told of it."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

@@ -1,7 +1,5 @@
 """Tables in Markdown, of names that somebody else has chosen."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 

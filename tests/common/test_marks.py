@@ -1,7 +1,5 @@
 """A mark says that work is finished, what it was made from, and what has changed since."""
 
-from __future__ import annotations
-
 import os
 
 import pytest

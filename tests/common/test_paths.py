@@ -1,7 +1,5 @@
 """Where things are: in a checkout, from another folder, on Kaggle."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

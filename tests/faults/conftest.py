@@ -1,7 +1,5 @@
 """One driver for all attempts of a session, and what the unbroken stages have left."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

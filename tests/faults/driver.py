@@ -5,8 +5,6 @@ moment: before its n-th change to the file system below the folder ("file"), or 
 a function ("call"). Moments that are counted, and not timed, come back with the same seed.
 """
 
-from __future__ import annotations
-
 import ctypes
 import json
 import os

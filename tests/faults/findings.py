@@ -1,7 +1,5 @@
 """What a stage has left in its folder: is it whole, how far is it, what does it say."""
 
-from __future__ import annotations
-
 import json
 import os
 import zipfile

@@ -1,7 +1,5 @@
 """What is killed: each stage of the main path, tiny, in one folder, called as its users call it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace

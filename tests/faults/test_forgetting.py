@@ -1,7 +1,5 @@
 """A member is trained again: no kill on the way leaves a mark of what is gone, or old weights."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +9,11 @@ import pytest
 
 from src.recipes import config
 from src.recipes.base import Recipe
-from src.recipes.ingredients import Distil
 from src.runs import TRAINED, About, Run
 from tests.faults.stages import RECIPE
 
 FOLD = 0
 OLD, NEW = RECIPE, replace(RECIPE, epochs=RECIPE.epochs + 1)
-PUPIL = replace(RECIPE, name="pupil", distil=Distil(teacher=RECIPE.name))
 FILES = {"student.pt", "soup.pt", "last.pt", "history.csv", "predictions.parquet"}
 
 
@@ -88,18 +84,3 @@ def test_a_kill_leaves_no_mark_without_its_files_and_no_files_without_a_mark(tmp
         run_of(folder, NEW).discard_stale(NEW.name, FOLD)
         assert left(member) == set()
     assert kills > len(FILES)
-
-
-def test_only_what_learnt_from_a_training_of_other_values_is_forgotten(tmp_path):
-    beside = replace(RECIPE, name="beside")
-    run = run_of(tmp_path, OLD, PUPIL, beside)
-    for name in (OLD.name, PUPIL.name, beside.name):
-        folder = trained(run, name)
-        run.discard_stale(name, FOLD)
-        assert left(folder) == FILES | {TRAINED} and run.training_mark(name, FOLD).is_finished
-    run = run_of(tmp_path, NEW, PUPIL, beside)
-    (changed,) = run.training_mark(PUPIL.name, FOLD).changes
-    assert changed == f"teacher.recipe.epochs {OLD.epochs} -> {NEW.epochs}"
-    assert run.training_mark("beside", FOLD).is_finished
-    run.discard_stale(PUPIL.name, FOLD)
-    assert left(run.training_folder(PUPIL.name, FOLD)) == set()

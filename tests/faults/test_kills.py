@@ -1,7 +1,5 @@
 """kill -9 at seeded moments of every stage: the same command goes on, to the same end."""
 
-from __future__ import annotations
-
 import numpy as np
 import psutil
 import pytest

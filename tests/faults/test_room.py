@@ -1,7 +1,5 @@
 """No room to write, no permission to write, somebody else at work: one clear error each."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import time

@@ -5,8 +5,6 @@ where. Anything else is a failure: another exception is a traceback from the dep
 answered and how many refused is in `--hypothesis-show-statistics`.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

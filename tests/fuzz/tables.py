@@ -1,7 +1,5 @@
 """A clip's table, spoilt in every way that a download, a script or a foreign tool can spoil it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

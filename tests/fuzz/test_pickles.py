@@ -1,7 +1,5 @@
 """Checkpoints and motion pickles of any bytes: plain values, or one clear error; nothing runs."""
 
-from __future__ import annotations
-
 import io
 import os
 import pickle

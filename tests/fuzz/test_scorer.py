@@ -1,7 +1,5 @@
 """Reader, scorer and exported model: whatever a clip holds, a finite answer or one clear error."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """A store whose files disagree is refused when opened; a competition of odd names is built."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """README's way to add a solution and an augmentation: a few classes that go all the way."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,6 +1,4 @@
-"""The 1st place's recipe: its rate and decay, and what it reads."""
-
-from __future__ import annotations
+"""What the 1st place's recipe reads."""
 
 import random
 
@@ -10,21 +8,7 @@ import torch
 from src.clips import Clips
 from src.landmarks import N_LANDMARKS
 from src.recipes.conv_transformer import FULL, LAYOUT, MAX_LEN
-from src.training import optim, schedules
 from src.transforms.pipeline import Draw
-
-
-def test_the_rate_falls_to_a_millionth_and_the_decay_follows_it():
-    model = torch.nn.Linear(2, 2)
-    optimiser = optim.build(FULL.optimiser, [model])
-    for progress, rate in ((0.0, 4e-3), (0.5, 2.0005e-3), (1.0, 1e-6)):
-        optim.set_rate(optimiser, FULL.optimiser.lr * schedules.factor(FULL.schedule, progress))
-        (group,) = optimiser.param_groups
-        assert group["lr"] == pytest.approx(rate, rel=1e-6)
-        assert group["weight_decay"] == pytest.approx(0.1 * rate, rel=1e-6)
-
-
-# --- what it reads ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n_frames", [3, 30, 494, 900])

@@ -1,7 +1,5 @@
 """What the cpu profiles have in common: small collections of clips show the face now and then."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 
@@ -37,19 +35,3 @@ def test_all_see_the_hands_and_all_but_the_cpu_profile_their_face(solution, prof
         blind = torch.equal(seen(recipe, moved(frames, lm.FACE)), expected)
         assert blind == (profile == "cpu" or {*lm.FACE}.isdisjoint(recipe.layout.sources))
         assert not torch.equal(seen(recipe, moved(frames, lm.LEFT_HAND + lm.RIGHT_HAND)), expected)
-
-
-@pytest.mark.parametrize("solution", ["frame_deberta", "frame_deberta_code", "hand_bert"])
-def test_the_cpu_profile_counts_from_the_nose_where_that_was_better(solution, frames):
-    """Lower shoulders leave the hands where they are, a lower nose does not."""
-
-    def hands(recipe, *lower: int) -> torch.Tensor:
-        other = frames.clone()
-        other[:, list(lower), 1] += 0.1
-        clip = recipe.read(other, range(lm.N_LANDMARKS))
-        return clip[:, list(recipe.layout.rows("left_hand", "right_hand"))]
-
-    for recipe in SOLUTIONS[solution].cpu:
-        expected = hands(recipe)
-        torch.testing.assert_close(hands(recipe, lm.LEFT_SHOULDER, lm.RIGHT_SHOULDER), expected)
-        assert not torch.allclose(hands(recipe, lm.POSE_NOSE), expected, atol=0.01)

@@ -1,7 +1,5 @@
 """The 2nd place's recipe: the stages, their order, and what a clip becomes."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

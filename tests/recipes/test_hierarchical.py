@@ -1,7 +1,5 @@
 """Slovo's recipe: its schedule, the three stages, and what each option does to a training."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from pathlib import Path

@@ -3,8 +3,6 @@
 Every option is off as a recipe is published, a flag turns it on, and all of them run together.
 """
 
-from __future__ import annotations
-
 import random
 from dataclasses import replace
 

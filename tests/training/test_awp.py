@@ -1,7 +1,5 @@
 """Adversarial weight perturbation: how far each tensor moves, where to, and all the way back."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

@@ -1,7 +1,5 @@
 """A finished teacher and mixup: what it answers is about the clips as the student sees them."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass, fields, replace
 

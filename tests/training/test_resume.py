@@ -1,7 +1,5 @@
 """A state to go on from is this very training's, or is refused in one line that names the file."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
@@ -95,19 +93,6 @@ def test_no_part_may_be_missing_or_another(state, recipe, tiny_clips, tmp_path):
             assert len(message.splitlines()) == 1 and "found " in message and "delete" in message
             tried.add((at, how))
     assert len(tried) > 60
-
-
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
-def test_a_cut_state_is_refused(share, state, recipe, tiny_clips, tmp_path):
-    path = tmp_path / "last.pt"
-    checkpoint.save(path, state)
-    content = path.read_bytes()
-    path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(
-        InputError, match=r"last\.pt: expected a checkpoint .* delete it"
-    ) as refused:
-        fit(Task(recipe, tiny_clips, None, 3, tmp_path), FP32, ONE)
-    assert len(str(refused.value).splitlines()) == 1
 
 
 def test_a_state_of_another_recipe_or_seed_or_on_other_clips_is_refused(

@@ -1,7 +1,5 @@
 """Cyclic schedules against the document and torch's; the plateau against torch's."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

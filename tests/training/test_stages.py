@@ -1,7 +1,5 @@
 """Training in stages: from the best weights so far, stopped early, train and test side by side."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A step waits for nothing, and micro-batches add up to the whole batch."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from types import SimpleNamespace
 

@@ -1,7 +1,5 @@
 """A training that learns from another: the 2nd place's three stages, in one run and in order."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """torchrun as the notebook starts it: several processes on a CPU, one of them killed."""
 
-from __future__ import annotations
-
 import threading
 import time
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What tests of trainings share: clips, how one is started, stopped on the way, and compared."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
