@@ -17,6 +17,7 @@ import argparse
 import ast
 import difflib
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -312,6 +313,11 @@ def _inputs(values: dict[str, Value]) -> dict[str, dict[str, str]]:
     src = root() / "src"
     code = {str(path.relative_to(src)): DIGEST + digest(path) for path in src.rglob("*.py")}
     named = [path for name in READ for path in _named(values.get(name, ""), name)]
+    # Trainings to learn from, too: a run, or a recipe of one, that OVERRIDES names by its path.
+    for word in re.split(r"[\s,='\"]+", str(values.get("OVERRIDES", ""))):
+        folder = anchored(word)
+        if "/" in word and any((folder / name).is_file() for name in ("run.json", "config.json")):
+            named += sorted(folder.rglob("trained.json"))
     if not values.get("DATA"):
         with suppress(InputError):  # there need be none: a profile may draw its own
             named.append(competition_folder())

@@ -323,6 +323,19 @@ def test_videos_of_a_list_and_behind_links_count(tmp_path, name):
         run.parse([["VIDEOS", str(video)]])
 
 
+@pytest.mark.parametrize(("kept", "at"), [("config.json", "fold0"), ("run.json", "llama/fold0")])
+def test_a_training_that_overrides_name_counts_when_it_is_trained_again(tmp_path, kept, at):
+    mark = tmp_path / at / "trained.json"
+    mark.parent.mkdir(parents=True)
+    (tmp_path / kept).touch()
+    values = {"OVERRIDES": f"--epochs 3 --distil.teacher 'llama, {tmp_path}'"}
+    mark.write_text("one")
+    before = run._inputs(values)
+    assert run._inputs(values) == before
+    mark.write_text("another")
+    assert run._inputs(values) != before
+
+
 def test_the_folder_that_the_environment_names_counts(tmp_path, monkeypatch):
     seen = []
     for name in ("one", "other"):
