@@ -11,8 +11,6 @@
   what libraries say about themselves.
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 import difflib

@@ -1,7 +1,5 @@
 """Checkpoints: whole or absent, and loaded without running what a pickle says."""
 
-from __future__ import annotations
-
 import hashlib
 import warnings
 from pathlib import Path

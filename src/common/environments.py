@@ -3,8 +3,6 @@
 An environment is a folder beside the main one, ignored by git, made from a file of pins.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

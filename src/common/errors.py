@@ -1,7 +1,5 @@
 """The one error class for what a user can put right."""
 
-from __future__ import annotations
-
 import os
 import traceback
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Files that are whole or absent, and folders that one process holds at a time."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import json

@@ -6,8 +6,6 @@ What libraries write past Python, such as TensorFlow's notes on start-up, goes t
 into the notebook.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

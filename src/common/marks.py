@@ -5,8 +5,6 @@
   `recipe.epochs 20 -> 30`.
 """
 
-from __future__ import annotations
-
 import glob
 import hashlib
 import json

@@ -4,8 +4,6 @@ A notebook keeps the lines below its cell, the runner of the notebooks passes th
 terminal, and a log holds nothing but plain lines.
 """
 
-from __future__ import annotations
-
 import shutil
 import sys
 import time

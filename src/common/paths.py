@@ -4,8 +4,6 @@ Every relative path is anchored to the project's root, never to the current fold
 starts in notebooks/, papermill where it is called, and Kaggle in /kaggle/working.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 import sys

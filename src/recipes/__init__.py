@@ -1,7 +1,5 @@
 """The published solutions, a file each, and the choice among them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import replace

@@ -3,8 +3,6 @@
 python -m src.recipes
 """
 
-from __future__ import annotations
-
 import pandas as pd
 import torch
 

@@ -5,8 +5,6 @@ its fields to its own pipelines and network, so that it reads like its write-up,
 typed flag (`--augment.rotate.degrees 30`), and config.json rebuilds it anywhere.
 """
 
-from __future__ import annotations
-
 import inspect
 import sys
 from collections.abc import Callable, Sequence

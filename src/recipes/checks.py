@@ -4,8 +4,6 @@ Every published recipe passes. Flags and new recipes can bring values and code t
 fit, which would otherwise be found in the middle of a training, or not at all.
 """
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Iterator, Sequence

@@ -6,8 +6,6 @@ the defaults have changed. `override` changes single values by typed flags, such
 dashes, such as `schedule:one-cycle` or `ema:none`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

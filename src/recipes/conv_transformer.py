@@ -17,8 +17,6 @@ any other recipe learns from it with `--distil.teacher logs/<run>/conv_transform
   times as large (`--model.dim 384 --model.groups 4`) it is "slightly worse as is".
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 from src.landmarks import (

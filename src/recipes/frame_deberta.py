@@ -9,8 +9,6 @@ than their document, the document is the value in `frame_deberta`; `frame_debert
 values of the code, by which the published scores were made.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 from src.landmarks import (

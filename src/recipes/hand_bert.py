@@ -20,8 +20,6 @@ form of Hinton et al. (arXiv 1503.02531), whose T^2 keeps both gradients of one 
 frozen and sees the student's augmented clips.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 from src.common.errors import InputError

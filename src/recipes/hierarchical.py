@@ -22,8 +22,6 @@ that the later stages learn by heart: notebook 02 draws training and held-out cl
   average of the student is its teacher: self-distillation), `optimiser.layer_decay`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 from src.landmarks import (

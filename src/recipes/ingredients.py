@@ -3,8 +3,6 @@
 These are values only; src/training holds the code that they configure.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -16,8 +16,6 @@ clips to 512 frames instead, which nobody had validated: that is `clip.limit = S
 for training, tests and file at once.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 from src.landmarks import (

@@ -1,7 +1,5 @@
 """Profiles: how much of everything a run does."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from src.common.errors import InputError

@@ -13,8 +13,6 @@ has .722, and the same network without teachers .691.
   not learn to see what a network of another kind sees, and one of another kind goes beside it.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from src.recipes import conv_transformer, frame_deberta, hand_bert, hierarchical, llama

@@ -1,7 +1,5 @@
 """Averages of weights: the teacher that follows its student, and the soup of the last epochs."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel

@@ -1,7 +1,5 @@
 """Adversarial weight perturbation: Wu et al., arXiv 2004.05884, as the 1st place uses it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 

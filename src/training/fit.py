@@ -4,8 +4,6 @@ Everything random comes from (seed, epoch), so a run that goes on after a kill h
 unbroken one; it goes on after its last whole epoch.
 """
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import math

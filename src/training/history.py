@@ -1,7 +1,5 @@
 """What a training remembers of its tests: a record per epoch, and the best weights so far."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

@@ -4,8 +4,6 @@ What a step keeps for its gradient grows with the clips. It is counted on two sm
 CPU, and compared with the memory that is free on the device.
 """
 
-from __future__ import annotations
-
 import copy
 import random
 from contextlib import AbstractContextManager

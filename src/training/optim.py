@@ -1,7 +1,5 @@
 """From a recipe's optimiser to torch's: parameter groups, and the learning rate of each."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

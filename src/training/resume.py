@@ -4,8 +4,6 @@ torch's optimisers take over any state that they are given, and fail a step late
 that was wrong. So a state is compared with the training's own, part by part, before it is loaded.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -9,8 +9,6 @@
 Every model that is run in training sees its own augmented view of the same clips.
 """
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """The learning rate over a training, as a share of its peak."""
 
-from __future__ import annotations
-
 import math
 
 from src.recipes.ingredients import (

@@ -3,8 +3,6 @@
 Calling a teacher gives its probabilities, at the recipe's temperature, for the clips of a batch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -3,8 +3,6 @@
 If one process dies, all end; the same call goes on after the last whole epoch.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections import deque

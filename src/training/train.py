@@ -8,8 +8,6 @@ Every (recipe, fold) is a command of its own, so a sweep is a list of commands f
 finished one is not trained again, a stopped one goes on.
 """
 
-from __future__ import annotations
-
 import sys
 from contextlib import nullcontext
 from itertools import product
@@ -53,15 +51,13 @@ def train(
     folder: weights per role, history.csv, predictions.parquet.
 
     Raises:
-        InputError: no clip is of that fold; the recipe learns from, or starts from, a training
-            that is not there; or the folder holds a training of other values.
+        InputError: the recipe learns from, or starts from, a training that is not there; or the
+            folder holds a training of other values.
     """
     folder, recipe = run.training_folder(name, fold), run.recipe(name)
     mark = run.training_mark(name, fold)
     if run.is_trained(name, fold):
         return folder
-    _check_fold(run, fold)
-
     if mark.changes and not retrain:
         raise InputError(
             f"{folder}: expected no training, or one of this run's values, found one of others: "

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from src.common.errors import InputError
-from src.recipes import SOLUTIONS, choose, landmark_union, solution_of
+from src.recipes import SOLUTIONS, choose, solution_of
 from src.recipes.checks import overridden
 from src.recipes.profiles import PROFILES, profile
 
@@ -14,13 +14,6 @@ def test_a_member_can_be_chosen_alone_and_comes_once():
     (only,) = choose("frame_deberta_b", "cpu")
     assert only == SOLUTIONS["frame_deberta"].cpu[1]
     assert len(choose(" frame_deberta_b , frame_deberta ", "cpu")) == 2
-
-
-def test_the_union_of_all_recipes_is_kept():
-    union = landmark_union()
-    assert list(union) == sorted(set(union))
-    recipes = [recipe for solution in SOLUTIONS.values() for recipe in solution.all_recipes]
-    assert set(union) == {k for recipe in recipes for k in recipe.layout.sources}
 
 
 KNOWN, SOME = r"RECIPES.*frame_deberta.*frame_deberta_a", "at least one solution"

@@ -128,13 +128,6 @@ def test_a_training_of_which_a_file_was_deleted_is_trained_again(unbroken, make_
     assert len(run.predictions(FIRST))
 
 
-@pytest.mark.parametrize("fold", [7, -1])
-def test_a_fold_without_clips_is_refused(make_run, fold):
-    """It would learn from all clips, and be tested on none."""
-    with pytest.raises(InputError, match=rf"fold {fold}: expected .* 0, 1, 2, 3 or everything"):
-        train(make_run(STAGES[0]), FIRST, fold, FP32, ONE)
-
-
 def test_a_changed_stage_and_those_after_it_are_trained_again_when_somebody_says_so(
     unbroken, make_run, epochs
 ):
