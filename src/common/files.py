@@ -114,8 +114,8 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
     except Timeout as error:
         holder = path.read_text(encoding="utf-8").strip() or "another process has just come"
         raise InputError(
-            f"{folder}: expected to be the only one here, but {holder}; wait for it to end, or "
-            "choose another folder"
+            f"{folder}: expected to be the only one here, but {holder}; wait for it to end and run "
+            f"the same command again; if no such process runs there, delete {path}"
         ) from error
     except OSError as error:  # such as links that go in a circle
         raise InputError(
