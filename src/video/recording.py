@@ -6,6 +6,7 @@ Letters: **T** frames.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,12 +65,9 @@ def videos(source: str) -> dict[str, str]:
         raise InputError(
             f"{folder}: expected videos ({', '.join(VIDEOS)}), found none; name another folder"
         )
-    # a.mp4 and a.mov are two videos: where one stem is not enough, the ending is added.
-    stems = [path.stem for path in found]
-    return {
-        str(path): path.stem if stems.count(path.stem) == 1 else path.name.replace(".", "-")
-        for path in found
-    }
+    # a.mp4 and a.mov are two videos: a stem that is another's, too, or another's name, will not do.
+    names = Counter(name for path in found for name in (path.stem, path.name))
+    return {str(path): path.stem if names[path.stem] == 1 else path.name for path in found}
 
 
 def save(recording: Recording, folder: Path, name: str) -> Path:

@@ -121,8 +121,13 @@ def test_videos_are_a_file_or_those_of_a_folder(tmp_path):
     for name in ("b.MP4", "a.mov", "c.txt", "._a.mov"):
         (tmp_path / name).touch()
     assert videos(str(tmp_path)) == {str(tmp_path / "a.mov"): "a", str(tmp_path / "b.MP4"): "b"}
-    (tmp_path / "a.mp4").touch()  # another video of the same stem
-    assert list(videos(str(tmp_path)).values()) == ["a-mov", "a-mp4", "b"]
+    for name in ("a.mp4", "a-mov.mp4", "a.mov.mp4"):  # each has a name of its own
+        (tmp_path / name).touch()
+    named = [(Path(path).name, name) for path, name in videos(str(tmp_path)).items()]
+    assert named == [
+        ("a-mov.mp4", "a-mov"), ("a.mov", "a.mov"), ("a.mov.mp4", "a.mov.mp4"),
+        ("a.mp4", "a.mp4"), ("b.MP4", "b"),
+    ]  # fmt: skip
 
 
 def test_without_the_environment_it_says_what_to_make(tmp_path, monkeypatch):
