@@ -151,12 +151,13 @@ def _make_clips(
 ) -> dict[Video, InputError]:
     """Make the clips with their notes, several at a time; returns why others cannot be made."""
     failed: dict[Video, InputError] = {}
-    with ExitStack() as stack:
+    with ThreadPoolExecutor(workers) as pool, ExitStack() as stack:
         # A thread waits for its process with mediapipe, and every process takes any video.
         idle: SimpleQueue[MediaPipe] = SimpleQueue()
         for _ in range(workers):
             idle.put(stack.enter_context(closing(MediaPipe())))
-        pool = stack.enter_context(ThreadPoolExecutor(workers))
+        # Ctrl-C begins no other video and ends the processes, so that no thread waits for them.
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
         results = pool.map(partial(_make_clip, idle, to, mirrored), videos, videos.values())
         told = counted(results, "landmarks", "videos", len(videos))
         for video, error in zip(videos, told, strict=True):

@@ -84,7 +84,7 @@ class MediaPipe:
         self._ask(ANSWERS, "write_video", str(path), list(jpegs), fps)
 
     def close(self) -> None:
-        """End the process."""
+        """End the process; a thread that waits for its answer gets `Unavailable`."""
         self._pipe.close()
         self._process.kill()
         self._process.wait()
@@ -120,6 +120,8 @@ class MediaPipe:
         try:
             is_answer, answer = self._answer(seconds, *request)
         except (EOFError, OSError) as error:
+            if self._pipe.closed:  # by `close`, while this thread waited
+                raise Unavailable("the process with mediapipe was closed") from error
             why = self._last_words()
             self.close()
             self._start()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import threading
+import time
 import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from src.common.environments import Unavailable
 from src.common.errors import InputError
 from src.dataset import competition
 from src.dataset.clip_file import read_clip
@@ -236,6 +240,26 @@ def test_videos_that_are_mirrored_after_all_are_read_again(source, to, capsys):
         collection.make(source, to, mirrored)
         assert [asked for _, asked in ASKED] == [mirrored] * read
     assert "changes: mirrored true -> false" in capsys.readouterr().out
+
+
+def test_ctrl_c_stops_at_once_and_begins_no_other_video(source, to, monkeypatch):
+    write(source, *(f"ann/hi/{number}.mp4" for number in range(5)))
+    ended, begun = threading.Event(), []
+
+    def recording(video: str, mirrored: bool) -> Recording:
+        begun.append(video)
+        time.sleep(0.2)  # until all videos are handed out
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        is_ended = ended.wait(10)  # as the process with mediapipe takes minutes for a long video
+        raise Unavailable("it was closed" if is_ended else "nobody has closed it")
+
+    process = SimpleNamespace(recording=recording, close=ended.set)
+    monkeypatch.setattr(collection, "MediaPipe", lambda: process)
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        collection.make(source, to, False, workers=1)
+    assert time.monotonic() - started < 5 and len(begun) == 1
+    assert not [*to.rglob("*.parquet*")] and not (to / "train.csv").exists()
 
 
 def test_fewer_processes_than_none_are_refused(source, to):

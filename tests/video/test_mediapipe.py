@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from src import landmarks as lm
+from src.common.environments import Unavailable
 from src.common.errors import InputError
 from src.tflite.scorer import load_frames
 from src.video import __main__ as command
@@ -319,6 +320,16 @@ def test_one_process_answers_for_many_and_its_end_is_said(mediapipe, video, reco
             process.recording(str(video), False)
         # One video's end is not that of the others.
         np.testing.assert_array_equal(process.recording(str(video), False).xyz, recording.xyz)
+
+
+def test_who_waits_for_a_process_that_is_closed_is_told_and_none_is_started(mediapipe, video):
+    process = MediaPipe()
+    os.kill(process.pid, signal.SIGSTOP)  # in the middle of a video
+    threading.Timer(0.5, process.close).start()
+    with pytest.raises(Unavailable, match="was closed"):
+        process.recording(str(video), False)
+    with pytest.raises(ProcessLookupError):
+        os.kill(process.pid, 0)
 
 
 def test_a_notebooks_backend_for_pictures_does_not_reach_mediapipe(mediapipe, video, monkeypatch):
