@@ -52,32 +52,28 @@ class Upload:
     submits: bool  # False for a run of other clips than the competition's
 
     def __str__(self) -> str:
-        dataset, train, starter = map(_quoted, (self.dataset, self.train, self.starter))
+        paths = (self.dataset, self.submit, self.train, self.starter)
+        dataset, submit, train, starter = (shlex.quote(str(path)) for path in paths)
+        kernel = f"{self.user}/{self.name}-submit"
+        if self.submits:
+            submitting = (
+                f"kaggle kernels push -p {submit}   # prints the kernel's version, N\n"
+                f"kaggle kernels status {kernel}   # wait for: complete\n"
+                f"kaggle competitions submit {COMPETITION} -k {kernel} -f submission.zip -v N "
+                '-m "..."'
+            )
+        else:
+            submitting = (
+                "nothing to submit: the run is not of the competition's clips, so its answers are "
+                "not for the competition's signs; train on those clips first"
+            )
         return f"""once, in the browser: accept the rules, {RULES}
 kaggle datasets create -p {dataset}
   later: kaggle datasets version -p {dataset} -m "what is new"
 kaggle datasets status {self.user}/{self.name}   # wait for: ready
-{self._submitting()}
+{submitting}
 to train there: kaggle kernels push -p {train}
 to try it there, on the sample: kaggle kernels push -p {starter}"""
-
-    def _submitting(self) -> str:
-        if not self.submits:
-            return (
-                "nothing to submit: the run is not of the competition's clips, so its answers are "
-                "not for the competition's signs; train on those clips first"
-            )
-        kernel = f"{self.user}/{self.name}-submit"
-        return (
-            f"kaggle kernels push -p {_quoted(self.submit)}   # prints the kernel's version, N\n"
-            f"kaggle kernels status {kernel}   # wait for: complete\n"
-            f"kaggle competitions submit {COMPETITION} -k {kernel} -f submission.zip -v N "
-            '-m "..."'
-        )
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(str(path))
 
 
 def build(
@@ -101,12 +97,7 @@ def build(
     for name in FILES:
         if not (run.folder / name).is_file():
             raise InputError(f"{run.folder / name}: expected what 04 writes; run 04 first")
-    folder, name = run.folder / "kaggle", slug(f"{COMPETITION}-{run.folder.name}")
-    if name == COMPETITION:  # every such run would be this one dataset, named as the competition
-        raise InputError(
-            f"{run.folder}: expected a name with a letter from a to z or a digit, of which a slug "
-            "is made; found none; give the run's folder another name"
-        )
+    folder, name = run.folder / "kaggle", slug(run.folder)
     shutil.rmtree(folder, ignore_errors=True)
     kinds = ("dataset", "submit", "train", "starter")
     upload = Upload(*(folder / kind for kind in kinds), user, name, _is_of_the_competition(run))
@@ -119,18 +110,19 @@ def build(
     return upload
 
 
-def slug(text: str) -> str:
-    """Text in the form that Kaggle uses in addresses.
+def slug(folder: Path) -> str:
+    """The name of a run's dataset, in the form that Kaggle uses in addresses.
 
     Raises:
-        InputError: the slug is too short or too long.
+        InputError: the folder's name gives none of its own, or too long a one.
     """
-    made = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    made = re.sub(r"[^a-z0-9]+", "-", f"{COMPETITION}-{folder.name}".lower()).strip("-")
     longest = LONGEST - len("-starter")
-    if not 6 <= len(made) <= longest:
+    # Runs without such a letter would all be one dataset, named as the competition.
+    if made == COMPETITION or len(made) > longest:
         raise InputError(
-            f"{text!r}: expected a name that makes a slug of 6 to {longest} letters, digits and "
-            f"dashes, found {made!r}; give the run's folder another name"
+            f"{folder}: expected a name with a letter from a to z or a digit, whose slug has at "
+            f"most {longest} characters, found {made!r}; give the run's folder another name"
         )
     return made
 
