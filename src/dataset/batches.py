@@ -112,7 +112,7 @@ def plan(
 
     Args:
         length: frames of every clip.
-        batch_size: clips of a batch.
+        batch_size: in clips.
         rng: of the random order; None = for evaluation, all sorted by length, none left out.
         window: batches whose clips are sorted together; 1 = random batches, 0 = all are sorted.
     """

@@ -174,8 +174,15 @@ def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) ->
     if table.empty:
         raise InputError(f"{path}: expected a row per clip, found only the header")
     table = table[list(dict.fromkeys([*columns, *({SPLIT} & {*table})]))]
-    _check_spaces(path, table, [name for name in columns if columns[name] != "path"])
-
+    for name in (name for name, ours in columns.items() if ours != "path"):
+        # They would be two signs; or two signers, one of them learnt from and the other held out.
+        values = pd.Series(table[name].unique())
+        alike = values[values.str.strip().duplicated(keep=False)]
+        if len(alike):
+            raise InputError(
+                f"{path}: expected each {name} in one spelling, found {_some(sorted(alike))}, "
+                "which differ only in spaces; remove these"
+            )
     row, column = np.nonzero((table == "").to_numpy())
     if len(row):
         raise InputError(
@@ -206,21 +213,6 @@ def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) ->
             )
         table[SPLIT] = flags.astype(bool)
     return table.rename(columns=columns)
-
-
-def _check_spaces(path: Path, table: pd.DataFrame, columns: Iterable[str]) -> None:
-    """No two values of a column differ only in the spaces around them.
-
-    They would be two signs; or two signers, one of them learnt from and the other held out.
-    """
-    for name in columns:
-        values = pd.Series(table[name].unique())
-        alike = values[values.str.strip().duplicated(keep=False)]
-        if len(alike):
-            raise InputError(
-                f"{path}: expected each {name} in one spelling, found {_some(sorted(alike))}, "
-                "which differ only in spaces; remove these"
-            )
 
 
 def _some(names: Iterable[object], limit: int = 5) -> str:

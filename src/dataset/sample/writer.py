@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from functools import cache
@@ -76,21 +75,13 @@ def _is_written(folder: Path, arguments: dict[str, int]) -> bool:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     mark = Mark(folder / MARK, arguments)
-    if not (mark.is_finished or _is_older_mark(mark.path, arguments)):
+    if not mark.is_finished:
         found = f"another sample ({', '.join(mark.changes)})" if mark.changes else "something else"
         raise InputError(
             f"{folder}: expected nothing here, or the sample of {arguments}, found "
             f"{found}; choose another folder, or delete this one"
         )
     return True
-
-
-def _is_older_mark(path: Path, arguments: dict[str, int]) -> bool:
-    """True for the mark of the same clips as it was until November 2026: the arguments alone."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) == arguments
-    except (OSError, ValueError):
-        return False
 
 
 def _write(folder: Path, n_signs: int, n_signers: int, n_clips: int, seed: int) -> None:
