@@ -152,11 +152,7 @@ def _model(run: str, model: str, signs: str) -> tuple[Model, dict[str, int]]:
 def _each(
     source: str, mirrored: bool, seconds: float, use: Callable[[str, Recording], None]
 ) -> int:
-    """Use every video of a source; one that cannot be read is named, and the others go on.
-
-    Returns:
-        The exit code: 1 if a video could not be read.
-    """
+    """Use every video of a source; one that cannot be read is named, and the exit code is 1."""
     failed = False
     turned = "mirrored picture, turned back"
     plain = "plain picture, taken as somebody facing the signer sees it"

@@ -72,7 +72,9 @@ def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
         stay = [video for video in others if _is_recorded(video) and video.path.is_file()]
         gone = [video for video in others if video not in stay]
         check_spellings(to, [*videos, *stay])
-        _mark(to, mirrored)
+        mark = Mark(to / "videos.json", {"mirrored": mirrored})
+        mark.tell_why_again([mark.path])
+        mark.write()
         notes = {video: json.dumps([*stamp(video.path), mirrored]) for video in videos}
         missing = {video: note for video, note in notes.items() if note_of(to / video.clip) != note}
         workers = min(workers or os.cpu_count() or 1, len(missing))
@@ -106,31 +108,11 @@ def add(xyz: RawClip, signer: str, sign: str, to: Path) -> Path:
 
 
 def _ours(to: Path) -> list[Video]:
-    """The clips of a folder, see `_listed`.
+    """The clips of a folder, if it is here; of each its own file stands for the video.
 
     Raises:
         InputError: it was not made here: its tables would be lost, and its signs numbered anew.
     """
-    listed = _listed(to)
-    is_made = any((to / name).is_file() for name in ("report.md", "videos.json"))
-    if not is_made and not all(map(_is_recorded, listed)):
-        raise InputError(
-            f"{to}: expected a folder that `python -m src.video dataset` or the live page made, "
-            "found another one; name a folder of its own"
-        )
-    return listed
-
-
-def _mark(to: Path, mirrored: bool) -> None:
-    """Say in the folder how its videos are taken, and on the screen if that has changed."""
-    mark = Mark(to / "videos.json", {"mirrored": mirrored})
-    if not mark.is_finished:
-        mark.tell_why_again([mark.path])
-        mark.write()
-
-
-def _listed(to: Path) -> list[Video]:
-    """The clips of a folder, if it is here; of each its own file stands for the video."""
     if not (to / "train.csv").is_file():
         return []
     table = texts(to / "train.csv")
@@ -139,7 +121,14 @@ def _listed(to: Path) -> list[Video]:
             f"{to / 'train.csv'}: expected the columns {', '.join(INDEX_COLUMNS)}, found "
             f"{', '.join(table)}"
         )
-    return [Video(to / path, signer, sign, number) for path, signer, number, sign in table.values]
+    listed = [Video(to / path, signer, sign, number) for path, signer, number, sign in table.values]
+    is_made = any((to / name).is_file() for name in ("report.md", "videos.json"))
+    if not is_made and not all(map(_is_recorded, listed)):
+        raise InputError(
+            f"{to}: expected a folder that `python -m src.video dataset` or the live page made, "
+            "found another one; name a folder of its own"
+        )
+    return listed
 
 
 def _is_recorded(video: Video) -> bool:

@@ -220,16 +220,24 @@ def turned_back(xyz: np.ndarray) -> np.ndarray:
 # --- webcam -------------------------------------------------------------------------------------
 
 
-def of_webcam(number: int, mirrored: bool, seconds: float) -> Iterator[np.ndarray]:
-    """The pictures of one recording by a webcam."""
+def of_webcam(
+    number: int, mirrored: bool, seconds: float, times: list[float]
+) -> Iterator[np.ndarray]:
+    """The pictures of one recording by a webcam; the time of each, in seconds, is added to `times`.
+
+    So the wait before the first one does not count.
+    """
     capture = cv2.VideoCapture(number)
     if not capture.isOpened():
         raise Refused(f"expected a camera, found none; try webcam:{number + 1}")
     if any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")):
-        yield from _between_keys(capture, mirrored)
+        pictures = _between_keys(capture, mirrored)
     else:
         end = time.monotonic() + seconds
-        yield from takewhile(lambda _: time.monotonic() < end, _read(capture))
+        pictures = takewhile(lambda _: time.monotonic() < end, _read(capture))
+    for picture in pictures:
+        times.append(time.monotonic())
+        yield picture
     capture.release()
 
 
@@ -272,12 +280,5 @@ def of_source(source: str, mirrored: bool, seconds: float) -> tuple[np.ndarray, 
         pictures = of_file(source, times)
     else:
         number = int(source.partition(":")[2] or 0)
-        pictures = _noting_times(of_webcam(number, mirrored, seconds), times)
+        pictures = of_webcam(number, mirrored, seconds, times)
     return *extract(pictures, mirrored), frames_a_second(times)
-
-
-def _noting_times(pictures: Iterator[np.ndarray], times: list[float]) -> Iterator[np.ndarray]:
-    """The pictures, with the second of each: the wait before the first does not count."""
-    for picture in pictures:
-        times.append(time.monotonic())
-        yield picture

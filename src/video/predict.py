@@ -21,10 +21,8 @@ def probabilities(answer: Float[np.ndarray, "K"]) -> Float[np.ndarray, "K"]:
     return scipy.special.softmax(answer)
 
 
-def top(
-    model: Model, xyz: RawClip, signs: dict[str, int], most: int = 5
-) -> list[tuple[str, float]]:
-    """The most likely signs of a clip, with their probabilities; `signs` is sign -> number.
+def top(model: Model, xyz: RawClip, signs: dict[str, int]) -> list[tuple[str, float]]:
+    """The five likeliest signs of a clip, with their probabilities; `signs` is sign -> number.
 
     Raises:
         InputError: the file cannot be run, or has another number of signs.
@@ -37,5 +35,5 @@ def top(
         )
     shares = probabilities(answer)
     names = {number: sign for sign, number in signs.items()}
-    best = np.argsort(-shares, kind="stable")[:most]
+    best = np.argsort(-shares, kind="stable")[:5]
     return [(names[int(k)], float(shares[k])) for k in best]

@@ -86,21 +86,16 @@ class MediaPipe:
     def close(self) -> None:
         """End the process; a thread that waits for its answer gets `Unavailable`."""
         self._pipe.close()
-        self._process.kill()
-        self._process.wait()
+        self.process.kill()
+        self.process.wait()
         self._errors.close()
-
-    @property
-    def pid(self) -> int:
-        """The number of the process."""
-        return self._process.pid
 
     def _start(self) -> None:
         self._pipe, its_end = Pipe()
         self._errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (see close)
         with its_end:
             number = its_end.fileno()
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 [*self._words, str(number)],
                 pass_fds=[number],
                 stdin=subprocess.DEVNULL,
@@ -139,7 +134,7 @@ class MediaPipe:
     def _last_words(self) -> str:
         """Why it does not answer, in a few words."""
         try:
-            code = self._process.wait(1.0)
+            code = self.process.wait(1.0)
         except subprocess.TimeoutExpired:
             return "gave no answer"
         if code < 0:

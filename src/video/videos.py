@@ -56,11 +56,10 @@ def find(source: Path) -> list[Video]:
             cannot be that of a folder; a csv file is no table that `read_table` takes, or names a
             video twice or one that is not there.
     """
-    if not source.exists():
-        raise InputError(f"{source}: expected a folder of videos or a csv file, found none")
-    if source.is_file() and source.suffix.lower() in VIDEOS:
+    if not source.exists() or (source.is_file() and source.suffix.lower() in VIDEOS):
+        found = "one video" if source.exists() else "none"
         raise InputError(
-            f"{source}: expected a folder of videos or a csv file, found one video; name a folder "
+            f"{source}: expected a folder of videos or a csv file, found {found}; name a folder "
             f"with videos as {LAYOUTS}"
         )
     videos = [*(_of_csv(source) if source.is_file() else _of_folder(source))]

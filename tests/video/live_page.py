@@ -3,8 +3,6 @@
 .venv/bin/python -m tests.video.live_page [--run logs/sample] [--seconds 180] [--picture FILE.png]
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import tempfile
@@ -94,7 +92,7 @@ async def measure(run: str, seconds: float, shot: str) -> None:
                 rates.append(int(rate))
                 if number % round(30 / step) == 0:
                     memory = [psutil.Process(p).memory_info().rss / 2**20
-                              for p in (server.pid, mediapipe.pid)]  # fmt: skip
+                              for p in (server.pid, mediapipe.process.pid)]  # fmt: skip
                     print("{:.0f} s: server {:.0f} MiB, mediapipe {:.0f} MiB".format(
                         number * step, *memory), flush=True)  # fmt: skip
             cpu = (_cpu(processes) - before) / (len(rates) * step * np.mean(rates))

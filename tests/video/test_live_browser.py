@@ -3,8 +3,6 @@
 One visit is made and noted; skipped without Chromium or without the environment with mediapipe.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 from functools import partial
@@ -134,7 +132,7 @@ async def visit(folder: Path, model: Model) -> dict:
         await record(tab, noted)
         await sign_by_hands(tab, noted)
 
-        os.kill(mediapipe.pid, 9)
+        os.kill(mediapipe.process.pid, 9)
         noted["killed"] = await tab.until(f"{NOTICE}.includes('started again') && {NOTICE}")
         await tab.until("last > performance.now() - 500")
         await tab.value("stream.getVideoTracks()[0].dispatchEvent(new Event('ended'))")

@@ -1,7 +1,5 @@
 """From a drawn video to landmarks and a sign; skipped without the environment with mediapipe."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import signal
@@ -312,8 +310,8 @@ def test_one_process_answers_for_many_and_its_end_is_said(mediapipe, video, reco
             np.testing.assert_array_equal(again.xyz, recording.xyz)
         with pytest.raises(InputError, match="expected a video, found none"):
             process.recording("none.mp4", False)
-        os.kill(process.pid, signal.SIGSTOP)  # in the middle of a video
-        threading.Timer(0.5, os.kill, (process.pid, signal.SIGKILL)).start()
+        os.kill(process.process.pid, signal.SIGSTOP)  # in the middle of a video
+        threading.Timer(0.5, os.kill, (process.process.pid, signal.SIGKILL)).start()
         with pytest.raises(
             InputError, match=r"raise\.avi: the process .* ended by signal 9; it was"
         ):
@@ -324,12 +322,11 @@ def test_one_process_answers_for_many_and_its_end_is_said(mediapipe, video, reco
 
 def test_who_waits_for_a_process_that_is_closed_is_told_and_none_is_started(mediapipe, video):
     process = MediaPipe()
-    os.kill(process.pid, signal.SIGSTOP)  # in the middle of a video
+    os.kill(process.process.pid, signal.SIGSTOP)  # in the middle of a video
     threading.Timer(0.5, process.close).start()
     with pytest.raises(Unavailable, match="was closed"):
         process.recording(str(video), False)
-    with pytest.raises(ProcessLookupError):
-        os.kill(process.pid, 0)
+    assert process.process.wait(10) == -signal.SIGKILL  # and it is no other
 
 
 def test_a_notebooks_backend_for_pictures_does_not_reach_mediapipe(mediapipe, video, monkeypatch):
@@ -342,17 +339,17 @@ import sys, time, cv2
 from src.video import holistic
 Capture = cv2.VideoCapture
 cv2.VideoCapture = lambda number: Capture(sys.argv[1])
-print(len(list(holistic.of_webcam(0, False, 60.0))), len(list(holistic.of_webcam(0, False, 0.0))))
+print(*(len(list(holistic.of_webcam(0, False, seconds, []))) for seconds in (60.0, 0.0)))
 keys, shown = iter([-1, -1, 32, -1, -1, 32]), []
 cv2.waitKey = lambda milliseconds: next(keys)
 cv2.imshow = lambda title, picture: shown.append(picture)
 cv2.destroyAllWindows = lambda: None
 holistic.os.environ["DISPLAY"] = ":0"
-print(len(list(holistic.of_webcam(0, False, 0.0))), len(shown))
-clock = iter([100.0, 100.1, 100.2, 100.3])  # of four pictures, long after the program's start
+print(len(list(holistic.of_webcam(0, False, 0.0, []))), len(shown))
+keys = iter([-1, -1, 32, -1, -1, 32])
+clock = iter([100.0, 100.1, 100.2])  # of the three pictures between the keys
 holistic.time.monotonic = lambda: next(clock)
-holistic.of_webcam = lambda number, mirrored, seconds: iter("abcd")
-holistic.extract = lambda pictures, mirrored: ("".join(pictures), 0)
+holistic.extract = lambda pictures, mirrored: (len(list(pictures)), 0)
 print(round(holistic.of_source("webcam:0", False, 0.0)[2], 6))
 """
 
