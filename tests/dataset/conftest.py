@@ -1,7 +1,5 @@
 """Tiny competition folders, written the way Kaggle ships the real one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

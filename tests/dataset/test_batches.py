@@ -1,7 +1,5 @@
 """Batches: prepared once, gathered exactly, planned without loss and with little padding."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

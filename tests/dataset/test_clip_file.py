@@ -1,7 +1,5 @@
 """One clip's file: read as pandas reads it, and refused for everything that could be wrong."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from errno import EACCES
 from pathlib import Path
@@ -153,20 +151,17 @@ BROKEN = {
     "two rows swapped": (swapped(3, 4, 5), "expected landmark_index 3 in row 3, found 4"),
     "parts swapped": (swapped(468, 489, 522), "expected type left_hand in row 468, found pose"),
     "unknown part": (setting(700, "type", "Face"), "expected type face in row 700, found Face"),
-    "index off": (setting(542, "landmark_index", 21), "landmark_index 20 in row 542, found 21"),
     "frame changes within": (setting(600, "frame", 19), "expected frame 18 in row 600, found 19"),
     "frames swapped": (
         swapped(0, N_LANDMARKS, 2 * N_LANDMARKS),
         f"ascending order, found frame 17 after 18 at row {N_LANDMARKS}; sort the file so",
     ),
-    "rows in no order": (lambda t: t.sample(frac=1, random_state=0), "sort the file so"),
     # To sort a file in which rows come twice, or whose parts have other names, does not help.
     "frame twice": (
         lambda t: pd.concat([t[:N_LANDMARKS], t]),
         f"found frame 17 after 17 at row {N_LANDMARKS}; remove the rows that come twice",
     ),
     "every row twice": (lambda t: t.loc[t.index.repeat(2)], "remove the rows that come twice"),
-    "the clip twice": (lambda t: pd.concat([t, t]), "remove the rows that come twice"),
     "parts in capitals": (lambda t: t.assign(type=t.type.str.upper()), "name the parts so"),
     "text for numbers": (lambda t: t.assign(y=t.y.astype(str)), "'y' to be float or double"),
     "frames not whole": (lambda t: t.assign(frame=t.frame * 0.5), "'frame' to be int16"),
@@ -181,15 +176,10 @@ BROKEN = {
     "beyond float16": (setting(11, "y", -65_600.0), "found y = -65600.0 in row 11"),
     "x without y": (setting(12, "y", np.nan), "all of x, y, z or none, found only some in row 12"),
     "no z alone": (setting(12, "z", np.nan), "found only some in row 12"),
-    "y without x": (setting(468 + N_LANDMARKS, "y", 0.5), "found only some in row 1011"),
     "irises after the hand": (
         lambda t: swapped(MESH, MESH + 10, MESH + 31)(with_irises(t)),
         "expected type face in row 468, found left_hand; every frame must be 553 rows in the "
         "order face 478, left_hand 21, pose 33, right_hand 21",
-    ),
-    "two irises swapped": (
-        lambda t: swapped(470, 471, 472)(with_irises(t)),
-        "landmark_index 470 in row 470",
     ),
     "an iris lacks": (
         lambda t: with_irises(t).drop(index=469),

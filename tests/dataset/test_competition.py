@@ -1,7 +1,5 @@
 """train.csv and the sign map: read as they are, and refused for everything that could be wrong."""
 
-from __future__ import annotations
-
 from errno import EACCES
 from functools import partial
 from itertools import product

@@ -1,7 +1,5 @@
 """Folds: the published ones, and that no participant is ever on both sides."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 from hypothesis import given, settings

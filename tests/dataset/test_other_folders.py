@@ -1,7 +1,5 @@
 """Folders that other people wrote: read as they mean it, or refused in one line at the start."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The synthetic competition: true to the format, to the body, and neither trivial nor hopeless."""
 
-from __future__ import annotations
-
 import errno
 from dataclasses import replace
 from itertools import combinations

@@ -1,7 +1,5 @@
 """Slovo's format: a competition folder comes out of it, and every fault has its message."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import uuid
@@ -121,7 +119,7 @@ def test_the_store_tests_on_the_clips_that_are_not_to_train_on(own, tmp_path, si
     """They are one fold, also of several signers."""
     if signers == "one a clip":
         edited(lambda t: t.assign(user_id=t.attachment_id))(own)
-    folder = slovo.as_competition(own, tmp_path / "converted")
+    folder = slovo.as_competition(competition_folder(str(own)), tmp_path / "converted")
     store = stores.build(folder, tmp_path / "stores", LEFT_HAND, workers=1)
     index = read_index(folder)
     assert (store.clips.fold == np.where(index.train, folds.TRAIN_ONLY, 0)).all()
@@ -153,10 +151,6 @@ def test_flags_that_divide_nothing_are_refused(own, tmp_path, flag):
 def test_a_competition_folder_is_left_as_it_is(competition, tmp_path):
     assert slovo.as_competition(competition, tmp_path) == competition
     assert slovo.skipped(competition) == [] and list(tmp_path.iterdir()) == []
-
-
-def test_a_named_folder_in_slovos_format_is_found(slovo_sample):
-    assert competition_folder(str(slovo_sample)) == slovo_sample
 
 
 # --- frames -------------------------------------------------------------------------------------
@@ -269,11 +263,8 @@ def with_files(*names: str) -> Callable[[Path], None]:
     return replace
 
 
-FAULTS = {
-    "not a table": (lambda f: (f / SLOVO_INDEX).write_bytes(b"\xff\xfe\0"), "expected a table"),
+FAULTS = {  # and of any table: test_competition.py
     "no flag": (edited(lambda t: t.drop(columns="train")), "found no 'train'"),
-    "no rows": (edited(lambda t: t[:0]), "found only the header"),
-    "an empty field": (with_value("text", ""), "a value in every field, .* in line 4, column text"),
     "a wrong flag": (with_value("train", "perhaps"), "True or False as train, found 'perhaps'"),
     "a path as clip": (with_value("attachment_id", "../x"), r"attachment_id, found '\.\./x'"),
     "a path as user": (with_value("user_id", "a/b"), "plain names as user_id, found 'a/b'"),

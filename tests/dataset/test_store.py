@@ -1,7 +1,5 @@
 """The landmark store: what is in it, how it survives a kill, what it refuses."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

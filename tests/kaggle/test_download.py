@@ -1,7 +1,5 @@
 """The download, with a `kaggle` command of our own that prints what the real one prints."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 import zipfile

@@ -1,7 +1,5 @@
 """Both kernels, run as on Kaggle: its folders, its image, no network."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Wheels that pip installs without a network, and that hold all their files."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import zipfile

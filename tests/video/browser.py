@@ -1,7 +1,5 @@
 """Headless Chromium with a camera that plays pictures, driven over its DevTools."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json

@@ -1,7 +1,5 @@
 """What tests of videos need: the interpreter that has mediapipe, pictures, a clip, a model."""
 
-from __future__ import annotations
-
 import json
 from contextlib import closing
 from pathlib import Path

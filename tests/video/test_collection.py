@@ -1,7 +1,5 @@
 """A collection of videos becomes a competition folder; mediapipe is replaced by a drawn answer."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal
@@ -98,12 +96,11 @@ def test_signs_keep_their_names_in_the_report(tmp_path, to):
     assert r"| a\|b " in other
 
 
-@pytest.mark.parametrize("mark", [",", ";", "\t"])
-def test_a_csv_may_come_from_a_spreadsheet_on_windows(tmp_path, to, mark):
+def test_a_csv_may_come_from_a_spreadsheet_on_windows(tmp_path, to):
     """Of half of Europe they write semicolons."""
     write(tmp_path, "deep/a.mp4", "b.mp4")
-    text = "path,signer,sign,note\r\ndeep\\a.mp4,ann,nan,\r\nb.mp4,007,bye,\r\n"
-    (tmp_path / "list.csv").write_text(text.replace(",", mark), encoding="utf-8-sig")
+    text = "path;signer;sign;note\r\ndeep\\a.mp4;ann;nan;\r\nb.mp4;007;bye;\r\n"
+    (tmp_path / "list.csv").write_text(text, encoding="utf-8-sig")
     collection.make(tmp_path / "list.csv", to, False)
     assert kept(to) == [("007", "bye"), ("ann", "nan")]
 
@@ -160,13 +157,9 @@ def test_a_damaged_clip_is_made_again(source, to):
         ("a.csv", "a.csv", "path,signer,sign\na.csv,b,c\n.\\a.csv,b,d\n", "found .*a.csv 2 times"),
         ("a.csv", "a.csv", "path,signer,sign\na.csv,../up,hi\n", "expected the name of a signer"),
         ("a.csv", "a.csv", "path,signer,sign\na.csv,..,hi\n", "expected the name of a signer"),
-        ("a.csv", "a.csv", "path,signer,sign\na.csv,ann,\n", "1 empty, .*line 2, column sign;"),
-        ("a.csv", "a.csv", "path,signer,sign\na.csv,b,c\nb.csv,b,c, d\n", "saw 4; correct it$"),
-        ("a.csv", "a.csv", "path,signer,sign\na.csv,b,c, d\n", "quote a sign that has a comma"),
         ("a.csv", "a.csv", "path,signer,sign\na.csv,ann,a\tb\n", "expected the name of a sign"),
         ("a.csv", "a.csv", "path,signer,sign\na.csv,b,c\na.csv,b,d\n", "a.csv' more often; rem"),
         ("hi.MP4", "hi.MP4", "", "found one video; name a folder with videos as"),
-        ("a.csv", "a.csv", "Path,Sign\na,b\n", "but 'Path', 'Sign'; name them so"),
         ("none", "a.csv", "", "expected a folder of videos or a csv file"),
     ],
 )

@@ -1,7 +1,5 @@
 """Drawn signers are told apart, and differ only in what they should."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

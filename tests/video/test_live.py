@@ -1,7 +1,5 @@
 """The live page's server, with landmarks that are drawn: who may come, what may come, keeping."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

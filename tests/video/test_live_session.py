@@ -1,7 +1,5 @@
 """When a sign begins and ends, decided by landmarks alone."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Notebook 06, from drawn videos to a live page (skipped without mediapipe), and its cells."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import shutil

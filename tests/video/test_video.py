@@ -1,7 +1,5 @@
 """Clips, signs and commands of videos, without mediapipe."""
 
-from __future__ import annotations
-
 import json
 import runpy
 import shlex
