@@ -112,7 +112,7 @@ def write_index(folder: Path, index: pd.DataFrame, signs: Iterable[str] = ()) ->
     """Write train.csv and the sign map of a folder.
 
     Args:
-        folder: the competition folder.
+        folder: is made if it is not there.
         index: a row per clip: participant, sequence, sign; train where the folder says what to
             test on.
         signs: in the order of their labels; none = the index's own in alphabetical order.

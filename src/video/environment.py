@@ -44,11 +44,7 @@ def quiet() -> dict[str, str]:
 
 
 def draw_videos(folder: Path) -> Path:
-    """Write the videos of the drawn signers; those that are there stay.
-
-    Raises:
-        Unavailable: as `interpreter`.
-    """
+    """Write the videos of the drawn signers; those that are there stay."""
     words = [interpreter(), "-m", "src.video.drawn", folder.resolve()]
     subprocess.run([*map(str, words)], check=True, cwd=root(), env=quiet())
     return folder

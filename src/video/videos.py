@@ -92,12 +92,9 @@ def tell_others(source: Path) -> None:
 
 
 def check_spellings(source: Path, videos: Iterable[Video]) -> None:
-    """Check that no two signs or signers differ only in capitals.
+    """Refuse two signs or signers that differ only in capitals.
 
     They would be two signs; or two signers, one of them learnt from and the other held out.
-
-    Raises:
-        InputError: two of them do.
     """
     for what in ("signer", "sign"):
         spelt: dict[str, str] = {}

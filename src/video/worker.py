@@ -34,7 +34,7 @@ def warm_up() -> None:
 
 
 def _decoded(jpeg: bytes) -> np.ndarray:
-    """A picture, (height, width, 3) uint8 in OpenCV's blue, green, red."""
+    """A picture, (height, width, 3) uint8 in OpenCV's blue, green, red; or `Refused`."""
     picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
         raise Refused("expected a JPEG picture, found one that OpenCV cannot decode")
@@ -42,11 +42,7 @@ def _decoded(jpeg: bytes) -> np.ndarray:
 
 
 def of_jpeg(jpeg: bytes) -> np.ndarray:
-    """The landmarks in the next picture, see `holistic.landmarks`.
-
-    Raises:
-        Refused: it cannot be decoded.
-    """
+    """The landmarks in the next picture, see `holistic.landmarks` and `_decoded`."""
     return landmarks(cv2.cvtColor(_decoded(jpeg), cv2.COLOR_BGR2RGB), _follower())
 
 

@@ -23,10 +23,9 @@ BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 def check_picture(jpeg: bytes) -> None:
-    """Look at a picture's size before anything decodes it: it could be of a billion pixels.
+    """Refuse what is no JPEG picture or too large a one, before anything decodes it.
 
-    Raises:
-        InputError: it is too large, or no JPEG picture.
+    It could be of a billion pixels.
     """
     if len(jpeg) > MOST_BYTES:
         raise InputError(f"expected a picture of at most {MOST_BYTES:,} bytes, found {len(jpeg):,}")
@@ -42,11 +41,7 @@ def check_picture(jpeg: bytes) -> None:
 
 
 def parsed(text: str) -> object:
-    """What a message in JSON says.
-
-    Raises:
-        InputError: it is too long, or no JSON.
-    """
+    """What a message in JSON says; refused if it is too long, or no JSON."""
     if len(text) > MOST_WORDS:
         raise InputError(f"expected at most {MOST_WORDS:,} characters, found {len(text):,}")
     try:
@@ -56,11 +51,7 @@ def parsed(text: str) -> object:
 
 
 def plain_name(what: str, text: str) -> str:
-    """The name of a sign or a signer, without spaces around it; accents in one spelling.
-
-    Raises:
-        InputError: it is not a plain name.
-    """
+    """A plain name, others are refused: without spaces around it, accents in one spelling."""
     name = unicodedata.normalize("NFC", text.strip())
     is_plain = 0 < len(name) <= LONGEST and all(c in BETWEEN or _is_letter(c) for c in name)
     if not (is_plain and name[0] not in BETWEEN and (name[-1] == ")" or name[-1] not in BETWEEN)):
