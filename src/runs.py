@@ -92,6 +92,9 @@ class Run:
                 f"{about.data}: expected clips of two signers at least, or several clips of a sign "
                 "by one, found nothing to learn from when some are held out; add clips"
             )
+        # They may be of other clips: whoever makes the run again draws them again.
+        for figure in folder.glob("figures/*.png"):
+            figure.unlink()
         table = store.clips[["sequence", "participant", "sign"]].assign(fold=fold)
         write_atomically(folder / "folds.csv", lambda path: table.to_csv(path, index=False))
         for recipe in recipes:

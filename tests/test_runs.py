@@ -202,3 +202,10 @@ def test_a_run_of_which_nothing_ships_has_no_predictions(made):
     run = Run.create(made.folder, made.about, [stage])
     with pytest.raises(InputError, match="found only stages that teach others; run 02_training"):
         run.shipped_predictions()
+
+
+def test_figures_are_kept_as_pictures_until_the_run_is_made_again(made):
+    path = made.save_figure(Figure(), "clip_7")
+    assert path == made.folder / "figures/clip_7.png" and path.read_bytes()[:4] == b"\x89PNG"
+    Run.create(made.folder, made.about, [RECIPE])  # of other data, perhaps, without a clip 7
+    assert not path.exists()

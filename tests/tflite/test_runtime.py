@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
 import tensorflow as tf
 import torch
+from tensorflow.lite.python import schema_py_generated as schema
 
 from src.common.errors import InputError
-from src.tflite.converter.convert import check_runtime, convert
+from src.tflite.converter.convert import KNOWN, check_runtime, convert
 from src.tflite.converter.translate import translate
 from src.tflite.runtime import Answers, Comparison, ask
 from src.tflite.scorer import LIMIT_MS
@@ -102,8 +105,40 @@ def test_an_operation_that_a_runtime_lacks_is_named(competition, tmp_path):
 
     module, path = module_of(answer), tmp_path / "new.tflite"
     path.write_bytes(convert(module, "fp32"))
-    with pytest.raises(InputError, match=r"needs TFLite 2\.\d+, the competition has 2\.9; do wi"):
+    with pytest.raises(InputError, match=r"found newer ones: BITWISE_XOR version 1; do without"):
         check_runtime(path.read_bytes(), "do without")
     np.savez(tmp_path / "clips.npz", clip=toys.raw_clip(2))
     with pytest.raises(InputError, match=r"new\.tflite: expected a file that .*can run, but"):
         ask(competition, path, tmp_path / "clips.npz")
+
+
+TAKEN = """
+import sys, numpy
+from tflite_runtime.interpreter import Interpreter
+for name, content in numpy.load(sys.argv[1]).items():
+    try:
+        Interpreter(model_content=content.tobytes())
+        print(name)
+    except ValueError:
+        pass
+"""
+
+
+def file_that_names(code: int, version: int) -> np.ndarray:
+    """A file that has an operation in its list, and computes nothing."""
+    operation = schema.OperatorCodeT(min(code, 127), version=version, builtinCode=code)
+    nothing = schema.SubGraphT([], [], [], [])
+    model = schema.ModelT(3, [operation], [nothing], buffers=[schema.BufferT()])
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return np.frombuffer(builder.Output(), np.uint8)
+
+
+def test_the_table_of_operations_is_the_competitions(competition, tmp_path):
+    codes = {k: v for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
+    files = {f"{k} {n}": file_that_names(v, n) for k, v in codes.items() for n in range(1, 13)}
+    np.savez(tmp_path / "files.npz", **files)
+    asked = [competition, "-c", TAKEN, tmp_path / "files.npz"]
+    found = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    newest = dict(line.split() for line in found.splitlines())
+    assert newest == dict(line.split() for line in KNOWN.read_text().splitlines())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from pathlib import Path
 from typing import Literal
 
 import tensorflow as tf
@@ -19,7 +20,8 @@ from src.common.errors import InputError
 from src.tflite.interpreter import SIGNATURE
 
 Precision = Literal["fp32", "fp16", "int8"]
-RUNTIME = (2, 9)  # tflite-runtime 2.9.1 scored the competition
+# Each operation of tflite-runtime 2.9.1, which scored the competition, with its newest version.
+KNOWN = Path(__file__).parent.with_name("runtime-operations.txt")
 
 
 def convert(module: tf.Module, precision: Precision) -> bytes:
@@ -63,22 +65,14 @@ def check_runtime(content: bytes, instead: str) -> None:
     Raises:
         InputError: there is one.
     """
-    needed = oldest_runtime(content)
-    if needed > RUNTIME:
-        there, here = (".".join(map(str, version)) for version in (needed, RUNTIME))
-        raise InputError(
-            f"the file needs TFLite {there}, the competition has {here}; {instead} (netron shows "
-            "operators' versions)"
-        )
-
-
-def oldest_runtime(content: bytes) -> tuple[int, ...]:
-    """The first TFLite version that knows every operation of a file; () if the file has no note."""
+    known = dict(line.split() for line in KNOWN.read_text(encoding="utf-8").splitlines())
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items()}
     model = schema.Model.GetRootAs(content, 0)
-    for n in range(model.MetadataLength()):
-        entry = model.Metadata(n)
-        if entry.Name() == b"min_runtime_version":
-            text = bytes(model.Buffers(entry.Buffer()).DataAsNumpy()).rstrip(b"\0").decode()
-            # The note of a file without operations is empty.
-            return tuple(int(part) for part in text.split(".")[:2] if part)
-    return ()
+    codes = map(model.OperatorCodes, range(model.OperatorCodesLength()))
+    needed = [(names[code.BuiltinCode()], code.Version()) for code in codes]
+    newer = [f"{name} version {n}" for name, n in needed if n > int(known.get(name, 0))]
+    if newer:
+        raise InputError(
+            "the file: expected operations that the competition's TFLite 2.9 knows, found newer "
+            f"ones: {', '.join(newer)}; {instead}"
+        )
