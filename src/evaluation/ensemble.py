@@ -17,7 +17,7 @@ Letters: **M** members, **N** clips, **K** signs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -163,10 +163,10 @@ def find_votes(tables: Tables) -> Votes:
     }
 
 
-def cross_fitted(tables: Tables, calibrated_only: bool = False) -> pd.DataFrame:
-    """The ensemble's predictions, each group of signers with the votes of the other groups.
+def cross_fitted(tables: Tables, find: Callable[[Tables], Votes] = find_votes) -> pd.DataFrame:
+    """The ensemble's predictions, each group of signers with the votes found on the others.
 
-    With `calibrated_only` the weights are equal. There have to be two signers at least.
+    There have to be two signers at least.
     """
     tables = aligned(tables)
     first = next(iter(tables.values()))
@@ -175,15 +175,15 @@ def cross_fitted(tables: Tables, calibrated_only: bool = False) -> pd.DataFrame:
 
     pieces = []
     for others, here in GroupKFold(n_groups).split(first, groups=first.participant.to_numpy()):
-        votes = find_votes({name: table.iloc[others] for name, table in tables.items()})
-        votes = levelled(votes) if calibrated_only else votes
+        votes = find({name: table.iloc[others] for name, table in tables.items()})
         pieces.append(together({name: t.iloc[here] for name, t in tables.items()}, votes))
     return pd.concat(pieces, ignore_index=True)
 
 
-def levelled(votes: Votes) -> Votes:
-    """The same temperatures, with equal weights."""
-    return {name: Vote(1 / len(votes), vote.temperature) for name, vote in votes.items()}
+def calibrated_votes(tables: Tables) -> Votes:
+    """All members count the same, with their most likely temperatures."""
+    equal = 1 / len(tables)
+    return {name: Vote(equal, temperature_of(table)) for name, table in aligned(tables).items()}
 
 
 def chosen_votes(tables: Tables, rule: Rule = "fitted") -> Votes:
@@ -192,16 +192,10 @@ def chosen_votes(tables: Tables, rule: Rule = "fitted") -> Votes:
     Better is the accuracy on signers on whom nothing was fitted. Of equals the first is taken. With
     a single signer nothing can be compared, and the votes are equal.
     """
-    equal, signers = equal_votes(tables), next(iter(tables.values())).participant
-    if rule != "fitted" or signers.nunique() == 1:
-        return equal
-    fitted = find_votes(tables)
-    candidates = (
-        (fitted, cross_fitted(tables)),
-        (levelled(fitted), cross_fitted(tables, calibrated_only=True)),
-        (equal, together(tables, equal)),
-    )
-    return max(candidates, key=lambda candidate: accuracy(candidate[1]))[0]
+    if rule != "fitted" or next(iter(tables.values())).participant.nunique() == 1:
+        return equal_votes(tables)
+    ways = (find_votes, calibrated_votes, equal_votes)
+    return max(ways, key=lambda find: accuracy(cross_fitted(tables, find)))(tables)
 
 
 def votes_for(tables: Tables, fold: Fold, rule: Rule = "fitted") -> Votes:

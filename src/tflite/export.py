@@ -3,7 +3,6 @@
 - The default route translates the torch modules themselves, at any length (converter/translate.py).
   The second route, by ONNX, is independent of it and serves networks with operators that the
   first one does not know (converter/onnx_route.py).
-- A file over the competition's limit is refused before anything is written.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from src.common.news import say
 from src.recipes.base import Pool
 from src.tflite.converter.convert import Precision, check_runtime, convert
 from src.tflite.graph import Graph
-from src.tflite.members import Member, check_members
+from src.tflite.members import Member
 from src.tflite.scorer import LIMIT_MB
 
 Route = Literal["table", "onnx2tf"]
@@ -61,10 +60,9 @@ def write_tflite(
     """Write an ensemble as the competition's one file.
 
     Raises:
-        InputError: the file would be over the limit, a member cannot be exported, or the file
-            would need a newer runtime than the competition's.
+        InputError: the file would be over the limit, which is found before it is written; a member
+            cannot be exported; or the file needs a newer runtime than the competition's.
     """
-    check_members(members)
     say(f"{path.name}: TensorFlow Lite of {', '.join(member.name for member in members)}")
     graph = build_graph(members, options)
     content = convert(graph, options.precision)

@@ -13,7 +13,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from src.clips import RawClip
-from src.common.errors import InputError
 from src.dataset.clip_file import LARGEST
 from src.landmarks import undetected
 from src.recipes.base import Pool, Recipe
@@ -95,26 +94,6 @@ def member_of(
     steps = recipe.clip.bound(recipe.layout)
     core = RecipeCore(recipe, network, temperature).eval()
     return Member(recipe.name, recipe.layout.points, steps, core, recipe.max_len, weight)
-
-
-def check_members(members: Sequence[Member]) -> None:
-    """Refuse an ensemble that cannot be exported.
-
-    Raises:
-        InputError: it is empty, a weight is not positive, or a network is in training mode.
-    """
-    if not members:
-        raise InputError("ensemble: expected at least one member, got none; name a trained run")
-    for member in members:
-        if not member.weight > 0:
-            raise InputError(
-                f"ensemble member {member.name}: expected a weight above 0, got {member.weight}; "
-                "leave the member out instead"
-            )
-        if member.core.training:
-            raise InputError(
-                f"ensemble member {member.name}: its network is in training mode; call .eval()"
-            )
 
 
 def shares(members: Sequence[Member]) -> list[float]:

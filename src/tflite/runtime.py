@@ -137,13 +137,13 @@ def compare(
 
 
 def ask(python: Path, path: Path, clips: Path) -> Answers:
-    """Run answers.py by another environment's Python; `clips` is a file as it reads them.
+    """Run interpreter.py by another environment's Python; `clips` is a file as it reads them.
 
     Raises:
         InputError: the environment's runtime cannot run the file.
     """
     answers = clips.with_name("answers.npz")
-    command = [python, "-m", "src.tflite.answers", path.resolve(), clips, answers]
+    command = [python, "-m", "src.tflite.interpreter", path.resolve(), clips, answers]
     # Python finds `src` in the folder that it runs in: it is not installed in that environment.
     project = Path(__file__).parents[2]
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, cwd=project)

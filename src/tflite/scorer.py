@@ -98,7 +98,9 @@ class Model:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self._runner = path, _runner(path, _interpreter(path))
+        with refusing(path, "a TFLite file", "export it again"):
+            interpreter = Interpreter(str(path), num_threads=1)
+        self.path, self._runner = path, _runner(path, interpreter)
         self.size_mb = path.stat().st_size / 1e6
 
     def __call__(self, frames: Frames) -> Float[np.ndarray, "..."]:
@@ -198,13 +200,6 @@ def _limits(
         Limit("outputs", lengths == [signs], f"{lengths} numbers for {signs} signs"),
         Limit("finite", broken == 0, f"{broken} clips with NaN or infinity in the answer"),
     )
-
-
-def _interpreter(path: Path) -> Interpreter:
-    if not path.is_file():
-        raise InputError(f"{path}: expected a .tflite file, found none; export a model first")
-    with refusing(path, "a TFLite file", "export it again"):
-        return Interpreter(str(path), num_threads=1)
 
 
 def _runner(path: Path, interpreter: Interpreter):

@@ -1,7 +1,5 @@
 """Nearest neighbour, against all distances and by what must and must not change its answer."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist

@@ -1,7 +1,5 @@
 """Weights of an ensemble: the optimum of the likelihood, and never judged where it was found."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -110,7 +108,7 @@ def test_votes_that_make_the_ensemble_worse_are_not_taken():
     first, second = (two_signs(np.where(of, 0.9, 0.2)) for of in (right, ~right))
     tables = {"first": first, "second": second}
     assert accuracy(ensemble.cross_fitted(tables)) == 0.0
-    assert accuracy(ensemble.cross_fitted(tables, calibrated_only=True)) == 0.0
+    assert accuracy(ensemble.cross_fitted(tables, ensemble.calibrated_votes)) == 0.0
     assert accuracy(equal(tables)) == 1.0
     assert ensemble.chosen_votes(tables) == ensemble.equal_votes(tables)
 

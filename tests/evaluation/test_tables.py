@@ -1,7 +1,5 @@
 """Tables of predictions, on a few clips whose answers are known by heart."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

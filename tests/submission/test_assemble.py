@@ -1,7 +1,5 @@
 """What is submitted, and what stands beside it."""
 
-from __future__ import annotations
-
 import json
 from types import SimpleNamespace
 

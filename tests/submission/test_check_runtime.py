@@ -1,7 +1,5 @@
 """The command that asks the competition's runtime: agreement, a reason to skip, a clear refusal."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sys

@@ -1,7 +1,5 @@
 """What members cost: a table, and a refusal that says who costs what."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

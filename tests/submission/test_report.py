@@ -1,7 +1,5 @@
 """report.md says of the facts what they are: whom the clips are of, which rungs are missing."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """The smallest model that a scorer can be right or wrong about: it counts frames."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import tensorflow as tf

@@ -1,7 +1,5 @@
 """The file: what it answers, what it weighs, and that there is none where it must not be."""
 
-from __future__ import annotations
-
 import zipfile
 from unittest.mock import Mock
 

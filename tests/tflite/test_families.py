@@ -1,7 +1,5 @@
 """Every family of networks in one file: the table of operators is complete for them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import tensorflow as tf

@@ -1,7 +1,5 @@
 """The ensemble's graph: what members share is there once, and what they answer is torch's."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from src.common.errors import InputError
-from src.landmarks import FACE, LEFT_HAND, Layout, undetected
+from src.landmarks import FACE, LEFT_HAND, Layout
 from src.models.llama import Config
 from src.recipes.llama import SINGLE, THREE
 from src.tflite.export import ExportOptions, write_tflite
 from src.tflite.graph import Graph
-from src.tflite.members import Member, answer, check_members, prepare
+from src.tflite.members import Member, answer, prepare
 from src.tflite.parity import edge_clips, ladder
 from src.tflite.scorer import Model
 from src.transforms.pipeline import BoundStep
@@ -96,28 +94,6 @@ def test_logits_are_averaged_after_their_temperatures_where_that_is_asked_for(tm
     exported = write_tflite(members, tmp_path / "model.tflite", options)
     np.testing.assert_allclose(Model(exported.path)(frames), by_hand / by_hand.sum(), 1e-4)
     assert ladder(exported, [frames, *edge_clips(9).values()]).passed
-
-
-def test_a_clip_without_frames_is_one_frame_without_detections():
-    nothing = undetected(1)
-    members = [toys.deberta(9)]
-    graph = Graph(members)
-    outputs = graph(tf.constant(nothing[:0]))["outputs"].numpy()
-    assert np.isfinite(outputs).all()
-    np.testing.assert_array_equal(outputs, graph(tf.constant(nothing))["outputs"])
-    np.testing.assert_allclose(outputs, answer(members, nothing[:0]), 1e-5)
-
-
-def test_an_ensemble_that_cannot_be_one_is_refused():
-    in_training = member(POINTS)
-    in_training.core.train()
-    for members, found in (
-        ([], "at least one member"),
-        ([member(POINTS, weight=0.0)], r"sum.*weight above 0, got 0"),
-        ([in_training], r"sum.*training mode"),
-    ):
-        with pytest.raises(InputError, match=found):
-            check_members(members)
 
 
 def test_a_step_that_cannot_be_translated_is_named_with_its_member():

@@ -1,7 +1,5 @@
 """The ladder holds for what it should, and each rung finds a fault put in above it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 from unittest.mock import Mock

@@ -1,7 +1,5 @@
 """The competition's own runtime against today's, and what counts as agreement."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Small members of every family, and raw clips to try them on."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The second route, by ONNX: the same answers, by nothing that the first route uses."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 

@@ -4,8 +4,6 @@ The input is (T, 6, 4) with T from 1 to 40; an operator's other operands are con
 the input. Inputs are seeded normal numbers, with NaN where a case asks for them.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

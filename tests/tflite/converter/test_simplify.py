@@ -1,7 +1,5 @@
 """Each rewrite takes out what it says, and changes no number and nothing else."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

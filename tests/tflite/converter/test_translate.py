@@ -1,7 +1,5 @@
 """What cannot be translated is refused by name; what does not depend on the input is computed."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 
