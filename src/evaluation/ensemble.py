@@ -129,16 +129,14 @@ def aligned(tables: Tables) -> dict[str, pd.DataFrame]:
     return ordered
 
 
-def mixture_weights(
-    likelihood: Float[np.ndarray, "M N"], rounds: int = ROUNDS
-) -> Float[np.ndarray, " M"]:
+def mixture_weights(likelihood: Float[np.ndarray, "M N"]) -> Float[np.ndarray, " M"]:
     """The weights, not negative, sum 1, of the mixture under which the clips are most likely.
 
     `likelihood` is the probability that each member gives to the right sign of each clip.
     """
     likelihood = np.maximum(likelihood.astype(np.float64), 1e-12)
     weights = np.full(len(likelihood), 1 / len(likelihood))
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         share = weights[:, None] * likelihood
         weights = (share / share.sum(0)).mean(1)
     return weights

@@ -83,11 +83,7 @@ def ensemble_table(
 ) -> pd.DataFrame:
     """Accuracy, size and latency of each member, of the ensemble, and of leaving each one out.
 
-    Args:
-        alone: what each member costs.
-        without: what the ensemble costs without each; empty where there is but one member.
-        whole: what the ensemble costs.
-        accuracies: what `ensemble.leave_one_out` answers.
+    `accuracies` is what `ensemble.leave_one_out` answers; of a single member `without` is empty.
     """
     sides = {}
     for side, costs in {"alone": [*alone, whole], "without": without}.items():

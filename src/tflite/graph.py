@@ -34,10 +34,8 @@ _FRAMES = 7  # of the example clips that are traced; any number that is no size 
 class Graph(tf.Module):
     """An ensemble as the competition calls it: all landmarks of every frame -> `outputs` (K,).
 
-    Args:
-        members: the ensemble.
-        cores: each member's network in TensorFlow; default: translated from torch.
-        pool: what the ensemble takes the mean of.
+    `cores` are the members' networks in TensorFlow, by default translated from torch; `pool` is
+    what the ensemble takes the mean of.
 
     Raises:
         InputError: a step or a network cannot be translated; the message names the member.

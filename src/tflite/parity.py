@@ -141,8 +141,7 @@ def ladder(
     if second_route != "none":
         from src.tflite.converter.onnx_route import NotConverted  # onnx takes seconds to import
 
-        # The second route shares torch with the first and nothing else. Where onnx2tf fails, the
-        # shipped file is still proven by the rungs above, so this is reported and fails nothing.
+        # The shipped file is proven by the rungs above, so onnx2tf's failure is only reported.
         try:
             rungs += _second_route(members, clips, pool, second_route == "all")
         except NotConverted as error:

@@ -126,11 +126,7 @@ def score(
 ) -> Score:
     """Score a file on clips of a competition folder.
 
-    Args:
-        path: the `.tflite` file.
-        data: a competition folder.
-        clips: the rows of `read_index` to score; default all.
-        limit: score only so many of them, from the first on.
+    `clips` are the rows of `read_index` to score, by default all; `limit` is how many of them.
 
     Raises:
         InputError: the file or the folder is not what the competition has, or there is no clip.

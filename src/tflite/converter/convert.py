@@ -56,14 +56,10 @@ def convert(module: tf.Module, precision: Precision) -> bytes:
 
 
 def check_runtime(content: bytes, instead: str) -> None:
-    """Refuse a file with an operation that the competition's runtime does not know yet.
-
-    Args:
-        content: the file's.
-        instead: what to do then.
+    """Refuse a file with operations that the competition's runtime does not know yet.
 
     Raises:
-        InputError: there is one.
+        InputError: names them, and says what to do instead.
     """
     known = dict(line.split() for line in KNOWN.read_text(encoding="utf-8").splitlines())
     names = {code: name for name, code in vars(schema.BuiltinOperator).items()}

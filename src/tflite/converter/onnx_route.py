@@ -119,25 +119,22 @@ class OnnxCore:
             path.read_bytes(), providers=["CPUExecutionProvider"]
         )
         got = session.run(None, {"xyz": xyz.numpy(), "mask": mask.numpy()})[0]
-        off = _difference(got, expected)
-        if not off < _TOLERANCE:  # NaN is not
-            raise InputError(_wrong(member, length, "ONNX", off))
+        _compare(got, expected, InputError, f"{member.name}: its ONNX copy for {length} frames")
 
         # ONNX -> TensorFlow: strict mode only where the fast one makes no right copy
         for strict in (False, True):
             say(f"{member.name} for {length} frames: ONNX to TensorFlow" + ", strictly" * strict)
             try:
                 copy = _to_tensorflow(member, path, folder / f"strict_{strict}", strict)
-            except NotConverted as error:
-                failure = error
-                continue
-            got = _inlined(copy, tf.constant(xyz.numpy()), tf.constant(mask.numpy())).numpy()
-            off = _difference(got, expected)
-            if off < _TOLERANCE:
-                self._sessions[length], self._copies[length] = session, copy
-                return
-            failure = NotConverted(_wrong(member, length, "onnx2tf", off))
-        raise failure
+                got = _inlined(copy, tf.constant(xyz.numpy()), tf.constant(mask.numpy())).numpy()
+                what = f"{member.name}: its onnx2tf copy for {length} frames"
+                _compare(got, expected, NotConverted, what)
+            except NotConverted:
+                if strict:
+                    raise
+            else:
+                break
+        self._sessions[length], self._copies[length] = session, copy
 
 
 def _longest(member: Member) -> int:
@@ -158,18 +155,18 @@ def _longest(member: Member) -> int:
     return free
 
 
-def _difference(got: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference, as a share of the largest logit."""
-    if got.shape != expected.shape:
-        return float("inf")
-    return float(np.abs(got - expected).max() / np.abs(expected).max())
-
-
-def _wrong(member: Member, length: int, step: str, off: float) -> str:
-    return (
-        f"ensemble member {member.name}: its {step} copy for {length} frames differs from torch by "
-        f"{off:.2g} of the largest logit (allowed {_TOLERANCE:g})"
-    )
+def _compare(
+    got: np.ndarray, expected: np.ndarray, error: type[InputError], member_and_copy: str
+) -> None:
+    """Refuse a copy by its largest difference from torch, as a share of the largest logit."""
+    off = np.inf
+    if got.shape == expected.shape:
+        off = np.abs(got - expected).max() / np.abs(expected).max()
+    if not off < _TOLERANCE:  # NaN is not
+        raise error(
+            f"ensemble member {member_and_copy} differs from torch by {off:.2g} of the largest "
+            f"logit (allowed {_TOLERANCE:g})"
+        )
 
 
 def _example(member: Member, length: int) -> tuple[Float[Tensor, "1 T L 3"], Bool[Tensor, "1 T"]]:

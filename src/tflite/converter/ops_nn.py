@@ -232,16 +232,12 @@ def _attention(  # noqa: PLR0913 - torch's own signature
 
 
 TABLE: dict[Any, Callable] = {
-    _ATEN.matmul.default: _matmul,
-    _ATEN.mm.default: _matmul,
-    _ATEN.bmm.default: _matmul,
+    **dict.fromkeys((_ATEN.matmul.default, _ATEN.mm.default, _ATEN.bmm.default), _matmul),
     _ATEN.linear.default: _linear,
     _ATEN.addmm.default: _addmm,
     _ATEN.embedding.default: lambda node, table, at, *_training: tf.gather(as_tf(table), as_tf(at)),
-    _ATEN.conv1d.default: _conv,
-    _ATEN.conv1d.padding: _conv,
-    _ATEN.conv2d.default: _conv,
-    _ATEN.conv2d.padding: _conv,
+    **dict.fromkeys((_ATEN.conv1d.default, _ATEN.conv1d.padding), _conv),
+    **dict.fromkeys((_ATEN.conv2d.default, _ATEN.conv2d.padding), _conv),
     _ATEN.layer_norm.default: _layer_norm,
     _ATEN.rms_norm.default: _rms_norm,
     _ATEN._native_batch_norm_legit_no_training.default: _batch_norm,
