@@ -98,7 +98,7 @@ class Model:
     """
 
     def __init__(self, path: Path) -> None:
-        with refusing(path, "a TFLite file", "export it again"):
+        with refusing(path, "a TFLite file", "export it, as notebook 04 does"):
             interpreter = Interpreter(str(path), num_threads=1)
         self.path, self._runner = path, _runner(path, interpreter)
         self.size_mb = path.stat().st_size / 1e6
