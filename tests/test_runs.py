@@ -9,6 +9,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from src.common import checkpoint, paths
 from src.common.errors import InputError

@@ -9,8 +9,6 @@ says the same as the three around it, and is not read.
 Letters: **T** frames, **R** rows of a frame in the file, **N** landmarks that are returned.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -11,8 +11,6 @@
   sequence may look like a path.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterable, Mapping

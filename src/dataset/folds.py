@@ -8,8 +8,6 @@
   scikit-learn gives other folds for the same seed: only 19 % of the clips keep theirs.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Collection
 from typing import Literal

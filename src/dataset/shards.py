@@ -6,8 +6,6 @@
   and what it imports do without torch, which would take a worker's first second and a half.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed

@@ -9,8 +9,6 @@
 Source: github.com/hukenovs/slovo; recognition.md 4.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

@@ -12,8 +12,6 @@
   right one if it is in the left half.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

@@ -8,8 +8,6 @@ is on the body.
 Letters: **T** frames of a clip, **M** clips.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 import numpy as np

@@ -15,8 +15,6 @@
 Letters: **M** members, **N** clips, **K** signs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args

@@ -3,8 +3,6 @@
 Letters: **N** clips, **K** signs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

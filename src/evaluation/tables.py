@@ -6,8 +6,6 @@ logits. Out of fold means that every clip is predicted by a model that never saw
 Letters: **N** clips, **K** signs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -5,8 +5,6 @@ python -m src.kaggle build --run logs/full --user NAME     a run -> logs/full/ka
 python -m src.kaggle environment                           .venv-kaggle, for the tests
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path

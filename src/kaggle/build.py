@@ -12,8 +12,6 @@
   second kernel.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

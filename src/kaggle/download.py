@@ -5,8 +5,6 @@
   unpacked already is left alone.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

@@ -3,8 +3,6 @@
 python -m src.motion show FILE               what was read: rate, joints, a picture of the body
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

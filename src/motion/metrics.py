@@ -12,8 +12,6 @@
 Letters: **B** windows, **T** frames, **J** = 15 joints. Everything is computed in float64.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pandas as pd

@@ -5,8 +5,6 @@
 - Where the profile also fits everything, the submitted file is made of that fit, by the same code.
 """
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from pathlib import Path

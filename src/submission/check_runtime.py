@@ -6,8 +6,6 @@ Prints a table, writes runtime.json beside the report, and fails if the answers 
 is no Python 3.9 it says so and checks nothing.
 """
 
-from __future__ import annotations
-
 import sys
 
 import tyro

@@ -3,8 +3,6 @@
 Measured on files, not added up: members that begin alike share their beginning.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from itertools import product

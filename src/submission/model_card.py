@@ -4,8 +4,6 @@
 - Accuracy is of the scored file on signers whom it has not seen; synthetic clips are named first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Literal
 

@@ -3,8 +3,6 @@
 All are made of the same facts, and say which data the figures are about.
 """
 
-from __future__ import annotations
-
 import platform
 from collections.abc import Callable, Mapping
 from functools import partial

@@ -5,8 +5,6 @@
   first one does not know (converter/onnx_route.py).
 """
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -9,8 +9,6 @@
 Letters: **T** frames, **L** points, **K** signs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 

@@ -3,8 +3,6 @@
 Letters: **T** frames, **L** points, **K** signs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

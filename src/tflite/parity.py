@@ -11,8 +11,6 @@
 Letters: **N** clips, **K** signs.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

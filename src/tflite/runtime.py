@@ -6,8 +6,6 @@ an operation of a file. So both runtimes answer the same clips, and every output
 Letters: **N** clips, **K** signs.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

@@ -12,8 +12,6 @@
 Letters: **T** frames, **N** clips, **K** signs.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 import time

@@ -8,8 +8,6 @@ python -m src.video dataset VIDEOS TO        a competition folder of many videos
 python -m src.video live --run logs/mine     the page with the camera, on this machine
 """
 
-from __future__ import annotations
-
 import asyncio
 import shlex
 import sys

@@ -13,8 +13,6 @@
   is beyond all others, and `make` leaves it in the tables.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import time

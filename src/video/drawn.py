@@ -6,8 +6,6 @@ It draws six signs by four signers, <signer>/<sign>/<take>.mp4. One of the signe
 they differ in size, place, colours and pace.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 python -m src.video.environment
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -12,8 +12,6 @@
   once and records for some seconds.
 """
 
-from __future__ import annotations
-
 import os
 import shlex
 import time

@@ -1,7 +1,5 @@
 """Draws the landmarks over the video in which they were found, as a GIF."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import matplotlib

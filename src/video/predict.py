@@ -3,8 +3,6 @@
 Letters: **K** signs.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import scipy.special
 from jaxtyping import Float

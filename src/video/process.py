@@ -1,7 +1,5 @@
 """The process with mediapipe: started, asked, and started again when it has ended."""
 
-from __future__ import annotations
-
 import subprocess
 import tempfile
 from collections.abc import Sequence

@@ -3,8 +3,6 @@
 Letters: **T** frames.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from dataclasses import dataclass

@@ -8,8 +8,6 @@
   they are.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import unicodedata

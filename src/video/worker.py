@@ -8,8 +8,6 @@
 - The landmarks of pictures that come one by one are made as those of files are.
 """
 
-from __future__ import annotations
-
 import signal
 import sys
 from functools import cache

@@ -8,8 +8,6 @@
 - What each notebook took is printed as a table, and written to RUN_DIR/rehearsal.md.
 """
 
-from __future__ import annotations
-
 import shutil
 import sys
 from collections.abc import Callable

@@ -6,8 +6,6 @@ times, under other sequence ids: the files are hard links, so 94,477 clips need 
 A clip and its links belong to one signer, so that none of them is on both sides of a fold.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

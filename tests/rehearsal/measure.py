@@ -1,7 +1,5 @@
 """Runs a command, and measures its time and memory; kills it where asked."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import time

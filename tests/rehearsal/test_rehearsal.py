@@ -1,7 +1,5 @@
 """A tenth of the real run: 9,400 clips, small networks, all folds and the fit on everything."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -8,8 +8,6 @@
   without a visible reason. The face is rarely lost, the pose never.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -7,8 +7,6 @@
 - The right half is made; the left half is its mirror image.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 

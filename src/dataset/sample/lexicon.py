@@ -7,8 +7,6 @@
   y down, z away from the camera. A left-handed signer is the mirror image.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 

@@ -5,8 +5,6 @@
 - Everything is performed right-handed; a left-handed signer is mirrored at the end.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Synthetic signers: body, handedness, habits, pace, and the camera in front of them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -5,8 +5,6 @@
 - A hand's own axes: towards the thumb, along the fingers, out of the palm.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation

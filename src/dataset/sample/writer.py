@@ -6,8 +6,6 @@
   is the one file that a genuine folder does not have.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from functools import cache

@@ -3,8 +3,6 @@
 Letters: **T** frames, **J** = 24 SMPL joints.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

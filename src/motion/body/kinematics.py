@@ -3,8 +3,6 @@
 Letters: **J** = 24 joints.
 """
 
-from __future__ import annotations
-
 import torch
 from jaxtyping import Float
 from torch import Tensor

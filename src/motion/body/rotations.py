@@ -9,8 +9,6 @@
 Letters: any leading shape `...`; **T** frames, **J** joints.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import roma

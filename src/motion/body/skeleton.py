@@ -9,8 +9,6 @@ The only file of the motion system with joint numbers.
   measure positions.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 JOINTS = (

@@ -7,8 +7,6 @@
 - Every clip is resampled to 60 Hz as it is read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

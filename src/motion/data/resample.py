@@ -4,8 +4,6 @@ From a whole multiple of that rate frames are picked, which is exact. From any o
 rotations between two frames are interpolated on the sphere (slerp).
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 

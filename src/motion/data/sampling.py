@@ -6,8 +6,6 @@
   draws 144 frames, of which its network sees the first 121, and leaves shorter clips out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate

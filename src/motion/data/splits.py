@@ -5,8 +5,6 @@ or, without it, the part before the first "_". Source: fairmotion's and motion-t
 preprocessing.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from src.common.errors import InputError, refusing

@@ -6,8 +6,6 @@ phase, so the next frames can be predicted from the last two seconds. Numbers on
 show that the code works and say nothing about people.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

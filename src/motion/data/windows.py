@@ -7,8 +7,6 @@
 A clip here is any array whose first axis is time. Letters: **B** windows, **T** frames.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

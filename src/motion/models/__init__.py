@@ -1,7 +1,5 @@
 """The networks that forecast motion, a file per family; `build` makes one from its config."""
 
-from __future__ import annotations
-
 from src.motion.body.pose_space import Normaliser
 from src.motion.models import mixer, seq2seq, st_conv, st_transformer, taxonomy, transformer
 from src.motion.models.forecaster import Forecaster

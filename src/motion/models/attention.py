@@ -6,8 +6,6 @@ Letters: **J** joints, **B** windows, **T** frames, **D** width, **H** heads, **
 Source: Aksan et al., arXiv 2004.08692, equations 3 to 5.
 """
 
-from __future__ import annotations
-
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F

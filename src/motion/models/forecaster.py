@@ -4,8 +4,6 @@ One training loop serves all models: `teach` returns predictions and what to com
 Frames are normalised.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable

@@ -13,8 +13,6 @@ Source: Tolstikhin et al., MLP-Mixer, arXiv 2105.01601; Guo et al., siMLPe, arXi
 has a cosine transform over time: left out, for it gained nothing (docs/motion.md).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

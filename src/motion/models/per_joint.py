@@ -6,8 +6,6 @@ The original loops over joints in Python; here `torch.baddbmm` has the joints on
 Letters: **J** joints, **N** = windows times frames, **D** width.
 """
 
-from __future__ import annotations
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn

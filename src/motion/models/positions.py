@@ -3,8 +3,6 @@
 Source: Vaswani et al., Attention is all you need, arXiv 1706.03762, section 3.5.
 """
 
-from __future__ import annotations
-
 import torch
 from jaxtyping import Float
 from torch import Tensor

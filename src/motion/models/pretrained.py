@@ -10,8 +10,6 @@ an environment with TensorFlow this makes the .npz file that is read here:
 Variable names are those of motion-transformer's `spl/model/transformer.py` under any outer scope.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 

@@ -12,8 +12,6 @@ Of three kinds: "separate" encoder and decoder (seq2seq), "tied" (one LSTM for b
 Letters: **B** windows, **T** frames, **C** = J M channels of a pose.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Literal

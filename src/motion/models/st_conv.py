@@ -16,8 +16,6 @@ concatenated to its input; about 30 % more parameters than the base. Readings:
 Letters: **B** windows, **T** frames, **D** width, **C** = J M channels of a pose.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

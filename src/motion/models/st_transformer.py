@@ -11,8 +11,6 @@
 Source: Aksan et al., arXiv 2004.08692; studies: motion-prediction.txt, appendix.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -5,8 +5,6 @@ predicted frames channels are interpolated linearly. The document speaks of 10 f
 which is k = 6 at 60 Hz.
 """
 
-from __future__ import annotations
-
 import torch
 from jaxtyping import Float
 from torch import Tensor

@@ -9,8 +9,6 @@
 Letters: **B** windows, **T** frames, **C** = J M channels of a pose, **D** width.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -5,8 +5,6 @@ regression has learned no more than a linear map of the last ten frames. All bar
 frames, not on the networks' scale.
 """
 
-from __future__ import annotations
-
 import roma
 import torch
 from jaxtyping import Float

@@ -6,8 +6,6 @@ The root does not turn, since it is not forecast. Nothing is shown or saved.
 Letters: **B** windows, **T** frames, **J** = 24 joints.
 """
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """How gradients are distributed over a network's layers (the document's Fig. 7 and 11)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

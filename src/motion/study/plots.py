@@ -3,8 +3,6 @@
 Stick figures are in bodies.py.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a run of the study leaves in its folder: tables, figures, and a page of results."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -4,8 +4,6 @@ The printed sizes (5.2, 6.9, 15.5 GB) are those of all 66,989 windows of 144 fra
 float64, in units of 2^30 bytes; they are computed here from one encoded window.
 """
 
-from __future__ import annotations
-
 import timeit
 from collections.abc import Callable
 from functools import partial

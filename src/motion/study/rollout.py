@@ -11,8 +11,6 @@ Forecasts are fed back for 1000 frames (16.7 s). Measured in each second:
 Letters: **B** seeds, **T** frames, **N** forecast frames, **J** = 15 joints.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Where a field can hold one of several kinds, the JSON names the kind. The names 
 from modules and classes, so that saved runs still load when code has moved.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What was read from a motion file, in words and as a picture, to be checked by eye."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from matplotlib.figure import Figure

@@ -14,8 +14,6 @@
 Letters: **B** windows, **T** frames, **L** landmarks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path

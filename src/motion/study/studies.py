@@ -5,8 +5,6 @@ study 14, of models/st_conv.py. Study 01 is about the authors' own weights (see 
 has the layer norm that they were trained with.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from src.motion.models import st_conv, st_transformer

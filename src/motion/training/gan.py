@@ -18,8 +18,6 @@ Where text and Algorithm 1 differ, the text is the default:
   here are those of the literature on WGANs.
 """
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass, field
 from typing import Literal

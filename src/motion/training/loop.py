@@ -7,8 +7,6 @@
   If it is bounded by steps alone, the same seed gives the same history, also after a kill.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from dataclasses import dataclass, field

@@ -6,8 +6,6 @@ validation curves can be compared. Joints whose truth is NaN were not observed a
 Letters: **B** windows, **J** joints, **M** channels; `...` frames of any layout.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Optimisers and schedules of the published trainings, beside those that recipes have."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

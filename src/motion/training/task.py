@@ -1,7 +1,5 @@
 """What a forecaster is trained on, and how its forecasts are scored on the way."""
 
-from __future__ import annotations
-
 import hashlib
 import time
 from collections.abc import Callable

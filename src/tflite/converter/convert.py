@@ -6,8 +6,6 @@
   scale per matrix, and multiplies in 8 bits with activations scaled on the fly, row by row.
 """
 
-from __future__ import annotations
-
 import logging
 import tempfile
 from pathlib import Path

@@ -14,8 +14,6 @@ networks whose operators the table lacks.
 Letters: **T** frames, **L** points, **K** signs.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import logging

@@ -5,8 +5,6 @@
 - Only operations that TFLite had built in when the competition ran, version 2.9.1.
 """
 
-from __future__ import annotations
-
 import math
 import operator
 from collections.abc import Callable, Sequence

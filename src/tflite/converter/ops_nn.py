@@ -7,8 +7,6 @@
 Letters: **B** batch, **T** frames, **C** channels, **D** width, **H** heads.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import Any

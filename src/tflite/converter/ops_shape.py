@@ -6,8 +6,6 @@
 Letters: **T** frames, known only at run time.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 from collections.abc import Callable, Sequence

@@ -16,8 +16,6 @@ the third, 3.0 with the fourth; its bare matrix products take 2.4.
 Letters: **B** batch, **T** frames, **L** points, **C** channels, **k** window.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -15,8 +15,6 @@
 Letters: **T** frames, known only at run time.
 """
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Callable, Iterable
 from typing import Any

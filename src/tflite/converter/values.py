@@ -6,8 +6,6 @@
 - A length that is known only at run time is a scalar int32 tensor on the TensorFlow side.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

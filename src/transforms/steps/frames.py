@@ -4,8 +4,6 @@ Functions of one clip (T, L, 3) without a Python branch on a length or a value, 
 can follow them at any T. Letters: **T** frames, **L** points, **N** rows of the source.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby

@@ -1,7 +1,5 @@
 """Clip steps that move landmarks into a common frame of reference. NaN stays NaN."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

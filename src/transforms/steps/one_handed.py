@@ -1,7 +1,5 @@
 """A clip step that makes every signer right-handed. NaN stays NaN. Letters: **T** frames."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

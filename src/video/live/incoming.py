@@ -3,8 +3,6 @@
 A message that is larger still ends its connection: see server.py.
 """
 
-from __future__ import annotations
-
 import json
 import unicodedata
 from io import BytesIO

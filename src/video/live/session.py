@@ -9,8 +9,6 @@
 - While recording, a clip waits until it is kept or discarded, and no other sign begins.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

@@ -1,7 +1,5 @@
 """Motion files of four kinds, each read into a `MotionClip` of 24 SMPL joints."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from src.common.errors import InputError

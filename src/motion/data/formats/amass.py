@@ -4,8 +4,6 @@ AMASS has a file of each person's shape beside the motions, and `stagei` files f
 `is_shape` knows them by name, so that a folder can be read without them.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

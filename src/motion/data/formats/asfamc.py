@@ -5,8 +5,6 @@
 - The files have no field for the frame rate. fairmotion leaves it unset; here it must be given.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from pathlib import Path

@@ -5,8 +5,6 @@ frames may be off by one, and its frame time may be in milliseconds if it cannot
 else is wrong is refused in one sentence that names the file, the line to blame, and the cause.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path

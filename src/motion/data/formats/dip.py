@@ -1,7 +1,5 @@
 """Raw DIP synthetic files: a pickle {'poses': (T, 135)}, fifteen joints, 60 Hz, no root."""
 
-from __future__ import annotations
-
 import pickle
 from pathlib import Path
 

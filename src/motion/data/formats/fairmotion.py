@@ -4,8 +4,6 @@ Each source is (120, 24 M), each target (24, 24 M), float64, with M = 3, 4 or 9 
 which the width tells. Quaternions are in the order xyzw, which is checked.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -11,8 +11,6 @@
 Source: the joint table of the corpus' README, and published files of each kind.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

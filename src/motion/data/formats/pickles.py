@@ -5,8 +5,6 @@ it is opened. Here only the functions that rebuild numpy's arrays are allowed; a
 refused before it is called.
 """
 
-from __future__ import annotations
-
 import codecs
 import io
 import pickle

@@ -7,8 +7,6 @@ joint above it.
 Letters: **T** frames, **N** nodes of the file's own skeleton, **J** = 24 SMPL joints.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Lines of motion files that are text: BVH, ASF and AMC."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from src.common.errors import refusing

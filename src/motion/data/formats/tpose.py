@@ -12,8 +12,6 @@ tolerance is turned there by the shortest way, with everything below it.
   in the legs and back in the arms.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
