@@ -1,6 +1,6 @@
-"""Human motion prediction: the student study on DIP/AMASS, its baselines, and the same on signs.
+"""Human motion prediction: the student study on DIP/AMASS, its baselines, and sign clips.
 
-Two seconds of a moving body in, the next 24 frames (400 ms) out, at 60 Hz.
+Networks see two seconds of a moving body at 60 Hz and predict the next 24 frames (400 ms).
 
 - Imports run one way: body and metrics; data and models; training; study.
 - "The document" is sources/motion-prediction.txt. Where it leaves a choice open, the docstring of

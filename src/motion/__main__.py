@@ -1,6 +1,6 @@
 """The command line of motion files.
 
-python -m src.motion show FILE               what was read: rate, joints, a picture of the body
+python -m src.motion show FILE        prints the rate and the joints of a file, draws the body
 """
 
 import sys
@@ -20,7 +20,7 @@ def show(file: tyro.conf.Positional[Path], fps: float = 0.0, to: str = "logs/mot
 
     Args:
         file: .bvh, .npz (AMASS), .pkl (DIP), or .amc with its .asf beside it.
-        fps: frames per second of files that do not say theirs; 0 where they do.
+        fps: frames per second, for files that do not state their rate; 0 for those that do.
         to: the folder for the picture.
     """
     clip = read_motion(file, fps or None)

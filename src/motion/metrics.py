@@ -1,13 +1,13 @@
-"""Errors of a forecast, as the literature on DIP/AMASS counts them.
+"""Errors of a forecast, as defined in the literature on DIP/AMASS.
 
-- Euler error is on the local rotations of the fifteen joints, joint angle on global ones,
-  position and PCK on forward kinematics in thigh lengths with the root at identity.
-- The first three are **sums** over frames 1 to N of the mean over windows; PCK and AUC are means
-  over frames 1 to N.
-- AUC uses fewer PCK thresholds for short horizons, hence is not monotone in N.
+- Euler error compares local rotations of the fifteen joints, joint angle global ones. Position and
+  PCK compare joint positions in thigh lengths, with the root at identity.
+- Euler error, joint angle and position are **sums** over frames 1 to N of the mean over windows;
+  PCK and AUC are means over frames 1 to N.
+- AUC uses fewer PCK thresholds for short horizons, so it is not monotone in N.
 - Predicted matrices are projected to the nearest rotation first; true ones are not.
-- Reading: Euler components that hardly move are not counted. That is decided by the standard
-  deviation over all windows that are evaluated together (in the original, over a batch).
+- Reading: Euler components that hardly move are not counted. The standard deviation over all
+  windows that are evaluated together decides which (in the original, that over a batch).
 
 Letters: **B** windows, **T** frames, **J** = 15 joints. Everything is computed in float64.
 """
@@ -43,7 +43,7 @@ class FrameErrors:
         return self.pck[:, :n].mean(1)
 
     def auc(self, n: int) -> float:
-        """Area under PCK until frame n over its thresholds, divided by their range."""
+        """Area under the mean PCK of frames 1 to n, over thresholds, divided by their range."""
         used = 6 + min(n // 6, 3)
         x = torch.tensor(PCK_THRESHOLDS[:used], dtype=torch.float64)
         return (torch.trapezoid(self.pck_until(n)[:used], x) / (x[-1] - x[0])).item()
@@ -63,8 +63,8 @@ def frame_errors(
 ) -> FrameErrors:
     """Compare forecast and true local rotations of the fifteen joints.
 
-    A forecast may be any matrices. A NaN in either makes its frame's errors NaN, and all sums from
-    that frame on.
+    Forecast matrices need not be rotations. A NaN in forecast or truth makes the errors of its
+    frame NaN, and all sums from that frame on.
     """
     known = predicted.isfinite().all((-2, -1), keepdim=True)
     eye = torch.eye(3, dtype=torch.float64, device=predicted.device)
@@ -72,7 +72,7 @@ def frame_errors(
     predicted, truth = nearest.where(known, torch.nan), truth.double()
     angles, angles_true = (euler_angles(r).flatten(2) for r in (predicted, truth))
     still = angles_true.flatten(0, 1).std(0, correction=0) <= STILL
-    moving = ~still  # a component with a NaN counts, so that the error is NaN too
+    moving = ~still  # a component with a NaN counts, so the error is NaN too
     euler = (angles - angles_true)[..., moving].norm(dim=-1)
     world, world_true = (global_rotations(fill_joints(r)) for r in (predicted, truth))
     angle = angle_between(world, world_true)[..., list(PREDICTED)]

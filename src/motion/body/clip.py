@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from src.motion.body.skeleton import PREDICTED
 
-FPS = 60.0  # of all training and evaluation
+FPS = 60.0  # frames per second in all training and evaluation
 
 
 @dataclass(frozen=True)
@@ -19,15 +19,15 @@ class Origin:
     """How a file's skeleton was understood, for people to check."""
 
     dialect: str  # the kind of skeleton
-    nodes: Mapping[str, str]  # SMPL joint -> the file's joint, without those that it lacks
-    turned: Mapping[str, float]  # SMPL joint -> degrees that the rest pose was turned to the T-pose
+    nodes: Mapping[str, str]  # SMPL joint -> the file's joint; missing joints are left out
+    turned: Mapping[str, float]  # SMPL joint -> degrees by which it was turned to the T-pose
 
 
 @dataclass(frozen=True)
 class MotionClip:
     """One recording."""
 
-    name: str  # of its file, for messages and titles
+    name: str  # the file's name, for messages and titles
     rotations: Float[np.ndarray, "T 24 3 3"]  # local, identity in the T-pose
     fps: float  # frames per second
     origin: Origin | None = None  # None where the skeleton is SMPL's own

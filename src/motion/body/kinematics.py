@@ -11,7 +11,7 @@ from src.motion.body.skeleton import JOINTS, OFFSETS, PARENTS, PREDICTED
 
 
 def global_rotations(local: Float[Tensor, "*n 24 3 3"]) -> Float[Tensor, "*n 24 3 3"]:
-    """Every joint's rotation in the world: the product of the local ones from the root to it."""
+    """Every joint's rotation in the world: the product of local ones from the root to the joint."""
     chain = [local[..., 0, :, :]]
     for joint in range(1, len(JOINTS)):
         chain.append(chain[PARENTS[joint]] @ local[..., joint, :, :])
@@ -25,7 +25,7 @@ def local_rotations(world: Float[Tensor, "*n 24 3 3"]) -> Float[Tensor, "*n 24 3
 
 
 def positions(world: Float[Tensor, "*n 24 3 3"]) -> Float[Tensor, "*n 24 3"]:
-    """Joint positions from global rotations: thigh lengths, the root at the origin, y up."""
+    """Joint positions from global rotations, in thigh lengths, root at the origin, y up."""
     offsets = torch.as_tensor(OFFSETS, dtype=world.dtype, device=world.device)
     points = [torch.zeros_like(world[..., 0, :, 0])]
     for joint in range(1, len(JOINTS)):
@@ -35,7 +35,7 @@ def positions(world: Float[Tensor, "*n 24 3 3"]) -> Float[Tensor, "*n 24 3"]:
 
 
 def fill_joints(predicted: Float[Tensor, "*n 15 3 3"]) -> Float[Tensor, "*n 24 3 3"]:
-    """The fifteen predicted joints among 24, the others and the root at identity."""
+    """All 24 joints: the fifteen predicted ones as given, the root and the rest at identity."""
     eye = torch.eye(3, dtype=predicted.dtype, device=predicted.device)
     full = eye.expand(*predicted.shape[:-3], len(JOINTS), 3, 3).clone()
     full[..., list(PREDICTED), :, :] = predicted

@@ -1,8 +1,8 @@
 """What a network sees of a pose: which joints, in which representation, on which scale.
 
 - fairmotion's vectors hold all 24 joints, motion-transformer's the fifteen predicted ones.
-- Quaternion order and sign continuity are fields; fairmotion: xyzw without, motion-transformer:
-  wxyz with.
+- Quaternion order and sign continuity are fields. fairmotion uses xyzw and does not make signs
+  continuous; motion-transformer uses wxyz and does.
 - motion-transformer divides by the *variance*, which its authors call a bug that works better on
   AMASS; fairmotion divides by the standard deviation. Some channels never move in CMU data, where
   the originals divide by 0 or by 2e-16; here the divisor has a floor.
@@ -33,8 +33,8 @@ CHANNELS: dict[Representation, int] = {"axis angle": 3, "quaternion": 4, "rotati
 class PoseFormat:
     representation: Representation = "rotation matrix"
     joints: Literal["predicted", "all"] = "predicted"  # the fifteen, or all 24
-    quaternion_order: rot.QuaternionOrder = "wxyz"  # where the real part is; of quaternions only
-    continuous_signs: bool = True  # choose between q and -q by the frame before
+    quaternion_order: rot.QuaternionOrder = "wxyz"  # where the real part is; for quaternions
+    continuous_signs: bool = True  # of q and -q, use the one nearer to the frame before
 
     @property
     def n_joints(self) -> int:
@@ -120,7 +120,7 @@ class PoseSpace:
         return self.format.decode(self.normaliser.restore(pose))
 
     def reproject(self, pose: Float[Tensor, "*n J M"]) -> Float[Tensor, "*n J M"]:
-        """The nearest pose whose joints are rotations; axis-angle vectors always are."""
+        """The nearest pose whose joints are rotations; an axis-angle vector always is one."""
         raw = self.normaliser.restore(pose)
         match self.format.representation:
             case "axis angle":

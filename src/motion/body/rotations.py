@@ -1,4 +1,4 @@
-"""Rotations as matrices and quaternions, and what is measured on them.
+"""Rotations as matrices and quaternions, and measures of them.
 
 - Every function on quaternions is told their order, "wxyz" or "xyzw".
 - q and -q are the same rotation: `continuous` picks the sign nearer to the frame before, as
@@ -39,7 +39,7 @@ def quaternion_to_matrix(
 
 
 def continuous(quaternion: Float[Tensor, "T *n 4"]) -> Float[Tensor, "T *n 4"]:
-    """The same rotations, each with the sign nearer to the frame before it; frame 0 stays."""
+    """The same rotations, each with the sign nearer to the frame before; frame 0 keeps its own."""
     agree = (quaternion[1:] * quaternion[:-1]).sum(-1, keepdim=True) >= 0
     flips = torch.where(agree, 1.0, -1.0).to(quaternion.dtype).cumprod(0)
     return torch.cat([quaternion[:1], quaternion[1:] * flips])
@@ -52,7 +52,7 @@ def check_xyzw(quaternion: Float[Tensor, "*n 4"], where: str) -> None:
     component. If the component at the other end is larger, the order is wrong.
 
     Raises:
-        InputError: the order is probably wrong, or a length is not 1.
+        InputError: the order is probably wrong, or a quaternion's length is not 1.
     """
     norm = quaternion.norm(dim=-1)
     if not torch.allclose(norm, torch.ones_like(norm), atol=1e-3):  # float16 storage passes
@@ -81,7 +81,7 @@ def distance_from_rotations(matrix: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*
 def angle_between(a: Float[Tensor, "*n 3 3"], b: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*n"]:
     """Angle in radians, [0, pi], of the rotation that takes b to a.
 
-    roma takes it from |A - B|, which keeps full precision near 0; the trace's arc cosine does not.
+    roma uses |A - B|, which keeps full precision near 0; the arc cosine of the trace does not.
     """
     return roma.rotmat_geodesic_distance(a, b)
 

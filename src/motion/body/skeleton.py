@@ -5,8 +5,8 @@ The only file of the motion system with joint numbers.
 - Reading: the pelvis is not among the fifteen, so the parent of both hips and of the lowest spine
   joint is missing; `ADJACENCY` links these three to one another.
 - Bone offsets are the rest joints of the neutral SMPL body as printed in fairmotion
-  (`fairmotion/data/amass_dip.py`, BSD-3), in units of the left thigh's length, as both code bases
-  measure positions.
+  (`fairmotion/data/amass_dip.py`, BSD-3). Their unit is the left thigh's length, in which both code
+  bases measure positions.
 """
 
 import numpy as np
@@ -52,7 +52,7 @@ _REST = np.array(
     ]
 )
 OFFSETS = _REST - _REST[list(PARENTS)]  # (24, 3) thigh lengths, from parent to joint
-OFFSETS[0] = 0  # the root stands at the origin; translation is not predicted
+OFFSETS[0] = 0  # the root is at the origin, because translation is not predicted
 OFFSETS /= np.linalg.norm(OFFSETS[JOINTS.index("left_knee")])
 
 
@@ -63,7 +63,7 @@ def _partner(name: str) -> str:
 
 MIRROR = tuple(JOINTS.index(_partner(name)) for name in JOINTS)
 
-# The panels of the document's Fig. 5 as positions among the fifteen; left and right in one order.
+# The panels of the document's Fig. 5, as positions among the fifteen; LEFT and RIGHT in one order.
 _LIMBS = ("hip", "knee", "collar", "shoulder", "elbow")
 LEFT = tuple(PREDICTED_NAMES.index(f"left_{limb}") for limb in _LIMBS)
 RIGHT = tuple(PREDICTED_NAMES.index(f"right_{limb}") for limb in _LIMBS)
@@ -73,5 +73,5 @@ CENTRE = tuple(PREDICTED_NAMES.index(n) for n in ("spine1", "spine2", "spine3", 
 _CHILD_OF = np.equal.outer([PARENTS[j] for j in PREDICTED], PREDICTED)  # (15, 15)
 _PARENTLESS = ~_CHILD_OF.any(1)
 _LINKED = _CHILD_OF | _CHILD_OF.T | np.outer(_PARENTLESS, _PARENTLESS)
-# (15, 15), 1 for a joint itself and its neighbours: studies 03 and 04
+# (15, 15): 1 for a joint itself and for its neighbours; used by studies 03 and 04
 ADJACENCY = (_LINKED | np.eye(len(PREDICTED), dtype=bool)).astype(np.float32)
