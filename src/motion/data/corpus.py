@@ -1,9 +1,9 @@
-"""A folder of motion files as training, validation and test clips, and as what networks see.
+"""A folder of motion files, read as training, validation and test clips and encoded for networks.
 
-- Splits are the subfolders train/, test/ and, if there is one, valid/; or what the published lists
-  say; or fairmotion's three files of prepared windows.
-- Without a valid split every eighth training clip, by name, is held out for validation, so that
-  early stopping never sees a test clip; train/ then needs at least eight.
+- Splits are the subfolders train/, test/ and, if there is one, valid/; or the published lists; or
+  fairmotion's three files of prepared windows.
+- Without a valid split every eighth training clip, by name, is held out for validation, so early
+  stopping never sees a test clip; train/ then needs at least eight clips.
 - Every clip is resampled to 60 Hz as it is read.
 """
 
@@ -37,7 +37,7 @@ class Corpus:
     train: tuple[MotionClip, ...]  # to learn from
     valid: tuple[MotionClip, ...]  # to choose the best weights by
     test: tuple[MotionClip, ...]  # to report errors on
-    cut: Cut = "every 60"  # of validation and test windows, see `evaluation_windows`
+    cut: Cut = "every 60"  # how validation and test windows are cut
 
     @property
     def splits(self) -> dict[str, tuple[MotionClip, ...]]:
@@ -50,10 +50,10 @@ def read_corpus(
     """Read every motion file of a folder.
 
     Args:
-        folder: with splits as the module says. fairmotion's windows, of 144 frames, need the cut
-            "every 60".
-        lists: folder of the published split lists, for any tree of files.
-        fps: frame rate of files that do not hold it.
+        folder: has splits of a kind listed above. fairmotion's prepared windows have 144 frames, so
+            they need the cut "every 60".
+        lists: folder of the published split lists; `folder` may then be any tree of files.
+        fps: frame rate of files that do not state theirs.
         cut: how validation and test windows are cut, see `evaluation_windows`.
 
     Raises:
@@ -73,10 +73,10 @@ def read_corpus(
             for split, paths in files.items()
         }
     needed = windows.LENGTH if cut == "every 60" else windows.SPAN
-    for split in ("valid", "test"):  # before anything is computed of them
+    for split in ("valid", "test"):  # before anything is computed from them
         longest = max(map(len, clips[split]), default=0)
         if longest < needed:
-            rule = " (every eighth training clip, unless the data say which validate)"
+            rule = " (every eighth training clip, unless the data have a validation split)"
             raise InputError(
                 f"{split}: expected a clip of {needed} frames ({needed / 60:.1f} s at 60 Hz), the "
                 f"longest of {len(clips[split])} has {longest}; add longer ones to this split"
@@ -103,7 +103,7 @@ def _in_folders(folder: Path) -> dict[str, list[Path]]:
     train = files["train"]
     if len(train) < HELD_OUT:
         raise InputError(
-            f"{folder / 'train'}: expected at least {HELD_OUT} motion files, for every eighth one "
+            f"{folder / 'train'}: expected at least {HELD_OUT} files, because every eighth one "
             f"validates, found {len(train)}; add more, or put some in a folder {folder / 'valid'}"
         )
     kept = [path for number, path in enumerate(train, 1) if number % HELD_OUT]
@@ -117,7 +117,7 @@ def _files(folder: Path) -> list[Path]:
             "and test/, or the published split lists in LISTS"
         )
     found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    # Hidden files are not motions: a Mac puts ._a.bvh beside a.bvh, a kill leaves half a file.
+    # Hidden files are not motions: a Mac puts ._a.bvh beside a.bvh, a kill leaves half of one.
     shown = (path for path in found if path.is_file() and not path.name.startswith("."))
     files = sorted(path for path in shown if not is_shape(path))
     if not files:
@@ -133,7 +133,7 @@ def evaluation_windows(
     """The windows of clips (T, ...) that are scored: (B, 144, ...).
 
     "every 60": every window of 144 frames that starts at a multiple of 60, as for the corpus'
-    reference numbers. The others: as in those code bases, see windows.py.
+    reference numbers. The other two cuts are those of the code bases they name, see windows.py.
     """
     match cut, split:
         case "every 60", _:
@@ -146,7 +146,7 @@ def evaluation_windows(
 
 @dataclass(frozen=True)
 class MotionData:
-    """A corpus as one kind of network sees it, in windows of T = 144 frames, N = 24 to forecast."""
+    """A corpus as one kind of network sees it, in windows of T = 144 frames (N = 24 forecast)."""
 
     space: PoseSpace  # leads back to rotations
     train: tuple[Float[Tensor, "_ J M"], ...]  # with the mirrored clips if they are trained on
@@ -167,9 +167,9 @@ def prepare(
 ) -> MotionData:
     """Encode, normalise and cut a corpus.
 
-    With `speeds` every training clip is also played so many times as fast; with `mirror` the mirror
-    image of each is trained on too. The scaling is measured before both, on whole clips if all are
-    too short for a training window.
+    Each of `speeds` adds every training clip, played that many times as fast; `mirror` then adds
+    every mirror image. The scaling is measured before both, on whole clips if all are too short for
+    a training window.
     """
 
     def encoded(clips: Iterable[MotionClip]) -> list[Tensor]:

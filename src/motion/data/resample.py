@@ -1,7 +1,7 @@
 """Clips at 60 frames per second.
 
-From a whole multiple of that rate frames are picked, which is exact. From any other rate the
-rotations between two frames are interpolated on the sphere (slerp).
+If a clip's rate is a whole multiple of 60, frames are picked, which is exact. At any other rate
+rotations are interpolated on the sphere between two frames (slerp).
 """
 
 import numpy as np
@@ -12,14 +12,14 @@ from src.motion.body.clip import FPS, MotionClip
 
 
 def resample(clip: MotionClip) -> MotionClip:
-    """The clip from its first frame to the last one that fits.
+    """The clip at 60 Hz, from its first frame to the last new frame within its length.
 
     Raises:
-        InputError: its rate is below 1 Hz, or no finite number.
+        InputError: the clip's rate is below 1 Hz, or not a finite number.
     """
     if not 1 <= clip.fps < np.inf:
         raise InputError(
-            f"{clip.name}: expected at least 1 frame a second, to make {FPS:.0f} of them, got "
+            f"{clip.name}: expected at least 1 frame a second, to resample to {FPS:.0f}, got "
             f"{clip.fps:g}; correct the file's rate, or FPS if it states none"
         )
     ratio = clip.fps / FPS

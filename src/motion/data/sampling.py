@@ -2,8 +2,8 @@
 
 - The windows of a step depend on (seed, step) only, so a training that goes on after a kill sees
   the same windows as an unbroken one.
-- A window is as long as the network needs, and clips as short as that are used. motion-transformer
-  draws 144 frames, of which its network sees the first 121, and leaves shorter clips out.
+- A window has only as many frames as the network needs, so short clips can be used.
+  motion-transformer draws 144 frames, shows its network the first 121, and skips shorter clips.
 """
 
 from collections.abc import Sequence
@@ -26,13 +26,13 @@ class WindowSampler:
 
     Args:
         clips: each (T, J, M), no NaN.
-        truths: the same frames with NaN where nothing was observed; None if there are no gaps.
+        truths: the same frames, with NaN where nothing was observed; None if there are no gaps.
         span: frames of a window.
         batch: windows of a batch.
         sampling: "uniform": every window is equally likely. "one per clip": in each epoch one
             random window of each clip (motion-transformer). "fixed": in each epoch, in random
             order, the windows that start at multiples of 120 and have 180 frames (fairmotion).
-        seed: of the random numbers.
+        seed: seed of the random numbers.
 
     Raises:
         InputError: no clip is long enough.
@@ -52,7 +52,7 @@ class WindowSampler:
         self.span, self.batch, self.sampling, self.seed = span, batch, sampling, seed
         needed, stride = (max(span, SPAN), STRIDE) if sampling == "fixed" else (span, 1)
         firsts = accumulate(map(len, clips), initial=0)
-        self.starts = [  # of each clip that is long enough, the frames where a window can begin
+        self.starts = [  # for each clip that is long enough, the frames where a window can begin
             torch.arange(first, first + len(clip) - needed + 1, stride)
             for first, clip in zip(firsts, clips, strict=False)
             if len(clip) >= needed
@@ -83,7 +83,7 @@ class WindowSampler:
     def _generator(self, number: int) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed * 1_000_003 + number)
 
-    @lru_cache(maxsize=1)  # noqa: B019  a training has one sampler; the current epoch is held
+    @lru_cache(maxsize=1)  # noqa: B019  a training has one sampler, which keeps one epoch
     def _epoch(self, number: int) -> Int[Tensor, "E"]:
         generator, starts = self._generator(number), self.all_starts
         if self.sampling == "one per clip":
@@ -91,4 +91,4 @@ class WindowSampler:
                 own[torch.randint(len(own), (), generator=generator)] for own in self.starts
             ])  # fmt: skip
         shuffled = starts[torch.randperm(len(starts), generator=generator)]
-        return shuffled.repeat(-(-self.per_epoch // len(shuffled)))  # a batch may exceed an epoch
+        return shuffled.repeat(-(-self.per_epoch // len(shuffled)))  # an epoch may be below a batch

@@ -24,7 +24,7 @@ def file_id(path: Path) -> str:
 
 
 def read_splits(folder: Path) -> dict[str, tuple[str, ...]]:
-    """The ids of each split, each once.
+    """The ids of each split, without repeats.
 
     Raises:
         InputError: a list is missing or not in UTF-8, or an id is in more than one.
@@ -55,8 +55,8 @@ def read_splits(folder: Path) -> dict[str, tuple[str, ...]]:
 def split_files(files: list[Path], splits: dict[str, tuple[str, ...]]) -> dict[str, list[Path]]:
     """The files of each split, in the order of its list.
 
-    As in both code bases, files in no list are not used, and of several files with one id, from
-    folders such as CMU_1 and CMU_2, all are.
+    As in both code bases, files in no list are not used. If several files have one id, as in the
+    folders CMU_1 and CMU_2, all of them are used.
 
     Raises:
         InputError: a split gets no file.
@@ -74,6 +74,6 @@ def split_files(files: list[Path], splits: dict[str, tuple[str, ...]]) -> dict[s
                 f"LISTS: expected files of the {split} list, but none of the {len(files)} is in "
                 f"it; their ids look like {next(iter(by_id), '<database>/<file>.pkl')!r}, the "
                 f"list's like {next(iter(splits[split]), '(the list is empty)')!r}; rename the "
-                "folders, or write lists of these files (the published ones are of .pkl files)"
+                "folders, or write lists of these files (the published ones name .pkl files)"
             )
     return found

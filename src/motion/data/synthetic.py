@@ -71,7 +71,7 @@ ACTIONS = {"walk": _walk, "wave": _wave, "crouch": _crouch}
 
 
 def synthetic_clip(action: str, frames: int, rng: np.random.Generator) -> MotionClip:
-    """One clip of an action, 60 Hz, with a little sensor noise (0.002 rad)."""
+    """One clip of an action at 60 Hz, with a little sensor noise (0.002 rad)."""
     t = np.arange(frames) / FPS
     vectors = np.zeros((frames, len(JOINTS), 3))
     for joint, angles in ACTIONS[action](t, rng).items():
@@ -83,8 +83,8 @@ def synthetic_clip(action: str, frames: int, rng: np.random.Generator) -> Motion
 def write_sample(folder: Path, seed: int, train: int = 12, test: int = 6) -> None:
     """Write DIP pickles to folder/train and folder/test; the same seed writes the same bytes.
 
-    Actions come in turn. Clips have 240 to 420 frames for training, and 600 for test, which are
-    also rolled out.
+    Actions come in rotation. Training clips have 240 to 419 frames; test clips have 600, because
+    they are also rolled out.
     """
     rng = np.random.default_rng(seed)
     for split, count in (("train", train), ("test", test)):

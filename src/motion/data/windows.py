@@ -1,8 +1,8 @@
 """Windows of 120 + 24 frames, cut as in the two published code bases.
 
-- fairmotion: in every split windows of 180 frames every 120, of which the first 144 are used.
-- motion-transformer: the centre window of each file of at least 180 frames for validation; as
-  fairmotion for test.
+- fairmotion: in every split a window of 180 frames starts every 120; its first 144 are used.
+- motion-transformer: for validation the centre window of each file of at least 180 frames; for
+  test the same windows as fairmotion.
 
 A clip here is any array whose first axis is time. Letters: **B** windows, **T** frames.
 """
@@ -25,10 +25,10 @@ def sliding(
     """Every window of every clip, in order: (B, length, ...).
 
     Args:
-        clips: each (T, ...), of one trailing shape; those shorter than `span` give no window.
+        clips: each (T, ...), all of one trailing shape; clips shorter than `span` give no window.
         stride: frames between the starts of windows.
-        span: frames that a clip must have from the start of a window on.
-        length: frames returned of each window, at most `span`.
+        span: frames that a clip must still have where a window starts.
+        length: frames of each window that are returned, at most `span`.
     """
     windows = [
         clip[start : start + length]

@@ -15,11 +15,11 @@ SUFFIXES = (".pkl", ".npz", ".bvh", ".amc")
 def read_motion(path: Path, fps: float | None = None) -> MotionClip:
     """Read one file by its suffix: .pkl (DIP), .npz (AMASS), .bvh, .amc (with its .asf beside it).
 
-    `fps` are the frames per second of .amc files, which have no field for it, and of .npz files
-    that do not say theirs.
+    `fps` is the frame rate of .amc files, which have no field for it, and of .npz files that do not
+    state theirs.
 
     Raises:
-        InputError: no such file, another suffix, or the format's own reader refuses it.
+        InputError: the file is missing, has another suffix, or is refused by its format's reader.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")

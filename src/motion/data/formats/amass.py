@@ -1,7 +1,7 @@
 """AMASS npz files: axis-angle poses of SMPL (24 joints), or of SMPL-H and SMPL-X (22 and more).
 
-AMASS has a file of each person's shape beside the motions, and `stagei` files from fitting it;
-`is_shape` knows them by name, so that a folder can be read without them.
+Beside the motions AMASS has a file with each person's shape, and `stagei` files from fitting the
+shape. `is_shape` recognises both by name, so they are left out when a folder is read.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from src.motion.body.clip import MotionClip
 from src.motion.body.skeleton import JOINTS
 
 RATE_KEYS = ("mocap_framerate", "mocap_frame_rate")  # both spellings are in use
-BODY = 22  # joints that all three share; the last two of SMPL, its hands, the others lack
+BODY = 22  # joints that all three share; only SMPL has the last two, its hands
 _SMPL_WIDTH = len(JOINTS) * 3
 _WIDTHS = (_SMPL_WIDTH, 156, 165)  # of poses: SMPL, SMPL-H, SMPL-X
 
@@ -26,11 +26,11 @@ def is_shape(path: Path) -> bool:
 
 
 def read_amass(path: Path, fps: float | None = None) -> MotionClip:
-    """Read one file, at `fps` frames per second if it does not say a rate that can be one.
+    """Read one file; `fps` is its frame rate if the file states none that is usable.
 
     Raises:
-        InputError: unreadable, no 'poses', another width, a value that is no finite number, or no
-            frame rate.
+        InputError: the file is unreadable, 'poses' is missing, of another width or not finite, or
+            there is no frame rate.
     """
     with (
         refusing(path, "an npz of arrays", "it is truncated, or not a motion file"),

@@ -23,31 +23,31 @@ _RADIANS = "{}: expected angles in degrees, found radians; export it again in de
 
 @dataclass
 class _Bone:
-    end: np.ndarray  # from its beginning, which is the end of the bone above
+    end: np.ndarray  # relative to the bone's beginning, where the bone above ends
     axes: np.ndarray
     channels: list[str]  # values of a frame, in the order of the file: rx, ry, rz turn the bone
     parent: str | None = None
 
     @property
     def turns(self) -> str:
-        """The axes that it turns about, in the order of the file."""
+        """The axes that the bone turns about, in the order of the file."""
         return "".join(self.channels[k][1:] for k in self.columns)
 
     @property
     def columns(self) -> list[int]:
-        """Which of its values are angles; the others, such as the root's position, are not used."""
+        """Which of the values are angles; the rest, such as the root's position, are not used."""
         return [k for k, name in enumerate(self.channels) if name.startswith("r")]
 
 
 def read_asfamc(path: Path, fps: float | None) -> MotionClip:
     """Read one .amc file at `fps` frames per second; CMU's rate is `CMU_FPS`.
 
-    The .asf file beside it has its name, or the part of that before a "_": HDM_bd.asf is the
-    skeleton of HDM_bd_01-01_01_120.amc.
+    The .asf file beside it has the same name, or the part of that name before a "_": HDM_bd.asf is
+    the skeleton of HDM_bd_01-01_01_120.amc.
 
     Raises:
         InputError: a file is missing or truncated, frames are missing or not in order, a value is
-            no finite number, angles are in radians, a joint is missing, or there is no rate.
+            not a finite number, angles are in radians, a joint is missing, or there is no rate.
     """
     if fps is None:
         raise InputError(
@@ -74,7 +74,7 @@ def read_asfamc(path: Path, fps: float | None) -> MotionClip:
 
 def _read_asf(path: Path) -> dict[str, _Bone]:
     """The bones by name, each after its parent; the root, which has no length, is "root"."""
-    # Rows of words by section.
+    # For each section, its rows of words.
     sections: dict[str, list[list[str]]] = {}
     for line in lines_of(path):
         words = line.split("#")[0].split()
@@ -85,7 +85,7 @@ def _read_asf(path: Path) -> dict[str, _Bone]:
     units = {row[0].lower(): row[1:] for row in sections.get(":units", [])}
     if " ".join(units.get("angle", [])).lower().startswith("rad"):
         raise InputError(_RADIANS.format(path))
-    # The root stands in a section of its own, and the tree in the hierarchy.
+    # The root has a section of its own; :hierarchy has the tree.
     try:
         root = {row[0].lower(): row[1:] for row in sections[":root"]}
         axes = Rotation.from_euler(root["axis"][0].lower(), _floats(root["orientation"]), True)
@@ -96,7 +96,7 @@ def _read_asf(path: Path) -> dict[str, _Bone]:
     except (KeyError, ValueError, IndexError) as error:
         raise InputError(
             f"{path}: expected an ASF skeleton with :root, :bonedata and :hierarchy, found one "
-            f"without {error}, or no number there; it is truncated, or not ASF"
+            f"without {error}, or without numbers there; it is truncated, or not ASF"
         ) from None
     return bones
 
@@ -121,9 +121,9 @@ def _bones(rows: list[list[str]]) -> dict[str, _Bone]:
 
 
 def _hang(bones: dict[str, _Bone], found: dict[str, _Bone], rows: list[list[str]]) -> None:
-    """Add the bones that hang on the root, parents first, in whatever order the rows are."""
+    """Add the bones that hang on the root, parents first, whatever the order of the rows."""
     above = ["root"]
-    for parent in above:  # which grows
+    for parent in above:  # children are appended to it below
         for child in (name for row in rows if row[0] == parent for name in row[1:]):
             if child in bones:
                 raise ValueError(f"one parent of {child}")
@@ -140,9 +140,9 @@ def _channels(words: list[str]) -> list[str]:
 
 
 def _read_amc(path: Path, bones: dict[str, _Bone]) -> dict[str, np.ndarray]:
-    """Degrees by bone, of the bones that can turn: (frames, axes that it turns about)."""
+    """For each bone that can turn, its angles in degrees: (frames, axes that it turns about)."""
     frames: list[dict[str, list[float]]] = []
-    numbers: list[int] = []  # of the frames, as the file gives them
+    numbers: list[int] = []  # the frames' numbers in the file
     for number, line in enumerate(lines_of(path), 1):
         words = line.split()
         if words and words[0].lower() == ":radians":
@@ -173,7 +173,7 @@ def _read_amc(path: Path, bones: dict[str, _Bone]) -> dict[str, np.ndarray]:
 def _check_frames(
     numbers: list[int], frames: list[dict[str, list[float]]], bones: dict[str, _Bone], path: Path
 ) -> None:
-    """Frames must follow one another, and each must move every bone that the skeleton lets move."""
+    """Refuse frames that are out of order or lack values of a bone that can move."""
     for number, following in pairwise(numbers):
         if following != number + 1:
             raise InputError(
@@ -186,7 +186,7 @@ def _check_frames(
             if len(frame.get(name, [])) != width:
                 raise InputError(
                     f"{path}: frame {number} of {len(frames)}: expected {width} values of "
-                    f"{name!r}, got {len(frame.get(name, []))}; it is truncated, or of another "
+                    f"{name!r}, got {len(frame.get(name, []))}; it is truncated, or for another "
                     "skeleton"
                 )
 

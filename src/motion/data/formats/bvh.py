@@ -1,8 +1,8 @@
 """BVH files: any skeleton of joint_names.py, any channel order, as various programs write them.
 
-Names of channels and keywords may be in any case. Lines of MOTION may be blank, its count of
-frames may be off by one, and its frame time may be in milliseconds if it cannot be a rate. What
-else is wrong is refused in one sentence that names the file, the line to blame, and the cause.
+Channel names and keywords may be in upper or lower case. MOTION may have blank lines, a frame count
+that is off by one, and a frame time in milliseconds if the number cannot be a rate. Anything else
+that is wrong is refused in one sentence that names the file, the line and the cause.
 """
 
 from dataclasses import dataclass, field
@@ -18,10 +18,10 @@ from src.motion.body.clip import MotionClip
 from src.motion.data.formats.retarget import Nodes, to_smpl
 from src.motion.data.formats.text import lines_of
 
-_TPOSE_ZEROS = 0.8  # a first frame with a larger share of angles that are 0 is a T-pose
+_TPOSE_ZEROS = 0.8  # the first frame is a T-pose if a larger share of its angles is 0
 _CHANNELS = {f"{axis}{kind}" for axis in "xyz" for kind in ("rotation", "position")}
 _SLOWEST = 1.0  # seconds; a longer frame time is in milliseconds
-_RATES = (24, 25, 30, 48, *range(50, 1001))  # or it is one of these, in its place
+_RATES = (24, 25, 30, 48, *range(50, 1001))  # frame times that may be rates by mistake
 
 Line = tuple[int, str]  # its number in the file, from 1
 
@@ -37,12 +37,12 @@ class _Header:
 def read_bvh(path: Path) -> MotionClip:
     """Read one file.
 
-    Converters insert a rest pose as the first frame, whose angles are nearly all exactly 0. It is
-    left out, and the T-pose is made from it; where it is missing, from the pose without rotations.
+    Converters insert a rest pose as the first frame, with nearly all angles exactly 0. That frame
+    is left out, and the T-pose is made from it; in other files, from the pose without rotations.
 
     Raises:
-        InputError: not BVH, truncated, without frames or a usable frame time, with a value that is
-            no finite number, with missing joints, or with a rest pose that is far from a T-pose.
+        InputError: the file is not BVH or is truncated; it lacks frames, joints or a usable frame
+            time; a value is not a finite number; or the rest pose is far from a T-pose.
     """
     lines = [(n, line.strip()) for n, line in enumerate(lines_of(path), 1) if line.strip()]
     start = next((k for k, (_, line) in enumerate(lines) if line.upper() == "MOTION"), None)
@@ -71,9 +71,9 @@ def read_bvh(path: Path) -> MotionClip:
 
 
 def _begins_with_tpose(angles: np.ndarray) -> bool:
-    """True if nearly all angles of frame 0 are exactly 0, also of those that ever change.
+    """True if nearly all angles of frame 0 are exactly 0, also among those that change later.
 
-    A face or fingers that never move are 0 in every frame, and say nothing about the first.
+    A face or fingers that never move are 0 in every frame and say nothing about frame 0.
     """
     zero, changing = angles[0] == 0, (angles != angles[0]).any(0)
     shares = [part.mean() for part in (zero, zero[changing]) if part.size]
@@ -90,7 +90,7 @@ def _read_header(lines: list[Line], path: Path) -> _Header:
                     raise ValueError("expected one ROOT, found a second body; save each by itself")
                 case "ROOT" | "JOINT":
                     header.parents.append(open_nodes[-1] if open_nodes else -1)
-                    header.names.append(" ".join(words).rstrip(" {"))  # or it has its own line
+                    header.names.append(" ".join(words).rstrip(" {"))  # a { may be on this line
                     open_nodes.append(len(header.names) - 1)
                 case "END":
                     in_site = True
@@ -106,7 +106,7 @@ def _read_header(lines: list[Line], path: Path) -> _Header:
                     header.channels.append(_channels(words))
         except ValueError as error:
             raise InputError(f"{path}, line {number}: {line!r}: {error}") from None
-    if open_nodes:  # what follows the missing one hangs on the wrong joint
+    if open_nodes:  # joints after the missing } would hang on the wrong joint
         raise InputError(
             f"{path}: expected as many }} as {{, found {len(open_nodes)} fewer; export it again"
         )
@@ -128,7 +128,7 @@ def _point(words: list[str]) -> list[float]:
 def _channels(words: list[str]) -> list[str]:
     names = [word.lower() for word in words[1:]]
     if words[:1] != [str(len(names))]:
-        raise ValueError("expected as many names of channels as the number says")
+        raise ValueError("expected as many channel names as the number in front says")
     if unknown := [name for name in names if name not in _CHANNELS]:
         raise ValueError(f"expected channels such as Xposition or Zrotation, not {unknown[0]}")
     axes = [name[0] for name in names if name.endswith("rotation")]
@@ -139,7 +139,7 @@ def _channels(words: list[str]) -> list[str]:
 
 def _read_rate(lines: list[Line], path: Path) -> tuple[int, float]:
     """The number of frames that the file states, and frames per second."""
-    spaced = (" ".join(line.lower().split()) for _, line in lines)  # programs also write tabs
+    spaced = (" ".join(line.lower().split()) for _, line in lines)  # some programs write tabs
     fields = dict(line.split(":", 1) for line in spaced if ":" in line)
     try:
         count, seconds = int(fields["frames"]), float(fields["frame time"])

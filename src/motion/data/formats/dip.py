@@ -21,8 +21,8 @@ def read_dip(path: Path) -> MotionClip:
     """Read one file.
 
     Raises:
-        InputError: unreadable, no 'poses', another width than 135, or matrices that are no
-            rotations.
+        InputError: the file is unreadable, 'poses' is missing or not 135 wide, or its matrices are
+            not rotations.
     """
     content = read_arrays(path)
     if not isinstance(content, dict) or "poses" not in content:
@@ -31,7 +31,7 @@ def read_dip(path: Path) -> MotionClip:
     poses = float_array(content["poses"], path, "'poses'")
     if poses.ndim != 2 or poses.shape[1] != WIDTH or not len(poses):
         raise InputError(f"{path}: 'poses' must be (frames, {WIDTH}), got {poses.shape}")
-    with np.errstate(over="ignore", invalid="ignore"):  # of values that are far from a rotation's
+    with np.errstate(over="ignore", invalid="ignore"):  # values may be far from a rotation's
         matrices = poses.astype(np.float32).reshape(-1, len(PREDICTED), 3, 3)
         skew = np.abs(matrices @ matrices.swapaxes(-1, -2) - np.eye(3)).max()
     if not skew <= ROTATION_TOLERANCE:
@@ -47,7 +47,7 @@ def read_dip(path: Path) -> MotionClip:
 
 
 def write_dip(path: Path, clip: MotionClip) -> None:
-    """Write a clip at 60 Hz in the same form: its fifteen predicted joints."""
+    """Write the fifteen predicted joints of a clip at 60 Hz in the same format."""
     assert clip.fps == FPS, "the format has no field for another frame rate"
     poses = clip.predicted.reshape(len(clip), WIDTH).astype(np.float32)
     content = pickle.dumps({"poses": poses}, protocol=2)

@@ -1,7 +1,7 @@
 """fairmotion's prepared windows: a pickle (sources, targets), two lists of one array per window.
 
-Each source is (120, 24 M), each target (24, 24 M), float64, with M = 3, 4 or 9 channels per joint,
-which the width tells. Quaternions are in the order xyzw, which is checked.
+Each source is (120, 24 M) and each target (24, 24 M), float64. The width tells whether M is 3, 4 or
+9 channels per joint. Quaternions must be in the order xyzw, which is checked.
 """
 
 from pathlib import Path
@@ -30,7 +30,7 @@ def read_split(folder: Path, split: str) -> list[MotionClip]:
     """Read the windows of a split, a key of `FILES`, each as a clip of its own.
 
     Raises:
-        InputError: unreadable, of an unknown width, or in another quaternion order.
+        InputError: the file is unreadable, of unknown width, or has quaternions in another order.
     """
     path = folder / FILES[split]
     content = read_arrays(path)

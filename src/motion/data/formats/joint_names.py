@@ -1,11 +1,10 @@
-"""What each kind of skeleton calls the 24 SMPL joints: one table for all readers, a row a dialect.
+"""The 24 SMPL joints' names in each kind of skeleton: a table for all readers, a row per dialect.
 
 - `*` stands for Left or Right, `#` for L or R, `~` for l or r, `-` for a joint that the skeleton
   does not have. A cell with a slash lists spellings that occur in files of one kind.
-- Upper and lower case are the same, and a prefix that all names share, as in `mixamorig:Hips`, is
-  left out.
-- A node between two named ones (a second neck, a hip joint without a bone) needs no name: global
-  rotations are compared, and the lower node's contains it.
+- Case does not matter, and a prefix that all names share, as in `mixamorig:Hips`, is left out.
+- A node between two named ones (a second neck, a hip joint without a bone) needs no name, because
+  global rotations are compared: that of the lower node contains its rotation.
 - Toes and fingers may be missing in a file: they are not forecast.
 
 Source: the joint table of the corpus' README, and published files of each kind.
@@ -45,7 +44,7 @@ _PREFIX = re.compile(r"^(.*:|mixamorig\d*_?)", re.IGNORECASE)
 
 
 def names_of(dialect: str) -> dict[str, list[str]]:
-    """The spellings of each SMPL joint in a dialect; an empty list for one that it lacks."""
+    """The spellings of each SMPL joint in a dialect; an empty list for a joint that it lacks."""
     cells = dict(zip(_COLUMNS, _TABLE[dialect].split(), strict=True))
     names = {}
     for joint in JOINTS:
@@ -61,11 +60,11 @@ def find_joints(
 ) -> tuple[str, dict[str, int]]:
     """The dialect of a skeleton, and the node of each SMPL joint that it has.
 
-    `parents` are the nodes' own, -1 = the root; `where` is the file, for messages.
+    `parents` has each node's parent, -1 for the root; `where` is the file, for messages.
 
     Raises:
-        InputError: no dialect fits, in names or in the shape of the tree; says what the nearest
-            one misses.
+        InputError: no dialect fits the names and the shape of the tree; the message lists what the
+            nearest dialect needs and the file lacks.
     """
     plain = _plain(names)
     fits, misses = [], []
@@ -86,13 +85,13 @@ def find_joints(
     trouble = "hang on another joint" if in_shape else "are missing"
     raise InputError(
         f"{where}: expected the joints of a known skeleton; of the nearest, {dialect}, {count} "
-        f"{trouble}: {', '.join(problems)}; rename the file's, or add a row to "
+        f"{trouble}: {', '.join(problems)}; rename the joints, or add a row to "
         "src/motion/data/formats/joint_names.py"
     )
 
 
 def _plain(names: Sequence[str]) -> list[str]:
-    """Names in lower case, without the prefix of a character that all of them share."""
+    """Names in lower case, without a prefix (a character's name) that all of them share."""
     short = [_PREFIX.sub("", name).lower() for name in names]
     first = short[0].rpartition("_")[0]
     shared = f"{first}_" if first and all(n.startswith(f"{first}_") for n in short) else ""
@@ -100,7 +99,7 @@ def _plain(names: Sequence[str]) -> list[str]:
 
 
 def _detached(nodes: dict[str, int], names: Sequence[str], parents: Sequence[int]) -> list[str]:
-    """The joints whose node does not hang, directly or not, on that of the joint above."""
+    """The joints whose node is not a descendant of the node of the joint above."""
     detached = []
     for joint, node in nodes.items():
         above = PARENTS[JOINTS.index(joint)]

@@ -1,4 +1,4 @@
-"""Pickles of float arrays, read without running what they ask for.
+"""Pickles of float arrays, read without running the functions that they name.
 
 The published motion files are pickles of Python 2 and 3, and a pickle may call any function when
 it is opened. Here only the functions that rebuild numpy's arrays are allowed; any other name is
@@ -14,7 +14,7 @@ import numpy as np
 
 from src.common.errors import InputError, refusing
 
-# The functions that numpy's arrays ask for, up to protocol 4 and in 5; their names have moved.
+# The functions that pickled arrays call, up to protocol 4 and in 5; numpy has moved them since.
 _REBUILD, _FROM_BUFFER = np.empty(0).__reduce__()[0], np.ones(1).__reduce_ex__(5)[0]
 _ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"): _REBUILD,
@@ -49,7 +49,7 @@ def float_array(value: object, path: Path, what: str) -> np.ndarray:
     """The value, which must be an array of finite floats.
 
     Raises:
-        InputError: it is not; `what` names it in the message.
+        InputError: the value is anything else; the message calls it `what`.
     """
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
         kind = value.dtype if isinstance(value, np.ndarray) else type(value).__name__

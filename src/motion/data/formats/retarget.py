@@ -1,8 +1,8 @@
 """From another skeleton's rotations to SMPL's, through global rotations.
 
-Each node's global rotation is taken relative to that in the T-pose, the nodes of the 24 joints are
-picked, and local rotations follow along SMPL's tree. A joint that the skeleton lacks turns with the
-joint above it.
+Each node's global rotation is taken relative to the T-pose, the nodes of the 24 joints are picked,
+and local rotations are computed along SMPL's tree. A joint that the skeleton lacks turns with the
+joint above.
 
 Letters: **T** frames, **N** nodes of the file's own skeleton, **J** = 24 SMPL joints.
 """
@@ -35,13 +35,13 @@ class Nodes:
 
 
 def to_smpl(nodes: Nodes, tpose_first: bool, fps: float, path: Path) -> MotionClip:
-    """The motion on SMPL's 24 joints; `path` is the file's, for its name and for messages.
+    """The motion on SMPL's 24 joints; `path` is the file, for the clip's name and for messages.
 
-    With `tpose_first` frame 0 was inserted and is no part of the motion: the T-pose is made from
-    it, otherwise from the pose without any rotation.
+    With `tpose_first` frame 0 was inserted and is not part of the motion. The T-pose is then made
+    from that frame, otherwise from the pose without rotations.
 
     Raises:
-        InputError: a joint is missing, there is no motion, or the rest pose is no T-pose and
+        InputError: a joint is missing, there is no motion, or the rest pose is not a T-pose and
             cannot be turned to one.
     """
     dialect, found = find_joints(nodes.names, nodes.parents, str(path))
@@ -55,7 +55,7 @@ def to_smpl(nodes: Nodes, tpose_first: bool, fps: float, path: Path) -> MotionCl
     points = {joint: at[node] for joint, node in found.items()}
     axes = {joint: rest[node] for joint, node in found.items()}
     turns = to_tpose(points, axes, path)
-    relative: list[np.ndarray] = []  # global rotations of the 24 joints from the T-pose on
+    relative: list[np.ndarray] = []  # the 24 joints' global rotations, relative to the T-pose
     for joint, parent in zip(JOINTS, PARENTS, strict=True):
         if joint in found:
             tpose = turns[joint] @ axes[joint]

@@ -6,14 +6,14 @@ from src.common.errors import refusing
 
 
 def lines_of(path: Path) -> list[str]:
-    """The lines of a text file, whose line ends may be of any system.
+    """The lines of a text file with the line ends of any system.
 
-    Names and comments may be in any encoding: what is read of them is ASCII.
+    Any encoding of names and comments will do, because the readers need only ASCII.
 
     Raises:
         InputError: the file cannot be opened.
     """
     with refusing(path, "a file to read", "leave it out"):
         text = path.read_text(encoding="latin1")
-    text = text.removeprefix("\xef\xbb\xbf")  # the mark that Windows' editors put in front
+    text = text.removeprefix("\xef\xbb\xbf")  # the mark that Windows editors put in front
     return text.split("\n")  # splitlines also splits at bytes within other alphabets' letters

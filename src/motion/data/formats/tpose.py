@@ -2,11 +2,11 @@
 
 SMPL's rotations are identity in the T-pose: legs straight down, arms straight out. Rest poses of
 other skeletons have arms down, legs apart, or every bone along one axis. For every dialect the
-directions of the limbs are compared with the T-pose, and a limb that is further off than its
-tolerance is turned there by the shortest way, with everything below it.
+directions of the limbs are compared with the T-pose. A limb that is off by more than its tolerance
+is turned there by the shortest way, with everything below it.
 
 - Reading: an upper arm, forearm, thigh or shin within 10 degrees of the T-pose stays as it is, so
-  that an inserted T-pose frame, whose legs are 3 degrees apart, counts as it stands.
+  an inserted T-pose frame, whose legs are 3 degrees apart, is not changed.
 - LAFAN1's rest pose has every bone along its own x axis, so thighs point up and the shortest way
   is not defined. Its T-pose is given by axes instead, as the recordings show them: y looks forward
   in the legs and back in the arms.
@@ -26,7 +26,7 @@ _OUT = {"left": np.array([1.0, 0.0, 0.0]), "right": np.array([-1.0, 0.0, 0.0])}
 STRAIGHT = 10.0  # degrees that a limb may be off
 _FOOT = 40.0  # the same for a foot, which slopes differently in every skeleton
 _BODY = 20.0  # the same for the trunk
-UNCLEAR = 150.0  # degrees from which on the shortest way is not clear any more
+UNCLEAR = 150.0  # degrees beyond which the shortest way is not clear
 
 # Where a limb ends, its direction in the T-pose, and the degrees that it may be off.
 _LIMBS = {
@@ -46,18 +46,18 @@ Turn = Float[np.ndarray, "3 3"]
 
 
 def to_tpose(points: dict[str, Point], axes: dict[str, Turn], path: Path) -> dict[str, Turn]:
-    """How each of the 24 joints is to be turned, in the world, for a pose to be the T-pose.
+    """The global rotation that each of the 24 joints needs to bring a pose to the T-pose.
 
     Args:
-        points: places of the joints that the body has, in any unit.
-        axes: rotations of the same joints in that pose.
+        points: positions in that pose of the joints that the body has, in any unit.
+        axes: global rotations of the same joints in that pose.
         path: the file, for messages.
 
     Returns:
-        Identity where nothing is to be turned.
+        A rotation per joint; identity where none is needed.
 
     Raises:
-        InputError: a bone of no length, or a limb that points the opposite way.
+        InputError: a bone has no length, hips lie above each other, or a limb points the wrong way.
     """
     turns = {"pelvis": _upright(points, path)}
     given = _along_x(points, axes, turns["pelvis"])
@@ -99,7 +99,7 @@ def _direction(points: dict[str, Point], start: str, end: str, path: Path) -> Po
 
 
 def _straightened(joint: str, turn: Turn, points: dict[str, Point], path: Path) -> Turn:
-    """What is still to be turned after the turn of the limb above."""
+    """The turn that a limb still needs after the turn of the limb above."""
     end, target, tolerance = _LIMBS.get(joint, (None, None, None))
     if end not in points or (joint.endswith("ankle") and not np.any(points[end] - points[joint])):
         return np.eye(3)  # no limb begins here, or its foot is missing or has no length
@@ -116,7 +116,7 @@ def _straightened(joint: str, turn: Turn, points: dict[str, Point], path: Path) 
 
 
 def _along_x(points: dict[str, Point], axes: dict[str, Turn], upright: Turn) -> dict[str, Turn]:
-    """The axes of hips and collars in the T-pose if every limb lies along its own x axis."""
+    """The T-pose axes of hips and collars if every limb lies along its own x axis, else nothing."""
     for joint, (end, *_) in _LIMBS.items():
         if not joint.endswith("ankle"):
             bone = axes[joint].T @ (points[end] - points[joint])
