@@ -17,7 +17,7 @@ Config = (
 def build(config: Config, normaliser: Normaliser) -> Forecaster:
     """A network with new random weights.
 
-    The normaliser's shape gives the numbers of joints and channels; its scale turns noise in the
+    The normaliser's shape gives the numbers of joints and channels; its scale turns noise from the
     representation's unit into the network's.
     """
     joints, channels = normaliser.scale.shape

@@ -1,6 +1,6 @@
-"""Attention over time and over joints, as torch's own products.
+"""Attention over time and over joints, computed by torch's own operations.
 
-Inside, the joint axis leads: (J, B, T, D), so that per-joint weights are one batched product.
+The joint axis leads, (J, B, T, D), so per-joint weights are applied in one batched product.
 
 Letters: **J** joints, **B** windows, **T** frames, **D** width, **H** heads, **d** = D / H.
 Source: Aksan et al., arXiv 2004.08692, equations 3 to 5.
@@ -17,7 +17,7 @@ class TimeAttention(nn.Module):
     """Causal attention over time: every frame attends to the frames up to its own.
 
     With `whole_pose` there is one attention map per head for all joints (study 08), whose scores
-    are sums over joints, scaled by sqrt(J d); otherwise one per joint and head (equation 5).
+    are sums over joints, scaled by sqrt(J d); otherwise each joint has one per head (equation 5).
     """
 
     def __init__(self, joints: int, width: int, heads: int, whole_pose: bool):
@@ -43,8 +43,8 @@ class TimeAttention(nn.Module):
 class SpaceAttention(nn.Module):
     """Attention over the joints of a frame.
 
-    If `shared`, all joints have one key and one value map (equation 3), otherwise each its own
-    (equation 4).
+    If `shared`, all joints share one key map and one value map (equation 3); otherwise each joint
+    has its own (equation 4).
     """
 
     def __init__(self, joints: int, width: int, heads: int, shared: bool):

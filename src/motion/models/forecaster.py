@@ -1,6 +1,6 @@
-"""What every model that forecasts motion can do.
+"""The interface of every model that forecasts motion.
 
-One training loop serves all models: `teach` returns predictions and what to compare them with.
+One training loop serves all models: `teach` returns predictions and the truth to compare them with.
 Frames are normalised.
 """
 
@@ -29,7 +29,7 @@ class Forecaster(nn.Module, ABC):
         return self.window + self.step
 
     def teach(self, frames: Frames, truth: Frames, progress: float) -> tuple[Tensor, Tensor]:
-        """Predict frames of training windows, here those after the window.
+        """Predict frames of training windows; in this base class, the `step` frames at their end.
 
         Args:
             frames: (B, span, J, M), no NaN.
@@ -53,8 +53,8 @@ class Forecaster(nn.Module, ABC):
         Args:
             seed: at least one frame; the last `window` are used.
             n: frames to add.
-            feedback: applied to frames before they are fed back, but not to those returned, such
-                as a projection to rotations.
+            feedback: applied to frames before they are fed back, such as a projection to rotations;
+                the returned frames stay as predicted.
         """
         window, made = seed[:, -self.window :], []
         for _ in range(math.ceil(n / self.step)):

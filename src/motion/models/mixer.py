@@ -1,16 +1,16 @@
-"""A mixer: plain maps over frames and over channels in turn, of whole poses as tokens (ours).
+"""A mixer: plain maps over frames and over channels alternate, with whole poses as tokens (ours).
 
-No attention and no recurrence: a window always has the same number of frames, so one matrix a layer
-says how much each frame takes from each other one. It learns better from little data than the
-spatio-temporal transformer does (docs/motion.md).
+It has no attention and no recurrence. A window always has the same number of frames, so one matrix
+per layer says how much each frame takes from every other. The mixer learns better from little data
+than the spatio-temporal transformer does (docs/motion.md).
 
-- The input is every frame's difference from the last one, and in the last one's place the pose.
-- The output is the difference of every target frame from the last one seen; it begins at zero,
-  which is zero velocity.
+- The input is each frame's difference from the last frame; the last frame itself enters as a pose.
+- The output is the difference of each target frame from the last frame seen. Training starts from
+  an output of zero, that is, from zero velocity.
 
 Letters: **B** windows, **T** frames seen, **N** frames forecast, **D** width, **C** = J M channels.
-Source: Tolstikhin et al., MLP-Mixer, arXiv 2105.01601; Guo et al., siMLPe, arXiv 2207.01567, which
-has a cosine transform over time: left out, for it gained nothing (docs/motion.md).
+Source: Tolstikhin et al., MLP-Mixer, arXiv 2105.01601; Guo et al., siMLPe, arXiv 2207.01567, whose
+cosine transform over time is left out because it gained nothing (docs/motion.md).
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from src.motion.models.forecaster import Forecaster, Frames
 @dataclass(frozen=True, kw_only=True)
 class Config:
     width: int = 128  # D
-    layers: int = 4  # of a map over frames and a feed-forward, which is 2 D wide
+    layers: int = 4  # each has a map over frames and a feed-forward of width 2 D
     window: int = 20  # T; the maps over frames are T by T, so every window has this length
     frames_per_step: int = 24  # N
 

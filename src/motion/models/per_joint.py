@@ -1,4 +1,4 @@
-"""Linear maps with weights of their own for every joint, as one batched product.
+"""Linear maps with separate weights for every joint, computed as one batched product.
 
 The original loops over joints in Python; here `torch.baddbmm` has the joints on its leading axis
 (tests/benchmarks/bench_motion.py compares the two).
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 class PerJointLinear(nn.Module):
     """y_j = x_j W_j + b_j for every joint, Glorot-initialised, with zero biases.
 
-    `fused` maps that read the same input, such as query, key and value, lie side by side; each has
-    so many outputs.
+    `fused` maps that read the same input, such as query, key and value, lie side by side, each with
+    `outputs` channels.
     """
 
     def __init__(self, joints: int, inputs: int, outputs: int, fused: int = 1):
@@ -30,7 +30,7 @@ class PerJointLinear(nn.Module):
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
-    """A Glorot-initialised linear map with a zero bias, as TensorFlow's dense layer has."""
+    """A Glorot-initialised linear map with a zero bias, like TensorFlow's dense layer."""
     layer = nn.Linear(inputs, outputs)
     nn.init.xavier_uniform_(layer.weight)
     nn.init.zeros_(layer.bias)

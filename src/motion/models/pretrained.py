@@ -1,7 +1,7 @@
 """Study 01: the authors' own weights, for those who have them.
 
-They are published as a TensorFlow checkpoint behind a Drive link, which nothing here downloads. In
-an environment with TensorFlow this makes the .npz file that is read here:
+They are published as a TensorFlow checkpoint behind a Drive link, which nothing here downloads.
+Where TensorFlow is installed, these lines make the .npz file that is read here:
 
     reader = tf.train.load_checkpoint(folder)
     names = reader.get_variable_to_shape_map()
@@ -27,9 +27,9 @@ def load_authors(path: Path, model: StTransformer) -> None:
     """Put the authors' weights, the .npz described above, into study 01's network.
 
     Raises:
-        InputError: no such file, no npz, or variables are missing or of another shape.
+        InputError: the file is missing or not an npz, or it lacks variables of the right shapes.
     """
-    again = f"make it of {WHERE} as src/motion/models/pretrained.py says"
+    again = f"make it from {WHERE} as src/motion/models/pretrained.py says"
     with (
         refusing(path, "the authors' weights as an npz of arrays", again),
         path.open("rb") as raw,
@@ -52,8 +52,8 @@ def load_authors(path: Path, model: StTransformer) -> None:
 def variables(model: StTransformer) -> dict[str, list[str]]:
     """The TensorFlow variables that each of our parameters is made of.
 
-    Where our parameter has a leading joint axis they have one per joint, and query, key and value
-    apart.
+    Where our parameter has a leading joint axis, TensorFlow has one variable per joint, and query,
+    key and value are separate.
     """
     joints = len(model.embedding.weight)
     names: dict[str, list[str]] = {}
@@ -100,6 +100,6 @@ def _assemble(name: str, parts: list[Tensor], like: Tensor) -> Tensor:
     """One tensor of ours from TensorFlow's (in, out) kernels and (out,) vectors."""
     if len(parts) == 1:  # nn.Linear's weight is (out, in)
         return parts[0].mT if parts[0].dim() == 2 else parts[0]
-    # The maps that a joint has of one input lie side by side.
+    # A joint's maps of the same input lie side by side.
     stacked = torch.stack(parts).unflatten(0, (len(like), -1)).movedim(1, -2).flatten(-2)
     return stacked[:, None] if name.endswith("bias") else stacked

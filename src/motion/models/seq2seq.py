@@ -1,13 +1,13 @@
 """fairmotion's recurrent baselines: an LSTM reads the seed, an LSTM continues it.
 
-Of three kinds: "separate" encoder and decoder (seq2seq), "tied" (one LSTM for both), and "single"
-(rnn: one LSTM that is taught on every next frame of seed and target).
+There are three kinds: "separate" encoder and decoder (seq2seq), "tied" (one LSTM for both), and
+"single" (rnn: one LSTM that is taught on every next frame of seed and target).
 
 - The decoder's first input is the last seed frame, in training and in use. fairmotion's is target
   frame 0 in training.
 - In each step the true frame is fed with probability max(0, 1 - 2 progress).
 - With `residual` the decoder's input is added to its output (velocity form), and the output map
-  begins with zeros, that is, as zero velocity. fairmotion does neither.
+  starts with zeros, that is, from zero velocity. fairmotion does neither.
 
 Letters: **B** windows, **T** frames, **C** = J M channels of a pose.
 """
@@ -45,7 +45,7 @@ def forcing(progress: float) -> float:
 
 
 class Decoder(nn.Module):
-    """An LSTM, perhaps an encoder's too, that continues poses of C channels frame by frame."""
+    """An LSTM that continues poses of C channels frame by frame; an encoder may share it."""
 
     def __init__(self, lstm: nn.LSTM, pose: int, residual: bool):
         super().__init__()
@@ -53,7 +53,7 @@ class Decoder(nn.Module):
         self.project = nn.Linear(lstm.hidden_size, pose)
 
     def start_still(self) -> None:
-        """Begin as zero velocity if the network predicts changes."""
+        """If the network predicts changes, make it start from zero velocity."""
         if self.residual:
             nn.init.zeros_(self.project.weight)
             nn.init.zeros_(self.project.bias)
@@ -83,7 +83,7 @@ class Decoder(nn.Module):
 
 
 class Continuing(Forecaster):
-    """A model that reads a seed into the state of a decoder's LSTM, which continues it."""
+    """A model that reads a seed into the state of a decoder's LSTM, which continues the seed."""
 
     def __init__(self, window: int, target: int, decoder: Decoder):
         super().__init__(window, target)
@@ -94,7 +94,7 @@ class Continuing(Forecaster):
         """The LSTM's state after the seed."""
 
     def teach(self, frames: Frames, truth: Frames, progress: float) -> tuple[Tensor, Tensor]:
-        """Continue the seed, partly fed with the truth."""
+        """Continue the seed; some steps are fed true frames."""
         poses = frames.flatten(2)
         seed, target = poses[:, : self.window], poses[:, self.window :]
         forced = forcing(progress)
@@ -102,7 +102,7 @@ class Continuing(Forecaster):
         return made.unflatten(-1, frames.shape[2:]), truth[:, self.window :]
 
     def next_frames(self, window: Frames) -> Float[Tensor, "B N J M"]:
-        """`target` frames, each fed to the next step."""
+        """Predict `target` frames, each fed to the next step."""
         poses = window.flatten(2)
         made = self.decoder.unroll(poses[:, -1:], self.read(poses), self.step)
         return made.unflatten(-1, window.shape[2:])
@@ -125,7 +125,7 @@ class Seq2seq(Continuing):
         self.decoder.start_still()
 
     def teach(self, frames: Frames, truth: Frames, progress: float) -> tuple[Tensor, Tensor]:
-        """Continue the seed, partly fed with the truth; "single" also predicts the seed."""
+        """Continue the seed, some steps fed true frames; "single" also predicts the seed."""
         if self.config.kind != "single":
             return super().teach(frames, truth, progress)
         poses = frames.flatten(2)
@@ -139,8 +139,8 @@ class Seq2seq(Continuing):
     def read(self, seed: Float[Tensor, "B T C"]) -> State:
         """The LSTM's state.
 
-        The "single" LSTM leaves the seed's last frame to `unroll`. An encoder reads it as well, so
-        that it is read twice, as in fairmotion.
+        The "single" LSTM leaves the seed's last frame to `unroll`. An encoder reads that frame too,
+        so it is read twice, as in fairmotion.
         """
         if self.config.kind == "single":
             return self.decoder.read(seed[:, :-1], None)[1]

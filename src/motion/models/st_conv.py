@@ -43,7 +43,7 @@ class Config:
     dilation: int = 2  # features between its taps
     dropout: float = 0.1  # after the embedding, both attentions and the feed-forward
     frames_per_step: int = 1  # frames predicted at once
-    start_still: bool = False  # begin with an output map of zeros: as zero velocity (ours)
+    start_still: bool = False  # start with an output map of zeros: zero velocity (ours)
 
     @property
     def conv_widths(self) -> list[int]:
@@ -84,14 +84,14 @@ class FullHeads(nn.Module):
         self.output = linear(heads * width, width)
 
     def forward(self, x: Float[Tensor, "B R W"], causal: bool) -> Float[Tensor, "B R W"]:
-        """Every row attends to the rows up to it, or to all."""
+        """Every row attends to all rows, or, if `causal`, to the rows up to itself."""
         q, k, v = self.query_key_value(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         out = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
         return self.output(out.transpose(1, 2).flatten(2))
 
 
 class Layer(nn.Module):
-    """Both attentions in parallel, the chain of convolutions, the feed-forward."""
+    """Both attentions in parallel, then the chain of convolutions, then the feed-forward."""
 
     def __init__(self, config: Config):
         super().__init__()

@@ -3,10 +3,10 @@
 - Every joint has its own weights; keys and values of the spatial attention are shared by all.
 - At every position of the window, prediction = last frame seen + output (velocity form).
 - `norm="token"` normalises each token by itself. The original's "sample" (the default of
-  TensorFlow's contrib) takes moments over all frames and joints of a sample; through them later
-  frames change earlier outputs.
+  TensorFlow's contrib) takes moments over all frames and joints of a sample, so later frames change
+  earlier outputs.
 - With `frames_per_step` > 1 each position predicts several frames at once, as offsets from the last
-  frame seen, so that errors are not fed back within a step (the document's models predict one).
+  frame seen, so errors are not fed back within a step (the document's models predict one frame).
 
 Source: Aksan et al., arXiv 2004.08692; studies: motion-prediction.txt, appendix.
 """
@@ -44,24 +44,24 @@ class Config:
     # and one value map for all (equation 3). "own space": over joints, a key and a value map per
     # joint (equation 4).
     blocks: tuple[Block, Block] = ("joint time", "shared space")
-    norm: Literal["token", "sample"] = "token"  # what its moments are over, see the module
+    norm: Literal["token", "sample"] = "token"  # over which the moments are taken, see the module
     positions: bool = True  # add sinusoids over time
 
     # Add the joints' adjacency to the embedding. "fixed": its rows, zero-padded to D (Reading of
     # study 03). "learned": its rows through a learned J -> D map (Reading of study 04).
     joint_relation: Literal["none", "fixed", "learned"] = "none"
 
-    # Standard deviation of noise on the embedding's input in training; none is on the frame that
-    # the output is added to (Reading). Its unit is the representation's, for the document argues
-    # with matrix entries within +-1 (Reading).
+    # Standard deviation of noise on the embedding's input in training; the frame to which the
+    # output is added gets none (Reading). The unit is the representation's, because the document
+    # argues with matrix entries within +-1 (Reading).
     noise: float = 0.0
     dropout: float = 0.1  # after the embedding, both attentions and the feed-forward
     frames_per_step: int = 1  # frames predicted from each position
-    start_still: bool = False  # begin with an output map of zeros: as zero velocity (ours)
+    start_still: bool = False  # start with an output map of zeros: zero velocity (ours)
 
 
 class StTransformer(Forecaster):
-    """The network; `scale` is what its input was divided by, and turns noise into its unit."""
+    """The network; its input was divided by `scale`, which also brings noise to the same unit."""
 
     def __init__(self, config: Config, scale: Float[Tensor, "J M"]):
         super().__init__(config.window, config.frames_per_step)
@@ -82,7 +82,7 @@ class StTransformer(Forecaster):
         self.register_buffer("pattern", sinusoids(config.window, config.width), persistent=False)
 
     def forward(self, x: Float[Tensor, "B T J M"]) -> Float[Tensor, "B T N J M"]:
-        """The frames after every frame, each seeing only the frames up to its own."""
+        """The N frames after every frame, predicted from the frames up to it."""
         batch, frames, joints, channels = x.shape
         h = self._embed(x)
         for layer in self.layers:
@@ -91,7 +91,7 @@ class StTransformer(Forecaster):
         return x[:, :, None] + out.permute(1, 2, 3, 0, 4)
 
     def teach(self, frames: Frames, truth: Frames, progress: float) -> tuple[Tensor, Tensor]:
-        """Every position predicts the frames after it."""
+        """Let every position of the window predict the frames after it."""
         predicted = self(frames[:, : -self.step])
         # (B, T, J, M, N) -> (B, T, N, J, M)
         following = truth[:, 1:].unfold(1, self.step, 1).movedim(-1, 2)

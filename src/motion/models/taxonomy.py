@@ -1,7 +1,7 @@
 """The motion-taxonomy prior: eighteen motion codes gate the input of a transformer.
 
-x' = x * (W2 sigmoid(W1 x + b1) + b2), frame by frame. The 18 codes are learned, for the published
-embeddings are not available. Reading: the encoder reads x', the decoder x.
+x' = x * (W2 sigmoid(W1 x + b1) + b2), frame by frame. The 18 codes are learned, because the
+published embeddings are not available. Reading: the encoder reads x', the decoder x.
 
 Source: motion-prediction.txt 2.1 and Fig. 2; Paulius et al., A motion taxonomy for manipulation
 embedding.
@@ -24,7 +24,7 @@ CODES = 18
 class Config:
     transformer: transformer.Config = transformer.Config()
 
-    # Begin with W2 = 0 and b2 = 1, which leave the input as it is; otherwise with torch's default.
+    # Start with W2 = 0 and b2 = 1, which leave the input as it is, instead of torch's default.
     identity: bool = False
 
 
@@ -44,6 +44,6 @@ class TaxonomyPrior(nn.Module):
 
 
 def build(config: Config, joints: int, channels: int) -> transformer.Transformer:
-    """fairmotion's transformer behind the prior."""
+    """fairmotion's transformer, with the prior in front of its encoder."""
     prior = TaxonomyPrior(joints * channels, config.identity)
     return transformer.Transformer(config.transformer, joints, channels, prior)

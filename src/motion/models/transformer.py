@@ -1,10 +1,10 @@
 """fairmotion's transformers: one token per pose, torch's encoder and decoder layers.
 
-- `Transformer` has an encoder and a decoder. Each decoder output is the frame *after* its input; in
-  use frames are made one by one. fairmotion returns its decoder's input, one frame late.
+- `Transformer` has an encoder and a decoder. Each decoder output is the frame *after* its input; a
+  forecast is made frame by frame. fairmotion returns its decoder's input, one frame late.
 - `TransformerLstm` has an encoder, whose last output is the first state of an LSTM decoder.
-  fairmotion swaps the axes of batch and time, so that its encoder attends over the batch.
-- `residual` is as in seq2seq.py: velocity form, which begins as zero velocity.
+  fairmotion swaps the axes of batch and time, so its encoder attends over the batch.
+- `residual` is as in seq2seq.py: velocity form, which starts from zero velocity.
 
 Letters: **B** windows, **T** frames, **C** = J M channels of a pose, **D** width.
 """
@@ -19,7 +19,7 @@ from src.motion.models.forecaster import Forecaster, Frames
 from src.motion.models.positions import sinusoids
 from src.motion.models.seq2seq import INIT, Continuing, Decoder, State
 
-EMBEDDING_INIT = 0.1  # of the encoder-LSTM's input map, uniform within +-
+EMBEDDING_INIT = 0.1  # the encoder-LSTM's input map begins uniform within +- this
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Config:
 
 
 class Embedding(nn.Module):
-    """Poses of C channels, in at most `longest` frames, to tokens.
+    """Turns poses of C channels, in at most `longest` frames, into tokens.
 
     A linear map times sqrt(D), plus sinusoids, then dropout.
     """
@@ -66,7 +66,7 @@ def encoder(config: Config, final_norm: bool) -> nn.TransformerEncoder:
 class Transformer(Forecaster):
     """Encoder and decoder for J joints of M channels.
 
-    The encoder reads the seed behind the `prior`, if there is one (motion taxonomy).
+    If there is a `prior` (motion taxonomy), the seed passes through it to the encoder.
     """
 
     def __init__(self, config: Config, joints: int, channels: int, prior: nn.Module | None = None):
@@ -96,7 +96,7 @@ class Transformer(Forecaster):
         return made.unflatten(-1, frames.shape[2:]), truth[:, self.window :]
 
     def next_frames(self, window: Frames) -> Float[Tensor, "B N J M"]:
-        """`target` frames one by one, each an output of the decoder."""
+        """Predict `target` frames one by one, each an output of the decoder."""
         poses = window.flatten(2)
         memory, given = self.read(poses), poses[:, -1:]
         for _ in range(self.step):
@@ -109,7 +109,7 @@ class Transformer(Forecaster):
     def decode(
         self, given: Float[Tensor, "B N C"], memory: Float[Tensor, "B T D"]
     ) -> Float[Tensor, "B N C"]:
-        """The frame after each given one, from the given ones up to it."""
+        """The frame after each given frame, predicted from the given frames up to it."""
         n = given.shape[1]
         mask = nn.Transformer.generate_square_subsequent_mask(n, device=given.device)
         out = self.decoder(self.embedding(given), memory, tgt_mask=mask, tgt_is_causal=True)
