@@ -1,18 +1,18 @@
-"""The Wasserstein GAN of the document's section 2.2, with an option wherever it contradicts itself.
+"""The Wasserstein GAN of section 2.2, with options where the document contradicts itself.
 
-A generator continues 120 frames by 24; a critic says for every joint how probable it is that its
-motion is real. Both are a transformer encoder with an LSTM decoder, 512 units (Reading).
+A generator continues 120 frames by 24; a critic gives for every joint the probability that its
+motion is real. Each is a transformer encoder with an LSTM decoder, 512 units (Reading).
 Where text and Algorithm 1 differ, the text is the default:
 
 | | text | algorithm |
 |---|---|---|
-| is clipped | the critic's weights | its update (line 6) |
-| the generator descends | the critic's distance from 1 | its own mean square (lines 8-10) |
+| what is clipped | the critic's weights | the critic's update (line 6) |
+| the generator minimises | the critic's distance from 1 | its own mean square (lines 8-10) |
 | the critic sees | the 24 target frames | seed and target (lines 4-5) |
 
 - EMD(p, q): mean square of the difference of the cumulative sums over joints (Reading of equation
   1, whose brackets are broken in print).
-- In training the first input of the critic's decoder is the answer (1 real, 0 fake), in validation
+- In training the first input of the critic's decoder is the answer (1 real, 0 fake); in validation
   it is noise. The critic can simply copy the answer, so `critic_emd` is measured with noise.
 - The document takes its hyper-parameters from its reference [11] without naming them; the defaults
   here are those of the literature on WGANs.
@@ -34,7 +34,7 @@ from src.motion.training.loop import Stoppable
 from src.motion.training.losses import MeanSquared, forecast_loss
 from src.motion.training.task import Task, forecasts
 
-PARTS = ("generator", "critic", "generator_optimiser", "critic_optimiser")  # with a state each
+PARTS = ("generator", "critic", "generator_optimiser", "critic_optimiser")  # each has a state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Config:
     """The two networks; the critic has the sizes of the generator."""
 
     generator: transformer.Config = transformer.Config(hidden=512, lstm_decoder=True)
-    critic_sees: Literal["target", "whole"] = "target"  # its frames, or those of the seed too
+    critic_sees: Literal["target", "whole"] = "target"  # the target frames, or the seed too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,27 +52,27 @@ class GanTraining:
     batch: int = 64  # windows of a step
     sampling: Sampling = "fixed"  # of training windows
     critic_steps: int = 5  # before each step of the generator
-    clip: float = 0.01  # bound of what is clipped
-    clipped: Literal["weights", "update"] = "weights"  # or the change of each weight in a step
+    clip: float = 0.01  # largest weight or change, see `clipped`
+    clipped: Literal["weights", "update"] = "weights"  # or each weight's change in a step
 
-    # "adversarial": mean square of the critic's output to 1; "mse": to the truth; "sum" of both.
+    # "adversarial": mean square of critic's output - 1; "mse": of forecast - truth; "sum": both.
     generator_loss: Literal["adversarial", "mse", "sum"] = "adversarial"
 
     # Weight of HP-GAN's pose gradient, (sum_t |y_t - y_(t-1)|^2)^(1/2), the document's equation 2.
-    # Its bone term is 0, for bones are fixed.
+    # Its bone term is 0, because bones are fixed.
     smoothness: float = 0.0
 
     # Share of the training in which the generator learns the truth by mean square, without a
     # critic; 0 in the document. In a short training the critic has too little time to learn what a
     # body is, and the generator's bodies fall apart (ours).
     pretraining: float = 0.0
-    optimiser: optimisers.Optimiser = field(default_factory=optimisers.RmsProp)  # of both
+    optimiser: optimisers.Optimiser = field(default_factory=optimisers.RmsProp)  # of both networks
     validate_every: int = 500  # generator steps
     seed: int = 1  # of everything random
 
 
 class Critic(nn.Module):
-    """Per joint the probability that it is real, from `frames` frames of J joints of M channels."""
+    """The probability of each joint being real, given `frames` frames of J joints, M channels."""
 
     def __init__(self, config: transformer.Config, joints: int, channels: int, frames: int):
         super().__init__()
@@ -96,7 +96,7 @@ def emd(p: Float[Tensor, "B J"], q: Float[Tensor, "B J"]) -> Float[Tensor, ""]:
 
 
 class Gan:
-    """Both networks and what trains them."""
+    """Both networks and their optimisers."""
 
     def __init__(self, config: Config, training: GanTraining, normaliser: Normaliser):
         joints, channels = normaliser.scale.shape
@@ -156,8 +156,8 @@ class Gan:
 class GanLoop(Stoppable):
     """The training of both networks.
 
-    The weights are the generator's, of a validation with a critic: those from pretraining, which no
-    critic has touched, are never chosen.
+    The best weights are the generator's, from a validation after pretraining. Weights that no
+    critic has touched are never chosen.
 
     A row of the history has step, pretraining (True up to the switch), critic_emd (validation
     windows, noise seeds; NaN in pretraining), generator_mse (forecasts against truth, normalised),
@@ -167,8 +167,8 @@ class GanLoop(Stoppable):
     def __init__(self, gan: Gan, task: Task):
         super().__init__(task, gan.training, gan.generator)
         self.gan = gan
-        self.batches = 0  # so far
-        self.pretraining = True  # in the last step
+        self.batches = 0  # drawn so far
+        self.pretraining = True  # whether the last step was one of pretraining
 
     def one_step(self) -> None:
         self.pretraining = self.progress < self.config.pretraining
@@ -183,7 +183,7 @@ class GanLoop(Stoppable):
 
     @torch.no_grad()
     def validate(self) -> None:
-        """Score the generator; take a copy if it is the best that a critic has taught."""
+        """Score the generator; copy its weights if they are the best that a critic has taught."""
         gan, task = self.gan, self.task
         seed, target = task.valid.split([task.seed, task.target], 1)
         made = forecasts(gan.generator, seed, task.target)

@@ -1,9 +1,9 @@
 """The training loop of every forecaster: steps, validations, the best weights.
 
-- Gradients are clipped before the step they are for (fairmotion clips after it).
+- Gradients are clipped before the optimiser's step (fairmotion clips after it).
 - Every validation can become the best one (fairmotion considers every fifth epoch only).
-- A training may be bounded by seconds, on a CPU those of its thread, so that what else the machine
-  does changes little. Its schedules then follow the clock, and two runs differ.
+- A training may be bounded by seconds. On a CPU these are its thread's, so other work on the
+  machine changes little. Schedules then follow the clock, and two runs differ.
   If it is bounded by steps alone, the same seed gives the same history, also after a kill.
 """
 
@@ -32,7 +32,7 @@ from src.training import optim, resume
 from src.training.averaging import follow, warm_decay
 from src.training.schedules import Plateau
 
-PARTS = ("model", "averaged", "optimiser", "plateau")  # of a loop, each with a state of its own
+PARTS = ("model", "averaged", "optimiser", "plateau")  # of a loop; each has a state to save
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +44,16 @@ class Training:
     loss: Loss = field(default_factory=JointNorm)  # of what `teach` predicts
     optimiser: optimisers.Optimiser = field(default_factory=lambda: AdamW(lr=1e-3))
     schedule: optimisers.Schedule = field(default_factory=optimisers.Noam)  # plateaus: of the score
-    warmup: int = 1  # steps over which the rate rises to the schedule's, in equal parts
-    clip_norm: float = 1.0  # longest gradient of all parameters together; 0 = no clipping
+    warmup: int = 1  # steps over which the rate rises linearly to the schedule's
+    clip_norm: float = 1.0  # largest norm of the whole gradient; 0 = no clipping
 
     # Decay of the moving average of the weights, which is validated and saved in their place;
     # 0 = no average.
     average: float = 0.0
     validate_every: int = 1000  # steps
 
-    # The training stops after this many validations in a row without an improvement, which is a
-    # fall of the score by at least a share of `improvement`. The best weights are those of the
+    # The training stops after this many validations in a row without an improvement. A score counts
+    # as improved if it fell by at least a share of `improvement`; the best weights are those of the
     # lowest score, however little it fell.
     patience: int = 20
     improvement: float = 0.01
@@ -61,7 +61,7 @@ class Training:
 
 
 class Stoppable:
-    """A training that is saved after every validation, and goes on from there if it was stopped.
+    """A training that is saved after every validation and, if stopped, goes on from there.
 
     `config` is a `Training` or a `gan.GanTraining`; the forecaster is on the task's device.
     """
@@ -78,8 +78,8 @@ class Stoppable:
     def run(self, folder: Path) -> pd.DataFrame:
         """Train to the end; afterwards the forecaster has its best weights.
 
-        The folder gets history.csv, best.pt, and last.pt until the training is done, from which a
-        training that was stopped goes on.
+        The folder gets history.csv, best.pt and, until the training is done, last.pt, from which a
+        stopped training goes on.
 
         Returns:
             The history, a row per validation.
@@ -113,7 +113,7 @@ class Stoppable:
 
     @property
     def made_from(self) -> dict[str, object]:
-        """How the networks are trained and on what, as values that JSON can hold."""
+        """The training's values and a digest of its data, in a form that JSON can hold."""
         values = vars(self.config).items()
         plain = {n: v if isinstance(v, float | int | str) else str(v) for n, v in values}
         return {"training": plain, "clips": self.task.digest}
@@ -146,7 +146,7 @@ class Stoppable:
         raise NotImplementedError
 
     def validate(self) -> None:
-        """Add a row to the history; take a copy of the weights if they are the best."""
+        """Add a row to the history; copy the weights if they are the best so far."""
         raise NotImplementedError
 
     def state_dict(self) -> dict:
@@ -159,14 +159,14 @@ class Stoppable:
         }
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on where `state_dict` was taken."""
+        """Go back to the point where `state_dict` was taken."""
         self.best, self.elapsed, self.rows = state["best"], state["elapsed"], state["rows"]
 
     def load(self, path: Path) -> None:
         """Go on from the state in a file, if there is one.
 
         Raises:
-            InputError: it is the state of another training.
+            InputError: the file holds the state of another training.
         """
         if not path.is_file():
             return
@@ -182,8 +182,8 @@ class Loop(Stoppable):
     """The training of a forecaster.
 
     A row of the history has step, rate, train_loss and valid_loss (of what `teach` predicts),
-    lowest_loss and highest_loss of the single steps since the row before, train_mse (of what
-    `teach` predicts) and valid_mse (of forecasts), the score, seconds.
+    lowest_loss and highest_loss (of single steps since the last row), train_mse (of what `teach`
+    predicts), valid_mse (of forecasts), the score, seconds.
     """
 
     def __init__(self, model: Forecaster, task: Task, config: Training):
@@ -193,7 +193,7 @@ class Loop(Stoppable):
         self.averaged = copy.deepcopy(model) if config.average else model
         self.score_to_improve = float("inf")
         self.tests_since = 0  # validations since the last improvement
-        self._losses: list[Tensor] = []  # and mean squares, of the steps since the last validation
+        self._losses: list[Tensor] = []  # and mean squares, of each step since the last validation
 
     @property
     def rate(self) -> float:
@@ -203,7 +203,7 @@ class Loop(Stoppable):
 
     @property
     def done(self) -> bool:
-        """True also when no patience is left."""
+        """Also true when no patience is left."""
         return super().done or self.tests_since >= self.config.patience
 
     def one_step(self) -> None:

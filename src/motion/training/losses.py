@@ -1,6 +1,6 @@
 """Training losses of forecasts.
 
-Every loss is a mean over windows and frames and does not grow with the batch, so that training and
+Every loss is a mean over windows and frames and does not grow with the batch, so training and
 validation curves can be compared. Joints whose truth is NaN were not observed and do not count.
 
 Letters: **B** windows, **J** joints, **M** channels; `...` frames of any layout.
@@ -22,7 +22,7 @@ from src.motion.body.skeleton import PREDICTED
 class JointNorm:
     """Length of each joint's difference, summed over joints (the original's "joint_sum")."""
 
-    unit: Literal["normalised", "raw"] = "normalised"  # as in the original, or the representation's
+    unit: Literal["normalised", "raw"] = "normalised"  # the original's, or the representation's
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class MeanSquared:
 
 @dataclass(frozen=True)
 class WorldRotations:
-    """Length of the difference of each joint's rotation in the world, summed over joints (ours).
+    """Norm of the error of each joint's global rotation matrix, summed over joints (ours).
 
-    For small errors it is sqrt(2) times the joint angle, by which forecasts are scored: an error of
-    the spine turns the arms too. Poses only.
+    For small errors it is sqrt(2) times the joint angle, by which forecasts are scored; both count
+    an error of the spine in the arms too. It can only be used for poses.
     """
 
 
@@ -44,10 +44,10 @@ Loss = JointNorm | MeanSquared | WorldRotations
 
 @dataclass(frozen=True)
 class PointSpace:
-    """The scale of points that are no rotations, such as landmarks."""
+    """The scale of points that are not rotations, such as landmarks."""
 
-    normaliser: Normaliser  # leads back to what the clip was normalised to
-    # Of that unit in the clip's own (image widths), per validation window and coordinate.
+    normaliser: Normaliser  # leads back to the unit of the normalised clip
+    # Size of that unit in the clip's own (image widths), per validation window and coordinate.
     size: Float[Tensor, "B 1 1 3"] | float = 1.0
 
 
@@ -57,7 +57,7 @@ def forecast_loss(
     truth: Float[Tensor, "B *frames J M"],
     space: PoseSpace | PointSpace,
 ) -> Float[Tensor, ""]:
-    """The loss of a batch of predictions, which are on the network's scale, as the truth is.
+    """The loss of a batch of predictions; predictions and truth are on the network's scale.
 
     NaN in the truth = not observed; poses have no NaN.
     """

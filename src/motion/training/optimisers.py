@@ -1,4 +1,4 @@
-"""Optimisers and schedules of the published trainings, beside those that recipes have."""
+"""Optimisers and schedules of the published trainings, in addition to those of recipes."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from src.training import optim, schedules
 class Sgd:
     """Plain gradient descent."""
 
-    lr: float = 0.1  # learning rate, fairmotion's
+    lr: float = 0.1  # learning rate; the default is fairmotion's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Noam:
     """The rate factor * width^-0.5 * min(s^-0.5, s * warmup^-1.5) at step s, counted from 1.
 
     The optimiser's own rate is not used. Source: Vaswani et al., arXiv 1706.03762.
-    motion-transformer: 128, 10000, factor 1. fairmotion: 512, 4000, factor 2, betas 0.9 and 0.98.
+    The defaults are motion-transformer's; fairmotion has 512, 4000, 2.0 and betas 0.9 and 0.98.
     """
 
     width: int = 128
@@ -55,8 +55,8 @@ def build(config: Optimiser, model: nn.Module) -> torch.optim.Optimizer:
 def rate_at(schedule: Schedule, peak: float, step: int, progress: float) -> float:
     """The learning rate of a step, counted from 0.
 
-    Only `Noam` counts steps; the others know the share of the training that is done, 0 to 1, and
-    the optimiser's own rate as their peak.
+    Only `Noam` counts steps. The other schedules use the share of the training that is done, 0 to
+    1, and take the optimiser's own rate as their peak.
     """
     if isinstance(schedule, Noam):
         s = step + 1

@@ -1,4 +1,4 @@
-"""What a forecaster is trained on, and how its forecasts are scored on the way."""
+"""The data that a forecaster is trained on, and how its forecasts are scored in validation."""
 
 import hashlib
 import time
@@ -24,7 +24,7 @@ class Task:
     """Training clips, validation windows, and a score; all frames on the network's scale."""
 
     train: tuple[Float[Tensor, "_ J M"], ...]  # no NaN
-    # The same with NaN where nothing was observed; None if there are no gaps.
+    # The same clips with NaN where nothing was observed; None if there are no gaps.
     truths: tuple[Float[Tensor, "_ J M"], ...] | None
     valid: Float[Tensor, "B T J M"]  # no NaN
     valid_truth: Float[Tensor, "B T J M"]  # with NaN where nothing was observed
@@ -48,7 +48,7 @@ class Task:
 
 
 def pose_task(data: MotionData) -> Task:
-    """Forecasting body poses, scored by joint angle summed over 24 frames."""
+    """The task of forecasting body poses, scored by joint angle summed over 24 frames."""
 
     def joint_angle(forecasts: Tensor) -> float:
         errors = frame_errors(data.space.decode(forecasts), data.valid_truth)
@@ -60,7 +60,7 @@ def pose_task(data: MotionData) -> Task:
 
 
 def seconds_of(device: torch.device) -> float:
-    """A clock: on a CPU the seconds that this thread has computed, otherwise those that pass."""
+    """A clock in seconds: this thread's computing time on a CPU, elapsed time otherwise."""
     return time.thread_time() if device.type == "cpu" else time.monotonic()
 
 
@@ -70,7 +70,7 @@ def forecasts(
 ) -> Float[Tensor, "B N J M"]:
     """`Forecaster.forecast` of all seeds, in batches, in float32 and evaluation mode.
 
-    The model's mode stays.
+    Afterwards the model is in the mode it was in before.
     """
     was_training = model.training
     model.eval()
