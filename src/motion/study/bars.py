@@ -1,4 +1,4 @@
-"""Bars: forecasts that need no training, and that of a linear map.
+"""Bars: two forecasts that need no training, and the forecast of a linear map.
 
 A trained model that does not beat zero velocity is of no use, and one that does not beat ridge
 regression has learned no more than a linear map of the last ten frames. All bars work on raw
@@ -13,7 +13,7 @@ from torch import Tensor
 from src.motion.body.rotations import nearest_rotation
 
 READ = 10  # frames that the ridge looks back
-PENALTY = 3.0  # of the ridge, as for the corpus' reference numbers
+PENALTY = 3.0  # the ridge's, as for the corpus' reference numbers
 
 
 def zero_velocity(seed: Float[Tensor, "B T *pose"], n: int) -> Float[Tensor, "B N *pose"]:
@@ -32,12 +32,12 @@ def constant_velocity(seed: Float[Tensor, "B T J 3 3"], n: int) -> Float[Tensor,
 def ridge(
     windows: Float[Tensor, "W T J M"], seed: Float[Tensor, "B T2 J M"], n: int
 ) -> Float[Tensor, "B N J M"]:
-    """Ridge regression from the last frames to all the offsets of the target at once, float64.
+    """Ridge regression in float64, from the last frames to all offsets of the target at once.
 
-    Features: the last `READ` frames minus the last one, the last one, and 1. The weight of the 1 is
-    penalised like the rest. The last n frames of the training windows are learned.
+    Features: the last `READ` frames minus the last frame, the last frame, and 1. The weight of 1 is
+    penalised like the rest. The ridge learns to predict the last n frames of training windows.
     """
-    squares, products = 0.0, 0.0  # X'X and X'Y; not X itself, which is large beside the windows
+    squares, products = 0.0, 0.0  # X'X and X'Y; X itself would need far more memory
     for part in windows.split(256):
         known, future = part[:, :-n].double(), part[:, -n:].double()
         x, y = _features(known), (future - known[:, -1:]).flatten(1)

@@ -49,7 +49,7 @@ def _clean(ax: Axes) -> None:
 
 
 def _title(fig: Figure, text: str) -> None:
-    """In lines that are no longer than the figure is wide: 11 letters of size 10 take an inch."""
+    """Set a title in lines that fit the figure's width: 11 letters of size 10 take an inch."""
     lines = textwrap.fill(text, int(11 * fig.get_figwidth()))
     fig.suptitle(lines, fontsize=10, parse_math=False)  # a file's name may hold two dollars
 
@@ -62,8 +62,8 @@ def stick_figures(
 ) -> Figure:
     """Predicted over true bodies at chosen instants: front above, side below.
 
-    Both hold the frames to draw, at `milliseconds` after the last frame given. Without a prediction
-    only the truth is drawn.
+    `true` and `predicted` hold the frames to draw, at `milliseconds` after the last frame given.
+    Without a prediction only the truth is drawn.
     """
     count = len(milliseconds)
     fig, axes = figure(1.9 * count, 5.4, nrows=2, ncols=count, squeeze=False)
@@ -90,7 +90,7 @@ def animation(
 ) -> FuncAnimation:
     """Predicted and true body side by side, from the front.
 
-    The truth may be shorter; it stays on its last frame, paler.
+    If the truth is shorter, its last frame stays in the picture, paler.
     """
     fig, axes = figure(5.0, 3.6, ncols=2)
     bones = [LineCollection([], colors=colour, linewidths=2.5) for colour in ("0.3", PREDICTED)]

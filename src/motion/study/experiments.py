@@ -1,13 +1,13 @@
 """Everything that can be run by name: studies, baselines, taxonomy, GAN, and one network of ours.
 
 `PUBLISHED` has every experiment at its published size and training; `resized` gives it a profile's
-size and time. A run's config.json has all values after that.
+size and time. A run's config.json has the values after resizing.
 
 - "02-width-128" is study 02 at the published width in every profile: the document's Fig. 5 shows
   the columns of an embedding of 128 channels, and its text is about columns 40 to 50. In the same
   way `Profile.deep` keeps the published depth for Fig. 7 and 11.
 - "ours" is a mixer, made to learn quickly from little data: it predicts all 24 frames at once from
-  a short window, begins as zero velocity, and its loss is of rotations in the world, as the score.
+  a short window, starts from zero velocity, and its loss compares global rotations, like the score.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ AnyTraining = Training | gan.GanTraining
 class Experiment:
     """A network, what it sees, and how it is trained."""
 
-    name: str  # by which it is run, also of its folder in a run
+    name: str  # for `STUDIES`, and the name of its folder in a run
     model: Model
     pose_format: PoseFormat = MOTION_TRANSFORMER
     scaling: Scaling = BY_VARIANCE
     training: AnyTraining = Training()
     mirror: bool = False  # train on the mirror image of every clip too
-    speeds: tuple[float, ...] = ()  # train on every clip also so many times as fast
-    every: int = 1  # frames of 60 Hz of which the network sees one; 6 = 10 a second
+    speeds: tuple[float, ...] = ()  # also train on clips played this many times as fast
+    every: int = 1  # the network sees every n-th frame of 60 Hz; 6 = 10 a second
 
 
 # 189,600 steps are 200 epochs of the 60,678 windows. The bound of the gradient is a Reading.
@@ -107,11 +107,11 @@ class Profile:
 
     seconds: float = 0.0  # of each training except "ours"; 0 = as many as the steps take
     steps: int  # of each training, at most
-    width: int  # of the spatio-temporal networks; feed-forward is twice that
+    width: int  # of the spatio-temporal networks; their feed-forward is twice as wide
     heads: int  # of their attentions
     layers: int  # in place of the published eight
     window: int  # frames they look back
-    frames_per_step: int  # frames they predict at once; the published one predicts one
+    frames_per_step: int  # frames they predict at once; the published transformer predicts one
     hidden: int  # units of recurrent networks and of fairmotion's transformers
     batch: int  # windows of a step
     rate: float = 2e-3  # peak of the learning rate
@@ -119,12 +119,12 @@ class Profile:
     validate_every: int  # steps
     average: float = 0.99  # decay of the moving average of the weights
     rollout: int = 1000  # frames of the long roll-out
-    seeds: int = 3  # of the best five experiments
-    large_steps: int = 100_000  # of the networks of the published depth or width, see the module
+    seeds: int = 3  # trainings of each of the best five experiments
+    large_steps: int = 100_000  # of networks at the published depth or width, see the module
 
     @property
     def deep(self) -> Profile:
-        """At the published depth, for Fig. 7 and 11: a few layers say nothing about depth."""
+        """The profile at the published depth, for Fig. 7 and 11, where few layers say nothing."""
         return replace(
             self, layers=st_transformer.Config().layers, steps=min(self.steps, self.large_steps)
         )
@@ -138,8 +138,8 @@ PROFILES = {
         seeds=2, large_steps=5,
     ),
     # Ten minutes on two cores with the corpus of real motion capture. A study gets some 200 steps,
-    # so they are small, and the rate is high and reached at once (batch 32 at rate 2e-3 gives a
-    # joint angle of 4.2 instead of 3.5).
+    # so its batches are small, and its rate is high and reached early (batch 32 at rate 2e-3 gives
+    # a joint angle of 4.2 instead of 3.5).
     "cpu": Profile(
         seconds=13.0, steps=100_000, width=32, heads=4, layers=2,
         window=20, frames_per_step=24, hidden=128, batch=16, rate=4e-3, warmup=15,
@@ -157,7 +157,7 @@ def profile_named(name: str) -> Profile | None:
     """One of `PROFILES`, or None for "published": sizes and trainings as printed.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: there is no profile of that name.
     """
     check_choice("PROFILE", name, (*PROFILES, "published"))
     return PROFILES.get(name)
@@ -165,10 +165,10 @@ def profile_named(name: str) -> Profile | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Variation:
-    """What can be changed in every experiment of a run; the defaults change nothing.
+    """Values that can be changed in every experiment of a run; the defaults change nothing.
 
     Raises:
-        InputError: a negative weight, an unknown representation, or no such rate.
+        InputError: the weight is negative, or the representation or the rate is unknown.
     """
 
     smoothness: float = 0.0  # weight of HP-GAN's pose gradient in the loss of GANs
@@ -194,7 +194,7 @@ class Variation:
 
 
 def _thinned(model: models.Config, window: int, target: int) -> models.Config:
-    """A network that looks back no further than a seed, and adds no more than a target."""
+    """A network that looks back at most `window` frames and adds at most `target` frames."""
     match model:
         case st_transformer.Config() | st_conv.Config() | mixer.Config():
             steps = min(target, model.frames_per_step)
@@ -211,10 +211,10 @@ CONVOLUTIONS_NEED = 48  # five valid convolutions of dilation 2 take 40 features
 def resized(experiment: Experiment, profile: Profile) -> Experiment:
     """An experiment at a profile's size and time.
 
-    What the experiment is about stays. Besides sizes, four things change: every network predicts
-    changes instead of poses, channels are scaled by standard deviation, losses are of raw
-    differences, and mirrored clips are trained on too. "ours" has one size for all profiles, and
-    steps instead of seconds.
+    The choices that the experiment studies stay. Besides sizes, four things change: every network
+    predicts changes instead of poses, channels are scaled by standard deviation, losses are of raw
+    differences, and mirrored clips are trained on too. "ours" has one size for all profiles, and is
+    bounded by steps instead of seconds.
     """
     if experiment.name == _OURS.name:
         own = experiment.training

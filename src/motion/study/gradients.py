@@ -18,7 +18,7 @@ from src.motion.study.run import AS_IT_IS, Result, run_many
 from src.motion.training.losses import Loss, forecast_loss
 from src.motion.training.task import Task, pose_task
 
-# What the document says of Fig. 7 and 11 is about these.
+# The studies that the document discusses with Fig. 7 and 11.
 DEEP = ("02-original", "10-no-time", "11-no-space", "12-no-positions", "13-seven-layers")
 
 
@@ -31,10 +31,10 @@ def deep_results(
     device: str = "cpu",
     variation: Variation = AS_IT_IS,
 ) -> Mapping[str, Result]:
-    """The results that can say something about depth; nothing if none can.
+    """Results at the published depth, which alone can say something about depth.
 
-    Those of `DEEP` are trained once more at the published depth, in folders of their names. Without
-    a profile the results have it already, and are returned as they are.
+    Those studies of `DEEP` that have results are trained once more at that depth, in folders of
+    their names. Without a profile the given results have it already, and are returned as they are.
     """
     if profile is None:
         return results
@@ -49,8 +49,8 @@ def layer_gradients(
 ) -> pd.DataFrame:
     """Mean and standard deviation of dLoss/dW over all weights of each attention layer.
 
-    The model is spatio-temporal, or thinned around such a one; its gradients are overwritten. The
-    batch holds frames and truth, (B, span, J, M).
+    The model is spatio-temporal, or a `Thinned` with such a model inside; its gradients are
+    overwritten. The batch holds frames and truth, (B, span, J, M).
 
     Returns:
         A row per layer: layer (1 = the first), mean, std.

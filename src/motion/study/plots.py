@@ -31,7 +31,7 @@ AXES = {
 def study_table(tables: Mapping[str, pd.DataFrame], bars: Mapping[str, pd.DataFrame]) -> Figure:
     """Study x metric x horizon: a panel per metric, a row per model, a dot per horizon.
 
-    Tables have metrics down and horizons in ms across. What needs no training, the bars, is drawn
+    Tables have metrics down and horizons in ms across. The bars, which need no training, are drawn
     as lines at the last horizon.
     """
     names = list(tables)
@@ -75,7 +75,7 @@ def loss_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
             history.step, history.lowest_loss, history.highest_loss, color="C0", alpha=0.25, lw=0,
             label="single steps",
         )  # fmt: skip
-        for name in ("train", "valid"):  # with dots, for a single validation makes no line
+        for name in ("train", "valid"):  # with dots, since one validation makes no line
             ax.plot(history.step, history[f"{name}_loss"], ".-", ms=3, label=name)
         ax.set_ylim(0)
         ax.grid(alpha=0.3)
@@ -84,7 +84,7 @@ def loss_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def _panels(names: list[str], x: str, y: str) -> tuple[Figure, list[Axes]]:
-    """Panels titled by the names, five in a row, with a label for all x and one for all y axes."""
+    """Panels titled by the names, five in a row, with a label for all x axes and one for all y."""
     columns = min(5, len(names))
     rows = -(-len(names) // columns)
     fig, axes = figure(3.0 * columns, 2.3 * rows, nrows=rows, ncols=columns, squeeze=False)
@@ -101,8 +101,8 @@ def _panels(names: list[str], x: str, y: str) -> tuple[Figure, list[Axes]]:
 def taxonomy_curves(prior: pd.DataFrame, original: pd.DataFrame) -> Figure:
     """Mean square error of the transformer with and without the motion-taxonomy prior (Fig. 3).
 
-    Two plots, since they are two quantities: in training the decoder is given the true frames, in
-    validation its own.
+    The two errors have a plot each because they differ in kind: in training the decoder is given
+    true frames, in validation its own.
     """
     fig, axes = figure(9.0, 3.5, ncols=2)
     for history, name, colour in ((prior, "taxonomy", "tab:red"), (original, "original", "0.3")):
@@ -144,7 +144,7 @@ def embedding_panels(weights: Float[np.ndarray, "15 M D"]) -> Figure:
     """The per-joint embedding as a grey image: all joints, left, right, centre (Fig. 5).
 
     Rows are joint x component, columns channels; white is the largest weight. Columns 40 to 50,
-    which the document's text is about, are marked where there are so many.
+    which the document's text is about, are marked if there are that many.
     """
     every = range(len(PREDICTED_NAMES))
     groups = {"all": every, "left": LEFT, "right": RIGHT, "centre": CENTRE}
@@ -180,7 +180,7 @@ def rollout_maps(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Freezing, drift and jitter per second of a long roll-out: models down, seconds across."""
     names = list(tables)
     fig, axes = figure(13.0, 1.8 + 0.24 * len(names), ncols=3, sharey=True)
-    # Halving and doubling the speed are as bad as each other, and drift spans many magnitudes.
+    # Log scales: half the true speed is as bad as twice, and drift spans many magnitudes.
     panels = (
         ("speed", "angular speed, predicted / true\n(grey: truth is over)", "RdBu_r",
          LogNorm(0.1, 10)),
@@ -219,7 +219,7 @@ def part_bars(table: pd.DataFrame, unit: str) -> Figure:
 
 
 def sign_forecast(clips: Mapping[str, RawClip]) -> Figure:
-    """The first frame of each clip side by side, by title."""
+    """The first frames of clips side by side, each under its title."""
     fig, axes = figure(3.0 * len(clips), 3.0, ncols=len(clips), sharex=True, sharey=True)
     fig.get_layout_engine().set(h_pad=0.15)  # inches; wide bodies push the titles up
     for ax, (title, clip) in zip(axes, clips.items(), strict=True):

@@ -1,4 +1,4 @@
-"""What a run of the study leaves in its folder: tables, figures, and a page of results."""
+"""The tables, the figures and the page of results that a run of the study leaves in its folder."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ FLOOR = "zero velocity"
 
 
 def wide_table(errors: Mapping[str, FrameErrors]) -> pd.DataFrame:
-    """Models down, metric and horizon across: `joint_angle 400` is after 400 ms."""
+    """Models down, metric and horizon across: `joint_angle 400` is the error up to 400 ms."""
     table = pd.DataFrame({name: of_model.table().stack() for name, of_model in errors.items()}).T
     return table.set_axis([f"{metric} {ms}" for metric, ms in table], axis=1)
 
@@ -46,7 +46,7 @@ def sizes(results: Mapping[str, Result]) -> pd.DataFrame:
 
 
 def spread(seeds: Mapping[str, Sequence[FrameErrors]]) -> pd.DataFrame:
-    """Mean and standard deviation over seeds, "3.012 ± 0.020", models down; one seed has no ±."""
+    """Mean and standard deviation over seeds, "3.012 ± 0.020", models down; with one seed no ±."""
     columns = [f"joint_angle {ms}" for ms in HORIZONS]
     columns += [f"{metric} {max(HORIZONS)}" for metric in METRICS if metric != "joint_angle"]
     rows = [wide_table({name: one})[columns] for name, errors in seeds.items() for one in errors]
@@ -66,7 +66,7 @@ def authors_note(outcome: FrameErrors | str) -> str:
 
 
 def titles(errors: Mapping[str, FrameErrors]) -> pd.DataFrame:
-    """The document's Table 3: each study's printed title, its size there, and its error here."""
+    """The document's Table 3: each study's printed title, its printed size, and its error here."""
     angles = {name: f"{of_model.until(24)['joint_angle']:.3f}" for name, of_model in errors.items()}
     return pd.DataFrame({
         "title": [study.title for study in STUDIES],
@@ -76,7 +76,7 @@ def titles(errors: Mapping[str, FrameErrors]) -> pd.DataFrame:
 
 
 def clear(folder: Path) -> None:
-    """Delete what an earlier run shows: the next one may have other models and actions."""
+    """Delete the results of an earlier run, which may have had other models and actions."""
     for pattern in ("tables/*.csv", "figures/*.png", "figures/*.gif", "report.md"):
         for path in folder.glob(pattern):
             path.unlink()
@@ -105,9 +105,9 @@ def write_report(
     seeds: pd.DataFrame,
     notes: list[str],
 ) -> Path:
-    """Write report.md: `wide_table` with the bars, and what `sizes`, `titles` and `spread` give.
+    """Write report.md from `wide_table` with the bars, and from `sizes`, `titles` and `spread`.
 
-    `about` says in words which data and profile the numbers are about; notes are sentences about
+    `about` says in words which data and profile the numbers come from; notes are sentences about
     the numbers.
     """
     parts = {"Against the bars": verdicts(table), "The best rows (± over several seeds)": seeds}

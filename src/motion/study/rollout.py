@@ -3,7 +3,7 @@
 Forecasts are fed back for 1000 frames (16.7 s). Measured in each second:
 
 - speed: mean angular speed of the prediction over that of the truth; near 0 the body has frozen.
-  Where the truth itself stands perfectly still there is no such ratio, and it does not count.
+  Seconds in which the truth stands perfectly still have no such ratio and are not counted.
 - drift: distance of predicted matrices from true rotations, before any projection.
 - entropy: of the power spectrum of matrix entries over time, 0 to 1; low for periodic motion, high
   for jitter.
@@ -29,7 +29,7 @@ from src.motion.study.run import Result
 from src.motion.training.task import forecasts
 
 FRAMES = 1000
-EXAMPLES = 12  # at most, for each is drawn in some ten seconds, and CMU's names tell no actions
+EXAMPLES = 12  # at most: one takes some ten seconds, and CMU's names make each clip an action
 SECOND = int(FPS)
 
 
@@ -39,7 +39,7 @@ class RollOut:
 
     predicted: Float[Tensor, "B N 15 3 3"]  # not projected
     truth: list[Float[Tensor, "_ 15 3 3"]]  # the frames that follow each seed, as far as they go
-    actions: list[str]  # of the clips, from their names
+    actions: list[str]  # what the clips show, by their names
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -49,9 +49,9 @@ class RollOut:
 def roll_outs(
     results: Mapping[str, Result], corpus: Corpus, n: int = FRAMES, reproject: bool = False
 ) -> dict[str, RollOut]:
-    """Continue the first 120 frames of every test clip that has so many, by each model.
+    """Continue the first 120 frames of every test clip that has that many, with each model.
 
-    With `reproject` frames are made true rotations before they are fed back.
+    With `reproject` frames are projected to rotations before they are fed back.
     """
     whole = [clip for clip in corpus.test if len(clip) >= SEED]
     truth = [torch.from_numpy(clip.predicted[SEED:]) for clip in whole]
@@ -69,18 +69,18 @@ def roll_outs(
 def action_of(name: str) -> str:
     """The action in a clip's name: `walking_2` is walking, and so is AMASS' `walking_2_poses`.
 
-    A name without letters, such as CMU's `01_02`, tells none: it is an action of its own.
+    A name without letters, such as CMU's `01_02`, names no action, so it counts as one by itself.
     """
     return re.sub(r"[\W_\d]+$", "", re.sub(r"_(poses|stageii)$", "", name)) or name
 
 
 def by_action(rollout: RollOut) -> pd.DataFrame:
-    """Freezing and drift of a roll-out, an action a row.
+    """Freezing and drift of a roll-out, a row per action.
 
     Returns:
         clips; seconds of truth; speed, first and last: mean angular speed of the prediction in its
-        first and its last second over the action's true one (0 = frozen; NaN without truth, or if
-        that stands still); drift and entropy of the last second.
+        first and its last second, divided by the action's true speed (0 = frozen; NaN if the truth
+        is missing or stands still); drift and entropy of the last second.
     """
     rows = {}
     for action in sorted(set(rollout.actions)):
@@ -106,8 +106,8 @@ def examples(
 ) -> dict[str, tuple[Float[Tensor, "N 15 3 3"], Float[Tensor, "_ 15 3 3"]]]:
     """For each action, the roll-out of the clip whose truth lasts longest, and that truth.
 
-    An action whose clips end with the seed has no truth, and is left out. There are `EXAMPLES` at
-    most, the first by the order of the clips.
+    An action whose clips end with the seed has no truth, and is left out. At most `EXAMPLES` are
+    returned, the first in the order of the clips.
     """
     found: dict[str, tuple[Tensor, Tensor]] = {}
     for action, *pair in zip(rollout.actions, rollout.predicted, rollout.truth, strict=True):
@@ -121,11 +121,11 @@ def per_second(
 ) -> pd.DataFrame:
     """Freezing, drift and jitter of predicted matrices that are not projected.
 
-    The truth of each seed is as many frames as follow it, which may be fewer.
+    The truth of a seed has all frames that follow the seed, perhaps fewer than were predicted.
 
     Returns:
-        A row per second: second (1 = the first), speed (NaN where no truth is left that moves),
-        drift, entropy.
+        A row per second: second (1 = the first), speed (NaN where no moving truth is left), drift,
+        entropy.
     """
     rotations = nearest_rotation(predicted.double())
     speeds = angular_speed(rotations)
@@ -149,12 +149,12 @@ def per_second(
 
 
 def angular_speed(rotations: Float[Tensor, "B N 15 3 3"]) -> Float[Tensor, "B M"]:
-    """Mean angle from frame to frame, radians per second; one fewer than frames."""
+    """Mean angle from frame to frame in radians per second; M = N - 1."""
     return angle_between(rotations[:, 1:], rotations[:, :-1]).mean(-1) * FPS
 
 
 def spectral_entropy(rotations: Float[Tensor, "B N 15 3 3"]) -> float:
-    """Entropy of the power spectrum of each matrix entry over time, divided by its largest value.
+    """Entropy of each matrix entry's power spectrum over time, divided by the largest possible.
 
     The mean is taken out first; a motionless entry has no spectrum and counts as 0.
     """
@@ -163,5 +163,5 @@ def spectral_entropy(rotations: Float[Tensor, "B N 15 3 3"]) -> float:
     total = power.sum(1)
     share = power / total.clamp(min=1e-12)[:, None]
     entropy = torch.special.entr(share).sum(1) / torch.log(torch.tensor(float(power.shape[1])))
-    # Weighed by power, so that the rounding noise of still joints does not look like jitter.
+    # Weighted by power, so the rounding noise of still joints does not look like jitter.
     return ((entropy * total).sum() / total.sum().clamp(min=1e-12)).item()

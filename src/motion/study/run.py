@@ -41,9 +41,9 @@ from src.training.resume import DELETE
 
 AUTHORS = STUDIES[0].name
 AS_IT_IS = Variation()
-RIDGE_STRIDE = 12  # frames between the ridge's training windows, as the corpus' reference
+RIDGE_STRIDE = 12  # frames between the ridge's training windows, as in the corpus' reference
 TRAINED = "trained.json"
-# Raised when trainings of the same values leave something else; they are then made again. Since 2 a
+# Raise it when the same values give other files; finished trainings are then made again. Since 2 a
 # GAN's weights are chosen among those of steps with a critic, and histories have single losses.
 FORM = 2
 
@@ -52,14 +52,14 @@ FORM = 2
 class Result:
     experiment: Experiment  # as it was run
     model: Forecaster  # with its best weights
-    data: MotionData  # what it saw
+    data: MotionData  # the data that the model saw
     history: pd.DataFrame  # of its training
-    predicted: Float[Tensor, "B N 15 3 3"]  # of the test windows, not projected
-    errors: FrameErrors  # of the same
+    predicted: Float[Tensor, "B N 15 3 3"]  # forecasts of the test windows, not projected
+    errors: FrameErrors  # of these forecasts
 
 
 def choose(names: str) -> list[str]:
-    """The names of the experiments to run, from "all" or from names with commas between.
+    """The names of the experiments to run, from "all" or from names separated by commas.
 
     Study 01 is not among them: it is the authors' own weights, which are evaluated and not trained
     (see `authors_outcome`); trained here, it would be study 02 under another name.
@@ -71,7 +71,7 @@ def choose(names: str) -> list[str]:
     if names == "all":
         return known
     given = (name.strip() for name in names.split(","))
-    chosen = [name for name in dict.fromkeys(given) if name]  # each once, for it has one folder
+    chosen = [name for name in dict.fromkeys(given) if name]  # each once: it has one folder
     if AUTHORS in chosen:
         raise InputError(
             f"STUDIES: {AUTHORS} is the authors' own weights, which are not trained; give their "
@@ -97,11 +97,11 @@ def run(
 ) -> Result:
     """Train and evaluate one experiment of `PUBLISHED`, in a folder of its name.
 
-    Without a profile its sizes and its training are as published.
+    Without a profile the experiment's sizes and training are as published.
 
     Raises:
-        InputError: no training clip is long enough, or the folder's stopped training is of other
-            values.
+        InputError: no training clip is long enough, or the folder holds a stopped training with
+            other values.
     """
     experiment = PUBLISHED[name] if profile is None else resized(PUBLISHED[name], profile)
     experiment = variation.of(experiment)
@@ -122,11 +122,11 @@ def run_many(
     device: str = "cpu",
     variation: Variation = AS_IT_IS,
 ) -> dict[str, Result]:
-    """`run` for several experiments, on CPUs in a process per core.
+    """`run` for several experiments; on a CPU, with a process per core.
 
-    The tensors are small: a thread in each of several processes is faster than many in one.
+    The tensors are small: several processes of one thread each are faster than one of many threads.
     """
-    processes = cpu_count() if device == "cpu" else 1  # that this process may use
+    processes = cpu_count() if device == "cpu" else 1  # cores that this process may use
     with parallel_config("loky", inner_max_num_threads=1):
         made = Parallel(min(processes, len(names)), return_as="generator")(
             delayed(run)(name, corpus, profile, folder, seed, device, variation) for name in names
@@ -139,7 +139,7 @@ def best(results: Mapping[str, Result], n: int) -> list[str]:
     lowest = {}
     for name, result in results.items():
         history = result.history
-        if "pretraining" in history:  # of a GAN, whose weights are never from there
+        if "pretraining" in history:  # a GAN's, whose weights never come from there
             history = history[~history.pretraining]
         lowest[name] = history.joint_angle.min()
     return sorted(lowest, key=lowest.__getitem__)[:n]
@@ -165,7 +165,7 @@ def _trained(
 
     _refuse_stopped(folder, values)
     mark.tell_why_again([mark.path])
-    for old in (mark.path, weights):  # a kill must not leave either beside what is of other values
+    for old in (mark.path, weights):  # a kill must not leave them beside files of other values
         old.unlink(missing_ok=True)
     write_json(folder / "config.json", values)
     torch.manual_seed(seed)
@@ -182,7 +182,7 @@ def _trained(
 
 
 def _refuse_stopped(folder: Path, values: dict[str, Any]) -> None:
-    """Refuse to go on with a stopped training of another experiment, whose state may fit this one.
+    """Refuse to go on with a stopped training of another experiment, even if its state would fit.
 
     A network that sees 30 frames a second has weights of the same shapes as one that sees 20.
     """
@@ -211,7 +211,7 @@ def _with_weights(experiment: Experiment, data: MotionData, folder: Path) -> For
 
 
 def load(folder: Path, corpus: Corpus, device: str = "cpu") -> tuple[Forecaster, MotionData]:
-    """An experiment's network from its folder, with the data it saw.
+    """An experiment's network, from its folder, and the data that the network saw.
 
     Raises:
         InputError: the folder holds no finished experiment.
@@ -222,10 +222,10 @@ def load(folder: Path, corpus: Corpus, device: str = "cpu") -> tuple[Forecaster,
 
 
 def authors_weights(given: str) -> Path:
-    """The file of the authors' own weights: the one that is given, or where it usually lies.
+    """The file of the authors' own weights: the given path, or the usual one.
 
     Raises:
-        InputError: one is given that is not there.
+        InputError: a path is given and there is no file.
     """
     path = anchored(given or "input/motion-transformer.npz")
     if given and not path.is_file():
@@ -234,10 +234,10 @@ def authors_weights(given: str) -> Path:
 
 
 def authors_outcome(weights: Path, corpus: Corpus, device: str = "cpu") -> FrameErrors | str:
-    """Study 01 as the document has it: the authors' own weights, evaluated; or why they are absent.
+    """Errors of study 01, the authors' own weights; or a sentence that says why they are absent.
 
-    `weights` is the .npz that pretrained.py describes; the corpus gives test clips, and the
-    normalisation by its training clips.
+    `weights` is the .npz that pretrained.py describes. The corpus' test clips are forecast,
+    normalised by its training clips.
     """
     if not weights.is_file():
         return f"absent: no file {weights}; the authors' weights are at {pretrained.WHERE}"
@@ -257,7 +257,7 @@ def bar_errors(corpus: Corpus) -> dict[str, FrameErrors]:
     raw = [torch.from_numpy(clip.predicted) for clip in corpus.test]
     windows = evaluation_windows(raw, corpus.cut, "test")
     seeds, truth = windows[:, :SEED], windows[:, SEED:]
-    # Of the training windows, 144 frames long, it reads the last ten of the seed and the target.
+    # Of a training window of 144 frames the ridge reads the last ten of the seed, and the target.
     read = bars.READ + TARGET
     known = [
         torch.from_numpy(clip.predicted[LENGTH - read :]).flatten(2)

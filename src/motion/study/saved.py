@@ -1,7 +1,7 @@
-"""Experiments as JSON: what a run saves of each, so that its network can be built again.
+"""Experiments as JSON: a run saves each one, so its network can be built again.
 
-Where a field can hold one of several kinds, the JSON names the kind. The names stand here, apart
-from modules and classes, so that saved runs still load when code has moved.
+Where a field can hold one of several kinds, the JSON names the kind. These names are listed here
+and do not depend on modules or classes, so saved runs still load when code has moved.
 """
 
 import json
@@ -59,7 +59,7 @@ def load(path: Path) -> Experiment:
     """Read config.json.
 
     Raises:
-        InputError: it is missing, or not what `to_json` gives today.
+        InputError: the file is missing, or not of the form that `to_json` gives today.
     """
     try:
         return _CONVERTER.structure(json.loads(path.read_text()), Experiment)

@@ -1,4 +1,4 @@
-"""What was read from a motion file, in words and as a picture, to be checked by eye."""
+"""A motion file in words and as a picture, to check by eye what was read from it."""
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ def description(clip: MotionClip) -> str:
 
 
 def picture(clip: MotionClip) -> Figure:
-    """The body in a few frames, from the front and from its left side, as the file turns it."""
+    """The body in a few frames, from the front and from its left side, turned as in the file."""
     frames = np.unique(np.linspace(0, len(clip) - 1, DRAWN).astype(int))
     rotations = torch.from_numpy(clip.rotations[frames]).double()
     joints = positions(global_rotations(rotations)).numpy()

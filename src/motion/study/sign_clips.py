@@ -2,13 +2,13 @@
 
 - The networks get landmarks instead of joints, and coordinates instead of rotation entries: J = L,
   M = 3.
-- Clips are normalised as the recipes do it, from the shoulders: where the signer stands and how
-  large the signer is tells nothing about the sign. What is measured for that is measured on the
-  frames given. Errors are in the unit of the clip.
+- Clips are normalised by the shoulders, as in the recipes, because the signer's place and size say
+  nothing about the sign. In validation both are measured on the given frames only. Errors are in
+  the unit of the clip.
 - A landmark that was not detected is NaN. The network reads the last place where it was detected,
   or, before its first detection, the mean of all clips. Losses and errors do not count it. Errors
   do not count landmarks that are missing from the whole seed either.
-- Clips have 30 Hz or less, and most are shorter than 2.4 s. So the seed is shorter than for body
+- Clips run at 30 Hz or less, and most are shorter than 2.4 s. So the seed is shorter than for body
   motion, and clips that are shorter than seed and target together are not used.
 
 Letters: **B** windows, **T** frames, **L** landmarks.
@@ -45,7 +45,7 @@ LAYOUT = Layout({"left_hand": LEFT_HAND, "pose": POSE_17, "right_hand": RIGHT_HA
 POINTS = [point for (point,) in LAYOUT.points]  # their numbers in a raw clip
 SEED = 24  # frames given
 TARGET = 24  # frames forecast, as for body motion
-COORDINATES = Scaling(floor=1e-3)  # of image units: coordinates within 0 to 1
+COORDINATES = Scaling(floor=1e-3)  # in image units, where coordinates are within 0 to 1
 
 
 def sign_task(
@@ -54,7 +54,7 @@ def sign_task(
     normalise: FromShoulders | None = None,
     device: torch.device | str = "cpu",
 ) -> Task:
-    """Forecasting landmarks, scored by the mean position error of what was seen.
+    """The task of forecasting landmarks, scored by the mean position error of detected ones.
 
     Validation clips are of other signers; NaN = not detected. `normalise` is a recipe's step;
     without it coordinates stay those of the image.
@@ -96,10 +96,10 @@ def sign_task(
 def _by_its_seed(
     window: Float[Tensor, "T L 3"], normalise: FromShoulders
 ) -> tuple[Float[Tensor, "T L 3"], Float[Tensor, "3"]]:
-    """A window normalised by what its seed shows, and the size of the new unit per coordinate.
+    """A window normalised by its seed alone, and the size of the new unit per coordinate.
 
-    The step shifts and scales each coordinate. By how much is read off the seed's extremes before
-    and after it, so that the target, which is not known yet, has no part in it.
+    The step shifts and scales each coordinate. The amounts are read off the seed's extremes before
+    and after the step, so the target, which is not known yet, has no part in them.
     """
     before, after = (x[:SEED].flatten(0, 1) for x in (window, normalise(window[:SEED], LAYOUT)))
     low, high = (before.nan_to_num(sign * torch.inf) for sign in (1, -1))
@@ -113,9 +113,9 @@ def _by_its_seed(
 
 
 def from_store(store: Store) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The clips of a landmark store, hands and pose of `LAYOUT`: other folds, and fold 0.
+    """Training and validation clips of a landmark store, hands and pose of `LAYOUT`.
 
-    Folds hold signers apart, so validation clips are of other people.
+    Fold 0 validates. Folds hold signers apart, so validation clips are of other people.
 
     Raises:
         InputError: the store lacks landmarks of the layout.
@@ -136,8 +136,8 @@ def from_store(store: Store) -> tuple[list[np.ndarray], list[np.ndarray]]:
 def synthetic_signs(seed: int, clips: int = 40) -> list[Float[np.ndarray, "_ L 3"]]:
     """Clips of the sample's made-up signers, one signer after the other.
 
-    They show that the code works and say nothing about signing. The signers are slow, for most
-    clips of the sample are shorter than seed and target together.
+    They show that the code works and say nothing about signing. The signers are slow, because
+    most clips of the sample are shorter than seed and target together.
     """
     signs, signers = draw_lexicon(24, seed), draw_signers(5, seed)
     made = []
@@ -158,8 +158,8 @@ def hold_last(clip: Float[Tensor, "T L 3"]) -> Float[Tensor, "T L 3"]:
 def run_signs(task: Task, profile: Profile | None, folder: Path, seed: int) -> dict[str, Tensor]:
     """Train two of the study's networks on sign clips and forecast the validation windows.
 
-    The folder gets one per network. Without a profile it is "cpu", since no sizes are published for
-    signs.
+    The folder gets a subfolder per network. Without a profile the sizes are those of "cpu", since
+    none are published for signs.
 
     Returns:
         (B, N, L, 3) on the network's scale, by experiment name.
@@ -184,7 +184,7 @@ def part_errors(
 ) -> pd.DataFrame:
     """Mean position error per part, in the clips' own unit, of each forecast and zero velocity.
 
-    Forecasts are of all validation windows, by model.
+    `forecasts` has those of all validation windows, by model.
 
     Returns:
         Parts down, models across, "zero velocity" first.

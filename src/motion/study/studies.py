@@ -1,8 +1,8 @@
 """The fourteen studies of the document's Table 3, as changes to the published model.
 
-Where the text leaves a study open, the Reading is in the docstring of the config's field or, for
-study 14, of models/st_conv.py. Study 01 is about the authors' own weights (see pretrained.py) and
-has the layer norm that they were trained with.
+Where the text leaves a study open, the Reading is in the comment on the config's field or, for
+study 14, in the docstring of models/st_conv.py. Study 01 is about the authors' own weights (see
+pretrained.py) and has the layer norm that they were trained with.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Model = st_transformer.Config | st_conv.Config
 class Study:
     """One row of Table 3."""
 
-    name: str  # by which it is run, also of its folder in a run
+    name: str  # for `STUDIES` of a run, and the name of its folder there
     title: str  # as printed
     model: Model  # at the published size
     parameters: int  # derived in motion.md; those of study 14 follow from the Reading
