@@ -101,7 +101,7 @@ class Normaliser:
         return (x - self.mean) / self.scale
 
     def restore(self, x: Float[Tensor, "*n J M"]) -> Float[Tensor, "*n J M"]:
-        """Back to the representation's own scale."""
+        """Bring values back to the representation's scale."""
         return x * self.scale + self.mean
 
     def to(self, device: torch.device | str) -> Normaliser:

@@ -38,7 +38,7 @@ class RollOut:
     """A long roll-out of the test clips."""
 
     predicted: Float[Tensor, "B N 15 3 3"]  # not projected
-    truth: list[Float[Tensor, "_ 15 3 3"]]  # the frames that follow each seed, as far as they go
+    truth: list[Float[Tensor, "_ 15 3 3"]]  # all frames that follow each seed in its clip
     actions: list[str]  # what the clips show, by their names
 
     @cached_property
