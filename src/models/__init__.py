@@ -2,11 +2,11 @@
 
 Every network is called as network(features, mask, mix):
 
-- features (B, T, ...): what it reads of every frame, 0 = missing.
+- features (B, T, ...): the numbers that it reads in every frame; 0 = missing.
 - mask (B, T): True = a real frame; None = all are real. Padding changes no output.
 - mix: manifold mixup to apply before one of the layers; None = no mixup.
 
-It returns a dictionary: logits (B, K); pooled (B, D), the clip's vector; and what its family adds.
+It returns a dictionary: logits (B, K); pooled (B, D), one vector per clip; some families add more.
 """
 
 from typing import Protocol, runtime_checkable
@@ -24,4 +24,4 @@ class NetworkConfig(Protocol):
     """The sizes of a network; every family has a `Config` of its own."""
 
     def build(self, layout: Layout, classes: int) -> nn.Module:
-        """Build the network with random weights, for the layout's points and so many signs."""
+        """Build the network with random weights, for the layout's points and `classes` signs."""

@@ -3,7 +3,7 @@
 score(i, j) = [ Q_i . K_j  +  Q_i . Kr[i - j]  +  K_j . Qr[i - j] ] / sqrt(3 d)
 
 - Kr and Qr are the key and query projections of one table of relative positions (share_att_key).
-- Only the offsets that a clip of T frames has are projected, not the whole table.
+- Only the offsets that occur in a clip of T frames are projected, not the whole table.
 - Scores per offset become scores per pair of frames in two ways with the same result: a shifted
   view for training, a gather for export (tests/benchmarks compare their speed).
 
@@ -25,7 +25,7 @@ def log_bucket(offset: Int[Tensor, "..."], max_len: int) -> Int[Tensor, "..."]:
     """Keep offsets of up to max_len / 2 frames and put larger ones on a logarithmic scale."""
     middle = max_len // 2
     distance = offset.abs().clamp(min=1)
-    # Both logarithms are torch's, so that at the largest offset their quotient is exactly 1.
+    # torch computes both logarithms, so their quotient at the largest offset is exactly 1.
     largest = torch.log(distance.new_full((), max_len - 1) / middle)
     far = (torch.log(distance / middle) / largest * (middle - 1)).ceil() + middle
     return torch.where(distance <= middle, offset, offset.sign() * far.long())
@@ -34,7 +34,7 @@ def log_bucket(offset: Int[Tensor, "..."], max_len: int) -> Int[Tensor, "..."]:
 class RelativePositions(nn.Module):
     """A table of relative positions for clips of at most `max_len` frames, layer-normalised.
 
-    `dropout` is drawn once a batch, for the rows of the table: offsets that share a row share it.
+    `dropout` is drawn once per batch for each row, so offsets with the same row share it.
     """
 
     def __init__(self, width: int, max_len: int, dropout: float = 0.0):
@@ -42,8 +42,8 @@ class RelativePositions(nn.Module):
         self.table = nn.Embedding(2 * max_len, width)
         self.norm = nn.LayerNorm(width, eps=1e-7)
         self.max_len, self.dropout = max_len, dropout
-        # The row of every offset is looked up: a logarithm of another runtime may be rounded to the
-        # other side of a whole number, which is another row.
+        # The rows are stored, not computed in the graph: another runtime may round a logarithm to
+        # the other side of a whole number and so choose another row.
         offset = torch.arange(-max_len, max_len + 1)
         rows = (log_bucket(offset, max_len) + max_len).clamp(0, 2 * max_len - 1)
         self.register_buffer("rows", rows, persistent=False)
@@ -69,7 +69,7 @@ def by_offset_shifted(scores: Float[Tensor, "*batch T T2"]) -> Float[Tensor, "*b
 
 
 def by_offset_gathered(scores: Float[Tensor, "*batch T T2"]) -> Float[Tensor, "*batch T T"]:
-    """`by_offset_shifted` as a gather."""
+    """Do the same as `by_offset_shifted`, by a gather."""
     n = scores.shape[-2]
     t = torch.arange(n, device=scores.device)
     column = n - 1 - t[:, None] + t
@@ -79,8 +79,8 @@ def by_offset_gathered(scores: Float[Tensor, "*batch T T2"]) -> Float[Tensor, "*
 class DisentangledAttention(nn.Module):
     """Multi-head attention over the real frames, with relative positions in both directions.
 
-    Padded frames ask nothing: their answer is 0. Layers may share a table of `positions`; None = a
-    table of its own, with `dropout` as on the attention weights.
+    The output of padded frames is 0. Layers may share a table of `positions`; None = the layer
+    makes a table for itself, with the `dropout` of the attention weights.
     """
 
     def __init__(
@@ -99,15 +99,15 @@ class DisentangledAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"], mask: Mask = None) -> Float[Tensor, "B T D"]:
         n, n_frames, width = x.shape
-        # Heads first, so that each head meets its rows of the table in one product: (H, B, T, d).
+        # Heads first, so one product per head covers all clips: (H, B, T, d).
         q, k, v = (self._by_head(project(x)) for project in (self.query, self.key, self.value))
         positions = self.positions(n_frames)  # (2T + 1, D)
         kr, qr = (self._by_head(project(positions)) for project in (self.key, self.query))
 
         # The three terms, each (H, B, T, T): content to content, content to position, and position
-        # to content. The last is K_j against offset i - j, so row and column change places: the
-        # table is read with ascending offsets, and the result is transposed.
-        # In TFLite a gather is faster, and works at any length.
+        # to content. The last term is K_j times offset i - j, so rows and columns are swapped: the
+        # table is read with ascending offsets, and the result is transposed. In TFLite a gather is
+        # faster, and it works at any length.
         exporting = torch.compiler.is_exporting()
         by_offset = by_offset_gathered if exporting else by_offset_shifted
         scores = q @ k.transpose(-1, -2)

@@ -36,7 +36,7 @@ def heads_joined(x: Float[Tensor, "*batch H T d"]) -> Float[Tensor, "*batch T D"
 
 
 def key_mask(mask: Mask) -> Bool[Tensor, "B 1 1 T"] | None:
-    """The attention mask by which every query sees all real frames, and no padded one."""
+    """The attention mask that lets every query see all real frames and no padded ones."""
     return None if mask is None else mask[:, None, None]
 
 
@@ -49,9 +49,9 @@ def attend(
 ) -> Float[Tensor, "B H T d"]:
     """Scaled dot-product attention; `attention_mask` is True where a query sees a key.
 
-    `dropout` is of the attention weights, in evaluation too: pass 0 there.
+    `dropout` applies to the attention weights, in evaluation too: pass 0 there.
 
-    For training in bfloat16 on a CPU it takes torch's plain products: at up to 128 frames the fused
+    Training in bfloat16 on a CPU uses torch's unfused products: at up to 128 frames the fused
     kernel of torch 2.13 needs two to four times as long.
     """
     half = q.dtype == torch.bfloat16 or torch.is_autocast_enabled(q.device.type)
@@ -67,10 +67,10 @@ def attend(
 class MaskedBatchNorm(nn.BatchNorm1d):
     """Batch norm over the real frames of a padded batch, so that padding changes no statistic.
 
-    With torch.distributed running, the statistics are those of the batches of all processes.
+    While torch.distributed runs, the statistics are those of all processes' batches together.
     """
 
-    across_processes = True  # False for a batch that one process has alone
+    across_processes = True  # False = the statistics of this process alone
 
     def forward(
         self, x: Float[Tensor, "*batch D"], mask: Bool[Tensor, "*batch"] | None = None
@@ -78,7 +78,7 @@ class MaskedBatchNorm(nn.BatchNorm1d):
         """Normalise with the statistics of the batch in training, else with the running ones."""
         if not self.training:
             return super().forward(x.flatten(0, -2)).view_as(x)
-        with torch.autocast(x.device.type, enabled=False):  # sums of squares need all their bits
+        with torch.autocast(x.device.type, enabled=False):  # sums of squares need full precision
             rows = x.flatten(0, -2).float()  # (B T, D)
             weight = torch.ones_like(rows[:, 0]) if mask is None else mask.flatten().float()
             sums = torch.stack([weight @ rows, weight @ rows.square()])
@@ -100,7 +100,7 @@ class MaskedBatchNorm(nn.BatchNorm1d):
 
 
 def _over_processes(sums: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-    """Add up over all processes of a distributed run, with gradients."""
+    """Add up the sums and counts of all processes of a distributed run, with gradients."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return sums, count
     from torch.distributed.nn.functional import all_reduce
@@ -109,10 +109,10 @@ def _over_processes(sums: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class RmsNorm(nn.RMSNorm):
-    """torch's RMSNorm, always in float32: a sum of squares needs all its bits.
+    """torch's RMSNorm, always in float32: a sum of squares needs full precision.
 
-    Its eps is under the root and so small that x / (rms + 1e-6), as Slovo's document writes it, is
-    the same up to rounding.
+    Its eps is under the root. It is so small that, up to rounding, the result is x / (rms + 1e-6),
+    the formula in Slovo's document.
     """
 
     def __init__(self, width: int):
@@ -126,7 +126,7 @@ class RmsNorm(nn.RMSNorm):
 
 
 class SwiGlu(nn.Module):
-    """silu(a) b, where a and b are linear in x; then linear again. Shazeer, arXiv 2002.05202."""
+    """A linear layer over silu(a) b, with a and b linear in x. Shazeer, arXiv 2002.05202."""
 
     def __init__(self, width: int, hidden: int):
         super().__init__()
@@ -142,7 +142,7 @@ class SwiGlu(nn.Module):
 
 
 def drop_path(x: Float[Tensor, "B *rest"], p: float, training: bool) -> Float[Tensor, "B *rest"]:
-    """Stochastic depth: set a whole clip's branch to 0 with probability p, scale up the others.
+    """Stochastic depth: set a clip's branch to 0 with probability p, else divide it by 1 - p.
 
     Source: Huang et al., arXiv 1603.09382.
     """
@@ -180,8 +180,8 @@ class LayerMix:
 
     Args:
         partner: the clip that each clip is mixed with.
-        share: how much of itself a clip keeps; 1 = it stays as it is.
-        layer: the number of the layer; a tensor, so that a compiled step serves for all layers.
+        share: how much of itself a clip keeps; 1 = the clip stays as it is.
+        layer: the number of the layer; a tensor, so one compiled step serves all layers.
 
     Source: Verma et al., Manifold Mixup, arXiv 1806.05236.
     """
@@ -193,9 +193,9 @@ class LayerMix:
     def __call__(
         self, x: Float[Tensor, "B T D"], mask: Mask, layer: int
     ) -> tuple[Float[Tensor, "B T D"], Mask]:
-        """Mix before the chosen layer; before others nothing changes.
+        """Mix before the chosen layer; change nothing before other layers.
 
-        Where two clips are mixed, a frame is real if it is real in one of them.
+        Where two clips are mixed, a frame is real if it is real in either of them.
         """
         here = self.layer == layer
         share = torch.where(here, self.share, 1.0).to(x.dtype)[:, None, None]

@@ -2,14 +2,14 @@
 
 Unusual here:
 - The convolutions look back in time only, so the padding behind a clip cannot reach its frames. The
-  channel gates, the attentions and the last mean take the real frames alone.
-- Batch norm stands where transformers have layer norm. Its statistics are those of the real frames,
-  so results do not depend on how much is padded.
-- Attention scores are scaled by D^-0.5, D being the width of the block and not of a head.
-- The published network has a dense layer, the mean over frames, and a dense layer, without an
-  activation between them. The mean of dense outputs is the dense output of the mean, so here the
-  mean comes first, at 1 / T of the cost.
-- The dropout of 0.8 before the classifier begins only after a while.
+  channel gates, the attentions and the final mean use the real frames alone.
+- Batch norm takes the place of a transformer's layer norm. Its statistics are those of the real
+  frames, so results do not depend on the amount of padding.
+- Attention scores are scaled by D^-0.5, where D is the width of the block, not of a head.
+- The published network ends in a dense layer, the mean over frames and another dense layer, without
+  an activation between them. A dense layer and a mean can be swapped, so here the mean comes first,
+  at 1 / T of the cost.
+- The dropout of 0.8 before the classifier begins only after 5 % of the training.
 
 Letters: **B** batch, **T** frames, **F** features of a frame, **D** width, **K** signs.
 Source: anchors.md, hoyso48's solution (MIT); ECA: Wang et al., arXiv 1910.03151.
@@ -48,7 +48,7 @@ class Config:
     dim: int = 192  # D
     groups: int = 2  # each is `convs` convolution blocks, then a transformer block
     convs: int = 3
-    kernel: int = 17  # frames that a convolution reads, the last of them its own
+    kernel: int = 17  # frames that a convolution reads; the current one is the last
     heads: int = 4  # of a transformer block
     expand: int = 2  # width inside a block, as a multiple of D
     drop: float = 0.2  # of a block for a clip, and of attention weights
@@ -65,7 +65,7 @@ def batch_norm(width: int) -> MaskedBatchNorm:
 
 
 class CausalConv(nn.Conv1d):
-    """Convolve each channel by itself over N frames: its own and the N - 1 before it.
+    """Convolve each channel by itself over N frames: the current one and the N - 1 before it.
 
     out[t] = sum over n of weight[n] x[t - N + 1 + n], where x is 0 before the first frame.
     """
@@ -77,8 +77,8 @@ class CausalConv(nn.Conv1d):
         channels_first = F.pad(x, (0, 0, self.kernel_size[0] - 1, 0)).transpose(1, 2)  # (B, D, T)
         if torch.compiler.is_exporting():  # the exporter knows this as a TFLite operation
             return F.conv1d(channels_first, self.weight, groups=self.groups).transpose(1, 2)
-        # For conv2d this is an image of height 1 with channels last: the order in which the clip
-        # lies in memory, so that a CPU convolves it without a copy.
+        # For conv2d this is an image of height 1 with channels last. The clip lies in memory in
+        # this order, so a CPU convolves it without a copy.
         image = channels_first[:, :, None]  # (B, D, 1, T)
         out = F.conv2d(image, self.weight[:, :, None], groups=self.groups)
         return out[:, :, 0].transpose(1, 2)  # (B, T, D)
@@ -116,7 +116,7 @@ class ConvBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention over the frames; padded ones are never attended to."""
+    """Multi-head attention over the frames; no frame attends to a padded one."""
 
     def __init__(self, config: Config):
         super().__init__()
@@ -185,8 +185,8 @@ class ConvTransformer(nn.Module):
     def _init_weights(self) -> None:
         """Draw every kernel as Keras does, from Glorot's uniform distribution, and set biases to 0.
 
-        torch's own limit for the depthwise kernels is eight times as large. In front of a batch
-        norm, which takes out the scale, it would act as a learning rate 64 times as small.
+        torch's own limit for the depthwise kernels is eight times as large. Before a batch norm,
+        which removes the scale, it would act like a learning rate 64 times smaller.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Conv1d):

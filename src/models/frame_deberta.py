@@ -4,12 +4,12 @@ Unusual here:
 - Two convolutions and two dense layers come before the first activation. Together they are one
   linear map of nine frames, so they are multiplied out, in training too
   (`LandmarkEmbedding.folded`). A clip's first two frames come out differently in the authors' code:
-  there the second convolution sees zeros before the clip, here it sees what the first convolution
-  makes of the clip's first frames. The last two of `max_len` frames likewise.
+  there the second convolution sees zeros before the clip, here it sees the first convolution's
+  output on the clip's first frames. The last two of `max_len` frames differ in the same way.
 - The type and landmark embeddings are the same in every frame, so a batch norm over the real frames
-  takes them out again: they do nothing (`Config.norm_rows` says how they can).
+  cancels them: they have no effect (`Config.norm_rows` can give them one).
 - The features of a part are centred per clip before its MLP. Centring commutes with the dense
-  layer, so the centre is subtracted after it: one vector per clip, no copy of the features.
+  layer, so one vector per clip is subtracted after it, and no features are copied.
 - The output layer of a transformer layer changes the width; the residual is added before it.
 - Manifold mixup is applied before any of the transformer layers.
 
@@ -33,7 +33,7 @@ from src.models import Mask
 from src.models.attention import DisentangledAttention
 from src.models.blocks import LayerMix, MaskedBatchNorm, masked_mean
 
-# The type of each part's points. Row 0 is for padding, and as published the table has spare rows.
+# The type of each part's points. Row 0 is for padding; as published, the table has spare rows.
 TYPES = {
     "left_hand": 1,
     "right_hand": 2,
@@ -45,8 +45,8 @@ TYPES = {
 }
 N_TYPES = 9
 FACE = ("silhouette", "cheeks", "means")
-KERNEL = 5  # frames of each of the two convolutions
-GPU_CLIPS = 32  # of one of the authors' GPUs, whose batch norms see no other clips
+KERNEL = 5  # frames that each of the two convolutions spans
+GPU_CLIPS = 32  # clips on each of the authors' GPUs; a GPU's batch norms see no others
 
 
 @dataclass(frozen=True)
@@ -55,17 +55,17 @@ class Config:
 
     max_len: int  # frames of the longest clip
     dim: int  # D of the frame encoder's MLPs
-    widths: tuple[int, ...]  # of the transformer's input, then of each of its layers' output
+    widths: tuple[int, ...]  # of the transformer's input, then of each layer's output
     dropouts: tuple[float, ...]  # one per transformer layer
     heads: int = 16  # of each transformer layer
-    features: int = 16  # E, of a point
-    mlp_dropout: float = 0.25  # of the frame encoder's MLPs
-    fusion_dropout: float = 0.05  # of the MLP that joins their outputs
-    # What the frame encoder's batch norms see in training.
+    features: int = 16  # E, features of a point
+    mlp_dropout: float = 0.25  # in the frame encoder's MLPs
+    fusion_dropout: float = 0.05  # in the MLP that joins their outputs
+    # The frames that the frame encoder's batch norms see in training.
     # - real: the real frames.
     # - padded: as in the authors' code, groups of 32 clips, padded to `max_len` frames of type and
     #   landmark 0. Real and padded frames then differ by the embeddings.
-    # - seen: the real frames, and a missing landmark has no embedding: they say who is missing.
+    # - seen: the real frames; a missing landmark has no embedding, which shows that it is missing.
     norm_rows: Literal["real", "padded", "seen"] = "real"
 
     def build(self, layout: Layout, classes: int) -> FrameDeberta:
@@ -91,13 +91,13 @@ class LandmarkEmbedding(nn.Module):
     def folded(
         self,
     ) -> tuple[Float[Tensor, "E 3 9"], Float[Tensor, "L E"], Float[Tensor, " E"]]:
-        """Multiply all layers out.
+        """Multiply all layers out into one linear map per point.
 
         Returns:
-            Weights of (x, y, z) in nine frames; each point's constant, the part that does not
-            depend on its coordinates; the constant of every point of a padded frame.
+            Weights of (x, y, z) in nine frames; a constant per point, the part of its features that
+            does not depend on its coordinates; the constant of all points in padded frames.
         """
-        reach = KERNEL - 1  # frames to either side that two convolutions see
+        reach = KERNEL - 1  # frames that two convolutions see on either side
         # The second convolution applied to the kernel of the first one.
         smooth = F.conv1d(
             F.pad(self.conv1.weight.transpose(0, 1), (reach, reach)), self.conv2.weight.flip(-1)
@@ -120,8 +120,8 @@ class LandmarkEmbedding(nn.Module):
     ) -> tuple[Float[Tensor, "B T L E"], Float[Tensor, "L E"], Float[Tensor, " E"]]:
         """Embed every point; frames before the first and after the last count as 0.
 
-        The constants (see `folded`) are given apart: they are 20 times as large as what moves, and
-        in bfloat16 the motion would be lost beside them.
+        The constants (see `folded`) are returned separately: they are 20 times as large as the part
+        that moves, and in bfloat16 the motion would be lost beside them.
         """
         kernel, constant, padding = self.folded()
         reach = KERNEL - 1
@@ -143,7 +143,7 @@ class Mlp(nn.Module):
     def forward(
         self, x: Float[Tensor, "B T D"], mask: Mask, offset: Tensor | None = None
     ) -> Float[Tensor, "B T D2"]:
-        """Transform every frame; `offset` is added before the norm, in its own precision."""
+        """Transform every frame; `offset` is added before the norm, without rounding it."""
         y = self.dense(x)
         if offset is not None:
             y = y + offset
@@ -151,13 +151,13 @@ class Mlp(nn.Module):
         return F.mish(F.dropout(y, self.dropout, self.training))
 
     def through(self, x: Float[Tensor, "*batch points E"]) -> Float[Tensor, "*batch D2"]:
-        """The dense layer's product with features of every point, without its bias."""
+        """Apply the dense layer to the features of all points, without the bias."""
         return F.linear(x.flatten(-2), self.dense.weight)
 
     def _normed(self, y: Float[Tensor, "B T D2"]) -> Float[Tensor, "B T D2"]:
-        """Batch norm as on GPUs of 32 clips each, of which the first one's statistics are kept.
+        """Batch norm as on GPUs with 32 clips each; only the first GPU's statistics are kept.
 
-        A batch is sorted by length, so its clips are dealt to the GPUs in turn.
+        A batch is sorted by length, so its clips are dealt to the GPUs in rotation.
         """
         with torch.autocast(y.device.type, enabled=False):
             norm, gpus = self.norm, -(-len(y) // GPU_CLIPS)
@@ -175,8 +175,8 @@ class Mlp(nn.Module):
 class FrameEncoder(nn.Module):
     """One vector per frame, from five MLPs: all points, each hand, lips, the rest of the face.
 
-    A padded frame's points are of type and landmark 0 for the MLP of all points, and 0 for the four
-    others, which matters where `norm_rows` is "padded".
+    For the MLP of all points, a padded frame's points have type and landmark 0; for the other four
+    MLPs they are 0. This matters where `norm_rows` is "padded".
     """
 
     def __init__(self, config: Config, layout: Layout, width: int):
@@ -184,7 +184,7 @@ class FrameEncoder(nn.Module):
         self.config = config
         self.rows = {name: layout.rows(name) for name in ("left_hand", "right_hand", "lips")}
         self.rows["face"] = layout.rows(*FACE)
-        # On the device, so that a step copies nothing there.
+        # A buffer, so it is on the device already and a step copies nothing there.
         self.register_buffer("face", torch.tensor(self.rows["face"]), persistent=False)
         e, dim, dropout = config.features, config.dim, config.mlp_dropout
         padded = config.norm_rows == "padded"
@@ -196,7 +196,7 @@ class FrameEncoder(nn.Module):
         self.fusion = Mlp(4 * dim, width, config.fusion_dropout, padded)
 
     def forward(self, xyz: Float[Tensor, "B T L 3"], mask: Mask) -> Float[Tensor, "B T D"]:
-        """Encode; padded frames come out as 0."""
+        """Encode every frame; padded frames come out as 0."""
         n_frames = xyz.shape[1]
         if self.config.norm_rows == "padded" and self.training and mask is not None:
             longer = self.config.max_len - n_frames
@@ -204,7 +204,7 @@ class FrameEncoder(nn.Module):
         points, constant, padding = self.embedding(xyz)  # (B, T, L, E), (L, E), (E,)
         seen = None
         if self.config.norm_rows == "real":
-            # The batch norms take the constants out again, but for their (vanishing) gradient.
+            # The batch norms cancel the constants, so only their (vanishing) gradient is added.
             points = points + (constant - constant.detach())
         if self.config.norm_rows == "seen":
             seen = (xyz != 0).any(-1)  # (B, T, L)
@@ -213,7 +213,7 @@ class FrameEncoder(nn.Module):
         left_hand, right_hand, lips, face = (
             self._part(name, points, constant, seen, mask) for name in self.rows
         )
-        hands = torch.maximum(left_hand, right_hand)  # one-handed signs are made with either
+        hands = torch.maximum(left_hand, right_hand)  # either hand makes one-handed signs
         offset = None
         if self.config.norm_rows != "real":
             offset = self._offset(self.full, constant, seen)
@@ -227,7 +227,7 @@ class FrameEncoder(nn.Module):
     def _part(
         self, name: str, points: Tensor, constant: Tensor, seen: Tensor | None, mask: Mask
     ) -> Float[Tensor, "B T D"]:
-        """One part's MLP, of its points less their mean over the clip's real frames."""
+        """Apply one part's MLP to its points minus their mean over the clip's real frames."""
         rows = self.face if name == "face" else slice(self.rows[name][0], self.rows[name][-1] + 1)
         part, mlp = points[:, :, rows], self.parts[name]
         offset, mean = 0.0, part.mean(2)  # (B, T, E)
@@ -244,9 +244,9 @@ class FrameEncoder(nn.Module):
 
     @staticmethod
     def _offset(mlp: Mlp, constant: Tensor, seen: Tensor | None) -> Tensor:
-        """What the constants of the points, or of those that are seen, add to a dense layer.
+        """The dense layer's output for the constants of all points, or of the `seen` ones only.
 
-        In float32, because the constants are much larger than what moves.
+        It is in float32, because the constants are much larger than the part that moves.
         """
         if seen is None:
             return mlp.through(constant).float()
@@ -255,7 +255,7 @@ class FrameEncoder(nn.Module):
 
 
 class Layer(nn.Module):
-    """A DeBERTa layer whose output has a width of its own.
+    """A DeBERTa layer whose output may differ in width from its input.
 
     a = LN(x + attention);  i = Mish(W a);  out = LN(dropout(W' (i + a)))
     """
@@ -278,7 +278,7 @@ class Layer(nn.Module):
 
 
 class FrameDeberta(nn.Module):
-    """The whole network; the layout has the parts of `TYPES`."""
+    """The whole network; the layout must have the parts in `TYPES`."""
 
     def __init__(self, config: Config, layout: Layout, classes: int):
         super().__init__()

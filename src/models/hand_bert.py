@@ -2,13 +2,13 @@
 
 Unusual here:
 - A clip longer than the table of positions is subsampled after its features are made, so motions
-  are still those between neighbouring frames.
-- Every layer but the first begins with a depthwise convolution over the tokens (CPE). Padded tokens
-  count as 0 in it; in the authors' code they hold what the layers before made of them.
-- The classifier reads the class token alone, so behind its attention the last layer computes no
-  other token.
-- In the authors' DeBERTa the defaults of its configuration switched disentangled attention off.
-  Here it is on; `disentangled=False` is their form.
+  are still measured between neighbouring frames.
+- Every layer but the first begins with a depthwise convolution over the tokens (CPE). There padded
+  tokens count as 0; in the authors' code they keep the output of the layers before.
+- The classifier reads the class token alone, so after its attention the last layer computes that
+  token only.
+- The authors' DeBERTa has disentangled attention switched off by its configuration's defaults. Here
+  it is on; `disentangled=False` gives the authors' form.
 
 Letters: **B** batch, **T** frames, **F** features, **N** tokens (T + 1), **D** width, **H** heads,
 **d** = D / H, **K** signs. Source: recognition.md 1.4; Chu et al., CPVT, arXiv 2102.10882.
@@ -29,8 +29,8 @@ from src.models import Mask
 from src.models.attention import DisentangledAttention, RelativePositions
 from src.models.blocks import LayerMix, by_head, heads_joined, key_mask
 
-KERNEL = 3  # tokens, of the positional convolution
-INIT_STD = 0.02  # of BERT's weights
+KERNEL = 3  # tokens that the positional convolution spans
+INIT_STD = 0.02  # standard deviation of BERT's initial weights
 TokenMask = Bool[Tensor, "B N"] | None  # True = the class token or a real frame; None = all
 EPS = {"bert": 1e-12, "deberta": 1e-7}  # of the layer norms
 
@@ -44,7 +44,7 @@ class Config:
     family: Literal["bert", "deberta"] = "bert"
     disentangled: bool = True  # False = DeBERTa without relative positions, as in the authors' code
     positional_conv: bool = True  # the CPE
-    features: int = 972  # F, of a frame
+    features: int = 972  # F, features of a frame
     max_len: int = 96  # frames of the longest clip that is not subsampled
     width: int = 256  # D
     inner: int = 512  # width inside the feed-forward part
@@ -60,7 +60,7 @@ def subsampled(
 ) -> tuple[Float[Tensor, "B T2 F"], Bool[Tensor, "B T2"] | None]:
     """Keep the frames floor(i n / max_len), i = 0, 1, ..., of each clip of n > `max_len` frames."""
     n_frames = x.shape[1]
-    # sym_min and sym_max, and no branch on a length: torch.export follows this at any length.
+    # With sym_min and sym_max instead of branches, torch.export can follow this at any length.
     i = torch.arange(torch.sym_min(n_frames, max_len), device=x.device)
     if mask is None:
         return x[:, i * torch.sym_max(n_frames, max_len) // max_len], None
@@ -71,7 +71,7 @@ def subsampled(
 
 
 class Embedding(nn.Module):
-    """From the features of frames to tokens: a class token in front, positions added."""
+    """Turn the features of frames into tokens: a class token in front, positions added."""
 
     def __init__(self, config: Config):
         super().__init__()
@@ -79,15 +79,15 @@ class Embedding(nn.Module):
         self.project = nn.Linear(config.features, width, bias=False)
         self.cls = nn.Parameter(torch.zeros(width))
         self.position = nn.Embedding(config.max_len + 1, width)
-        # Every token's type is row 0. The published network also has a second type and a vocabulary
-        # of one word and uses neither: two spare rows, so that the number of parameters agrees.
+        # Every token's type is row 0. The published network also has a second type and a one-word
+        # vocabulary and uses neither; two spare rows keep the number of parameters equal.
         self.token_type = nn.Embedding(3, width) if config.family == "bert" else None
         self.norm = nn.LayerNorm(width, eps=EPS[config.family])
         self.max_len, self.dropout = config.max_len, config.dropout
 
     def forward(self, x: Float[Tensor, "B T F"]) -> Float[Tensor, "B N D"]:
-        """Embed; the class token is the first."""
-        tokens = self.project(F.pad(x, (0, 0, 1, 0)))  # (B, T + 1, D); a class token's features: 0
+        """Embed the frames; the class token comes first."""
+        tokens = self.project(F.pad(x, (0, 0, 1, 0)))  # (B, T + 1, D); the class token's are 0
         added = self.position.weight + F.pad(self.cls[None], (0, 0, 0, self.max_len))
         if self.token_type is not None:
             added = added + self.token_type.weight[0]
@@ -112,14 +112,14 @@ class SelfAttention(nn.Module):
 
 
 class PositionalConv(nn.Module):
-    """Conditional position encoding: adds to every token what its neighbours hold."""
+    """Conditional position encoding: add a convolution over its neighbours to every token."""
 
     def __init__(self, width: int):
         super().__init__()
         self.conv = nn.Conv1d(width, width, KERNEL, padding=KERNEL // 2, groups=width)
 
     def forward(self, x: Float[Tensor, "B N D"], mask: TokenMask) -> Float[Tensor, "B N D"]:
-        """Add the convolution over the tokens; padded ones count as 0."""
+        """Add the convolution over the tokens; padded tokens count as 0."""
         if mask is not None:
             x = x * mask[..., None]
         return x + self.conv(x.transpose(1, 2)).transpose(1, 2)
@@ -152,7 +152,7 @@ class Layer(nn.Module):
     def forward(
         self, x: Float[Tensor, "B N D"], mask: TokenMask, first: int | None = None
     ) -> Float[Tensor, "B N2 D"]:
-        """Transform the tokens; with `first`, only so many of them, which still attend to all."""
+        """Transform the tokens, or only the `first` ones, which still attend to all tokens."""
         if self.positional_conv is not None:
             x = self.positional_conv(x, mask)
         attended = self.attention(x, mask)

@@ -1,6 +1,6 @@
-"""How a hand is shaped, beside where its points are.
+"""Features for the shape of a hand, beside the places of its points.
 
-Letters: **B** batch, **T** frames, **L** points, **P** pairs of points, of both hands.
+Letters: **B** batch, **T** frames, **L** points, **P** pairs of points in both hands.
 """
 
 from itertools import combinations
@@ -13,23 +13,23 @@ from src.landmarks import Layout
 
 
 class HandShapes(nn.Module):
-    """Distances between the points of each hand in (x, y), of the hand that is seen more first.
+    """Distances in (x, y) between the points of each hand; the hand seen more comes first.
 
-    They are the same whichever hand signs, wherever it is held and however it is turned in the
-    picture. A network learns this from many clips, but not from a few hundred. Where a point of a
-    pair is missing, the distance is 0. There are no weights. Ours.
+    They do not depend on which hand signs, where it is held or how it is turned in the picture. A
+    network learns this from many clips, but not from a few hundred. Where a point of a pair is
+    missing, the distance is 0. The module has no weights. Source: ours.
     """
 
     def __init__(self, layout: Layout):
         super().__init__()
         hands = layout.rows("left_hand"), layout.rows("right_hand")
         ends = [list(zip(*combinations(rows, 2), strict=True)) for rows in hands]
-        # On the device, so that a step copies nothing there. (2 ends, 2 hands, P / 2)
+        # A buffer, so a step copies nothing to the device. (2 ends, 2 hands, P / 2)
         self.register_buffer("ends", torch.tensor(ends).transpose(0, 1), persistent=False)
         self.size = self.ends[0].numel()  # P
 
     def forward(self, xy: Float[Tensor, "B T L C"]) -> Float[Tensor, "B T P"]:
-        """Measure; a missing or padded point comes in as 0."""
+        """Measure the distances; missing and padded points are passed as 0."""
         a, b = (xy[:, :, rows, :2] for rows in self.ends.flatten(1))  # (B, T, P, 2) each
         known = (a != 0).any(-1) & (b != 0).any(-1)
         distances = torch.where(known, torch.linalg.vector_norm(a - b, dim=-1), 0.0)

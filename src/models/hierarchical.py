@@ -1,9 +1,9 @@
-"""Slovo: parts embedded by themselves, attention between parts, local and global blocks.
+"""Slovo: an embedding per part, attention between parts, local and global blocks.
 
 Unusual here:
 - Points are normalised inside the network, with statistics of the training clips (parts.py):
-  `learn_statistics` takes them before training.
-- In a local block a frame sees only the frames near it. Every frame sees itself, a padded one too:
+  `learn_statistics` computes these before training.
+- In a local block a frame sees only the frames near it. Every frame sees itself, even a padded one:
   without any key its row of attention weights would be NaN.
 
 Letters: **B** batch, **T** frames, **L** points, **D** width, **H** heads, **K** signs.
@@ -39,8 +39,8 @@ from src.models.pooling import MultiScalePooling
 from src.models.rotary import Rotary
 
 PARTS = ("lips", "left_hand", "right_hand", "pose")  # other parts of a layout are not read
-KERNELS = (3, 5, 7)  # frames of the parallel convolutions
-# True where a frame sees another; None = all see all.
+KERNELS = (3, 5, 7)  # frames that the parallel convolutions span
+# True where a frame sees another; None = every frame sees all frames.
 AttentionMask = Bool[Tensor, "_ 1 T T"] | None
 
 
@@ -52,15 +52,15 @@ class Config:
     dim: int = 512  # D
     heads: int = 8  # H
     local_layers: int = 4  # blocks before the convolution
-    global_layers: int = 4  # blocks after it
+    global_layers: int = 4  # blocks after the convolution
     dropout: float = 0.1  # everywhere
-    attention_dropout: float = 0.0  # of the attention weights in the blocks; the authors' code: 0.1
+    attention_dropout: float = 0.0  # on the blocks' attention weights; the authors' code: 0.1
     patch: int = 4  # points of a patch
     patch_heads: int = 4  # of the attention between the patches of a frame
     positions: int = 1000  # rows of the temporal embedding
     scales: tuple[int, ...] = (1, 2, 4, 8)  # see `MultiScalePooling`
     widths: tuple[int, ...] = (256, 128)  # of the classifier's layers
-    hand_shapes: bool = False  # added to a frame's vector, see `HandShapes`
+    hand_shapes: bool = False  # add `HandShapes` to a frame's vector
     # How many frames to either side a frame sees in a local block; None = it sees all frames, as in
     # the authors' code.
     local_window: int | None = 8
@@ -69,10 +69,10 @@ class Config:
     # In a global block a frame sees its neighbours up to this distance and the frames at multiples
     # of it (Child et al., arXiv 1904.10509); None = it sees all frames.
     sparse_stride: int | None = None
-    # Probability of leaving out a residual branch for a clip in the last block; rises linearly from
-    # 0 in the first (see `drop_path`).
+    # Probability, in the last block, of leaving out a residual branch for a clip; it rises linearly
+    # from 0 in the first block (see `drop_path`).
     stochastic_depth: float = 0.0
-    layer_drop: float = 0.0  # of a block for a batch (Fan et al., arXiv 1909.11556)
+    layer_drop: float = 0.0  # chance of skipping a block, per batch (Fan et al., arXiv 1909.11556)
 
     def build(self, layout: Layout, classes: int) -> Hierarchical:
         return Hierarchical(self, layout, classes)
@@ -106,7 +106,7 @@ class PartsEncoder(nn.Module):
     def forward(
         self, xy: Float[Tensor, "B T L 2"], mask: Mask
     ) -> tuple[Float[Tensor, "B T D"], list[Float[Tensor, "B T D"]]]:
-        """Encode: a vector per frame, and the parts' vectors it is made of, in order of `PARTS`."""
+        """Return a vector per frame, and the vectors of its parts in the order of `PARTS`."""
         points = self.normalise(xy)
         # A vector per part and frame, (B, T, D) each.
         lips, left, right, pose = (
@@ -116,7 +116,7 @@ class PartsEncoder(nn.Module):
         # Each hand attends to the other over time, lips and pose likewise.
         left, right = self.hands(left, right, mask), self.hands(right, left, mask)
         lips, pose = self.body(lips, pose, mask), self.body(pose, lips, mask)
-        # Joined twice over: by a dense layer, and by a sum with four learned shares.
+        # Joined in two ways: by a dense layer, and by a sum with four learned shares.
         parts = [lips, left, right, pose]
         shares = self.share.softmax(0)
         x = self.join(torch.cat(parts, -1)) + sum(
@@ -130,7 +130,7 @@ class PartsEncoder(nn.Module):
 def attention_masks(
     config: Config, x: Float[Tensor, "B T D"], mask: Mask
 ) -> tuple[AttentionMask, AttentionMask]:
-    """Which frames a frame sees in local blocks, and in global ones; itself it always sees."""
+    """Which frames a frame sees in local and in global blocks; a frame always sees itself."""
     t = torch.arange(x.shape[1], device=x.device)
     offset = t - t[:, None]
     window, stride = config.local_window, config.sparse_stride
@@ -203,7 +203,7 @@ class TemporalConvolution(nn.Module):
     def forward(
         self, x: Float[Tensor, "B T D"], mask: Mask, masks: tuple[AttentionMask, AttentionMask]
     ) -> Float[Tensor, "B T D"]:
-        """Convolve over the frames; padded ones count as 0."""
+        """Convolve over the frames; padded frames count as 0."""
         real = x if mask is None else x * mask[..., None]
         channels = real.transpose(1, 2)  # (B, D, T)
         convolved = torch.cat([convolve(channels) for convolve in self.convolutions], 1)
@@ -214,7 +214,7 @@ class TemporalConvolution(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Norm, pooling, layers of falling width, each with an auxiliary classifier of its own."""
+    """Norm, pooling and ever narrower layers; each output also gets an auxiliary classifier."""
 
     def __init__(self, config: Config, classes: int):
         super().__init__()
@@ -231,7 +231,7 @@ class Classifier(nn.Module):
         self.auxiliary = nn.ModuleList(nn.Linear(width, classes) for width in widths)
 
     def forward(self, x: Float[Tensor, "B T D"], mask: Mask) -> dict[str, Tensor]:
-        """Classify; see `Hierarchical.forward`."""
+        """Classify clips; see `Hierarchical.forward`."""
         features = [self.pooling(self.norm(x), mask)]
         for stage in self.stages:
             features.append(stage(features[-1]))
@@ -261,8 +261,8 @@ class Hierarchical(nn.Module):
     def _init_weights(self) -> None:
         """Draw dense layers, tables and learned vectors from N(0, 0.02), and set biases to 0.
 
-        Convolutions keep torch's initialisation; norms and weights of branches start at 1, shares
-        of parts equal.
+        Convolutions keep torch's initialisation; norms and weights of branches start at 1, and the
+        shares of the parts start equal.
         """
         for module in self.modules():
             match module:
@@ -277,7 +277,7 @@ class Hierarchical(nn.Module):
             nn.init.normal_(query, std=0.02)
 
     def learn_statistics(self, frames: Iterable[Float[Tensor, "_ L 3"]]) -> None:
-        """Take each point's mean and deviation over the training clips, see `PointNorm`."""
+        """Compute each point's mean and deviation over the training clips, see `PointNorm`."""
         self.encoder.normalise.learn(frames)
 
     def forward(

@@ -1,15 +1,15 @@
-"""26th place: LLaMA's transformer over the frames of a clip, read at a class token.
+"""26th place: LLaMA's transformer over the frames of a clip, classified by a class token.
 
 Unusual here:
 - A frame is one token: a linear map of its coordinates, batch norm, a learned position. There are
   rotary positions as well; the class token is at position 0, frame t at t + 1. The batch norm
-  counts real frames alone, for in a batch of all lengths most frames are padding.
+  counts real frames alone, because in a batch of mixed lengths most frames are padding.
 - Only the class token is classified, so it is the only query of the last layer, with all tokens as
   keys.
-- Of a clip longer than `max_len` the first `max_len` frames are read: in training, in evaluation
-  and in the exported graph.
-- `next_frame_share` turns on what the authors tried and left out: some clips of each batch are also
-  read with causal attention, without the class token, to predict the landmarks of a later frame.
+- If a clip is longer than `max_len`, only its first `max_len` frames are read: in training, in
+  evaluation and in the exported graph.
+- `next_frame_share` turns on a task that the authors tried and dropped: some clips are also read
+  with causal attention, without the class token, to predict the landmarks of a later frame.
 
 Letters: **B** batch, **T** frames, **N** tokens (T + 1), **M** queries, **L** points,
 **C** coordinates of a point, **D** width, **H** heads, **d** features of a head, **K** signs.
@@ -32,7 +32,7 @@ from src.models.hands import HandShapes
 from src.models.rotary import Rotary
 
 EPS = 1e-5  # of RMSNorm
-AttentionMask = Bool[Tensor, "B 1 _ N"] | None  # True where a query sees a key; None = all see all
+AttentionMask = Bool[Tensor, "B 1 _ N"] | None  # True where a query sees a key; None = everywhere
 
 
 @dataclass(frozen=True)
@@ -44,20 +44,20 @@ class Config:
     # Width inside the feed-forward part. LLaMA's rule is 4 D times 2 / 3, rounded up to a multiple
     # of 8; the published size of the ensemble's members needs 4 D.
     hidden: int
-    max_len: int = 512  # frames that are read of a clip at most
+    max_len: int = 512  # the most frames that are read of a clip
     head_dim: int = 64  # d
     axes: int = 2  # C, coordinates of a point
     dropout: float = 0.1  # in the layers
     classifier_dropout: float = 0.5  # before the classifier
-    # Positions and class token start from N(0, this); the rest as torch starts it.
+    # Positions and class token start from N(0, `init_std`), the rest as in torch.
     init_std: float = 1.0
-    hand_shapes: bool = False  # read them beside the coordinates, see `HandShapes`
-    next_frame_share: float = 0.0  # of each batch's clips, from which frames are predicted as well
+    hand_shapes: bool = False  # read `HandShapes` beside the coordinates
+    next_frame_share: float = 0.0  # share of a batch's clips that predict frames, too
     next_frame_ahead: int = 1  # how many frames later the predicted frame is
 
     @property
     def width(self) -> int:
-        """The numbers of a token, D."""
+        """How many numbers a token has: D."""
         return self.heads * self.head_dim
 
     def build(self, layout: Layout, classes: int) -> Llama:
@@ -78,7 +78,7 @@ class Attention(nn.Module):
     def forward(
         self, x: Float[Tensor, "B N D"], attention_mask: AttentionMask, first: int | None
     ) -> Float[Tensor, "B M D"]:
-        """Attend; the `first` tokens are queries, None = all (M = N)."""
+        """Attend; only the `first` tokens are queries, None = all tokens (M = N)."""
         # (B, N, 3 D) -> (3, B, H, N, d)
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         q = q[:, :, :first]
@@ -104,7 +104,7 @@ class Layer(nn.Module):
     def forward(
         self, x: Float[Tensor, "B N D"], attention_mask: AttentionMask, first: int | None = None
     ) -> Float[Tensor, "B M D"]:
-        """Transform the tokens; with `first`, only so many of them, which still attend to all."""
+        """Transform the tokens, or only the `first` ones, which still attend to all tokens."""
         attended = self.attention(self.attention_norm(x), attention_mask, first)
         h = x[:, :first] + F.dropout(attended, self.dropout, self.training)
         return h + F.dropout(self.mlp(self.mlp_norm(h)), self.dropout, self.training)
@@ -138,7 +138,7 @@ class Llama(nn.Module):
     ) -> dict[str, Tensor]:
         """Classify clips, see `src.models`; pooled is the class token.
 
-        In training with `next_frame_share` it also returns what `_next_frames` does.
+        In training with `next_frame_share` it adds the outputs of `_next_frames`.
         """
         if mask is not None:
             features = torch.where(mask[..., None, None], features, 0.0)
@@ -173,9 +173,9 @@ class Llama(nn.Module):
     def _next_frames(
         self, embedded: Tensor, features: Tensor, mask: Tensor | None
     ) -> dict[str, Tensor]:
-        """Predict later frames of S clips, from the frames up to each.
+        """Predict later frames of S clips, each from frames at least `next_frame_ahead` earlier.
 
-        A batch is sorted by length, so these clips are spread over all of it.
+        A batch may be sorted by length, so the S clips are spread evenly over it.
 
         Returns:
             next_frame (S, T', L, C), the predicted coordinates; next_frame_true, the true ones;
@@ -188,7 +188,7 @@ class Llama(nn.Module):
         clip = torch.arange(some, device=embedded.device) * len(embedded) // some
         x, features, mask = (each[clip] for each in (embedded, features, mask))
         t = torch.arange(n_frames, device=embedded.device)
-        # Causal. A padded frame sees itself: without any key its row of weights would be NaN.
+        # Causal. Even a padded frame sees itself: without any key its weights would be NaN.
         attention_mask = (t <= t[:, None]) & (mask[:, None, None] | (t == t[:, None]))
         for layer in self.layers:
             x = layer(x, attention_mask)

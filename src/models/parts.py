@@ -1,8 +1,8 @@
-"""From the points of a frame to one vector per part, and attention between parts.
+"""Turn the points of a frame into one vector per part; attention between parts.
 
-- A point is normalised with its own mean and deviation over the training clips. They are buffers,
-  so every checkpoint carries them.
-- The patch embedding is multiplied out: only its result is as wide as D.
+- A point is normalised with its own mean and deviation over the training clips. These are buffers,
+  so every checkpoint holds them.
+- The patch embedding is multiplied out, so only its result has width D.
 
 Letters: **B** batch, **T** frames, **N** = B T, **L** points, **P** patches of a part,
 **n** numbers of a patch, **D** width, **H** heads, **d** = D / H.
@@ -24,9 +24,9 @@ LIMIT = 5.0  # deviations that a normalised coordinate is clamped to
 
 
 class PointNorm(nn.Module):
-    """Express (x, y) of every point in deviations from its mean over the training clips.
+    """Normalise (x, y) of each point by its mean and deviation over the training clips.
 
-    A missing point comes in as 0 and stays 0.
+    A missing point is passed as 0 and stays 0.
     """
 
     def __init__(self, n_points: int):
@@ -35,7 +35,7 @@ class PointNorm(nn.Module):
         self.register_buffer("std", torch.ones(n_points, 2))
 
     def learn(self, frames: Iterable[Float[Tensor, "_ L 3"]]) -> None:
-        """Take the statistics of all frames, NaN = not detected.
+        """Compute the statistics of all frames; NaN = not detected.
 
         A point that was never detected gets mean 0 and deviation 1.
         """
@@ -59,18 +59,18 @@ class PointNorm(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    """One vector per frame of one part: its points in patches, which attend to each other.
+    """One vector per frame from one part, whose points form patches that attend to each other.
 
     A patch is a few numbers, and up to the softmax everything is linear in them except the division
     by the norm. So all of it is computed from these numbers, without vectors of width D. Let p be
-    the numbers of a patch with a 1 behind them, and embed(patch) + position = E p. Then
+    the numbers of a patch followed by a 1, so embed(patch) + position = E p. Then
 
     - the norm divides by r = |E p| / sqrt(D), and r^2 = p' (E' E / D) p (`square`);
     - the score of query i and key j is p_i' F_ij p_j / (r_i r_j) (`scores`);
     - the frame's vector, the mean over the queries, is the sum over the keys of V_j p_j / r_j times
       the mean weight of key j (`values`).
 
-    A patch has `patch` points; the last one is filled up with zeros.
+    A patch has `patch` points; the last patch is padded with zeros.
     """
 
     def __init__(self, n_points: int, dim: int, patch: int, heads: int, dropout: float):
@@ -88,8 +88,8 @@ class PatchEmbedding(nn.Module):
         self.missing = nn.Parameter(torch.empty(dim))
 
     def forward(self, xy: Float[Tensor, "B T points 2"]) -> Float[Tensor, "B T D"]:
-        """Embed; a frame in which the part is missing becomes the learned `missing` vector."""
-        # Not in half precision: sums of so few products gain no speed from it.
+        """Embed the part; a frame in which it is missing becomes the learned `missing` vector."""
+        # In full precision: half precision would not speed up sums of so few products.
         with torch.autocast(xy.device.type, enabled=False):
             patches = F.pad(xy.flatten(-2), (0, self.padding)).flatten(0, 1)
             patches = patches.unflatten(-1, (self.n_patches, -1))  # (N, P, n - 1)
@@ -103,25 +103,25 @@ class PatchEmbedding(nn.Module):
         queries = p.transpose(0, 1)  # (P, N, n)
         square = ((queries @ square_of) * queries).sum(-1, keepdim=True)
         inverse = torch.rsqrt(square.clamp(min=0) + self.norm.eps)  # (P, N, 1)
-        # Every head has the same keys: H P in a row, so that no tensor has more than 4 axes.
+        # All heads have the same keys: H P in a row, so no tensor has more than 4 axes.
         keys = p.repeat(1, self.heads, 1)  # (N, H P, n)
         inverse_of_keys = inverse.squeeze(-1).T.repeat(1, self.heads)  # (N, H P)
 
         halves = (queries @ scores_of).unflatten(-1, (-1, p.shape[-1]))  # (P, N, H P, n)
         scores = (halves * keys).sum(-1) * inverse * inverse_of_keys
         weights = scores.unflatten(-1, (self.heads, -1)).softmax(-1)  # (P, N, H, P)
-        # Averaged over the queries before the values are summed: linear, so the order is free.
+        # Averaging over the queries first is exact, because summing the values is linear.
         weights = F.dropout(weights, self.dropout, self.training).mean(0).flatten(1)  # (N, H P)
         return ((weights * inverse_of_keys)[..., None] * keys).flatten(1) @ values_of
 
     def _maps(
         self,
     ) -> tuple[Float[Tensor, "P n n"], Float[Tensor, "P n HPn"], Float[Tensor, "HPn D"]]:
-        """Multiply the weights out.
+        """Multiply the weights out into three maps.
 
         Returns:
-            `square`, of each patch; `scores`, from a query to every key in every head; `values`,
-            from weighted keys to the frame's vector.
+            `square`, a matrix per patch; `scores`, from a query to every key in every head;
+            `values`, from weighted keys to the frame's vector.
         """
         constant = self.embed.bias + self.position  # (P, D)
         weight = self.embed.weight.T.expand(self.n_patches, -1, -1)

@@ -1,4 +1,4 @@
-"""From one vector per frame to one per clip: means of pieces of the clip, and a learned query.
+"""Pool the frames' vectors into one per clip: means of pieces, and a learned query.
 
 Letters: **B** batch, **T** frames, **S** pieces of a clip, **D** width, **H** heads.
 """
@@ -16,8 +16,8 @@ def piece_means(x: Float[Tensor, "B T D"], mask: Mask, pieces: int) -> Float[Ten
 
     Piece s of a clip of n frames has the frames from floor(s n / S) up to, not including,
     ceil((s + 1) n / S). So neighbouring pieces share a frame where S does not divide n, and a clip
-    with fewer frames than pieces repeats them: torch's adaptive average pooling, with each clip's
-    own length. A clip ends with its last real frame; a piece without any real frame is 0.
+    with fewer frames than pieces repeats its frames: torch's adaptive average pooling, at each
+    clip's length. A clip ends with its last real frame; a piece without any real frame is 0.
     """
     n_frames = x.shape[1]
     t = torch.arange(n_frames, device=x.device)
@@ -33,9 +33,9 @@ def piece_means(x: Float[Tensor, "B T D"], mask: Mask, pieces: int) -> Float[Ten
 
 
 class AttentionPooling(nn.Module):
-    """One query attends to all real frames: which moments matter is learned.
+    """One query attends to all real frames; it learns which moments matter.
 
-    With `random_query` it is drawn anew at every call, in evaluation too, as in the authors' code.
+    With `random_query` each call draws a new query, in evaluation too, as in the authors' code.
     """
 
     def __init__(self, dim: int, heads: int, random_query: bool = False):
@@ -61,8 +61,8 @@ class MultiScalePooling(nn.Module):
 
     Args:
         dim: D.
-        heads: of the attention.
-        scales: into how many pieces a clip is cut; one number per scale.
+        heads: heads of the attention.
+        scales: how many pieces a clip is cut into, one number per scale.
         dropout: in the MLP.
         averaged_bins: average the pieces of a scale, as the authors' code does, which makes every
             scale nearly the mean of the clip; False keeps a vector per piece, as in the document.

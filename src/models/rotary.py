@@ -31,7 +31,7 @@ class Rotary(nn.Module):
         self.register_buffer("sin", angle.sin().float(), persistent=False)
 
     def forward(self, x: Float[Tensor, "*batch T d"]) -> Float[Tensor, "*batch T d"]:
-        """Turn every position by its angle; position 0 stays as it is."""
+        """Turn the features at every position by its angle; position 0 stays as it is."""
         cos, sin = (table[: x.shape[-2]].to(x.dtype) for table in (self.cos, self.sin))
         pairs = x.unflatten(-1, (-1, 2)).unbind(-1) if self.interleaved else x.chunk(2, dim=-1)
         first, second = pairs
