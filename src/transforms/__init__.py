@@ -1,1 +1,1 @@
-"""What happens to landmarks between the store and a model: pure tensor code, no data files."""
+"""The operations on landmarks between the store and a model: pure tensor code, no data files."""

@@ -1,4 +1,4 @@
-"""Mixup: which clips are mixed, by which shares, and how their targets and features are mixed.
+"""Mixup: which clips are mixed, in which shares, and how their targets and features are mixed.
 
 Letters: **B** batch, **T** frames, **L** points, **C** coordinates, **K** signs.
 """
@@ -18,14 +18,14 @@ from src.transforms.pipeline import Draw, within
 
 @dataclass(frozen=True)
 class Pairs:
-    """Which clip each clip is mixed with, and by which share.
+    """Which clip each clip is mixed with, and in which share.
 
     Iterating gives these pairs, then those of `then`, and so on.
 
     Args:
         partner: (B,) the clip that each clip is mixed with.
         share: (B,) how much of itself a clip keeps.
-        then: pairs whose partners are mixed into the mixed clips afterwards; None = none.
+        then: pairs whose partners are mixed into the result afterwards; None = no more pairs.
     """
 
     partner: Int[Tensor, " B"]
@@ -53,9 +53,9 @@ class ManifoldMixup:
     A batch is mixed with probability p * progress / span, as in the document.
 
     Args:
-        p: the probability at `span`.
+        p: the probability at `span`; with `falling`, at the start.
         alpha: shares are from Beta(alpha, alpha).
-        span: a share of the training.
+        span: a share of the training, see `p`.
         falling: mix with probability p * (1 - progress / span), and never after `span`, as the
             authors' code does.
     """
@@ -79,10 +79,10 @@ class ManifoldMixup:
 
 @dataclass(frozen=True)
 class PointMixup:
-    """Mix clips frame by frame and point by point, the whole batch by one share.
+    """Mix clips frame by frame and point by point, with one share for the whole batch.
 
-    A point that only one of the two clips has is taken from it as it is. A frame is real if it is
-    real in one of them. Source: Slovo, recognition.md 4.4.
+    A point that only one of the two clips has is taken unchanged from that clip. A frame is real if
+    it is real in either clip. Source: Slovo, recognition.md 4.4.
 
     Args:
         p: probability of mixing a batch.
@@ -105,7 +105,7 @@ class PointMixup:
         pairs: Pairs,
         draw: Draw,
     ) -> tuple[Float[Tensor, "B T L C"], Bool[Tensor, "B T"]]:
-        """Mix the points, 0 = missing; returns them and which of their frames are real."""
+        """Mix the points (0 = missing); return them and the mask of real frames."""
         own = torch.where(mask[..., None, None], features, 0.0)
         partner = own[pairs.partner]
         has_own, has_partner = ((x != 0).any(-1, keepdim=True) for x in (own, partner))
@@ -116,18 +116,18 @@ class PointMixup:
 
 @dataclass(frozen=True)
 class WindowMixup:
-    """Mix clips of different lengths: the shorter one with a random window of the longer one.
+    """Mix clips of different lengths: the shorter clip with a random window of the longer.
 
-    Of a mixed clip only that window stays real, at the clip's own frames. A clip always keeps the
-    largest share of itself, and is never mixed with itself. Source: 26th place, recognition.md 2.3.
+    In a mixed clip only that window stays real, and it keeps its place in time. A clip's own share
+    is always the largest, and no clip is mixed with itself. Source: 26th place, recognition.md 2.3.
 
     Args:
-        alpha: shares are from Beta(alpha, alpha), or from a Dirichlet distribution for more clips.
-        clips: how many are mixed into one. The authors found no benefit in three and more.
-        align: first map the partner's (x, y) onto the clip's by least squares, so that only poses
-            are mixed: "similarity" turns and scales it about the head (the origin), "linear" is any
-            linear map, as in the authors' code. They rejected it.
-        whole: a clip with a larger share than this stays as it is.
+        alpha: shares are from Beta(alpha, alpha), or a Dirichlet distribution if `clips` > 2.
+        clips: how many clips are mixed into one. The authors found no benefit in three or more.
+        align: first map the partner's (x, y) onto the clip's by least squares, so only poses are
+            mixed: "similarity" turns and scales the partner about the head (the origin), "linear"
+            allows any linear map, as in the authors' code. The authors rejected it.
+        whole: a clip whose own share is larger than this stays as it is.
     """
 
     alpha: float
@@ -139,12 +139,12 @@ class WindowMixup:
         """Draw the pairs of one batch of n clips; every batch is mixed."""
         shares = draw.dirichlet(self.alpha, n, self.clips).sort(1, descending=True).values
         total, circle, pairs = shares.cumsum(1), draw.permutation(n), None
-        for k in reversed(range(1, self.clips)):  # from the last pairs, which the others refer to
-            # What the first k shares are of the first k + 1: the mixture so far keeps that much.
+        for k in reversed(range(1, self.clips)):  # backwards: each refers to the next
+            # The mixture of the first k clips keeps their part of the first k + 1 shares.
             share = total[:, k - 1] / total[:, k]
             share = torch.where(share > self.whole, 1.0, share)
-            # All clips stand in a circle, and the partner is the k-th before a clip: for every k
-            # another clip. Of a few clips it can be the clip itself, which then stays as it is.
+            # All clips stand in a circle, and a clip's partner is the k-th before it: another one
+            # for every k. In a small batch this can be the clip itself, which then stays as it is.
             share = share if k % n else torch.ones_like(share)
             partner = torch.empty_like(circle)
             partner[circle] = circle.roll(k)
@@ -158,30 +158,30 @@ class WindowMixup:
         pairs: Pairs,
         draw: Draw,
     ) -> tuple[Float[Tensor, "B T *rest"], Bool[Tensor, "B T"]]:
-        """Mix the features, 0 = missing; returns them and which of their frames are real.
+        """Mix the features (0 = missing); return them and the mask of real frames.
 
         In `mask` each clip's real frames come first. For `align` the last two dimensions of the
         features are L and C, x and y first. `draw` chooses the windows.
         """
         length, n_frames = mask.sum(1), mask.shape[1]
         by_clip = (-1, *[1] * (features.dim() - 1))
-        # Of each mixed clip the window of `kept` frames from `first` on is real.
+        # In each mixed clip, the `kept` frames from `first` on are real.
         mixed, first, kept = features, torch.zeros_like(length), length
         for each in pairs:
-            # The shorter of the two is mixed whole, at a random place of the longer one.
+            # All of the shorter clip is mixed, at a random place in the longer one.
             partner_length = length[each.partner]
             common = torch.minimum(kept, partner_length)
             start = first + draw.integers(kept - common + 1)
             partner_start = draw.integers(partner_length - common + 1)
 
-            # The partner's frames, brought to the times of the clip's window.
+            # The partner's frames, moved to the times of the clip's window.
             frame = torch.arange(n_frames, device=length.device) + (partner_start - start)[:, None]
             partner = features[each.partner[:, None], frame.clamp(0, n_frames - 1)]
             inside = within(start, common, n_frames)
             if self.align != "no":
                 partner = _aligned(partner, mixed, inside, self.align == "similarity")
 
-            # Clips with a share of 1 keep all their frames, the others those of the window.
+            # Clips with a share of 1 keep all their frames, other clips only those of the window.
             whole = each.share >= 1
             both = torch.lerp(partner, mixed, each.share.to(mixed.dtype).view(by_clip))
             taken = (inside & ~whole[:, None]).view(*inside.shape, *by_clip[2:])
@@ -198,7 +198,7 @@ def _aligned(
 ) -> Float[Tensor, "B T L C"]:
     """Map each partner's (x, y) onto its clip's by least squares over the points that both have.
 
-    Where they have no point in common, or only points on one line, the partner stays as it is.
+    If the two share no points, or only points on one line, the partner stays as it is.
     """
     both = (partner[..., :2] != 0).any(-1) & (own[..., :2] != 0).any(-1) & inside[..., None]
     x, y = (torch.where(both[..., None], p[..., :2], 0.0).flatten(1, 2) for p in (partner, own))

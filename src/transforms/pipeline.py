@@ -1,8 +1,8 @@
 """Pipelines: dataclasses whose fields are operations, applied in the order they are written.
 
 - A clip step is a function of one clip, (T, L, 3) -> (T', L, 3). It runs once per clip, before
-  training, and is exported. Steps are frozen dataclasses and so comparable: members of an ensemble
-  that begin with equal steps share the beginning of their graph.
+  training, and is exported. Steps are frozen dataclasses, so they can be compared: members of an
+  ensemble that begin with equal steps share the beginning of their graphs.
 - An augmentation is a function of a padded batch. It runs in every epoch, on the device, with an
   explicit generator.
 - A field that is None is left out.
@@ -22,8 +22,8 @@ from src.landmarks import Layout
 
 
 def index(rows: tuple[int, ...], device: torch.device) -> Int[Tensor, " n"]:
-    """Rows as a tensor on the device; it is made once, so that a training step copies nothing."""
-    if torch.compiler.is_exporting():  # a tensor that belongs to a trace must not be kept
+    """The rows as a tensor on the device, made only once, so a training step copies nothing."""
+    if torch.compiler.is_exporting():  # a tensor that belongs to a trace must not be cached
         return torch.tensor(rows, device=device)
     return _cached_index(rows, device)
 
@@ -43,14 +43,14 @@ def within(
 
 @dataclass(frozen=True)
 class Draw:
-    """The randomness of one training step, and what else augmentations need to know.
+    """The randomness of one training step, and other facts that augmentations need.
 
     Args:
-        generator: on the batch's device, for what differs between clips.
-        host: for what the whole batch has in common; never waits for the device.
+        generator: draws the values that differ between clips, on the batch's device.
+        host: draws the values for a whole batch, without waiting for the device.
         progress: share of the training that is done, 0 to 1.
-        donor: a second batch, whose k-th clip has the same sign as the k-th of the first, by
-            another signer; it may be padded to another number of frames.
+        donor: a second batch, whose k-th clip has the same sign as the first batch's, by another
+            signer; it may be padded to another number of frames.
     """
 
     generator: torch.Generator
@@ -63,16 +63,16 @@ class Draw:
         return self.host.random() < p
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """Draw from U(low, high), (*shape,)."""
+        """Draw a tensor of this shape from U(low, high)."""
         u = torch.rand(shape, generator=self.generator, device=self.generator.device)
         return low + (high - low) * u
 
     def normal(self, *shape: int) -> Tensor:
-        """Draw from N(0, 1), (*shape,)."""
+        """Draw a tensor of this shape from N(0, 1)."""
         return torch.randn(shape, generator=self.generator, device=self.generator.device)
 
     def chance(self, p: float, *shape: int) -> Bool[Tensor, "..."]:
-        """True with probability p, (*shape,)."""
+        """Draw a tensor of this shape, each entry True with probability p."""
         return self.uniform(*shape) < p
 
     def integers(self, below: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ class Draw:
 
     def dirichlet(self, alpha: float, n: int, k: int) -> Float[Tensor, "n k"]:
         """Draw n times k shares that add up to 1, from the symmetric Dirichlet distribution."""
-        # torch.distributions takes no generator; the gamma sampler below it does.
+        # torch.distributions takes no generator; the gamma sampler that it calls does.
         shape = torch.full((k, n), alpha, device=self.generator.device)
         gamma = torch._standard_gamma(shape, generator=self.generator)
         return (gamma / gamma.sum(0)).T
@@ -107,7 +107,7 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class BoundStep:
-    """A step together with its layout; two are equal if both are."""
+    """A step together with its layout; two are equal if steps and layouts are."""
 
     step: Callable[[Tensor, Layout], Tensor]
     layout: Layout
@@ -141,5 +141,5 @@ class AugmentationPipeline(Pipeline):
 
     @property
     def needs_donor(self) -> bool:
-        """True if an augmentation, or one of a group among them, needs `Draw.donor`."""
+        """True if any augmentation, alone or in a group, needs `Draw.donor`."""
         return any(getattr(augmentation, "needs_donor", False) for augmentation in self)

@@ -1,4 +1,4 @@
 """Augmentations: batched, on the device, each with its probability per clip.
 
-A file per reason to change, named for what it moves: all points alike, a part, a finger, frames.
+There is a file per reason to change, named after what moves: all points, a part, a finger, frames.
 """

@@ -1,8 +1,8 @@
 """Augmentations that move the camera: the body turns in space, or is seen from nearby.
 
-MediaPipe gives depth (z) in widths of the picture, and for each part from an origin of its own: the
-head, the hips, a wrist. Here a part is turned about the common centre with the depth that it has;
-a wrong origin only shifts all its points alike.
+MediaPipe gives depth (z) in picture widths, and measures it in each part from another origin: the
+head, the hips, a wrist. Here all parts are turned about a common centre with the depth as given; a
+wrong origin only shifts all points of a part alike.
 
 Letters: **B** batch, **T** frames, **L** points.
 """
@@ -42,11 +42,11 @@ def turned(
 
 @dataclass(frozen=True)
 class Turn(ByChance):
-    """Turn the body in space, seen from far away.
+    """Turn the body in space, as seen by a distant camera.
 
     Args:
         degrees: the largest angle about x (nod), y (turn) and z (tilt).
-        centre: x and y of the point that stays: 0 for centred landmarks, 0.5 for image coordinates.
+        centre: x and y of the fixed point: 0 for centred landmarks, 0.5 for image coordinates.
     """
 
     degrees: tuple[float, float, float]
@@ -59,9 +59,9 @@ class Turn(ByChance):
 
 @dataclass(frozen=True)
 class CameraAngle(ByChance):
-    """Look at the body from another place: turn it, then project it as a near camera does.
+    """Look at the body from another place: turn the body, then project it as a near camera does.
 
-    A point that is z farther away than the centre appears distance / (distance + z) as large.
+    A point that is z farther away than the centre is scaled by distance / (distance + z).
 
     Args:
         degrees: the largest angle about x (camera above or below) and y (to a side).
@@ -82,6 +82,6 @@ class CameraAngle(ByChance):
 
 
 def _moved(xyz: Float[Tensor, "B T L 3"], by: float) -> Float[Tensor, "B T L 3"]:
-    """Move along x and along y."""
+    """Move along x and y by the same amount."""
     xy, z = xyz.split([2, 1], dim=-1)
     return torch.cat([xy + by, z], -1)

@@ -23,11 +23,11 @@ _MOVED = tuple(point for finger in FINGERS for point in finger[1:])
 def bent(
     hand: Float[Tensor, "B T 21 3"], angle: Float[Tensor, "B 5 4"]
 ) -> Float[Tensor, "B T 21 3"]:
-    """Turn the rest of each finger about each of its joints, in the image plane; z stays.
+    """Turn the rest of each finger about each joint, in the image plane; z stays.
 
-    The joints are turned one after the other from the wrist outwards, each about its new place.
-    Turns in a plane add up, so a bone is turned by the sum of the angles of the joints before it.
-    `angle` is in radians, for each finger's wrist and its joints outwards.
+    The turns follow one another from the wrist outwards, each about the joint's new place. Turns in
+    a plane add up, so a bone is turned by the sum of the angles of the joints before it. `angle` is
+    in radians; it has, for each finger, the wrist first and then the joints outwards.
     """
     along = hand[:, :, index(_ALONG, hand.device), :2].unflatten(2, (_FINGERS, _BONES + 1))
     x, y = along.diff(dim=3).unbind(-1)  # of each bone, (B, T, 5, 4)
@@ -42,9 +42,9 @@ def bent(
 
 @dataclass(frozen=True)
 class BendFingers:
-    """Turn the rest of a finger about some of its joints, each by an angle of its own.
+    """Turn the rest of a finger about some of its joints, by a random angle at each.
 
-    The rest of a finger behind a joint is a tree: 20 trees a hand, five of them at the wrist. The
+    The part of a finger beyond a joint is a tree: a hand has 20, five of them at the wrist. The
     angles, from U(-degrees, degrees), hold for the whole clip. Source: 2nd place's
     random_hand_op_h4.
 

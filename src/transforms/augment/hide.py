@@ -1,6 +1,6 @@
 """Augmentations that make landmarks missing: some points, a stretch of time, a box of the image.
 
-What is hidden becomes NaN, as if it had not been detected; its frames stay real, and nothing else
+Hidden points become NaN, as if they had not been detected; their frames stay real, and nothing else
 changes. Letters: **B** batch, **T** frames, **L** points.
 """
 
@@ -18,7 +18,7 @@ from src.transforms.pipeline import Draw, within
 
 @dataclass(frozen=True)
 class HidePoints:
-    """Coordinate dropout: of the clips chosen with `p`, hide a `share` of the points throughout."""
+    """Coordinate dropout: in clips chosen with `p`, hide a `share` of the points throughout."""
 
     p: float
     share: float
@@ -32,7 +32,7 @@ class HidePoints:
 
 @dataclass(frozen=True)
 class HideFrames(ByChance):
-    """Hide everything in one stretch of floor(s n) of n frames, where s is from U(low, high)."""
+    """Hide all points in floor(s n) successive frames of n, where s is from U(low, high)."""
 
     low: float
     high: float
@@ -48,7 +48,7 @@ class HideFrames(ByChance):
 class HideBox(ByChance):
     """Hide the points inside one square, the same in all frames.
 
-    Its corner is anywhere in the image, (x, y) from U(0, 1), its side from U(low, high).
+    Its corner (x, y) is from U(0, 1), anywhere in the image; its side is from U(low, high).
     """
 
     low: float

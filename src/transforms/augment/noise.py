@@ -1,7 +1,7 @@
 """Augmentations that imitate a detector's errors: noise, shifts, lost parts, mixed-up hands.
 
-Each clip draws for itself; NaN stays NaN. Letters: **B** batch, **T** frames, **L** points,
-**P** parts.
+Every clip gets its own random values; NaN stays NaN. Letters: **B** batch, **T** frames,
+**L** points, **P** parts.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from src.transforms.pipeline import Draw, index
 
 @dataclass(frozen=True)
 class Jitter(ByChance):
-    """Add noise from N(0, sigma) to every coordinate, in its units.
+    """Add noise from N(0, sigma) to every coordinate, in the coordinates' units.
 
     Source: Slovo, recognition.md 4.4.
     """
@@ -32,7 +32,7 @@ class Jitter(ByChance):
 
 @dataclass(frozen=True)
 class ShiftPoints(ByChance):
-    """Move every point by a vector of its own, from N(0, deviation), the same in all frames."""
+    """Move each point by a vector from N(0, deviation), which is the same in all frames."""
 
     deviation: float
 
@@ -63,11 +63,11 @@ class ShiftGroups(ByChance):
 
 @dataclass(frozen=True)
 class Bend(ByChance):
-    """Local distortion: pull at one point, and the points around it follow, the nearer the more.
+    """Local distortion: pull one point, and the points around it follow, the nearer the more.
 
-    The pull is from N(0, pull) along x and y, the same in all frames. A point at distance r of the
-    pulled one moves exp(-r^2 / (2 reach^2)) as far, in the image plane. A frame in which the pulled
-    point is missing stays. Both numbers are in the coordinates' units.
+    The pull is from N(0, pull) along x and y, the same in all frames. A point at distance r from
+    the pulled one moves exp(-r^2 / (2 reach^2)) as far, in the image plane. Frames without the
+    pulled point stay as they are. `pull` and `reach` are in the coordinates' units.
     """
 
     pull: float
@@ -89,9 +89,9 @@ class DetectorErrors(ByChance):
     """A detector's errors: parts jump, parts are lost for some frames, hands change places.
 
     Args:
-        jump: deviation of a part's shift, a new one in every frame, in the coordinates' units.
+        jump: deviation of a part's shift, drawn in every frame, in the coordinates' units.
         lose: probability, per frame and part, that the part is lost from that frame on.
-        lost_frames: for how many frames it is lost.
+        lost_frames: for how many frames a part is lost.
         swap: probability, per frame, that the two hands change places.
     """
 
@@ -105,14 +105,14 @@ class DetectorErrors(ByChance):
         parts = tuple(k for k, points in enumerate(layout.parts.values()) for _ in points)
         part, n_parts = index(parts, device), len(layout.parts)
 
-        # First the hands, by whole frames.
+        # First swap the hands, in whole frames.
         swapped = draw.chance(self.swap, n, n_frames)[..., None, None]
         left, right = (index(layout.rows(hand), device) for hand in ("left_hand", "right_hand"))
         new = clips.xyz.clone()
         new[:, :, left] = torch.where(swapped, clips.xyz[:, :, right], clips.xyz[:, :, left])
         new[:, :, right] = torch.where(swapped, clips.xyz[:, :, left], clips.xyz[:, :, right])
 
-        # Then every part's jump, and where it is lost.
+        # Then move every part, and hide it where it is lost.
         shift = self.jump * draw.normal(n, n_frames, n_parts, 3)
         new = new + shift[:, :, part]
         lost = _lasting(draw.chance(self.lose, n, n_frames, n_parts), self.lost_frames)
@@ -120,7 +120,7 @@ class DetectorErrors(ByChance):
 
 
 def _lasting(begins: Bool[Tensor, "B T P"], frames: int) -> Bool[Tensor, "B T P"]:
-    """True in each frame in which something begins and in those after it, `frames` in all."""
+    """True in each frame where something begins and in the next `frames` - 1."""
     begun = begins.to(torch.int32).cumsum(1)
     ended = F.pad(begun, (0, 0, frames, 0))[:, : begun.shape[1]]
     return begun > ended

@@ -19,7 +19,7 @@ from src.transforms.pipeline import Draw
 
 
 def nearest_frames(clips: Clips, instant: Float[Tensor, "B T"]) -> Float[Tensor, "B T L 3"]:
-    """The clips at fractional instants (frames): each shows its nearest real frame."""
+    """The clips at fractional instants (in frames), each shown by the nearest real frame."""
     last = (clips.length - 1)[:, None]
     return take_frames(clips.xyz, torch.minimum(instant.round().long().clamp(min=0), last))
 
@@ -32,10 +32,10 @@ def _frames(clips: Clips) -> Float[Tensor, " T"]:
 class TimeWarp:
     """Show a clip faster or slower, by a factor from U(low, high).
 
-    It is always shown from its first frame to its last. A faster clip keeps at least `keep` frames,
-    and one in any case. A slower one stays as it is, because no clip may get longer: in the
-    document they all have the full length already. A clip of fewer than `min_frames` frames is left
-    alone; each of the others is chosen with probability `p`. Source: Slovo, recognition.md 4.4.
+    A clip is always shown from its first frame to its last. A faster clip keeps at least `keep`
+    frames, and always one. A slower clip stays as it is, because no clip may get longer: in the
+    document all clips have the full length already. Clips of fewer than `min_frames` frames are
+    left alone; each other clip is chosen with probability `p`. Source: Slovo, recognition.md 4.4.
     """
 
     p: float
@@ -61,7 +61,7 @@ class TimeWarp:
 class UnevenSpeed(ByChance):
     """Show a clip at a pace that rises and falls, still from its first frame to its last.
 
-    At share u of the clip, share u + a / (2 pi) sin(2 pi u) is shown, where a is from
+    At share u of the time, the clip's share u + a / (2 pi) sin(2 pi u) is shown, with a from
     U(-amount, amount): the pace is 1 + a at both ends and 1 - a in the middle. An `amount` of 1 or
     more would let time run backwards.
     """
@@ -79,7 +79,7 @@ class UnevenSpeed(ByChance):
 
 @dataclass(frozen=True)
 class Piece(ByChance):
-    """Show a random piece of the clip, at least this share of it, slowed down to its length."""
+    """Show a random piece, at least `share` of the clip, slowed down to the clip's length."""
 
     share: float
 
@@ -94,8 +94,8 @@ class Piece(ByChance):
 class KeepFrames:
     """In clips chosen with `p`, keep each frame with probability `keep` and mask the others.
 
-    At least the share `least` of a clip's frames is kept. The mask then has gaps, so this is no
-    augmentation like the others: it comes after mixing. Source: Slovo, recognition.md 4.2.
+    At least the share `least` of a clip's frames is kept. The mask then has gaps, so unlike the
+    augmentations this comes after mixing. Source: Slovo, recognition.md 4.2.
     """
 
     p: float

@@ -1,4 +1,4 @@
-"""Augmentations that exchange parts of the body: a missing hand, another signer's face.
+"""Augmentations that replace parts of the body: a missing hand, another signer's face.
 
 Letters: **B** batch, **T** frames, **L** points.
 """
@@ -21,16 +21,16 @@ from src.transforms.pipeline import Draw, index
 
 @dataclass(frozen=True)
 class FillMissingHand:
-    """Where a hand was not detected in a frame, put the other hand's mirror image.
+    """Fill in a hand that was not detected in a frame: mirror the other hand.
 
-    In frames without a nose it stays missing.
+    In frames without a nose the hand stays missing.
 
     Args:
         p: probability per clip.
         until: share of the training after which nothing is filled any more.
         overwrite_left: replace the left hand by the mirrored right one in every frame, as the
-            authors' code does by mistake. It takes what is missing for the origin: without a right
-            hand the left one becomes one point at (2 x of the nose, 0, 0).
+            authors' code does by mistake. That code takes missing points for the origin: without a
+            right hand, all points of the left one are at (2 x of the nose, 0, 0).
         nose: the point about whose x a hand is mirrored.
     """
 
@@ -85,9 +85,9 @@ def extent(
 class FaceCutMix:
     """Replace the face by that of another signer's clip of the same sign, `Draw.donor`.
 
-    The donor is flipped if its dominant hand is the other one, and stretched in time to the clip's
-    length; its face is moved and scaled, per axis, into the box of the clip's own face. A clip is
-    left alone if one of the two faces was never seen, or has no extent along an axis.
+    The donor is flipped if its dominant hand differs from the clip's, and stretched in time to the
+    clip's length; its face is moved and scaled, per axis, into the box of the clip's face. A clip
+    is left alone if either face was never seen, or has no extent along an axis.
 
     Args:
         p: probability per clip.
@@ -113,15 +113,15 @@ class FaceCutMix:
         flipped = mirrored(donor.xyz, layout, centre=0.0)
         donor = donor.with_(xyz=where_chosen(other_hand, flipped, donor.xyz))
 
-        # The boxes of both faces, and how one becomes the other.
+        # The boxes of both faces, and the scale from the donor's to the clip's.
         face = index(layout.rows(*self.parts), clips.xyz.device)
         low, high = extent(clips.xyz[:, :, face], clips.seen[..., face])
         donor_low, donor_high = extent(donor.xyz[:, :, face], donor.seen[..., face])
         stretch = (high - low) / (donor_high - donor_low)
         usable = (stretch.isfinite() & (stretch > 0)).all(-1).flatten()  # (B,)
 
-        # The donor's face at the times of the clip's frames, moved into the box. Multiplied before
-        # the division, so that the last frame is exactly the donor's last and none after it.
+        # The donor's face at the times of the clip's frames, moved into the box. Multiplying before
+        # dividing makes the last instant exactly the donor's last frame, not a later one.
         t = torch.arange(clips.mask.shape[1], device=clips.xyz.device)
         instant = t * (donor.length - 1)[:, None] / (clips.length - 1).clamp(min=1)[:, None]
         donated = between_frames(donor.xyz[:, :, face], instant)

@@ -21,9 +21,9 @@ LINEAR, CUBIC, NEAREST = range(3)  # kinds of interpolation
 
 
 def tap_weights(after: Float[Tensor, "B T"], kind: Int[Tensor, " B"]) -> Float[Tensor, "B T N"]:
-    """The weights of the four frames around an instant, `after` the second of them by 0 to 1 frame.
+    """The weights of the four frames around an instant, `after` (0 to 1) frames past the second.
 
-    The cubic is Keys' with a = -1/2, as in TensorFlow; torch has -3/4.
+    The cubic is Keys' with a = -1/2, as in TensorFlow; torch uses -3/4.
     """
     u, none = after, torch.zeros_like(after)
     second = (u >= 0.5).to(u.dtype)
@@ -51,11 +51,11 @@ def resampled(
     """Give each clip another number of frames, as TensorFlow resizes images.
 
     A new frame is a weighted mean of the four frames around it; those beyond the clip's ends do not
-    count. It is NaN where one with a weight other than 0 is. Frames are intervals: old and new ones
-    fill the same time. The result is padded to `n_new` frames.
+    count. It is NaN where a frame with a weight other than 0 is NaN. Frames are intervals: old and
+    new ones fill the same time. The result is padded to `n_new` frames.
     """
     t = torch.arange(n_new, device=xyz.device)
-    instant = (t + 0.5) * (length / new_length)[:, None] - 0.5  # of the middle of each new frame
+    instant = (t + 0.5) * (length / new_length)[:, None] - 0.5  # the middle of each new frame
     before = instant.floor()
     around = torch.arange(-1, 3, device=xyz.device)  # four frames, two on each side of the instant
     frame = before.long()[..., None] + around  # (B, T2, N)
@@ -63,7 +63,7 @@ def resampled(
     weight = torch.where(inside, tap_weights(instant - before, kind), 0.0)
     weight = weight / weight.sum(-1, keepdim=True)
     frame = frame.clamp(0, xyz.shape[1] - 1)
-    # Summed frame by frame, without a tensor four times as large as the batch.
+    # Summed one at a time, to avoid a tensor four times as large as the batch.
     new = torch.zeros((), device=xyz.device)
     for part, tap in zip(weight.unbind(-1), frame.unbind(-1), strict=True):
         part = part[..., None, None]
@@ -73,11 +73,11 @@ def resampled(
 
 @dataclass(frozen=True)
 class Resample:
-    """Change the speed: a clip of n frames gets floor(k n), at least one; k is from U(low, high).
+    """Change the speed: n frames become floor(k n), but at least one, where k is from U(low, high).
 
     A share `linear` of the clips is interpolated linearly, a share `cubic` by cubics, and the rest
-    take nearest frames. The batch is padded to what its longest clip could need, but not if `p`,
-    the probability per clip, is 0. Source: 1st place, anchors.md.
+    take nearest frames. The batch is padded to the length that its longest clip could need, unless
+    `p`, the probability per clip, is 0. Source: 1st place, anchors.md.
     """
 
     p: float
@@ -109,10 +109,10 @@ class Resample:
 def on_the_line(
     xyz: Float[Tensor, "B T L 3"], instant: Float[Tensor, "B T2"], length: Int[Tensor, " B"]
 ) -> Float[Tensor, "B T2 L 3"]:
-    """Each clip at fractional instants (frames), linear between the two frames around each.
+    """Each clip at fractional instants (in frames), linear between the two frames around each.
 
-    Beyond an end the line through the two frames there goes on; a clip of one frame stands still.
-    NaN where one of the two frames is NaN.
+    Beyond an end, the line through the last two frames there continues; a clip of one frame stands
+    still. The result is NaN where one of the two frames is.
     """
     last = (length - 1)[:, None]
     before = torch.minimum(instant.floor().long().clamp(min=0), (last - 1).clamp(min=0))
@@ -123,11 +123,11 @@ def on_the_line(
 
 @dataclass(frozen=True)
 class Stretch:
-    """Change the speed: a clip of n frames gets round(k n), evenly spaced from d to n - 1 + d.
+    """Change the speed: n frames become round(k n), evenly spaced from frame d to frame n - 1 + d.
 
     k is from U(low, high), d from U(-shift, shift) frames. A clip of one frame is left alone. The
-    batch is padded to what its longest clip could need, but not if `p`, the probability per clip,
-    is 0. Source: 2nd place's random_interpolate.
+    batch is padded to the length that its longest clip could need, unless `p`, the probability per
+    clip, is 0. Source: 2nd place's random_interpolate.
     """
 
     p: float

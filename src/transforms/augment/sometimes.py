@@ -1,4 +1,4 @@
-"""Augmentations that change some clips and leave the others alone: each is chosen by chance.
+"""Augmentations that change some clips and leave the others alone: clips are chosen by chance.
 
 Letters: **B** batch, **T** frames, **L** points.
 """
@@ -24,7 +24,7 @@ def where_chosen(
 
 @dataclass(frozen=True)
 class ByChance:
-    """Base of augmentations that change the points of some clips, each chosen with `p`, alone."""
+    """Base of augmentations that change points alone, in clips chosen with probability `p`."""
 
     p: float
 
@@ -53,7 +53,7 @@ class Sometimes(Generic[Group]):
 
     @property
     def needs_donor(self) -> bool:
-        """True if one of the group does."""
+        """True if an augmentation of the group needs a donor."""
         return self.group.needs_donor
 
     def __call__(self, clips: Clips, layout: Layout, draw: Draw) -> Clips:

@@ -1,6 +1,6 @@
 """Augmentations that move every point of a clip alike: flip, rotate, scale, shift, shear.
 
-Each clip of a batch draws for itself; one draw holds for all its frames. NaN stays NaN. Letters:
+Every clip of a batch gets its own random values, the same for all frames. NaN stays NaN. Letters:
 **B** batch, **T** frames, **L** points.
 """
 
@@ -39,12 +39,12 @@ def rotated(xyz: Float[Tensor, "B T L 3"], angle: Float[Tensor, " B"]) -> Float[
 
 @dataclass(frozen=True)
 class Flip(ByChance):
-    """Mirror the clip: x becomes its mirror image and every point its mirror partner.
+    """Mirror the clip: x is mirrored, and every point takes its mirror partner's place.
 
     Args:
         centre: the mirror's x: 0 for centred landmarks, 0.5 for image coordinates.
-        pairs: landmarks that change places here, other than in `landmarks.MIRROR`, because a
-            published table has it so.
+        pairs: landmarks that change places here, unlike in `landmarks.MIRROR`, because they do so
+            in a published table.
     """
 
     centre: float = 0.0
@@ -67,13 +67,13 @@ class Rotate(ByChance):
 
 @dataclass(frozen=True)
 class Scale(ByChance):
-    """Resize by one factor from U(low, high), and some of the clips by another one per axis.
+    """Resize by one factor from U(low, high), and some clips by a further factor per axis.
 
     Args:
         distort_p: probability, among the scaled clips, of a further factor for each axis.
         distort_by_sum: add the axis factor to the common one, as the authors' code does, which
-            doubles the size; the document's distortion is read as their product.
-        centre: x and y of the point that stays: 0 for centred landmarks, 0.5 for image coordinates.
+            doubles the size; the document is read as multiplying the two.
+        centre: x and y of the fixed point: 0 for centred landmarks, 0.5 for image coordinates.
     """
 
     low: float

@@ -26,9 +26,9 @@ def take_frames(
 def between_frames(
     xyz: Float[Tensor, "B T L 3"], instant: Float[Tensor, "B T2"]
 ) -> Float[Tensor, "B T2 L 3"]:
-    """Each clip at fractional instants (frames), linear between the two frames around each.
+    """Each clip at fractional instants (in frames), linear between the two frames around each.
 
-    NaN where one of the two is missing. Beyond an end it is the end frame.
+    The result is NaN where one of the two is. Beyond an end, the end frame is repeated.
     """
     instant = instant.clamp(0, xyz.shape[1] - 1)
     before = instant.floor()
@@ -48,8 +48,8 @@ class FillMissing(ByChance):
     def changed(self, clips: Clips, layout: Layout, draw: Draw) -> Float[Tensor, "B T L 3"]:
         known = clips.seen  # (B, T, L)
         n_frames = known.shape[1]
-        # For each frame the last known one up to it and the first known one from it on; at a clip's
-        # end there is only one of the two, and it stands for both.
+        # For each frame, the last known frame up to it and the first known frame from it on; at a
+        # clip's ends only one of the two exists, and it stands for both.
         t = torch.arange(n_frames, device=known.device)[:, None]
         before = torch.where(known, t, -1).cummax(1).values  # -1 = none
         after = torch.where(known, t, n_frames).flip(1).cummin(1).values.flip(1)
@@ -66,14 +66,14 @@ class FillMissing(ByChance):
 
 @dataclass(frozen=True)
 class Crop:
-    """Cut between one frame and a share of the frames off the start or the end, as likely either.
+    """Cut one frame or more, up to a share of the clip, off the start or the end by even chance.
 
     Args:
         p: probability per clip.
-        share: the most that is cut, as a share of the clip's frames; one of them always stays.
-        min_frames: shorter clips are left alone, and so are clips with a share below one frame.
-        late_p: probability in the second half of the training, which the authors' code halves;
-            None = `p` throughout.
+        share: the most that is cut, as a share of the clip's frames; one frame always stays.
+        min_frames: shorter clips are left alone, and so are those whose share is below one frame.
+        late_p: probability in the second half of the training, halved in the authors' code; None =
+            `p` throughout.
     """
 
     p: float
@@ -99,7 +99,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class Window:
-    """Keep a random window of `max_len` frames of each longer clip; the batch is cut to that."""
+    """Cut the batch to `max_len` frames: keep a random window of each longer clip."""
 
     max_len: int
 

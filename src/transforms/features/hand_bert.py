@@ -1,11 +1,11 @@
 """2nd place's features: one hand and the lips, their motion, distances and angles.
 
-- One hand is read, the one with fewer missing numbers, and always as a left hand: a right hand is
-  mirrored about the middle of the upper lip. It is chosen here, after the augmentations, because
-  one of them exchanges the hands.
+- Only the hand with fewer missing numbers is read, always as a left hand: a right hand is mirrored
+  about the middle of the upper lip. The hand is chosen here, after the augmentations, because one
+  of them swaps the hands.
 - Positions and motions are normalised with one mean and one deviation per clip, over x, y and z
-  together; distances and angles are made of the coordinates before that.
-- Lip distances are those between the first twenty points only. The authors call it a mistake that
+  together; distances and angles are computed from the coordinates before that.
+- Lip distances are taken between the first twenty points only. The authors call this a mistake that
   gave good results.
 
 Letters: **B** batch, **T** frames, **F** features, **L** points, **P** pairs or triples of points,
@@ -52,23 +52,23 @@ class HandBertFeatures:
 
     In this order: positions, motion since the frame before, motion until the frame after (183
     each: x, y, z of 40 lip points, then of 21 hand points), 190 lip distances, 210 hand distances,
-    8 lip angles, 15 finger angles; with `wrists`, x and y of the read hand's wrist and of the
-    other's, and their two motions. A number that needs a missing point, or a frame before the first
-    or after the last, is 0.
+    8 lip angles, 15 finger angles; with `wrists`, x and y of the read hand's wrist and of the other
+    wrist, and both motions of the two. A number that needs a missing point, or a frame before the
+    first or after the last, is 0.
 
     Args:
-        mirror_x: about which x a right hand is mirrored in clips that never show the lips, 0.5
-            being the middle of the image; of a flipped clip, whose x are negative, about -0.5.
-            Frames without lips in other clips have the lips where they are on average. None = x is
-            missing in frames without lips, as in the authors' code.
-        lip_angles: "published" are the authors' eight corners, "meant" those that they intended
-            before they mixed up two orders of points.
+        mirror_x: the x about which a right hand is mirrored in clips that never show the lips; 0.5
+            is the middle of the image. A flipped clip, where x is negative, uses -`mirror_x`. In
+            other clips, frames without lips use the lips' mean x. None = x is missing in frames
+            without lips, as in the authors' code.
+        lip_angles: "published" = the authors' eight corners; "meant" = the corners that they
+            intended before they mixed up two orders of points.
         interior_angles: take the angle inside a finger's joint, as the authors' code does, not that
             between its two bones, as the document does; the cosines differ in sign.
         future_first: order the two motions as the authors' code does: first the future one, with
             the opposite sign.
-        wrists: say where the wrists are, in the clip's units. The published positions do not where
-            the lips are hidden: their mean is then the hand's own. Ours.
+        wrists: add where the wrists are, in the clip's units. The published positions lose this
+            where the lips are hidden: their mean is then the hand's. Source: ours.
     """
 
     mirror_x: float | None = 0.5
@@ -118,9 +118,9 @@ class HandBertFeatures:
 def both_hands(
     xyz: Float[Tensor, "B T L 3"], layout: Layout, mirror_x: float | None
 ) -> tuple[Float[Tensor, "B T 21 3"], Float[Tensor, "B T 21 3"]]:
-    """The hand with fewer missing numbers, or else the right one, as a left hand; and the other.
+    """The hand with fewer missing numbers (right if equal) as a left hand, and the other hand.
 
-    If the first is mirrored, so is the other. `mirror_x` is as in `HandBertFeatures`.
+    Both hands are mirrored, or neither is. `mirror_x` is as in `HandBertFeatures`.
     """
     hands = (layout.rows("left_hand"), layout.rows("right_hand"))
     left, right = (xyz[:, :, index(rows, xyz.device)] for rows in hands)
@@ -154,7 +154,7 @@ def _mirror(
 def standardised(xyz: Float[Tensor, "B T M 3"]) -> Float[Tensor, "B T M 3"]:
     """Subtract the mean of a clip's detected coordinates and divide by their unbiased deviation.
 
-    If they are all equal the result is NaN.
+    The result is NaN if these coordinates are all equal.
     """
     known = ~xyz.isnan()
     count = known.sum((1, 2, 3), keepdim=True)
@@ -175,6 +175,6 @@ def distances(
 
 
 def cosines(xyz: Float[Tensor, "B T M 3"], triples: _Triples) -> Float[Tensor, "B T P"]:
-    """Cosine of the angle at the vertex of each (a, vertex, c), in space; 0 if two coincide."""
+    """Cosine of the angle at the vertex of each (a, vertex, c), in space; 0 if a or c is on it."""
     a, vertex, c = (xyz[:, :, index(column, xyz.device)] for column in zip(*triples, strict=True))
     return F.cosine_similarity(a - vertex, c - vertex, dim=-1)

@@ -15,18 +15,18 @@ from torch.nn import functional as F
 
 from src.landmarks import LOWER_LIP, Layout, Point
 
-EPS = 1e-6  # least deviation; image coordinates differ by 1e-3
+EPS = 1e-6  # smallest deviation to divide by; image coordinates differ by 1e-3
 UNSEEN = 0.5  # the centre if it was never detected: the middle of the image
 STEPS = (1, 2)  # how many frames ahead a motion reaches
 
 
 @dataclass(frozen=True)
 class PositionsAndMotions:
-    """(x, y) of every point from a centre, and its motions x[t + 1] - x[t] and x[t + 2] - x[t].
+    """(x, y) of every point about a centre, and its motions x[t + 1] - x[t] and x[t + 2] - x[t].
 
-    The centre is the mean over time of one point, which the write-up calls a nose point, but it is
-    on the lower lip; the unit is the deviation from it, one each for x and y, over all frames and
-    points of the clip. A motion is 0 if one of its ends is missing or after the clip's last frame.
+    The centre is the mean over time of one point, which lies on the lower lip although the write-up
+    calls it a nose point. The unit is the deviation from the centre over all frames and points of
+    the clip, for x and y each. A motion is 0 if one of its ends is missing or after the last frame.
     Source: anchors.md.
     """
 
@@ -52,7 +52,7 @@ class PositionsAndMotions:
 def _mean(
     x: Float[Tensor, "B T L 2"],
 ) -> tuple[Float[Tensor, "B 1 1 2"], Bool[Tensor, "B 1 1 2"]]:
-    """The mean over frames and points without NaN; 0, and False, if there is nothing but NaN."""
+    """The mean over frames and points, without NaN, and True; 0 and False if all are NaN."""
     missing = x.isnan()
     count = (~missing).sum((1, 2), keepdim=True)
     total = torch.where(missing, 0.0, x).sum((1, 2), keepdim=True)

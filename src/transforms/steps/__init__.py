@@ -1,1 +1,1 @@
-"""Clip steps: what happens to every clip once, in training and in the exported file alike."""
+"""Clip steps: operations on every clip, done once, in training and in the exported file alike."""

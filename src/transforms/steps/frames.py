@@ -18,11 +18,11 @@ from src.landmarks import Layout
 def select(rows: Float[Tensor, "T N 3"], points: Sequence[Sequence[int]]) -> Float[Tensor, "T L 3"]:
     """Pick a layout's points out of frame rows, given the rows behind each point, in layout order.
 
-    A point of several rows is their mean, which is NaN where one of them is.
+    A point of several rows is their mean, which is NaN where one of the rows is.
     """
     pieces = []
     for sizes_are_one, run in groupby(points, lambda point: len(point) == 1):
-        if sizes_are_one:  # a single gather for all of the run
+        if sizes_are_one:  # a single gather for the whole run
             pieces.append(rows[:, torch.tensor([k for (k,) in run])])
         else:
             pieces += [rows[:, torch.tensor(point)].mean(1, keepdim=True) for point in run]
@@ -33,8 +33,8 @@ def select(rows: Float[Tensor, "T N 3"], points: Sequence[Sequence[int]]) -> Flo
 class Hide:
     """Treat all points of the named parts as not detected.
 
-    If only some sources of clips have a part, its presence tells the source, and a model learns
-    which signs a source has instead of the signs.
+    If only some sources of clips have a part, its presence reveals the source, and a model learns
+    which signs each source has, not the signs.
     """
 
     parts: tuple[str, ...]
@@ -49,7 +49,7 @@ class Hide:
 class KeepFramesWith:
     """Drop the frames in which no point of the named parts was detected.
 
-    A clip in which they were never detected is kept whole, because a model needs a frame.
+    A clip that never shows those parts is kept whole, because a model needs at least one frame.
     """
 
     parts: tuple[str, ...]
@@ -93,7 +93,7 @@ class Truncate:
 class Subsample:
     """Keep `max_len` evenly spaced frames of a longer clip: floor(i T / max_len).
 
-    The same as a nearest-neighbour resize, and as numpy's linspace without its end point.
+    This equals a nearest-neighbour resize, and numpy's linspace without the end point.
     """
 
     max_len: int
@@ -109,12 +109,12 @@ class FitLength:
     """Bring a clip to `n_frames`: frames of a short one are repeated, those of a long one averaged.
 
     New frame i is the mean of the frames from floor(i T / n_frames) up to, not including,
-    floor((i + 1) T / n_frames), and of at least one frame. So each frame of a long clip counts
-    once. A coordinate's mean is over the frames in which it was detected; NaN if there is none.
+    floor((i + 1) T / n_frames), but of at least one frame. So each frame of a long clip counts
+    once. A coordinate is averaged over the frames in which it was detected; NaN if never.
     Source: Slovo, recognition.md 4.2.
 
     Args:
-        keep_short: leave shorter clips as they are, as the authors' code does; they are padded.
+        keep_short: leave shorter clips as they are, as the authors' code does; batches pad them.
     """
 
     n_frames: int

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from src.landmarks import LEFT_SHOULDER, RIGHT_SHOULDER, Layout
 
-EPS = 1e-6  # added to a deviation, so that 0 / 0 cannot happen; image coordinates differ by 1e-3
+EPS = 1e-6  # added to a deviation to avoid 0 / 0; image coordinates differ by 1e-3
 
 
 @dataclass(frozen=True)
 class Standardise:
     """Subtract the mean and divide by the standard deviation of each coordinate.
 
-    One mean and one population deviation each for x, y and z, over all detected points of all
+    Each of x, y and z has one mean and one population deviation, over all detected points of all
     frames of the clip. A clip in which nothing was detected stays as it is.
     Source: 6th place, recognition.md 3.2.
     """
@@ -33,8 +33,8 @@ class Standardise:
 class CentreOn:
     """Put the named parts at the origin: subtract their mean over all frames from every point.
 
-    It is one vector per clip, so the signer's movement stays. A point with a missing coordinate
-    does not count; a clip in which the parts were never detected stays where it is.
+    The mean is one vector per clip, so the signer's movement is kept. A point with a missing
+    coordinate does not count; a clip in which those parts were never detected stays as it is.
     Source: 26th place, recognition.md 2.2.
     """
 
@@ -49,16 +49,16 @@ class CentreOn:
 
 @dataclass(frozen=True)
 class FromShoulders:
-    """Put the middle between the shoulders at the origin, and make their distance `width`.
+    """Put the middle of the shoulders at the origin, and scale their distance to `width`.
 
     Middle and distance (in the image) are means over the frames that show both shoulders, so the
-    signer's movement stays. z is only scaled, because each part measures it from a point of its
-    own. The result does not depend on where the signer stands, nor on how much of the hands the
-    camera shows. With a width of 1.5, coordinates are about as large as standardised ones. A clip
-    that never shows both shoulders, each in a place of its own, is standardised. Ours.
+    signer's movement is kept. z is only scaled, because each part measures z from another point.
+    The result depends neither on where the signer stands nor on how much of the hands is shown.
+    With a width of 1.5, coordinates are about as large as standardised ones. A clip that never
+    shows both shoulders, at two different places, is standardised. Source: ours.
 
     Args:
-        origin: a landmark whose mean place becomes the origin instead, in clips that show it.
+        origin: a landmark whose mean position becomes the origin instead, in clips that show it.
     """
 
     width: float
@@ -67,7 +67,7 @@ class FromShoulders:
     def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T L 3"]:
         left, right = (xyz[:, layout.row(point)] for point in (LEFT_SHOULDER, RIGHT_SHOULDER))
         apart = (left - right)[:, :2].square().sum(-1, keepdim=True).sqrt()
-        # Both in one point, as where somebody wrote 0 for what is missing, are no shoulders.
+        # Shoulders at the same point do not count: somebody may have stored missing points as 0.
         seen = ~(left + right).isnan().any(-1, keepdim=True) & (apart > 0)  # (T, 1)
         count = seen.sum(0)
         origin = torch.where(seen, (left + right) / 2, 0.0).sum(0) / count.clamp(min=1)  # (3,)
@@ -93,9 +93,9 @@ class IntoImage:
 class Enlarge:
     """Enlarge each of the named parts about its own mean, frame by frame.
 
-    A hand is small beside the space that it moves in: in standardised clips its shape makes a tenth
-    of the difference that its place makes, and from few clips a network does not learn to read it.
-    In a frame in which one of its points is missing, a part stays as it is. Ours.
+    A hand is small beside the space that it moves in: in standardised clips, its shape makes a
+    tenth of the difference that its place makes, and a network does not learn to read it from few
+    clips. In frames where one of its points is missing, a part stays as it is. Source: ours.
     """
 
     parts: tuple[str, ...]

@@ -11,12 +11,12 @@ from src.landmarks import Layout
 
 @dataclass(frozen=True)
 class OneHanded:
-    """Mirror the whole clip, x -> 1 - x, where the left hand is the one that signs.
+    """Mirror the whole clip, x -> 1 - x, if the left hand is the one that signs.
 
-    That is the hand that is seen more and higher: of the heights of its points above the picture's
-    lower edge, the mean over its points and the sum over the frames that show it. A sign means the
-    same with either hand, which a network does not learn from few signers. It comes before the
-    steps that move the landmarks, for it measures in picture heights. Ours.
+    The signing hand is the one seen longer and higher: the mean height of its points above the
+    picture's lower edge, summed over the frames that show it, is larger. A sign means the same with
+    either hand, but a network does not learn that from few signers. This step comes before those
+    that move the landmarks, because it measures in picture heights. Source: ours.
     """
 
     def __call__(self, xyz: Float[Tensor, "T L 3"], layout: Layout) -> Float[Tensor, "T L 3"]:
