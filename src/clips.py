@@ -44,11 +44,11 @@ class Clips:
         return ~self.xyz[..., 0].isnan() & self.mask[..., None]
 
     def repeat(self, times: int) -> Clips:
-        """So many copies of the batch, one after the other: (times * B, T, L, 3)."""
+        """Put `times` copies of the batch one after the other: xyz is (times * B, T, L, 3)."""
         return Clips(*(torch.cat([x] * times) for x in (self.xyz, self.mask, self.label)))
 
     def part(self, rows: slice, copies: int = 1) -> Clips:
-        """Some of the clips, padded as they are; of each of so many batches one after the other."""
+        """The clips in `rows` of each of the `copies` batches in this one; padding stays."""
         fields = (self.xyz, self.mask, self.label)
         return Clips(*(x.unflatten(0, (copies, -1))[:, rows].flatten(0, 1) for x in fields))
 

@@ -1,13 +1,13 @@
 """The 543 landmarks of a frame: parts, named subsets, mirror partners, edges to draw.
 
-The only file with landmark numbers. A frame is 543 rows in MediaPipe Holistic's order: 468 face,
-21 left hand, 33 pose, 21 right hand. "Left" is the signer's left.
+No other file has landmark numbers. A frame is 543 rows in MediaPipe Holistic's order: 468 face, 21
+left hand, 33 pose, 21 right hand. "Left" is the signer's left.
 
 - A solution's choice of points is a `Layout`: named parts in a fixed order, where a point is one
   landmark or the mean of several. Everything else (rows of a part, mirror partner of each point,
   landmarks to read) is derived from it.
-- Sources of the subsets: recognition.md 1.1, 2.1, 3.1, 4.1 and anchors.md, that is the published
-  solutions' own tables.
+- Sources of the subsets: recognition.md 1.1, 2.1, 3.1, 4.1 and anchors.md, which follow the
+  published solutions' tables.
 """
 
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ class FrameRows:
 
 
 PLAIN = FrameRows(PARTS, np.arange(N_LANDMARKS))
-# MediaPipe with `refine_face_landmarks` finds five points more in each eye, the iris. They come
+# MediaPipe with `refine_face_landmarks` finds five more points in each eye, on the iris. They come
 # after the 468 points of the face mesh; no solution uses them.
 WITH_IRISES = FrameRows(PARTS | {"face": 478}, np.delete(np.arange(553), range(468, 478)))
 
@@ -77,13 +77,13 @@ def rows_of_file(largest: int) -> FrameRows:
 # --- mirror -------------------------------------------------------------------------------------
 
 # FaceMesh numbers its vertices so that, without the midline, the k-th of the signer's right half
-# (below 248) faces the k-th of the left half (248 to 467). tests/test_landmarks.py finds the same
+# (below 248) mirrors the k-th of the left half (248 to 467). tests/test_landmarks.py finds the same
 # 220 pairs by matching the mean face of genuine clips with its own mirror image.
 FACE_MIDLINE = (
     *(0, 1, 2, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19),
     *(94, 151, 152, 164, 168, 175, 195, 197, 199, 200),
 )
-POSE_NOSE = 489  # it is there in clips without a face mesh, too
+POSE_NOSE = 489  # also present in clips without a face mesh
 # BlazePose, counted from the nose: eyes (inner, middle, outer) come in threes, the rest in pairs.
 POSE_PAIRS = ((490, 493), (491, 494), (492, 495), *((k, k + 1) for k in range(496, 522, 2)))
 
@@ -138,7 +138,7 @@ LIPS_MIDLINE = (0, 13, 14, 17)
 _LIPS_LEFT = (*(267, 269, 270, 409, 291), *(312, 311, 310, 415, 308))
 _LIPS_LEFT += (*(317, 402, 318, 324), *(314, 405, 321, 375))
 LIPS_40_BY_SIDE = (*LIPS_MIDLINE, *_LIPS_LEFT, *(MIRROR[k] for k in _LIPS_LEFT))
-# 2nd place's eight lip angles (a, vertex, c): the corners that it meant, and those it published.
+# 2nd place's eight lip angles (a, vertex, c): the corners that were meant, and those published.
 LIP_ANGLES_MEANT = (
     *((0, 61, 17), (61, 17, 291), (17, 291, 0), (291, 0, 61)),
     *((13, 78, 14), (78, 14, 308), (14, 308, 13), (308, 13, 78)),
@@ -182,7 +182,7 @@ FACE_EDGES = (
     *_ring(*_EYE_RING),
     *_ring(*(MIRROR[k] for k in _EYE_RING)),
 )
-EDGES = {  # the lines of a drawing of one frame, per part
+EDGES = {  # the lines that draw one frame, per part
     "face": FACE_EDGES,
     "left_hand": tuple((LEFT_HAND[a], LEFT_HAND[b]) for a, b in HAND_EDGES),
     "pose": POSE_EDGES,
@@ -211,7 +211,7 @@ class Layout:
 
     @cached_property
     def mirror(self) -> tuple[int, ...]:
-        """For each point the position, in the layout, of its mirror partner; each must have one."""
+        """For each point, its mirror partner's position in the layout; every point needs one."""
         position = {frozenset(point): i for i, point in enumerate(self.points)}
         mirror = []
         for point in self.points:
@@ -228,7 +228,7 @@ class Layout:
         return len(self.points)
 
     def __eq__(self, other: object) -> bool:
-        # Dictionaries are equal in any order; the rows of layouts are not.
+        # Dictionaries are equal in any order of their keys; layouts differ if their rows do.
         return isinstance(other, Layout) and [*self.parts.items()] == [*other.parts.items()]
 
     def __hash__(self) -> int:

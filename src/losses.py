@@ -37,8 +37,8 @@ def cross_entropy(
 def without_largest(losses: Float[Tensor, " B"], drop: int, per: int) -> Float[Tensor, ""]:
     """OUSM: the mean over the batch without the `drop` largest losses of every `per` clips.
 
-    A batch is sorted by length, so it is dealt in turn into as few groups of up to `per` clips as
-    there can be; of each the same share is dropped, rounded down. Published were 32 clips a device.
+    A batch is sorted by length, so clips are dealt in rotation into as few groups of up to `per`
+    clips as possible. Each group drops the same share, rounded down. The authors had 32 per device.
     Source: Yoo et al., arXiv 1901.07759.
     """
     kept, n_groups = [], -(-len(losses) // per)
@@ -62,8 +62,8 @@ def distillation(
 ) -> Float[Tensor, ""]:
     """T^2 KL(teacher || student) at a temperature T, mean over clips.
 
-    `teacher` has its probabilities at that temperature, mixed if the clips are mixed. Source:
-    Hinton et al., arXiv 1503.02531.
+    `teacher` holds the teacher's probabilities at that temperature, mixed if the clips are mixed.
+    Source: Hinton et al., arXiv 1503.02531.
     """
     student = F.log_softmax(logits.float() / temperature, -1)
     return temperature**2 * F.kl_div(student, teacher, reduction="batchmean")
@@ -75,7 +75,7 @@ class CrossEntropy:
 
     smoothing: float = 0.0  # share of the target that moves to other signs
     among: Among = "all"  # see `smoothed`
-    drop: int = 0  # clips that are left out of every `drop_per`, see `without_largest`
+    drop: int = 0  # clips left out of every `drop_per`, see `without_largest`
     drop_per: int = 32
 
     def __call__(
@@ -90,8 +90,8 @@ class CrossEntropy:
 class WithNextFrame(CrossEntropy):
     """Cross entropy, plus the smooth L1 distance of predicted frames to the true ones."""
 
-    # Weight of the mean distance over all known coordinates. It is large, as the distance is small:
-    # squared below 1 image unit, and from frame to frame a landmark moves some hundredths.
+    # Weight of the mean distance over all known coordinates. It is large because the distance is
+    # small: below 1 image unit it is squared, and landmarks move some hundredths per frame.
     next_frame: float = 100.0
 
     def __call__(
@@ -118,14 +118,14 @@ def focal(
     Source: Lin et al., Focal loss, arXiv 1708.02002, here for soft targets.
     """
     log_p = F.log_softmax(logits.float(), -1)
-    unsure = (-torch.expm1(log_p)).clamp(min=1e-7)  # 0 ** gamma has no gradient for gamma < 1
+    unsure = (-torch.expm1(log_p)).clamp(min=1e-7)  # 0 ** gamma has no finite gradient if gamma < 1
     return -(unsure**gamma * target * log_p).sum(-1)
 
 
 def pairwise_margin(
     logits: Float[Tensor, "B K"], target: Float[Tensor, "B K"], margin: float, rivals: int
 ) -> Float[Tensor, ""]:
-    """How much the logit of each clip's sign lacks to be `margin` above those of its rivals.
+    """How far the logit of each clip's sign is from being `margin` above its rivals' logits.
 
     Mean over rivals and clips of max(0, margin - (logit of the sign - logit of the rival)). The
     rivals are the other signs with the largest logits; a mixed clip's signs count by their shares.
@@ -134,7 +134,7 @@ def pairwise_margin(
     others = logits.masked_fill(target > 0, -torch.inf)
     nearest = others.topk(min(rivals, logits.shape[-1] - 1)).values  # (B, rivals)
     gap = F.relu(margin - (logits[..., None] - nearest[:, None]))  # (B, K, rivals)
-    # With fewer other signs than rivals, the last ones are -inf, which is no sign's logit.
+    # If fewer signs than rivals are left, the last rivals are -inf and do not count.
     gap = torch.where(nearest[:, None].isfinite(), gap, 0.0).mean(-1)
     return (target * gap).sum(-1).mean()
 
@@ -158,23 +158,23 @@ class FocalWithAuxiliary:
 
     smoothing: float = 0.1  # share of the target that is spread over all signs
     gamma: float = 2.0  # exponent
-    # The exponent at the start, from which it rises linearly to `gamma` at the end, so that hard
-    # clips come to matter; None = `gamma` throughout.
+    # The exponent at the start, from which it rises linearly to `gamma` at the end, so hard clips
+    # matter more and more; None = `gamma` throughout.
     gamma_at_start: float | None = None
     auxiliary: float = 0.2  # weight of the deepest auxiliary classifier
-    auxiliary_decay: float = 0.5  # the weight of each is this times that of the next deeper one
-    margin_weight: float = 0.0  # of `pairwise_margin`; 0 = without
+    auxiliary_decay: float = 0.5  # each weighs this times the next deeper one
+    margin_weight: float = 0.0  # weight of `pairwise_margin`; 0 = not used
     margin: float = 1.0  # in logits
     rivals: int = 3
-    cross_modal: float = 0.0  # weight of `contrast` of hands with lips and pose; 0 = without
+    cross_modal: float = 0.0  # weight of `contrast` of hands with lips and pose; 0 = not used
 
     def __call__(
         self, out: dict[str, Tensor], target: Float[Tensor, "B K"], progress: Float[Tensor, ""]
     ) -> Float[Tensor, ""]:
         """The loss of a batch; `progress` is the share of the training that is done.
 
-        `out` has logits (B, K); auxiliary (n, B, K), the shallowest first; for `cross_modal` parts
-        (B, 4, D): lips, left hand, right hand, pose.
+        `out` has logits (B, K); auxiliary (n, B, K), the shallowest first; and for `cross_modal`
+        parts (B, 4, D): lips, left hand, right hand, pose.
         """
         gamma, soft = self.gamma, smoothed(target, self.smoothing, "all")
         if self.gamma_at_start is not None:

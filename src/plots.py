@@ -24,14 +24,14 @@ COLOURS = {"face": "0.6", "left_hand": "tab:blue", "pose": "0.3", "right_hand": 
 
 
 def plain(name: object) -> str:
-    """A name as matplotlib writes it letter by letter: between two dollars it reads a formula."""
+    """Escape a name for matplotlib, which reads text between two dollars as a formula."""
     return str(name).replace("$", r"\$")
 
 
 def figure(width: float, height: float, **subplots) -> tuple[Figure, Axes | np.ndarray]:
-    """A figure of a size in inches, laid out so that no label is cut off."""
+    """A figure of this size in inches, laid out so that no label is cut off."""
     fig, axes = plt.subplots(figsize=(width, height), layout="constrained", **subplots)
-    plt.close(fig)  # shown when a cell returns it, once
+    plt.close(fig)  # so a notebook shows it only once, when a cell returns it
     return fig, axes
 
 
@@ -39,7 +39,7 @@ def figure(width: float, height: float, **subplots) -> tuple[Figure, Axes | np.n
 
 
 def show_all_of(ax: Axes, xyz: RawClip) -> None:
-    """Set the limits to the box around all that is drawn of a clip, 5 % wider; y points down."""
+    """Set the limits to the box around everything drawn of a clip, plus 5 %; y points down."""
     drawn = np.unique(np.concatenate([np.ravel(edges) for edges in EDGES.values()]))
     xy = xyz[:, drawn, :2].reshape(-1, 2)
     xy = xy[np.isfinite(xy).all(1)]
@@ -55,10 +55,10 @@ def first_with_a_hand(xyz: RawClip) -> int:
 
 
 def draw_frame(ax: Axes, frame: Float[np.ndarray, "L 3"]) -> dict[str, LineCollection]:
-    """Draw one frame's landmarks as lines, y down as in an image; returns each part's lines."""
+    """Draw one frame's landmarks as lines, y down as in an image; return each part's lines."""
     drawn = {}
     for part, edges in EDGES.items():
-        lines = frame[np.array(edges), :2]  # (edges, 2, 2); one with a missing end is not drawn
+        lines = frame[np.array(edges), :2]  # (edges, 2, 2); an edge with a missing end is not drawn
         drawn[part] = LineCollection(lines, colors=COLOURS[part], linewidths=0.9)
         ax.add_collection(drawn[part])
     ax.autoscale_view()
@@ -89,7 +89,7 @@ def frames(xyz: RawClip, title: str = "", count: int = 6) -> Figure:
 def animation(xyz: RawClip, title: str = "", fps: float = 15.0) -> FuncAnimation:
     """The clip as an animation; `.to_jshtml()` shows it in a notebook, `.save` makes a GIF.
 
-    It begins at the first frame with a hand, and ends at the frame before that one.
+    It starts at the first frame with a hand, and goes on from the clip's end to its start.
     """
     first = first_with_a_hand(xyz)
     fig, ax = figure(4.0, 4.0)
@@ -98,7 +98,7 @@ def animation(xyz: RawClip, title: str = "", fps: float = 15.0) -> FuncAnimation
     show_all_of(ax, xyz)
     heading = ax.set_title(plain(title), fontsize=9, y=1.0)
     name_hands(fig)
-    # Every frame has the first one's layout: to find it takes longer than to draw the frame.
+    # All frames use the first one's layout: computing it takes longer than drawing a frame.
     fig.draw_without_rendering()
     fig.set_layout_engine("none")
 
@@ -113,7 +113,7 @@ def animation(xyz: RawClip, title: str = "", fps: float = 15.0) -> FuncAnimation
 
 
 def lengths_and_gaps(length: np.ndarray, missing: dict[str, float]) -> Figure:
-    """How long clips are, and which share of the frames each part is missing in."""
+    """How long clips are, and in what share of the frames each part is missing."""
     fig, (left, right) = figure(9.0, 3.0, ncols=2)
     left.hist(length, bins=np.geomspace(1, max(length.max(), 2) + 1, 40), color="tab:blue")
     left.set(xscale="log", xlabel="frames of a clip", ylabel="clips")
@@ -142,7 +142,7 @@ def views(clips: dict[str, tuple[Tensor, Tensor]], layout: Layout) -> Figure:
     """The same clip after each operation: its middle frame, and both wrists in every frame.
 
     Args:
-        clips: by name, (T, L, 3) and (T,), True = a real frame.
+        clips: by name, the points (T, L, 3) and the mask (T,), True = a real frame.
         layout: the points; the first one of a hand is its wrist.
     """
     columns = min(4, len(clips))
@@ -176,7 +176,7 @@ def matrix(values: Int[np.ndarray, "N M"], xlabel: str, ylabel: str, title: str)
 
 
 def left_out(losses: Float[np.ndarray, " B"], signs: Sequence[str], count: int) -> Figure:
-    """A bar per clip, largest loss first; those that are left out in another colour."""
+    """A bar per clip, largest loss first; clips that are left out have another colour."""
     order = np.argsort(losses)[::-1]
     fig, ax = figure(9.0, 2.8)
     colours = ["tab:red" if k < count else "0.7" for k in range(len(order))]
@@ -189,8 +189,8 @@ def left_out(losses: Float[np.ndarray, " B"], signs: Sequence[str], count: int) 
 
 # --- training -----------------------------------------------------------------------------------
 
-SIDE_BY_SIDE = 4  # trainings in a row of learning curves: more are too wide for a page
-# What a history's columns are called after the role's name, how they are drawn, what they are.
+SIDE_BY_SIDE = 4  # trainings in a row of learning curves: more would be too wide for a page
+# The ends of a history's column names, after the role; how each is drawn, and its label.
 CURVES = {
     "loss": {
         "_loss": ("-", "in training"),
@@ -207,8 +207,8 @@ CURVES = {
 def learning_curves(histories: dict[str, pd.DataFrame]) -> Figure:
     """Loss and accuracy of every role over the epochs, a column per training, four side by side.
 
-    Training and held-out clips are drawn together: where the one curve goes on getting better and
-    the other does not, the model learns by heart.
+    Training and held-out clips are drawn together: where the training curve keeps improving and the
+    other does not, the model memorises its clips.
     """
     columns = min(len(histories), SIDE_BY_SIDE)
     rows = 2 * math.ceil(len(histories) / columns)
@@ -230,7 +230,7 @@ def learning_curves(histories: dict[str, pd.DataFrame]) -> Figure:
             ax.xaxis.get_major_locator().set_params(integer=True)
             ax.grid(alpha=0.3)
             if kind == "accuracy":
-                ax.set_ylim(0, 1.02)  # a curve at 1 is seen
+                ax.set_ylim(0, 1.02)  # so a curve at 1 is visible
             if ax.lines:
                 ax.legend(fontsize=7)
         pair[0].set_title(name, fontsize=10)
@@ -254,7 +254,7 @@ def accuracies(values: pd.Series, title: str) -> Figure:
 def confusions(pairs: pd.DataFrame, signs: Sequence[str], counts: np.ndarray) -> Figure:
     """The confusion matrix of the signs in the pairs of `tables.worst_pairs`.
 
-    `counts` are the (K, K) clips of a sign (row) that were taken for another (column).
+    `counts` (K, K) says how many clips of a sign (row) were taken for another (column).
     """
     if pairs.empty:
         fig, ax = figure(6.0, 1.2)
@@ -280,7 +280,7 @@ def confusions(pairs: pd.DataFrame, signs: Sequence[str], counts: np.ndarray) ->
 
 
 def latencies(milliseconds: np.ndarray, length: np.ndarray) -> Figure:
-    """How long each clip took, by its raw frames."""
+    """The latency of each clip, against its number of raw frames."""
     fig, ax = figure(6.0, 3.2)
     ax.scatter(length, milliseconds, s=8, alpha=0.5)
     ax.axhline(mean := milliseconds.mean(), color="k", lw=1, ls="--", label=f"mean {mean:.1f} ms")
