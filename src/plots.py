@@ -29,7 +29,7 @@ def plain(name: object) -> str:
 
 
 def figure(width: float, height: float, **subplots) -> tuple[Figure, Axes | np.ndarray]:
-    """A figure of this size in inches, laid out so that no label is cut off."""
+    """A figure of this size in inches, laid out so no label is cut off."""
     fig, axes = plt.subplots(figsize=(width, height), layout="constrained", **subplots)
     plt.close(fig)  # so a notebook shows it only once, when a cell returns it
     return fig, axes

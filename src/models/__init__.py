@@ -2,7 +2,7 @@
 
 Every network is called as network(features, mask, mix):
 
-- features (B, T, ...): the numbers that it reads in every frame; 0 = missing.
+- features (B, T, ...): the numbers that the network reads in every frame; 0 = missing.
 - mask (B, T): True = a real frame; None = all are real. Padding changes no output.
 - mix: manifold mixup to apply before one of the layers; None = no mixup.
 
@@ -21,7 +21,7 @@ Mask = Bool[Tensor, "B T"] | None  # True = a real frame; None = all are real
 
 @runtime_checkable
 class NetworkConfig(Protocol):
-    """The sizes of a network; every family has a `Config` of its own."""
+    """The sizes of a network; every family has its own `Config`."""
 
     def build(self, layout: Layout, classes: int) -> nn.Module:
         """Build the network with random weights, for the layout's points and `classes` signs."""

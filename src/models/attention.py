@@ -34,7 +34,7 @@ def log_bucket(offset: Int[Tensor, "..."], max_len: int) -> Int[Tensor, "..."]:
 class RelativePositions(nn.Module):
     """A table of relative positions for clips of at most `max_len` frames, layer-normalised.
 
-    `dropout` is drawn once per batch for each row, so offsets with the same row share it.
+    `dropout` is drawn once per batch for each row, so offsets with the same row get the same mask.
     """
 
     def __init__(self, width: int, max_len: int, dropout: float = 0.0):

@@ -65,7 +65,7 @@ def attend(
 
 
 class MaskedBatchNorm(nn.BatchNorm1d):
-    """Batch norm over the real frames of a padded batch, so that padding changes no statistic.
+    """Batch norm over the real frames of a padded batch, so padding changes no statistic.
 
     While torch.distributed runs, the statistics are those of all processes' batches together.
     """

@@ -49,10 +49,10 @@ class Config:
     groups: int = 2  # each is `convs` convolution blocks, then a transformer block
     convs: int = 3
     kernel: int = 17  # frames that a convolution reads; the current one is the last
-    heads: int = 4  # of a transformer block
+    heads: int = 4  # heads of a transformer block
     expand: int = 2  # width inside a block, as a multiple of D
-    drop: float = 0.2  # of a block for a clip, and of attention weights
-    late_drop: float = 0.8  # before the classifier
+    drop: float = 0.2  # probability of dropping a block for a clip, or an attention weight
+    late_drop: float = 0.8  # dropout before the classifier
     late_from: float = 15 / 300  # share of the training after which `late_drop` begins
 
     def build(self, layout: Layout, classes: int) -> ConvTransformer:

@@ -2,12 +2,12 @@
 
 Unusual here:
 - Two convolutions and two dense layers come before the first activation. Together they are one
-  linear map of nine frames, so they are multiplied out, in training too
+  linear map of nine frames, so the four are multiplied out, in training too
   (`LandmarkEmbedding.folded`). A clip's first two frames come out differently in the authors' code:
   there the second convolution sees zeros before the clip, here it sees the first convolution's
   output on the clip's first frames. The last two of `max_len` frames differ in the same way.
 - The type and landmark embeddings are the same in every frame, so a batch norm over the real frames
-  cancels them: they have no effect (`Config.norm_rows` can give them one).
+  cancels these embeddings, unless `Config.norm_rows` says otherwise.
 - The features of a part are centred per clip before its MLP. Centring commutes with the dense
   layer, so one vector per clip is subtracted after it, and no features are copied.
 - The output layer of a transformer layer changes the width; the residual is added before it.
@@ -57,7 +57,7 @@ class Config:
     dim: int  # D of the frame encoder's MLPs
     widths: tuple[int, ...]  # of the transformer's input, then of each layer's output
     dropouts: tuple[float, ...]  # one per transformer layer
-    heads: int = 16  # of each transformer layer
+    heads: int = 16  # heads of each transformer layer
     features: int = 16  # E, features of a point
     mlp_dropout: float = 0.25  # in the frame encoder's MLPs
     fusion_dropout: float = 0.05  # in the MLP that joins their outputs
@@ -184,7 +184,7 @@ class FrameEncoder(nn.Module):
         self.config = config
         self.rows = {name: layout.rows(name) for name in ("left_hand", "right_hand", "lips")}
         self.rows["face"] = layout.rows(*FACE)
-        # A buffer, so it is on the device already and a step copies nothing there.
+        # A buffer, so a step copies nothing to the device.
         self.register_buffer("face", torch.tensor(self.rows["face"]), persistent=False)
         e, dim, dropout = config.features, config.dim, config.mlp_dropout
         padded = config.norm_rows == "padded"

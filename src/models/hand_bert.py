@@ -32,14 +32,14 @@ from src.models.blocks import LayerMix, by_head, heads_joined, key_mask
 KERNEL = 3  # tokens that the positional convolution spans
 INIT_STD = 0.02  # standard deviation of BERT's initial weights
 TokenMask = Bool[Tensor, "B N"] | None  # True = the class token or a real frame; None = all
-EPS = {"bert": 1e-12, "deberta": 1e-7}  # of the layer norms
+EPS = {"bert": 1e-12, "deberta": 1e-7}  # eps of the layer norms
 
 
 @dataclass(frozen=True)
 class Config:
     """Sizes of one network."""
 
-    layers: int  # of the transformer
+    layers: int  # transformer layers
     # "deberta" has disentangled attention, no token type, and its own layer-norm eps.
     family: Literal["bert", "deberta"] = "bert"
     disentangled: bool = True  # False = DeBERTa without relative positions, as in the authors' code
@@ -80,7 +80,7 @@ class Embedding(nn.Module):
         self.cls = nn.Parameter(torch.zeros(width))
         self.position = nn.Embedding(config.max_len + 1, width)
         # Every token's type is row 0. The published network also has a second type and a one-word
-        # vocabulary and uses neither; two spare rows keep the number of parameters equal.
+        # vocabulary but uses neither; two spare rows keep the number of parameters equal.
         self.token_type = nn.Embedding(3, width) if config.family == "bert" else None
         self.norm = nn.LayerNorm(width, eps=EPS[config.family])
         self.max_len, self.dropout = config.max_len, config.dropout

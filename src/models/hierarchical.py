@@ -54,12 +54,12 @@ class Config:
     local_layers: int = 4  # blocks before the convolution
     global_layers: int = 4  # blocks after the convolution
     dropout: float = 0.1  # everywhere
-    attention_dropout: float = 0.0  # on the blocks' attention weights; the authors' code: 0.1
+    attention_dropout: float = 0.0  # for the blocks' attention weights; authors' code: 0.1
     patch: int = 4  # points of a patch
-    patch_heads: int = 4  # of the attention between the patches of a frame
+    patch_heads: int = 4  # heads of the attention between the patches of a frame
     positions: int = 1000  # rows of the temporal embedding
     scales: tuple[int, ...] = (1, 2, 4, 8)  # see `MultiScalePooling`
-    widths: tuple[int, ...] = (256, 128)  # of the classifier's layers
+    widths: tuple[int, ...] = (256, 128)  # widths of the classifier's layers
     hand_shapes: bool = False  # add `HandShapes` to a frame's vector
     # How many frames to either side a frame sees in a local block; None = it sees all frames, as in
     # the authors' code.
@@ -113,7 +113,7 @@ class PartsEncoder(nn.Module):
             self.embeddings[part](points[:, :, rows[0] : rows[-1] + 1])
             for part, rows in self.rows.items()
         )
-        # Each hand attends to the other over time, lips and pose likewise.
+        # Each hand attends to the other over time, and so do lips and pose.
         left, right = self.hands(left, right, mask), self.hands(right, left, mask)
         lips, pose = self.body(lips, pose, mask), self.body(pose, lips, mask)
         # Joined in two ways: by a dense layer, and by a sum with four learned shares.

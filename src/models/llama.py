@@ -31,7 +31,7 @@ from src.models.blocks import LayerMix, MaskedBatchNorm, SwiGlu, heads_joined, k
 from src.models.hands import HandShapes
 from src.models.rotary import Rotary
 
-EPS = 1e-5  # of RMSNorm
+EPS = 1e-5  # eps of RMSNorm
 AttentionMask = Bool[Tensor, "B 1 _ N"] | None  # True where a query sees a key; None = everywhere
 
 
@@ -47,8 +47,8 @@ class Config:
     max_len: int = 512  # the most frames that are read of a clip
     head_dim: int = 64  # d
     axes: int = 2  # C, coordinates of a point
-    dropout: float = 0.1  # in the layers
-    classifier_dropout: float = 0.5  # before the classifier
+    dropout: float = 0.1  # dropout in the layers
+    classifier_dropout: float = 0.5  # dropout before the classifier
     # Positions and class token start from N(0, `init_std`), the rest as in torch.
     init_std: float = 1.0
     hand_shapes: bool = False  # read `HandShapes` beside the coordinates

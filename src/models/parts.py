@@ -1,6 +1,6 @@
 """Turn the points of a frame into one vector per part; attention between parts.
 
-- A point is normalised with its own mean and deviation over the training clips. These are buffers,
+- Every point is normalised with its mean and deviation over the training clips. These are buffers,
   so every checkpoint holds them.
 - The patch embedding is multiplied out, so only its result has width D.
 
@@ -62,7 +62,7 @@ class PatchEmbedding(nn.Module):
     """One vector per frame from one part, whose points form patches that attend to each other.
 
     A patch is a few numbers, and up to the softmax everything is linear in them except the division
-    by the norm. So all of it is computed from these numbers, without vectors of width D. Let p be
+    by the norm. So everything is computed from these numbers, without vectors of width D. Let p be
     the numbers of a patch followed by a 1, so embed(patch) + position = E p. Then
 
     - the norm divides by r = |E p| / sqrt(D), and r^2 = p' (E' E / D) p (`square`);

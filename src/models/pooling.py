@@ -33,7 +33,7 @@ def piece_means(x: Float[Tensor, "B T D"], mask: Mask, pieces: int) -> Float[Ten
 
 
 class AttentionPooling(nn.Module):
-    """One query attends to all real frames; it learns which moments matter.
+    """One query attends to all real frames; the query learns which moments matter.
 
     With `random_query` each call draws a new query, in evaluation too, as in the authors' code.
     """
@@ -61,9 +61,9 @@ class MultiScalePooling(nn.Module):
 
     Args:
         dim: D.
-        heads: heads of the attention.
+        heads: heads of the attention pooling.
         scales: how many pieces a clip is cut into, one number per scale.
-        dropout: in the MLP.
+        dropout: dropout in the MLP.
         averaged_bins: average the pieces of a scale, as the authors' code does, which makes every
             scale nearly the mean of the clip; False keeps a vector per piece, as in the document.
         random_query: see `AttentionPooling`.

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-BASE = 10_000.0  # of the geometric series of wavelengths
+BASE = 10_000.0  # base of the geometric series of wavelengths
 
 
 class Rotary(nn.Module):

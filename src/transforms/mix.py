@@ -143,8 +143,8 @@ class WindowMixup:
             # The mixture of the first k clips keeps their part of the first k + 1 shares.
             share = total[:, k - 1] / total[:, k]
             share = torch.where(share > self.whole, 1.0, share)
-            # All clips stand in a circle, and a clip's partner is the k-th before it: another one
-            # for every k. In a small batch this can be the clip itself, which then stays as it is.
+            # All clips stand in a circle, and a clip's partner is the k-th before it: every k gives
+            # another. In a small batch this can be the clip itself, which then stays as it is.
             share = share if k % n else torch.ones_like(share)
             partner = torch.empty_like(circle)
             partner[circle] = circle.roll(k)

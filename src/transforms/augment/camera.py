@@ -65,7 +65,7 @@ class CameraAngle(ByChance):
 
     Args:
         degrees: the largest angle about x (camera above or below) and y (to a side).
-        distance: of the camera from the centre, in the coordinates' units.
+        distance: how far the camera is from the centre, in the coordinates' units.
         centre: as in `Turn`.
     """
 

@@ -27,7 +27,7 @@ def bent(
 
     The turns follow one another from the wrist outwards, each about the joint's new place. Turns in
     a plane add up, so a bone is turned by the sum of the angles of the joints before it. `angle` is
-    in radians; it has, for each finger, the wrist first and then the joints outwards.
+    in radians: for each finger, first at the wrist, then at the joints outwards.
     """
     along = hand[:, :, index(_ALONG, hand.device), :2].unflatten(2, (_FINGERS, _BONES + 1))
     x, y = along.diff(dim=3).unbind(-1)  # of each bone, (B, T, 5, 4)

@@ -42,10 +42,10 @@ class ShiftPoints(ByChance):
 
 @dataclass(frozen=True)
 class ShiftGroups(ByChance):
-    """Move each group of points by a vector of its own, the same in all frames.
+    """Move each group of points by a random vector, which is the same in all frames.
 
     Args:
-        deviation: of the normal distribution of each coordinate, in units of the landmarks.
+        deviation: standard deviation of each coordinate of a vector, in the landmarks' units.
         groups: landmarks that move together; a landmark in no group stays.
     """
 
@@ -90,9 +90,9 @@ class DetectorErrors(ByChance):
 
     Args:
         jump: deviation of a part's shift, drawn in every frame, in the coordinates' units.
-        lose: probability, per frame and part, that the part is lost from that frame on.
+        lose: probability per frame and part that the part is lost from that frame on.
         lost_frames: for how many frames a part is lost.
-        swap: probability, per frame, that the two hands change places.
+        swap: probability per frame that the two hands change places.
     """
 
     jump: float

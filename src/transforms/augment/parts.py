@@ -31,7 +31,7 @@ class FillMissingHand:
         overwrite_left: replace the left hand by the mirrored right one in every frame, as the
             authors' code does by mistake. That code takes missing points for the origin: without a
             right hand, all points of the left one are at (2 x of the nose, 0, 0).
-        nose: the point about whose x a hand is mirrored.
+        nose: the point whose x is the mirror of the hands.
     """
 
     p: float

@@ -16,7 +16,7 @@ from src.landmarks import Layout
 from src.transforms.augment.sometimes import ByChance
 from src.transforms.pipeline import Draw, index
 
-Pairs = tuple[tuple[int, int], ...]  # of landmarks
+Pairs = tuple[tuple[int, int], ...]  # pairs of landmarks
 
 
 def mirrored(
@@ -42,7 +42,7 @@ class Flip(ByChance):
     """Mirror the clip: x is mirrored, and every point takes its mirror partner's place.
 
     Args:
-        centre: the mirror's x: 0 for centred landmarks, 0.5 for image coordinates.
+        centre: x of the mirror: 0 for centred landmarks, 0.5 for image coordinates.
         pairs: landmarks that change places here, unlike in `landmarks.MIRROR`, because they do so
             in a published table.
     """

@@ -28,7 +28,7 @@ def between_frames(
 ) -> Float[Tensor, "B T2 L 3"]:
     """Each clip at fractional instants (in frames), linear between the two frames around each.
 
-    The result is NaN where one of the two is. Beyond an end, the end frame is repeated.
+    The result is NaN where one of the two frames is. Beyond an end, the end frame is repeated.
     """
     instant = instant.clamp(0, xyz.shape[1] - 1)
     before = instant.floor()
@@ -66,7 +66,7 @@ class FillMissing(ByChance):
 
 @dataclass(frozen=True)
 class Crop:
-    """Cut one frame or more, up to a share of the clip, off the start or the end by even chance.
+    """Cut one frame or more, up to a share of the clip, off the start or the end with equal chance.
 
     Args:
         p: probability per clip.

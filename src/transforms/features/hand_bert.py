@@ -33,7 +33,7 @@ from src.landmarks import (
 )
 from src.transforms.pipeline import index
 
-LIPS_IN_DISTANCES = 20  # of the forty
+LIPS_IN_DISTANCES = 20  # how many of the forty lip points
 
 _Triples = tuple[tuple[int, int, int], ...]  # (a, vertex, c), positions within a part
 _LIP_ANGLES = {"published": LIP_ANGLES_PUBLISHED, "meant": LIP_ANGLES_MEANT}
@@ -67,8 +67,8 @@ class HandBertFeatures:
             between its two bones, as the document does; the cosines differ in sign.
         future_first: order the two motions as the authors' code does: first the future one, with
             the opposite sign.
-        wrists: add where the wrists are, in the clip's units. The published positions lose this
-            where the lips are hidden: their mean is then the hand's. Source: ours.
+        wrists: add where the wrists are, in the clip's units. Without lips the published positions
+            do not show it: they are centred on the hand then. Source: ours.
     """
 
     mirror_x: float | None = 0.5

@@ -1,7 +1,7 @@
 """Clip steps that choose points and frames, and bring clips to a length.
 
-Functions of one clip (T, L, 3) without a Python branch on a length or a value, so that torch.export
-can follow them at any T. Letters: **T** frames, **L** points, **N** rows of the source.
+Functions of one clip (T, L, 3) without a Python branch on a length or a value, so torch.export can
+follow them at any T. Letters: **T** frames, **L** points, **N** rows of the source.
 """
 
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ class KeepFramesWith:
 
 @dataclass(frozen=True)
 class Stride:
-    """Keep every n-th frame of a clip longer than `max_len`, so that at most `max_len` are left.
+    """Keep every n-th frame of a clip longer than `max_len`, so at most `max_len` are left.
 
     n = floor(T / max_len) + 1, and the frames kept are n, 2n, 3n, ..., counted from 1.
     Source: 6th place, recognition.md 3.2.
