@@ -32,8 +32,8 @@ def _frames(clips: Clips) -> Float[Tensor, " T"]:
 class TimeWarp:
     """Show a clip faster or slower, by a factor from U(low, high).
 
-    A clip is always shown from its first frame to its last. A faster clip keeps at least `keep`
-    frames, and always one. A slower clip stays as it is, because no clip may get longer: in the
+    A clip is always shown from its first frame to its last. A faster clip keeps at least
+    max(`keep`, 1) frames. A slower clip stays as it is, because no clip may get longer: in the
     document all clips have the full length already. Clips of fewer than `min_frames` frames are
     left alone; each other clip is chosen with probability `p`. Source: Slovo, recognition.md 4.4.
     """
@@ -61,7 +61,7 @@ class TimeWarp:
 class UnevenSpeed(ByChance):
     """Show a clip at a pace that rises and falls, still from its first frame to its last.
 
-    At share u of the time, the clip's share u + a / (2 pi) sin(2 pi u) is shown, with a from
+    At share u of the clip, the frame at share u + a / (2 pi) sin(2 pi u) is shown, with a from
     U(-amount, amount): the pace is 1 + a at both ends and 1 - a in the middle. An `amount` of 1 or
     more would let time run backwards.
     """
