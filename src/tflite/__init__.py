@@ -1,6 +1,6 @@
 """From trained torch members to one `.tflite` file, and the competition's scorer.
 
-The only room that imports TensorFlow; `scorer.py` runs without it.
+No other folder of src imports TensorFlow, and `scorer.py` runs without it.
 """
 
 import contextlib
@@ -10,10 +10,10 @@ import os
 # read once at import, hides notes and warnings; errors still show.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-# TensorFlow's oneDNN kernels multiply float32 in bfloat16 where the processor has units for it: a
-# trained hand_bert moves by 4 % then. Whether a converted network is right could not be seen.
+# On processors with bfloat16 units, TensorFlow's oneDNN kernels multiply float32 in bfloat16. That
+# moves a trained hand_bert by 4 %: too much to see whether a converted network is right.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
-# torch for GPUs brings triton, which ends the process when TensorFlow was there before it.
+# torch for GPUs brings triton, which kills the process if TensorFlow was imported before it.
 with contextlib.suppress(ImportError):
     import triton  # noqa: F401

@@ -21,8 +21,8 @@ from src.tflite.members import Member
 from src.tflite.scorer import LIMIT_MB
 
 Route = Literal["table", "onnx2tf"]
-_INSTEAD = {  # of a file that the competition's runtime does not know
-    "table": "write the newer operation with older ones in src/tflite/converter/ops_*.py",
+_INSTEAD = {  # what to do about a file that is too new for the competition's runtime
+    "table": "build the newer operation from older ones in src/tflite/converter/ops_*.py",
     "onnx2tf": "export by the table of operators (EXPORTER=table)",
 }
 _BYTES = {"fp32": 4, "fp16": 2, "int8": 1}  # per weight
@@ -34,7 +34,7 @@ class ExportOptions:
 
     precision: Precision = "fp16"  # of the stored weights
     route: Route = "table"  # from torch to TensorFlow
-    pool: Pool = "probabilities"  # what the ensemble takes the mean of
+    pool: Pool = "probabilities"  # what the ensemble averages
 
     def __post_init__(self) -> None:
         check_choice("WEIGHTS", self.precision, get_args(Precision))
@@ -43,7 +43,7 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class Exported:
-    """A written file and what it was made of."""
+    """A written file and what it was made from."""
 
     path: Path
     size_mb: float  # in 10^6 bytes
@@ -55,11 +55,11 @@ class Exported:
 def write_tflite(
     members: Sequence[Member], path: Path, options: ExportOptions = ExportOptions()
 ) -> Exported:
-    """Write an ensemble as the competition's one file.
+    """Write an ensemble as the one file that the competition takes.
 
     Raises:
-        InputError: the file would be over the limit, which is found before it is written; a member
-            cannot be exported; or the file needs a newer runtime than the competition's.
+        InputError: the file would be over the size limit, so nothing is written; a member cannot
+            be exported; or the file needs a newer runtime than the competition's.
     """
     say(f"{path.name}: TensorFlow Lite of {', '.join(member.name for member in members)}")
     graph = build_graph(members, options)
@@ -79,7 +79,7 @@ def write_tflite(
 
 
 def build_graph(members: Sequence[Member], options: ExportOptions) -> Graph:
-    """The ensemble in TensorFlow, by the route asked for."""
+    """Build the ensemble in TensorFlow by the chosen route."""
     if options.route == "table":
         return Graph(members, pool=options.pool)
     from src.tflite.converter.onnx_route import OnnxCore  # onnx takes seconds to import
@@ -92,7 +92,7 @@ def build_graph(members: Sequence[Member], options: ExportOptions) -> Graph:
 
 
 def write_zip(tflite_path: Path, zip_path: Path) -> None:
-    """Pack a file of `write_tflite` for the competition: `model.tflite` at the top of a zip."""
+    """Zip a file made by `write_tflite` for the competition, as `model.tflite` at the top level."""
 
     def pack(temporary: Path) -> None:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:

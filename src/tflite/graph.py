@@ -1,9 +1,9 @@
 """The whole file as one TensorFlow function: raw frames in, one probability per sign out.
 
-- Members share whatever they begin with: the choice of points, then every step up to the first
-  one that differs, is in the graph once.
-- The number of frames is open from the first operation to the last. XNNPACK follows it, and a graph
-  without padding, masks or branches is the fastest of those tried;
+- The first steps that members have in common, from the choice of points up to the first step that
+  differs, are in the graph once.
+- The number of frames is open from the first operation to the last. XNNPACK can handle that, and a
+  graph without padding, masks or branches is the fastest of those tried;
   tests/benchmarks/bench_latency.py shows its cost by length.
 
 Letters: **T** frames, **L** points, **K** signs.
@@ -26,14 +26,14 @@ from src.tflite.members import Member, Step, shares
 
 Core = Callable[[tf.Tensor], tf.Tensor]  # (1, T, L, 3) -> (1, K)
 Steps = tuple[Step, ...]
-_FRAMES = 7  # of the example clips that are traced; any number that is no size of a model will do
+_FRAMES = 7  # length of the traced example clips; any number that is not a size in a model works
 
 
 class Graph(tf.Module):
     """An ensemble as the competition calls it: all landmarks of every frame -> `outputs` (K,).
 
-    `cores` are the members' networks in TensorFlow, by default translated from torch; `pool` is
-    what the ensemble takes the mean of.
+    `cores` are the members' networks in TensorFlow, by default translated from torch; `pool` says
+    what the ensemble averages.
 
     Raises:
         InputError: a step or a network cannot be translated; the message names the member.
@@ -80,9 +80,9 @@ class Graph(tf.Module):
 
 
 def _stages(members: Sequence[Member]) -> dict[Steps, Program]:
-    """The steps of all members in TensorFlow: the last of each beginning that members have.
+    """Translate all members' steps: each sequence of first steps -> the program of its last step.
 
-    Each beginning is after the one that it continues, and is there once.
+    Members with the same first steps share them; a sequence comes after the one that it extends.
     """
     stages = {}
     for member in members:
@@ -90,18 +90,18 @@ def _stages(members: Sequence[Member]) -> dict[Steps, Program]:
         lengths = (1, 2, member.max_len + 1, 3 * member.max_len)
         for count, step in enumerate(member.all_steps, 1):
             if (beginning := member.all_steps[:count]) not in stages:
-                kind = type(getattr(step, "step", step)).__name__  # a BoundStep's is its step's
+                kind = type(getattr(step, "step", step)).__name__  # a BoundStep wraps a step
                 with _naming(member, f"clip step {kind}"):
                     stages[beginning] = translate(step, example, 0)
                     probes = (_probe(frames, example.shape[1]) for frames in lengths)
                     check(stages[beginning], step, probes)
-            # A step may drop frames: the next one is traced at the example's length again.
+            # A step may drop frames, so the next one is traced at the example's full length again.
             example = torch.zeros(_FRAMES, *step(example).shape[1:])
     return stages
 
 
 def _translated_core(member: Member) -> Program:
-    """The member's network in TensorFlow, at any length."""
+    """Translate the member's network to TensorFlow, for clips of any length."""
     points = len(member.sources)
     with _naming(member, "features and network"):
         program = translate(member.core, torch.zeros(1, _FRAMES, points, 3), 1)
@@ -111,7 +111,7 @@ def _translated_core(member: Member) -> Program:
 
 
 def _probe(frames: int, points: int) -> Float[Tensor, "T L 3"]:
-    """A clip to compare on: some points missing, some frames without any."""
+    """A random clip to compare on, with missing points and frames without any points."""
     draw = torch.Generator().manual_seed(frames)
     xyz = torch.randn(frames, points, 3, generator=draw)
     share_missing = torch.rand(frames, 1, 1, generator=draw)
@@ -121,7 +121,7 @@ def _probe(frames: int, points: int) -> Float[Tensor, "T L 3"]:
 
 @contextmanager
 def _naming(member: Member, what: str) -> Iterator[None]:
-    """Say what it was that could not be translated, and whose."""
+    """Name the member in an error, and the part of it that could not be translated."""
     try:
         yield
     except InputError as error:

@@ -1,8 +1,8 @@
-"""The TFLite interpreter, from whichever package the environment has, and what files answer.
+"""The TFLite interpreter, from whichever package the environment has, and a command to run it.
 
     python -m src.tflite.interpreter model.tflite clips.npz answers.npz
 
-Runs on Python 3.9 with numpy alone: runtime.py asks this environment and the competition's.
+Runs on Python 3.9 with numpy alone: runtime.py also runs it in the competition's environment.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ CALLS = 3  # per clip; the fastest counts, because other programs empty the proc
 
 
 def runtime() -> str:
-    """The package of the interpreter and its version."""
+    """The interpreter's package and its version."""
     return f"{PACKAGE} {version(PACKAGE)}"
 
 
 def load(path: str | Path) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from one raw clip to the file's outputs, (K,), on one thread.
+    """Open a file as a single-threaded function that takes a raw clip and returns outputs, (K,).
 
     A raw clip is all landmarks of every frame, float32, NaN = not detected.
 
@@ -52,10 +52,10 @@ def load(path: str | Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def answer(model_path: str, clips_path: str, answers_path: str) -> None:
-    """Write a file's answers to the raw clips of an .npz file, in their order, as another.
+    """Write a model's answers to the raw clips of one .npz file, in their order, to another.
 
-    That holds `outputs` (N, K), `milliseconds` (N,) and `runtime`. A clip's time is the best of
-    CALLS, in processor time of the one thread, which other work on the machine hardly changes.
+    The answers are `outputs` (N, K), `milliseconds` (N,) and `runtime`. A clip's time is the best
+    of CALLS, in processor time of the one thread, which other work on the machine hardly changes.
     """
     model = load(model_path)
     outputs, milliseconds = [], []

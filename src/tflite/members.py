@@ -1,4 +1,4 @@
-"""What is exported, members of an ensemble, and what they answer to a raw clip by torch alone.
+"""The members of an ensemble as they are exported, and their answers to a raw clip in torch.
 
 Letters: **T** frames, **L** points, **K** signs.
 """
@@ -21,10 +21,10 @@ Step = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class ChoosePoints:
-    """The first step of every member: its points out of raw frames.
+    """The first step of every member: pick its points from the raw frames.
 
-    A coordinate that a store refuses is not detected: infinity, or a number beyond float16, would
-    turn the whole answer into NaN.
+    Coordinates that a store refuses (infinity, or numbers beyond float16) count as not detected,
+    because they would turn the whole answer into NaN.
     """
 
     sources: tuple[tuple[int, ...], ...]
@@ -39,13 +39,13 @@ class Member:
     """One network of the ensemble and the steps that a clip goes through before it.
 
     Args:
-        sources: for each point the landmarks that are averaged, as in `Layout.points`.
-        steps: (T, L, 3) -> (T', L, 3) float32, NaN = not detected; frozen dataclasses, so that
-            members that begin alike share the beginning.
+        sources: for each point, the landmarks that are averaged, as in `Layout.points`.
+        steps: (T, L, 3) -> (T', L, 3) float32, NaN = not detected; frozen dataclasses, so members
+            whose first steps are equal can share them.
         core: (1, T', L, 3) -> (1, K) logits, T' >= 1, in eval mode. If the steps leave more
             than max_len frames, it reads the first max_len. For the onnx2tf route it also
-            takes the real frames of a padded clip, `core(xyz, mask)`, mask (1, T').
-        weight: share in the ensemble, relative to the others.
+            takes a mask of a padded clip's real frames: `core(xyz, mask)`, mask (1, T').
+        weight: share in the ensemble, relative to the other members' weights.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Member:
 
     @property
     def all_steps(self) -> tuple[Step, ...]:
-        """From raw frames to the input of the network."""
+        """All steps from raw frames to the network's input."""
         return (ChoosePoints(self.sources), *self.steps)
 
     @property
@@ -67,10 +67,7 @@ class Member:
 
 
 class RecipeCore(nn.Module):
-    """A recipe's features and network as one module: normalised landmarks in, logits out.
-
-    The logits are divided by the temperature.
-    """
+    """A recipe's features and network as one module, its logits divided by the temperature."""
 
     def __init__(self, recipe: Recipe, network: nn.Module, temperature: float = 1.0) -> None:
         super().__init__()
@@ -79,7 +76,7 @@ class RecipeCore(nn.Module):
     def forward(
         self, xyz: Float[Tensor, "1 T L 3"], mask: Bool[Tensor, "1 T"] | None = None
     ) -> Float[Tensor, "1 K"]:
-        """Classify one clip; mask: True = a real frame, default all."""
+        """Classify one clip of normalised landmarks; mask: True = real frame, default all."""
         features = self.recipe.features(xyz, mask, self.recipe.layout)
         logits = self.network(features, mask)["logits"]
         return logits if self.temperature == 1 else logits / self.temperature
@@ -101,7 +98,7 @@ def shares(members: Sequence[Member]) -> list[float]:
 
 
 def prepare(member: Member, frames: RawClip) -> Float[Tensor, "T L 3"]:
-    """The input of a member's network: the clip's points after its steps.
+    """The input of a member's network: the clip after all of the member's steps.
 
     A clip without frames counts as one frame in which nothing was detected.
     """
@@ -114,7 +111,7 @@ def prepare(member: Member, frames: RawClip) -> Float[Tensor, "T L 3"]:
 def blended(
     members: Sequence[Member], logits: Sequence[Float[Tensor, "K"]], pool: Pool = "probabilities"
 ) -> Float[Tensor, "K"]:
-    """The ensemble's probabilities: the weighted mean of the members', or of their logits."""
+    """The ensemble's probabilities: the weighted mean of its members' probabilities or logits."""
     answers = logits if pool == "logits" else [x.softmax(-1) for x in logits]
     mean = sum(w * x for w, x in zip(shares(members), answers, strict=True))
     return mean.softmax(-1) if pool == "logits" else mean

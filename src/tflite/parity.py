@@ -3,9 +3,9 @@
     torch -> TensorFlow -> .tflite fp32 -> .tflite as shipped        the default route
     torch -> ONNX -> onnx2tf -> .tflite fp32                         the second route
 
-- Every rung is compared with torch on the same raw clips: largest difference of logits, share of
-  clips with the same most likely sign, or with one that torch finds as likely.
-- Preprocessing is compared on its own: a wrong frame can hide behind an insensitive network.
+- Every rung is compared with torch on the same raw clips: the largest difference of logits, and the
+  share of clips whose most likely sign is torch's, or one that torch finds just as likely.
+- Preprocessing is compared separately: a wrong frame can hide behind an insensitive network.
 - Answers are probabilities; they are compared by their logarithm, which has the scale of logits.
 
 Letters: **N** clips, **K** signs.
@@ -38,7 +38,7 @@ from src.tflite.scorer import Model
 
 SecondRoute = Literal["none", "one", "all"]
 Answers = Callable[[RawClip], np.ndarray | Tensor]  # a raw clip -> K probabilities
-_SMALLEST = 1e-12  # a probability below it is rounding, and its logarithm says nothing
+_SMALLEST = 1e-12  # smaller probabilities are rounding errors, so their logarithms mean nothing
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,19 @@ class Allowed:
 
     difference: float
     agreement: float
-    tie: float = 0.0  # signs whose logits are no further apart are as likely
+    tie: float = 0.0  # signs whose logits differ by no more are equally likely
 
 
 # fp32: the same operations in another order. fp16: half-precision weights move a logit by a
-# thousandth of its size, and turn the sign of a near tie at most. int8: weights and activations of
+# thousandth of its size, and change the answer only in a near tie. int8: weights and activations of
 # 8 bits move a logit by a few hundredths of its size.
-# A hardly trained network finds several signs as likely: rounding then chooses another of them.
+# A barely trained network finds several signs equally likely; rounding may then pick another one.
 ALLOWED = {
     "fp32": Allowed(1e-3, 1.0, tie=1e-4),
     "fp16": Allowed(5e-2, 0.98, tie=1e-2),
     "int8": Allowed(1.0, 0.9, tie=1e-2),
 }
-ALLOWED_PREPARED = Allowed(1e-4, 1.0)  # of landmarks of size 1, and of larger ones a share
+ALLOWED_PREPARED = Allowed(1e-4, 1.0)  # relative for landmarks larger than 1
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ class Rung:
     """One comparison with torch."""
 
     name: str
-    difference: float  # the largest of all logits, over clips and signs
+    difference: float  # the largest of any logit, over clips and signs
     agreement: float  # share of clips with the same most likely sign, or a tied one, 0 to 1
     allowed: Allowed
 
     @property
     def passed(self) -> bool:
-        """Close enough, and the same answer to enough clips."""
+        """Whether the logits are close enough and enough clips get the same answer."""
         close = self.difference <= self.allowed.difference
         return close and self.agreement >= self.allowed.agreement
 
@@ -88,7 +88,7 @@ class Ladder:
 
     @property
     def passed(self) -> bool:
-        """Every rung passes."""
+        """Whether every rung passes."""
         return all(rung.passed for rung in self.rungs)
 
     def __str__(self) -> str:
@@ -112,12 +112,12 @@ def ladder(
     Args:
         exported: what `write_tflite` returned.
         clips: raw clips; `edge_clips` should be among them.
-        second_route: go by ONNX as well: with every member, at half a minute per member and bucket
-            of lengths, or with the first member at its longest length alone. onnx2tf converts some
+        second_route: go by ONNX as well: "all" members, at half a minute per member and bucket of
+            lengths, or "one", the first member at its longest length only. onnx2tf converts some
             networks wrongly; the ladder then ends without these rungs and says why.
 
     Raises:
-        InputError: torch has no ONNX of a network, or that says something else than torch.
+        InputError: torch cannot write a network as ONNX, or its ONNX copy differs from torch.
     """
     check_choice("SECOND_ROUTE", second_route, get_args(SecondRoute))
     members, graph, pool = exported.members, exported.graph, exported.options.pool
@@ -150,7 +150,7 @@ def ladder(
 def _second_route(
     members: Sequence[Member], clips: Sequence[RawClip], pool: Pool, every_one: bool
 ) -> list[Rung]:
-    """The rungs by ONNX: of all members, or of the first one at its longest length."""
+    """The rungs by ONNX, for all members or for the first one at its longest length."""
     from src.tflite.converter.onnx_route import NotConverted, OnnxCore
 
     cores = []
@@ -164,7 +164,7 @@ def _second_route(
     by_onnx = _logarithms(partial(_by_onnx, members, cores, pool), clips)
     try:
         copy = _converted(Graph(members, cores, pool))
-    except InputError as error:  # torch and ONNX have done their part
+    except InputError as error:  # the ONNX copies are right, only onnx2tf's fail
         names = ", ".join(member.name for member in members)
         raise NotConverted(f"onnx2tf's copy of {names}: {error}") from error
     by_onnx2tf = _logarithms(copy, clips)
@@ -197,7 +197,7 @@ def _converted(graph: Graph) -> Model:
 
 
 def _preprocessing(members: Sequence[Member], graph: Graph, clips: Sequence[RawClip]) -> Rung:
-    """Compare the networks' inputs; they agree where frames and missing points are the same."""
+    """Compare the networks' inputs, which agree if frames and missing points are the same."""
     worst, same = 0.0, []
     for frames in clips:
         prepared = graph.prepared(tf.constant(frames))
@@ -205,7 +205,7 @@ def _preprocessing(members: Sequence[Member], graph: Graph, clips: Sequence[RawC
             expected = prepare(member, frames).numpy()
             same.append(np.array_equal(np.isnan(got), np.isnan(expected)))
             if same[-1]:
-                # Landmarks are usually of size 1. Where a clip has larger ones, so is rounding.
+                # Landmarks are usually of size 1; larger ones have larger rounding errors.
                 apart = np.abs(got - expected) / np.maximum(np.abs(expected), 1)
                 worst = max(worst, float(np.nan_to_num(apart).max()))
     return Rung("preprocessing", worst, float(np.mean(same)), ALLOWED_PREPARED)
@@ -239,7 +239,7 @@ def edge_clips(max_len: int) -> dict[str, RawClip]:
 
 
 def _by_onnx(members: Sequence[Member], cores: Sequence, pool: Pool, frames: RawClip) -> np.ndarray:
-    """The ensemble's probabilities, (K,), by the ONNX files alone."""
+    """The ensemble's probabilities, (K,), from the ONNX files alone."""
     logits = [
         torch.from_numpy(core.by_onnxruntime(prepare(member, frames)[None].numpy())[0])
         for member, core in zip(members, cores, strict=True)

@@ -1,7 +1,7 @@
 """Does the competition's own runtime answer as today's interpreter does?
 
-Submissions were run by tflite-runtime 2.9.1, much older than the converter used here: it may lack
-an operation of a file. So both runtimes answer the same clips, and every output is compared.
+Submissions were run by tflite-runtime 2.9.1, which is much older than the converter used here and
+may lack an operation. So both runtimes answer the same clips, and every output is compared.
 
 Letters: **N** clips, **K** signs.
 """
@@ -27,9 +27,9 @@ from src.tflite.scorer import LIMIT_MS
 
 PYTHON = "3.9"  # the newest with a wheel of that runtime
 REQUIREMENTS = Path(__file__).with_name("runtime-requirements.txt")
-# Two runtimes add in a different order, which moves a probability by 1e-6. With 8-bit weights this
-# may round a value to the other of two neighbouring steps (of 256). Measured on five random
-# networks, one per family: their mean moves by at most 4e-3, a single one by up to five times that.
+# The runtimes add in different orders, which moves a probability by 1e-6. With 8-bit weights this
+# may round a value up instead of down, by one step of 256. Measured on five random networks, one
+# per family: their mean moves by at most 4e-3, a single network by up to five times that.
 LARGEST_DIFFERENCE = {"float": 1e-4, "8 bits": 0.03}
 
 
@@ -64,17 +64,17 @@ class Comparison:
         return self.today.outputs.argmax(1) == self.competition.outputs.argmax(1)
 
     def mean_ms(self, answers: Answers) -> float:
-        """Mean latency on the clips that count for it."""
+        """Mean latency on the scored clips, in milliseconds."""
         return float(answers.milliseconds[np.isin(self.clips, self.scored)].mean())
 
     @property
     def agrees(self) -> bool:
-        """The same sign for every clip, and outputs that are close."""
+        """Whether every clip gets the same sign and all outputs are close."""
         return bool(self.difference.max() <= self.allowed and self.same_sign.all())
 
     @property
     def passed(self) -> bool:
-        """The runtimes agree, and the competition's is fast enough."""
+        """Whether the runtimes agree and the competition's is fast enough."""
         return self.agrees and self.mean_ms(self.competition) < LIMIT_MS
 
     def facts(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class Comparison:
 
 
 def environment() -> Path:
-    """The Python of the environment with the competition's runtime, installed if it is not there.
+    """The Python of the environment with the competition's runtime, which it installs if missing.
 
     Raises:
         Unavailable: there is no Python 3.9, or no network to install from.
@@ -120,7 +120,7 @@ def environment() -> Path:
 def compare(
     path: Path, clips: Mapping[str, RawClip], scored: tuple[str, ...], competition: Path
 ) -> Comparison:
-    """Ask both runtimes, today's and what `environment` returned, for the answers to these clips.
+    """Compare both runtimes on these clips; `competition` is the Python that `environment` found.
 
     Raises:
         InputError: a runtime cannot run the file; the message names the operation it lacks.
@@ -135,14 +135,14 @@ def compare(
 
 
 def ask(python: Path, path: Path, clips: Path) -> Answers:
-    """Run interpreter.py by another environment's Python; `clips` is a file as it reads them.
+    """Run interpreter.py with another environment's Python; `clips` is an .npz file of raw clips.
 
     Raises:
         InputError: the environment's runtime cannot run the file.
     """
     answers = clips.with_name("answers.npz")
     command = [python, "-m", "src.tflite.interpreter", path.resolve(), clips, answers]
-    # Python finds `src` in the folder that it runs in: it is not installed in that environment.
+    # `src` is not installed in that environment: Python finds it in the folder where it runs.
     project = Path(__file__).parents[2]
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, cwd=project)
     if done.returncode:

@@ -2,12 +2,12 @@
 
     python -m src.tflite.scorer model.tflite DATA_FOLDER [--limit N] [--participants ID ...]
 
-- A clip is fed to the model exactly as the competition does it: columns x, y, z of the parquet file
-  by pandas, as float32 with NaN kept; signature `serving_default`, `inputs` -> `outputs`; the
-  answer is the sign whose number is the argmax.
+- A clip is fed to the model exactly as in the competition: pandas reads columns x, y, z of the
+  parquet file, as float32 with NaN kept; the signature is `serving_default`, `inputs` -> `outputs`;
+  the answer is the sign whose number is the argmax.
 - Any file with that signature can be scored, without importing TensorFlow or torch.
-- The first call, in which the runtime allocates its memory, is timed apart: it would be a tenth of
-  the mean of a few hundred clips, and is nothing in that of the competition's 40,000.
+- The first call, in which the runtime allocates its memory, is timed separately: it would make up a
+  tenth of the mean over a few hundred clips, but next to nothing over the competition's 40,000.
 
 Letters: **T** frames, **N** clips, **K** signs.
 """
@@ -33,12 +33,12 @@ LIMIT_MB = 40.0  # of the file, in 10^6 bytes
 LIMIT_MS = 100.0  # mean per clip
 _AGAIN = "fetch it again"
 
-Frames = Float[np.ndarray, f"T {N_LANDMARKS} 3"]  # clips.RawClip, without the import of torch
+Frames = Float[np.ndarray, f"T {N_LANDMARKS} 3"]  # clips.RawClip, without importing torch
 
 
 @dataclass(frozen=True)
 class Limit:
-    """One of the competition's conditions: what is limited, and what was found, in words."""
+    """One of the competition's limits: what it limits, whether it is met, what was found."""
 
     name: str
     passed: bool
@@ -47,14 +47,14 @@ class Limit:
 
 @dataclass(frozen=True)
 class Score:
-    """What the scorer found."""
+    """The result of scoring a file."""
 
     clips: int  # how many were scored
     correct: int  # how many of them were answered with the right sign
     latency_ms: Float[np.ndarray, "N"]  # without the first call
     first_call_ms: float
     size_mb: float  # of the file, in 10^6 bytes
-    predictions: Int[np.ndarray, "N"]  # the label answered to each clip, in the table's order
+    predictions: Int[np.ndarray, "N"]  # the label answered for each clip, in the table's order
     limits: tuple[Limit, ...]
 
     @property
@@ -74,7 +74,7 @@ class Score:
 
     @property
     def passed(self) -> bool:
-        """Every limit is met."""
+        """Whether every limit is met."""
         return all(limit.passed for limit in self.limits)
 
     def __str__(self) -> str:
@@ -112,9 +112,9 @@ class Model:
         except (RuntimeError, ValueError) as error:
             text = " ".join(str(error).split())
             node = re.search(r"Node number \d+ \((\w+)\)", text)
-            found = f"its operation {node[1]}" if node else f"an error: {text[:200]}"
+            found = f"its operation {node[1]} fails" if node else f"it fails: {text[:200]}"
             raise InputError(
-                f"{self.path}: expected a file that TFLite runs, found {found}, which it cannot; "
+                f"{self.path}: expected a file that TFLite can run, but {found}; "
                 "export it with TFLite's own operations"
             ) from error
 
@@ -127,7 +127,7 @@ def score(
     `clips` are the rows of `read_index` to score, by default all; `limit` is how many of them.
 
     Raises:
-        InputError: the file or the folder is not what the competition has, or there is no clip.
+        InputError: the file or the folder is not in the competition's format, or has no clips.
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit: expected 1 clip or more, got {limit}; leave it out to score all")
@@ -142,7 +142,7 @@ def score(
     answers, latency = zip(
         *(timed(model, load_frames(Path(clip_path))) for clip_path in clips.path), strict=True
     )
-    # A clip without a single number in its answer is wrong, whatever its sign.
+    # An answer without any numbers is wrong, whatever the clip's sign.
     predictions = np.array([int(np.argmax(answer)) if answer.size else -1 for answer in answers])
     return Score(
         clips=len(clips),
@@ -166,7 +166,7 @@ def load_frames(path: Path) -> Frames:
     with refusing(path, "a clip with numbers as columns x, y, z, landmark_index", _AGAIN):
         table = pd.read_parquet(path, columns=["x", "y", "z", "landmark_index"])
         rows = rows_of_file(int(table.landmark_index.max()))
-        with np.errstate(over="ignore"):  # beyond float32 is infinity, which models must bear
+        with np.errstate(over="ignore"):  # numbers too big become infinity; models must bear that
             xyz = table[["x", "y", "z"]].to_numpy().astype(np.float32)
     if len(table) % len(rows):
         raise InputError(
@@ -209,11 +209,14 @@ def _runner(path: Path, interpreter: Interpreter):
     shape, kind = details["shape_signature"].tolist(), np.dtype(details["dtype"])
     if shape != [-1, N_LANDMARKS, 3] or kind != np.float32:
         raise InputError(
-            f"{path}: expected {INPUT} [None, {N_LANDMARKS}, 3] float32, found {shape} {kind}"
+            f"{path}: expected {INPUT} [None, {N_LANDMARKS}, 3] float32, found {shape} {kind}; "
+            "export it with that input"
         )
     kind = np.dtype(runner.get_output_details()[OUTPUT]["dtype"])
     if kind.kind not in "fiub":
-        raise InputError(f"{path}: expected {OUTPUT} that are numbers, found {kind}; answer those")
+        raise InputError(
+            f"{path}: expected {OUTPUT} that are numbers, found {kind}; make the model return some"
+        )
     return runner
 
 
@@ -228,14 +231,14 @@ def main(
     Args:
         model: the .tflite file.
         data: a competition folder.
-        limit: score only the first so many clips.
+        limit: how many clips to score, from the first on; by default all.
         participants: score only these signers' clips.
     """
     clips = read_index(data)
     if unknown := {*participants} - {*clips.participant}:
         raise InputError(
-            f"{data}: expected participants of its own, found {', '.join(sorted(unknown))}; there "
-            f"are {', '.join(sorted({*clips.participant}))}"
+            f"{data}: expected participants of this folder, found {', '.join(sorted(unknown))}; "
+            f"there are {', '.join(sorted({*clips.participant}))}"
         )
     if participants:
         clips = clips[clips.participant.isin(participants)]

@@ -1,7 +1,7 @@
 """TensorFlow module -> the bytes of a `.tflite` file.
 
-- Only operations that TFLite has built in; what is shipped, in versions that the competition's
-  runtime knows, see `check_runtime`.
+- A file has only operations that are built into TFLite; a shipped file has them only in versions
+  that the competition's runtime knows, see `check_runtime`.
 - `fp16` stores weights in half precision and computes in float32. `int8` stores them in 8 bits, one
   scale per matrix, and multiplies in 8 bits with activations scaled on the fly, row by row.
 """
@@ -33,7 +33,7 @@ def convert(module: tf.Module, precision: Precision) -> bytes:
         tf.saved_model.save(module, folder, signatures={SIGNATURE: module.__call__})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        # The default optimisation is 8-bit weights; with float16 as a supported type it is that.
+        # The default optimisation is 8-bit weights, or float16 ones if that is a supported type.
         if precision != "fp32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if precision == "fp16":
@@ -43,13 +43,13 @@ def convert(module: tf.Module, precision: Precision) -> bytes:
         try:
             return converter.convert()
         except Exception as error:  # the converter wraps MLIR's diagnostics in types of its own
-            # The converter's own line about the operation, out of pages of graph.
+            # Among pages of graph, find the converter's line about the operation.
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             telling = [x for x in lines if x.startswith(("Custom ops:", "TF Select ops:"))]
             raise InputError(
                 "TFLite cannot hold this graph with built-in operations only: "
                 f"{(telling or lines or ['no message'])[0][:300]}. "
-                "Write the operation with others in src/tflite/converter/ops_*.py."
+                "Build the operation from others in src/tflite/converter/ops_*.py."
             ) from error
 
 
@@ -57,7 +57,7 @@ def check_runtime(content: bytes, instead: str) -> None:
     """Refuse a file with operations that the competition's runtime does not know yet.
 
     Raises:
-        InputError: names them, and says what to do instead.
+        InputError: there are some; the message names them and says what to do `instead`.
     """
     known = dict(line.split() for line in KNOWN.read_text(encoding="utf-8").splitlines())
     names = {code: name for name, code in vars(schema.BuiltinOperator).items()}

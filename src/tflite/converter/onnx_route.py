@@ -1,15 +1,15 @@
 """The second, independent route: torch -> ONNX -> onnx2tf, for a network at fixed lengths.
 
-It shares nothing with the table of operators: the two check each other, and this one serves
+It shares nothing with the table of operators, so the two routes check each other; it also serves
 networks whose operators the table lacks.
 
 - onnx2tf is right only at fixed lengths. A network is converted once per bucket of lengths; the
   file pads the clip to the next bucket, masks the padding, and picks the network by nested
   `tf.cond` (`tf.switch_case` does not convert). So a network needs a mask: `core(xyz, mask)`.
-- The converted networks are inlined in the branches with their constants; as functions of
-  variables each call would copy all weights.
-- onnx2tf reports no error on wrong results. Both steps are compared with torch, and where there is
-  no right copy, its strict mode makes another, which is three times slower.
+- The converted networks are inlined in the branches with their constants: functions of variables
+  would copy all weights at each call.
+- onnx2tf reports no error when its result is wrong, so both steps are compared with torch. Where no
+  copy is right, onnx2tf's strict mode makes another, which is three times slower.
 
 Letters: **T** frames, **L** points, **K** signs.
 """
@@ -42,32 +42,32 @@ from src.tflite.converter.ops_nn import ENLARGED, VANISHES
 from src.tflite.interpreter import SIGNATURE
 from src.tflite.members import Member
 
-# Frames; `_longest` closes a member's list. Primes, because onnx2tf guesses the layout of a tensor
-# from its sizes: a length that equals a width (16 frames, 16 features) misleads it.
+# In frames; `_longest` adds a member's last one. They are primes because onnx2tf guesses a tensor's
+# layout from its sizes: a length that equals a width (16 frames, 16 features) misleads it.
 BUCKETS: tuple[int, ...] = (7, 13, 23, 41)
-# Of the largest logit. A wrong layout is off by all of it; a right one by 1e-6, and by 1e-4 where a
-# network sums as much as hierarchical does.
+# A share of the largest logit. A wrong layout is off by all of it; a right one by 1e-6, or by 1e-4
+# in a network that sums as much as hierarchical does.
 _TOLERANCE = 1e-3
 _INPUTS = ("xyz", "mask")
-_ANY_SIZE = 1 << 40  # of constants that are computed beforehand
-Copy = tf.types.experimental.ConcreteFunction  # (xyz, mask) -> logits, its weights constants
+_ANY_SIZE = 1 << 40  # a size limit that no constant reaches
+Copy = tf.types.experimental.ConcreteFunction  # (xyz, mask) -> logits, with constant weights
 
 
 class NotConverted(InputError):
-    """onnx2tf has no right copy of a network; torch and ONNX have done their part."""
+    """onnx2tf makes no right copy of a network, although its ONNX copy agrees with torch."""
 
 
 class OnnxCore:
     """A member's network, `core(xyz, mask)`, by way of ONNX: one fixed-length copy per bucket.
 
     Args:
-        member: its network.
-        every_bucket: False = the longest bucket alone, which takes every clip, padded.
+        member: the one whose network is converted.
+        every_bucket: False = only the longest bucket, to which every clip is padded.
 
     Raises:
-        NotConverted: onnx2tf cannot convert it, or its copy does not agree with torch.
-        InputError: torch has no ONNX of it, for the core takes no mask or ONNX lacks an operator;
-            or its ONNX does not agree.
+        NotConverted: onnx2tf cannot convert the network, or its copy does not agree with torch.
+        InputError: torch cannot write the network as ONNX (its core takes no mask, or ONNX lacks
+            an operator), or the ONNX copy does not agree with torch.
     """
 
     def __init__(self, member: Member, every_bucket: bool = True) -> None:
@@ -87,7 +87,7 @@ class OnnxCore:
         return self._pick(padded, frames, self.buckets)
 
     def by_onnxruntime(self, xyz: Float[np.ndarray, "1 T L 3"]) -> Float[np.ndarray, "1 K"]:
-        """The same by the ONNX files alone: the rung between torch and onnx2tf."""
+        """The logits from the ONNX files alone: the rung between torch and onnx2tf."""
         xyz = xyz[:, : self.buckets[-1]]
         length = next(b for b in self.buckets if b >= xyz.shape[1])
         padded = np.pad(xyz, [(0, 0), (0, length - xyz.shape[1]), (0, 0), (0, 0)])
@@ -119,7 +119,7 @@ class OnnxCore:
         got = session.run(None, {"xyz": xyz.numpy(), "mask": mask.numpy()})[0]
         _compare(got, expected, InputError, f"{member.name}: its ONNX copy for {length} frames")
 
-        # ONNX -> TensorFlow: strict mode only where the fast one makes no right copy
+        # ONNX -> TensorFlow: in strict mode only where the fast mode makes no right copy
         for strict in (False, True):
             say(f"{member.name} for {length} frames: ONNX to TensorFlow" + ", strictly" * strict)
             try:
@@ -136,10 +136,10 @@ class OnnxCore:
 
 
 def _longest(member: Member) -> int:
-    """The frames of the last bucket: those of the longest clip, or a few more.
+    """The length of the last bucket: that of the longest clip, or a few frames more.
 
-    More where a weight has that size, for it would mislead onnx2tf: the 1st place's network takes
-    384 frames and is 384 wide.
+    It is longer if a weight has the longest clip's size, which would mislead onnx2tf: the 1st
+    place's network takes 384 frames and is 384 wide.
     """
     sizes = {size for weight in member.core.parameters() for size in weight.shape}
     if member.max_len not in sizes:
@@ -156,11 +156,11 @@ def _longest(member: Member) -> int:
 def _compare(
     got: np.ndarray, expected: np.ndarray, error: type[InputError], member_and_copy: str
 ) -> None:
-    """Refuse a copy by its largest difference from torch, as a share of the largest logit."""
+    """Refuse a copy that differs from torch by too large a share of the largest logit."""
     off = np.inf
     if got.shape == expected.shape:
         off = np.abs(got - expected).max() / np.abs(expected).max()
-    if not off < _TOLERANCE:  # NaN is not
+    if not off < _TOLERANCE:  # so NaN is refused, too
         raise error(
             f"ensemble member {member_and_copy} differs from torch by {off:.2g} of the largest "
             f"logit (allowed {_TOLERANCE:g})"
@@ -177,7 +177,7 @@ def _example(member: Member, length: int) -> tuple[Float[Tensor, "1 T L 3"], Boo
 
 
 def _to_onnx(member: Member, example: tuple[Tensor, Tensor], path: Path) -> None:
-    """Write the network at the example's length as ONNX, by torch's exporter on torch.export."""
+    """Write the network at the example's length as ONNX, by torch.export and torch.onnx."""
     try:
         with _quietly(), quiet_export():
             exported = torch.export.export(member.core, example, strict=False)
@@ -191,7 +191,7 @@ def _to_onnx(member: Member, example: tuple[Tensor, Tensor], path: Path) -> None
                 optimize=False,
                 verbose=False,
             )
-            # Tables made of constants become one constant: onnx2tf 1.28 loses a sum of such sums.
+            # Fold tables made from constants into one constant: onnx2tf 1.28 loses sums of them.
             inline(program.model)
             fold_constants_ir(
                 program.model, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE
@@ -200,13 +200,13 @@ def _to_onnx(member: Member, example: tuple[Tensor, Tensor], path: Path) -> None
             program.save(str(path))
     except Exception as error:  # torch and onnx raise dozens of types here
         cause: BaseException = error
-        while cause.__cause__:  # torch's own words on top are advice for everybody
+        while cause.__cause__:  # torch's own message on top is only general advice
             cause = cause.__cause__
         reason = f"{type(cause).__name__}: {' '.join(str(cause).split())[:200]}"
         raise InputError(
-            f"ensemble member {member.name}: torch has no ONNX of its features and network at "
-            f"{example[0].shape[1]} frames, called with xyz and mask: {reason}; to go on without "
-            "this route, set SECOND_ROUTE=none"
+            f"ensemble member {member.name}: torch cannot write its features and network as ONNX "
+            f"at {example[0].shape[1]} frames, called with xyz and mask: {reason}; to go on "
+            "without this route, set SECOND_ROUTE=none"
         ) from error
 
 
@@ -243,7 +243,7 @@ def _rms_norm(
     weight: Shaped[Tensor, "..."] | None = None,
     eps: float | None = None,
 ) -> Shaped[Tensor, "..."]:
-    """torch.rms_norm, an epsilon that would vanish enlarged as by `ops_nn.over_root`."""
+    """torch.rms_norm; an epsilon that would vanish is enlarged, as in `ops_nn.over_root`."""
     eps = torch.finfo(x.dtype).eps if eps is None else eps
     if eps < VANISHES:
         x, eps = x * ENLARGED, eps * ENLARGED**2
@@ -260,11 +260,11 @@ _IN_SIMPLER_OPERATIONS = {
 
 def _to_tensorflow(member: Member, onnx_path: Path, folder: Path, strict: bool) -> Copy:
     """The ONNX file as a TensorFlow function whose weights are constants."""
-    # onnx2tf lifts the limit of recursion for the whole process: endlessly nested JSON would then
-    # end the process instead of raising an error.
+    # onnx2tf lifts the recursion limit for the whole process: endlessly nested JSON would then
+    # crash the process instead of raising an error.
     limit = sys.getrecursionlimit()
     try:
-        onnx2tf = import_module("onnx2tf")  # prints and warns, so only where it is needed
+        onnx2tf = import_module("onnx2tf")  # imported only here, because it prints and warns
     finally:
         sys.setrecursionlimit(limit)
     try:
@@ -280,8 +280,8 @@ def _to_tensorflow(member: Member, onnx_path: Path, folder: Path, strict: bool) 
             )
         loaded = tf.saved_model.load(str(folder))
         return convert_variables_to_constants_v2(loaded.signatures[SIGNATURE])
-    except (Exception, SystemExit) as error:  # onnx2tf ends the process where it gives up
-        # It prints the name of the operation, then advice for everybody.
+    except (Exception, SystemExit) as error:  # onnx2tf exits the process when it gives up
+        # It prints the name of the operation, then general advice.
         node = re.search(r"onnx_op_name: (\S+)", said.getvalue())
         reason = f"it gave up at {node[1]}" if node else f"{type(error).__name__}: {error}"[:200]
         raise NotConverted(
@@ -302,7 +302,7 @@ def _inlined(function: Copy, xyz: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         )
         return logits
 
-    # Outside any graph, for the comparison with torch, it needs one of its own.
+    # Outside any graph, as in the comparison with torch, `run` makes a graph.
     return run(xyz, mask) if tf.executing_eagerly() else run.python_function(xyz, mask)
 
 

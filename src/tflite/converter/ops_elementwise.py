@@ -1,8 +1,8 @@
-"""Table, first part: arithmetic, comparisons, reductions and new tensors.
+"""First part of the table: arithmetic, comparisons, reductions and new tensors.
 
-- torch's type promotion is followed: operands are cast to the type that torch gave the result, in
-  comparisons to the type that torch promotes them to.
-- Only operations that TFLite had built in when the competition ran, version 2.9.1.
+- torch's type promotion is followed: operands are cast to the type that torch gave the result, or
+  in comparisons to the type that torch promotes them to.
+- Only operations built into the competition's TFLite, version 2.9.1, are used.
 """
 
 import math
@@ -17,8 +17,8 @@ from torch.fx import Node
 from src.tflite.converter.values import Number, as_tf, dtype_of, shape_of
 
 _ATEN = torch.ops.aten
-# From here on a number counts as infinite: TFLite's own division ends at this number, XNNPACK's at
-# infinity, and neither finds anything equal to an infinite constant.
+# Numbers from here on count as infinite: TFLite's own division stops at this number, XNNPACK's at
+# infinity, and neither finds any number equal to an infinite constant.
 _LARGEST = torch.finfo(torch.float32).max
 _EXP_LIMIT = 20.0  # beyond it tanh(softplus(x)) is 1 in float32, and exp(2x) stays finite
 
@@ -38,7 +38,7 @@ def _sign(x: tf.Tensor) -> tf.Tensor:
 
 
 def _abs(x: tf.Tensor) -> tf.Tensor:
-    return tf.abs(x) if x.dtype.is_floating else tf.maximum(x, -x)  # of integers only since 2.12
+    return tf.abs(x) if x.dtype.is_floating else tf.maximum(x, -x)  # integer abs only since 2.12
 
 
 def _mish(x: tf.Tensor) -> tf.Tensor:
@@ -49,7 +49,7 @@ def _mish(x: tf.Tensor) -> tf.Tensor:
 
 
 def _erf(x: tf.Tensor) -> tf.Tensor:
-    """The error function, which TFLite has not built in, to 1.5e-7.
+    """The error function to within 1.5e-7; TFLite has none built in.
 
     Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26.
     """
@@ -154,7 +154,7 @@ def _reduce(function: Callable) -> Callable:
 
 
 def _axes(dim: Any) -> Any:
-    """torch's "all dimensions" is None or an empty list, TensorFlow's only None."""
+    """In torch, None or an empty list means "all dimensions"; in TensorFlow, only None does."""
     return None if isinstance(dim, Sequence) and len(dim) == 0 else dim
 
 
@@ -184,7 +184,7 @@ def _variance(
     x, axes = as_tf(x), _axes(dim)
     centred = x - tf.reduce_mean(x, axes, keepdims=True)
     total = tf.reduce_sum(tf.square(centred), axes, keepdims=keepdim)
-    count = tf.size(x) // tf.size(total)  # how many numbers each sum is of
+    count = tf.size(x) // tf.size(total)  # how many numbers are in each sum
     return total / (tf.cast(count, x.dtype) - (1 if correction is None else correction))
 
 
@@ -294,7 +294,7 @@ TABLE: dict[Any, Callable] = {
 }
 
 
-# Python's operators on lengths that are known only at run time, scalar int32 tensors; without node.
+# Python's operators on lengths known only at run time, scalar int32 tensors; they take no node.
 SCALAR_TABLE: dict[Any, Callable] = {
     **{
         function: function  # TensorFlow overloads these

@@ -1,8 +1,8 @@
-"""Table, third part: the layers of a network.
+"""Third part of the table: the layers of a network.
 
-- A linear layer is one FULLY_CONNECTED; torch's channel-first convolutions are turned to TFLite's
-  channel-last ones, and the converter cancels the transposes that meet.
-- Layer norm and RMS norm have no TFLite operation: they are written with the few that XNNPACK runs.
+- A linear layer is one FULLY_CONNECTED; torch's channel-first convolutions become TFLite's
+  channel-last ones, and the converter cancels the transposes between two of them.
+- TFLite has no layer norm or RMS norm: they are built from a few operations that XNNPACK runs.
 
 Letters: **B** batch, **T** frames, **C** channels, **D** width, **H** heads.
 """
@@ -20,9 +20,9 @@ from src.common.errors import InputError
 from src.tflite.converter.values import Number, as_tf, dtype_of, reshape, shape_of
 
 _ATEN = torch.ops.aten
-_MASKED = -1e9  # in place of a masked attention logit: its exp() is 0 beside that of any other
+_MASKED = -1e9  # replaces a masked attention logit; next to any other, its exp() is 0
 VANISHES = 6e-8  # smaller numbers are 0 in half precision
-ENLARGED = 2.0**13  # of norms with such an epsilon: 1e-12 becomes 7e-5; a power of two is exact
+ENLARGED = 2.0**13  # factor where epsilon is so small: 1e-12 becomes 7e-5; a power of two is exact
 
 # --- products -----------------------------------------------------------------------------------
 
@@ -39,15 +39,15 @@ def _matmul(node: Node, a: Any, b: Any) -> tf.Tensor:
 
 
 def _by_matrix(a: tf.Tensor, b: Tensor) -> tf.Tensor:
-    """a @ b for a constant b of any rank, whose matrices are taken one by one.
+    """a @ b for a constant b of any rank, one matrix at a time.
 
-    As one operation, with its constant in 8 bits, the competition's runtime answers wrongly: one
+    As one operation with an 8-bit constant, the product is wrong in the competition's runtime: one
     such network's probabilities were off by 0.4 there, and by 0.09 in a runtime of today. Where b
-    was to be repeated, it was off by all of its size.
+    had to be repeated, the product was off by its whole size.
     """
     if b.dim() == 2:
         return tf.matmul(a, as_tf(b))
-    axis = len(a.shape) - b.dim()  # of a, beside the first dimension of b
+    axis = len(a.shape) - b.dim()  # the dimension of a that goes with b's first
     if len(b) == 1 and axis >= 0:
         return _by_matrix(a, b[0])
     shared = axis < 0 or a.shape[axis] == 1  # all of b's matrices multiply the same part of a
@@ -82,7 +82,7 @@ def _conv(
     dilation: Sequence[int] = (1,),
     groups: int = 1,
 ) -> tf.Tensor:
-    """In two dimensions; in one, as a convolution over an image of height 1."""
+    """Convolve in two dimensions; a sequence is convolved as an image of height 1."""
     if len(x.shape) < weight.dim():  # an image alone, without a batch
         options = stride, padding, dilation, groups
         return _conv(node, as_tf(x)[None], weight, bias, *options)[0]
@@ -92,8 +92,8 @@ def _conv(
     image = tf.transpose(as_tf(x), [0, *(2 + d for d in dims), 1])
     if len(dims) == 1:
         image, weight, pads = image[:, None], weight[:, :, None], [(0, 0), *pads]  # (B, 1, T, C)
-        strides, dilations = [*strides, *strides], [1, *dilations]  # of one row the first is kept
-    # TensorFlow pads by "SAME" or not at all: torch's zeros are put around the image beforehand.
+        strides, dilations = [*strides, *strides], [1, *dilations]  # one row stays at any stride
+    # TensorFlow pads with "SAME" or not at all, so torch's zeros are put around the image first.
     if any(p for pair in pads for p in pair):
         image = tf.pad(image, [(0, 0), *pads, (0, 0)])
     y = _convolve(image, weight, strides, dilations, groups)
@@ -109,7 +109,7 @@ def _convolve(
     """image (B, H, W, C), weight (C', C / groups, h, w) -> (B, H', W', C')."""
     channels = image.shape[3]
     if groups == channels:  # one filter, or several, for each channel
-        # TensorFlow steps as far down as across, and not at all where the filter is dilated.
+        # TensorFlow takes only equal strides down and across, and none with a dilated filter.
         if stride[0] != stride[1] or (max(stride) > 1 and max(dilation) > 1):
             whole = _convolve(image, weight, [1, 1], dilation, groups)
             return whole[:, :: stride[0], :: stride[1]]
@@ -166,8 +166,8 @@ def _rms_norm(
 def over_root(x: tf.Tensor, axes: list[int], eps: Number) -> tf.Tensor:
     """x / sqrt(mean(x²) + eps).
 
-    fp16 stores epsilon in half precision, too. One below 6e-8 would become 0 there, and a row of
-    zeros, such as a missing hand's, NaN. So x and the root of such an epsilon are enlarged alike.
+    fp16 stores epsilon in half precision, too: below 6e-8 it would become 0, and a row of zeros,
+    such as a missing hand's, NaN. So x and the root of a small epsilon get the same large factor.
     """
     if eps < VANISHES:
         x, eps = x * ENLARGED, eps * ENLARGED**2

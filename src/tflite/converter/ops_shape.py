@@ -1,4 +1,4 @@
-"""Table, second part: shape, selection, joining.
+"""Second part of the table: shape, selection, joining.
 
 - A length known only at run time stays the one open dimension of a reshape (values.reshape).
 - torch counts from the end with negative indices; tf.gather does not, so they are wrapped first.
@@ -51,7 +51,7 @@ def _repeat(node: Node, x: Any, times: Sequence[Any]) -> tf.Tensor:
     for dim, n in enumerate(times):
         if is_dynamic(n):
             x = tf.tile(x, [n if d == dim else 1 for d in range(len(x.shape))])
-        elif n > 1:  # not tf.tile: the converter drops one that repeats an open dimension
+        elif n > 1:  # not tf.tile: the converter drops it on an open dimension
             x = tf.concat([x] * n, dim)
     return x
 
@@ -87,7 +87,7 @@ def _index(node: Node, x: Any, indices: Sequence[Any]) -> tf.Tensor:
             f"node {node.name}: expected index tensors on neighbouring dimensions, got them on "
             f"{at}; index one dimension after the other"
         )
-    # tf.gather takes one index: several are counted through, as if their dimensions were one.
+    # tf.gather takes one index, so several become one over their dimensions flattened together.
     shape = shape_of(x)
     flat = _wrapped(chosen[0], x, at[0])
     for index, d in zip(chosen[1:], at[1:], strict=True):
@@ -133,7 +133,7 @@ def _gather(node: Node, x: Any, dim: int, index: Any, **_sparse: Any) -> tf.Tens
 def _gather_rows(node: Node, x: Any, index: Any) -> tf.Tensor:
     """x (*heads, T, C), index (T, K): one gather of rows that hold all heads of a (T, C) pair.
 
-    TFLite copies a gather slice by slice: T K slices of all heads, instead of heads T K numbers.
+    TFLite gathers slice by slice: here T K slices of all heads, instead of heads T K numbers.
     """
     x, index = as_tf(x), as_tf(index)
     *heads, _, columns = shape_of(x)
@@ -144,7 +144,7 @@ def _gather_rows(node: Node, x: Any, index: Any) -> tf.Tensor:
     # Pair (t, index[t, k]) is row t C + index[t, k].
     flat = index + tf.range(tf.shape(index)[0])[:, None] * columns
     picked = tf.transpose(tf.gather(rows, flat), [2, 0, 1])  # (heads, T, K)
-    # T and K are open: a reshape would have to compute its shape, a new dimension of 1 does not.
+    # T and K are open: a reshape would have to compute its shape, adding dimensions of 1 does not.
     if picked.shape[0] == heads[0]:
         for d in range(1, last):
             picked = tf.expand_dims(picked, d)
@@ -153,7 +153,7 @@ def _gather_rows(node: Node, x: Any, index: Any) -> tf.Tensor:
 
 
 def _unfold(node: Node, x: Any, dim: int, size: int, step: int) -> tf.Tensor:
-    """All windows of `size` along `dim`, the window as a new last dimension."""
+    """All windows of `size` along `dim`, with the window as a new last dimension."""
     length = shape_of(x)[dim]
     shifts = [_slice(node, x, dim, i, length - size + i + 1, step) for i in range(size)]
     return tf.stack(shifts, -1)
@@ -180,7 +180,7 @@ def _slice_scatter(
 def _index_put(
     node: Node, x: Any, indices: Sequence[Any], value: Any, accumulate: bool = False
 ) -> tf.Tensor:
-    """x[mask] = number, the one form that keeps its shape."""
+    """x[mask] = number, the only form of assignment that keeps the shape."""
     mask = as_tf(indices[0])
     if mask.dtype != tf.bool or len(indices) > 1 or len(value.shape) > 0 or accumulate:
         raise InputError(
@@ -212,11 +212,11 @@ def _pad(node: Node, x: Any, padding: Sequence[Any], value: Any = 0.0) -> tf.Ten
         for side, amount in enumerate(pair):
             if isinstance(amount, int) and amount < 0:
                 x = _slice(node, x, dim, -amount if side == 0 else None, amount if side else None)
-    # ... and pad by the others, if there are any.
+    # ... and pad by the other numbers, unless they are all 0.
     kept = [tuple(0 if isinstance(p, int) and p < 0 else p for p in pair) for pair in pairs]
     if all(not is_dynamic(p) and p == 0 for pair in kept for p in pair):
         return x
-    if x.dtype == tf.bool:  # is padded by TFLite only since 2.20
+    if x.dtype == tf.bool:  # which TFLite pads only since 2.20
         return tf.pad(tf.cast(x, tf.int32), kept, constant_values=int(value or 0)) > 0
     return tf.pad(x, kept, constant_values=as_tf(value or 0, dtype_of(node)))
 

@@ -1,17 +1,17 @@
 """Rewrites of an exported graph that leave less to compute in the file. Each is exact.
 
 - A batch norm disappears into the layer before it: at inference g (Wx + b - m) / sqrt(v + eps) + h
-  is one layer with other numbers. Works through the reshapes and transposes that models put in
-  between to normalise over batch and time together.
+  is one layer with other numbers. This also works across the reshapes and transposes that models
+  put in between to normalise over batch and time together.
 - A layer applied to rows looked up in a table becomes a lookup in the transformed table, which
-  torch computes once. DeBERTa's relative positions are such rows: without this each call would
-  project them anew, two thirds as much work again as the rest of a layer.
-- A linear layer on sliding windows becomes the convolution that it is, which copies no windows.
-- A gather with the same indices in every head is marked as such (`gather_rows`), so that it can
-  move the heads of a pair of frames together instead of number by number.
+  torch computes once. DeBERTa's relative positions are such rows: without this rewrite each call
+  would project them again, which costs two thirds as much as the rest of a layer.
+- A linear layer on sliding windows becomes the equivalent convolution, which copies no windows.
+- A gather with the same indices in every head is marked as such (`gather_rows`), so it can move
+  the heads of a pair of frames together instead of number by number.
 
-Measured on member B of the 6th place, 16 frames: 4.7 ms without the second, 3.9 with it, 3.2 with
-the third, 3.0 with the fourth; its bare matrix products take 2.4.
+Measured on member B of the 6th place, 16 frames: 4.7 ms without the second rewrite, 3.9 with it,
+3.2 with the third, 3.0 with the fourth; the network's bare matrix products take 2.4.
 
 Letters: **B** batch, **T** frames, **L** points, **C** channels, **k** window.
 """
@@ -36,9 +36,9 @@ Constants = dict[str, Any]  # by node name
 def simplify(graph: Graph, constants: Constants) -> None:
     """Apply every rewrite to an exported graph in inference form, in place.
 
-    `constants`, what does not depend on the input, gets the numbers of new layers.
+    `constants` holds what does not depend on the input; the numbers of new layers are added.
     """
-    # First, because the rewrites look for constants, and some weights are computed from parameters.
+    # Fold first: the rewrites look for constants, and some weights are computed from parameters.
     fold(graph, constants)
     _fuse_batch_norms(graph, constants)
     _transform_tables(graph, constants)
@@ -71,11 +71,11 @@ def _fuse_batch_norms(graph: Graph, constants: Constants) -> None:
     for norm in [n for n in graph.nodes if n.target is _NORM]:
         layer = _layer_before(norm)
         # The weight and bias of the layer, and the gain, shift, mean and variance of the norm: all
-        # must be known now; a weight that is made from the input cannot take in the norm.
+        # must be known now; a weight that is computed from the input cannot absorb the norm.
         fixed = [] if layer is None else [*layer.args[1:3], *norm.args[1:5]]
         if layer is None or any(n is not None and n.name not in constants for n in fixed):
             continue
-        # The layer gets the new numbers, and whoever read the norm reads what the norm read.
+        # The layer gets the new numbers, and nodes that read the norm now read the norm's input.
         weight, bias = _fused(layer, norm, constants)
         weight = _constant(graph, layer, f"{norm.name}_weight", weight, constants)
         bias = _constant(graph, layer, f"{norm.name}_bias", bias, constants)
@@ -85,19 +85,19 @@ def _fuse_batch_norms(graph: Graph, constants: Constants) -> None:
 
 
 def _layer_before(norm: Node) -> Node | None:
-    """The layer whose channels `norm` scales, where nothing else reads its result."""
+    """The layer whose channels `norm` scales, if nothing else reads that layer's result."""
     node, (_, channels, *rest) = norm.args[0], norm.meta["val"][0].shape
-    # Another reader of a result on the way would get scaled numbers: every node needs one user.
+    # Any other reader of a result on the way would get scaled numbers: each node needs one user.
     if len(node.users) != 1:
         return None
     if node.target is _CONV:
         return node
-    # The norm scales dimension 1, a linear layer's channels are the last: they agree on (B, C);
-    # on (B, C, T) only a transpose can have brought the channels there.
+    # The norm scales dimension 1, but a linear layer's channels are the last dimension. On (B, C)
+    # these are the same; on (B, C, T) a transpose must have moved the channels to dimension 1 ...
     if rest:
         if node.target is not _ATEN.permute.default:
             return None
-        # ... from the last place: another dimension may have as many numbers as there are channels.
+        # ... from the last dimension, and not from another one that happens to be as long.
         node, order = node.args
         if order[1] % len(order) != len(order) - 1:
             return None
@@ -112,7 +112,7 @@ def _layer_before(norm: Node) -> Node | None:
 
 
 def _fused(layer: Node, norm: Node, constants: Constants) -> tuple[Tensor, Tensor]:
-    """The weight and bias of a layer that includes the norm after it."""
+    """The weight and bias of the layer with the norm after it merged in."""
     # A layer without bias may have two arguments only, or None as its third.
     weight, bias = (constants[n.name] if n else None for n in (*layer.args[1:3], None)[:2])
     gain, shift, mean, variance = (constants[n.name] if n else None for n in norm.args[1:5])
@@ -127,7 +127,7 @@ def _fused(layer: Node, norm: Node, constants: Constants) -> tuple[Tensor, Tenso
 
 
 def _transform_tables(graph: Graph, constants: Constants) -> None:
-    for node in graph.nodes:  # in order, so that a chain of layers moves as a whole
+    for node in graph.nodes:  # in order, so a chain of layers moves as a whole
         by_row = node.target is _ATEN.layer_norm.default and len(node.args[1]) == 1
         if not by_row and node.target is not _LINEAR:
             continue
@@ -161,7 +161,7 @@ def _windows_to_convolutions(graph: Graph, constants: Constants) -> None:
             windows = windows.args[0]
         if windows.target is not _ATEN.unfold.default or weight.name not in constants:
             continue
-        # Only windows that start at every frame, flattened over exactly channels and window.
+        # Take only windows that start at every frame and are flattened over channels and window.
         x, dim, size, step = windows.args
         *_, channels, _ = windows.meta["val"].shape
         rows = flat.meta["val"]
@@ -189,13 +189,13 @@ def gather_rows(x: Tensor, index: Tensor) -> Tensor:
 
 def _mark_shared_indices(graph: Graph) -> None:
     for node in [n for n in graph.nodes if n.target is _ATEN.gather.default]:
-        # A gather along the last dimension, whose indices were repeated to fit.
+        # Find gathers along the last dimension whose indices were repeated to fit.
         x, dim, index = node.args[:3]
         rank = x.meta["val"].dim()
         if dim % rank != rank - 1 or index.target is not _ATEN.expand.default:
             continue
-        # What was repeated must be a matrix, once for each head and for all of x's rows; the heads
-        # must be known now, because the lookup puts them side by side in one row.
+        # One matrix of indices, for all of x's rows, must have been repeated for each head. The
+        # number of heads must be known now, because the lookup puts them side by side in one row.
         shared = index.args[0]
         heads = x.meta["val"].shape[:-2]
         same_rows = shared.meta["val"].shape[0] == x.meta["val"].shape[-2]

@@ -5,8 +5,8 @@
 - An operator that the table lacks is first decomposed by torch into simpler ones. If the table
   lacks one of those too, the translation is refused with an error that names all missing operators.
 - To add an operator: write `(node, *its torch arguments) -> tf.Tensor` in the file of its kind
-  (`ops_elementwise.py`, `ops_shape.py`, `ops_nn.py`), a line of that file's table, and a case in
-  tests/tflite/converter/test_ops.py. Operators that torch can decompose are there for their speed.
+  (`ops_elementwise.py`, `ops_shape.py`, `ops_nn.py`), a line in that file's table, and a case in
+  tests/tflite/converter/test_ops.py. Operators that torch can decompose are there for speed.
 - Whatever does not depend on the input is computed by torch at conversion and becomes a constant;
   `simplify.py` rewrites the graph so that more of it is constant.
 - The size assertions that torch adds to a graph are dropped: they hold for every length that the
@@ -52,9 +52,9 @@ class Program:
     """
 
     def __init__(self, exported: ExportedProgram) -> None:
-        # Decompose first: the rewrites and the table then meet few operators instead of many.
+        # Decompose first: the rewrites and the table then see few operators instead of many.
         decompositions = torch.export.default_decompositions()
-        for target in TABLE:  # is taken as a whole; our own rewrites are no operators of torch
+        for target in TABLE:  # keep these whole; our own rewrites are not torch's operators
             if isinstance(target, torch._ops.OpOverload):
                 decompositions.pop(target, None)
         with quiet_export(), torch.no_grad():  # without gradients it takes a quarter less time
@@ -72,7 +72,7 @@ class Program:
 
     def __call__(self, *inputs: tf.Tensor) -> tf.Tensor | list[tf.Tensor]:
         """The result (or results) on TensorFlow tensors, inside or outside a tf.function."""
-        # As an interpreter would: each node's result under its name, for the nodes that take it.
+        # Like an interpreter: keep each node's result under its name for the nodes that use it.
         values = {**self._constants, **dict(zip(self._inputs, inputs, strict=True))}
         for node in self.nodes:
             args, kwargs = map_arg((node.args, node.kwargs), lambda n: values[n.name])
@@ -82,7 +82,7 @@ class Program:
 
     def _run(self, node: Node, args: Any, kwargs: Any) -> Any:
         dynamic = any(is_dynamic(v) for v in tree_leaves((args, kwargs)))
-        # Plain numbers and torch constants stay on torch's side; so does a choice from a tuple.
+        # Plain numbers and torch constants stay on torch's side; so does taking a tuple's item.
         if node.target is operator.getitem or not dynamic:
             return node.target(*args, **kwargs)
         # Lengths: Python's own operators, on numbers that are known only at run time.
@@ -96,7 +96,7 @@ class Program:
             reason = " ".join(str(error).split())[:300]
             raise InputError(
                 f"{node.target} (node {node.name}, from {_origin(node)}): its TensorFlow "
-                f"counterpart does not take what it gets here ({type(error).__name__}: {reason}); "
+                f"counterpart does not accept these arguments ({type(error).__name__}: {reason}); "
                 "write it with other operations, or mend the counterpart in "
                 "src/tflite/converter/ops_*.py"
             ) from error
@@ -121,8 +121,8 @@ def translate(
 ) -> Program:
     """Export a torch module of one tensor with torch.export and translate it to TensorFlow.
 
-    torch.export may turn a number that follows from the length into a constant without a word;
-    `check` finds this.
+    torch.export may silently turn a number that follows from the length into a constant; `check`
+    finds this.
 
     Args:
         module: a module in eval mode, or a pure function.
@@ -164,7 +164,7 @@ def check(
     """Compare a translation with its torch module on a few examples, of several lengths.
 
     Raises:
-        InputError: they differ by more than float32 explains.
+        InputError: they differ by more than float32's rounding.
     """
     for x in examples:
         with torch.no_grad():
@@ -179,9 +179,9 @@ def check(
             raise InputError(
                 "its TensorFlow translation differs from torch on an input of shape "
                 f"{tuple(x.shape)}: expected a result of shape {expected.shape}, got {got.shape}, "
-                f"off by up to {off:.2g}. A number in it was fixed at export: "
-                "compute it with tensor operations, without int() or round(). Or a counterpart in "
-                "src/tflite/converter/ops_*.py does something else than its operator."
+                f"off by up to {off:.2g}. Perhaps a number in it was fixed at export: compute that "
+                "with tensor operations, without int() or round(). Or a counterpart in "
+                "src/tflite/converter/ops_*.py does not do what its torch operator does."
             )
 
 
@@ -207,7 +207,7 @@ def _constants(exported: ExportedProgram) -> dict[str, Any]:
 
 
 def _results(exported: ExportedProgram) -> list[Node]:
-    """The nodes of what the module returns, without what it has written into its input."""
+    """The nodes that the module returns, without those that it has written into its input."""
     returned = next(n for n in exported.graph.nodes if n.op == "output").args[0]
     kinds = [spec.kind for spec in exported.graph_signature.output_specs]
     return [n for n, kind in zip(returned, kinds, strict=True) if kind == OutputKind.USER_OUTPUT]
@@ -225,12 +225,12 @@ def _needed(results: list[Node], constants: dict[str, Any]) -> set[Node]:
 
 
 def _origin(node: Node) -> str:
-    """The module path and class that a node was traced from; at the top, the line of code."""
+    """Where a node was traced from: the module path and class, or at the top the line of code."""
     stack = node.meta.get("nn_module_stack")
     path, kind = list(stack.values())[-1] if stack else ("", "")
     name = kind if isinstance(kind, str) else kind.__qualname__
     if path:
         return f"{path} ({name.rsplit('.', 1)[-1]})"
     trace = (node.meta.get("stack_trace") or "").strip()
-    is_named = trace and __file__ not in trace  # or it is a function, which this file calls
+    is_named = trace and __file__ not in trace  # a wrapped function's trace has this file in it
     return f"the top: {trace.splitlines()[-1].strip()}" if is_named else "the top"

@@ -1,8 +1,8 @@
 """What both sides of a translation share: types, constants, shapes.
 
-- A value of a translated program is one of three: a TensorFlow tensor (it depends on the input), a
-  torch tensor (it does not, torch has computed it already), or a plain Python value.
-- Integers are int32 in the file: frame counts and landmark numbers, TFLite's fastest index type.
+- A value of a translated program is a TensorFlow tensor if it depends on the input; otherwise it is
+  a torch tensor, which torch has already computed, or a plain Python value.
+- Integers (frame counts, landmark numbers) are int32 in the file, TFLite's fastest index type.
 - A length that is known only at run time is a scalar int32 tensor on the TensorFlow side.
 """
 
@@ -37,15 +37,15 @@ def as_tf(value: Any, dtype: torch.dtype | None = None) -> tf.Tensor:
     if isinstance(value, torch.Tensor):
         wanted = wanted or tf_type(value.dtype)
         return tf.constant(_widened(value).contiguous().numpy().astype(wanted.as_numpy_dtype))
-    # torch also takes 1 where it says True, and 2.0 where it says 2
+    # torch also takes 1 for True, and 2.0 for 2
     return tf.constant(value) if dtype is None else as_tf(torch.tensor(value, dtype=dtype))
 
 
 def _widened(value: torch.Tensor) -> torch.Tensor:
-    """Numbers that NumPy has (it lacks bfloat16), integers no larger than the file's."""
+    """Cast floats to a type that NumPy has (not bfloat16), and clamp integers to the file's."""
     if value.is_floating_point():
         return value.float()
-    # torch marks "none" by the largest integer: it must stay the largest.
+    # torch marks "none" with the largest integer, which must stay the largest.
     return value.clamp(tf.int32.min, tf.int32.max) if value.dtype == torch.int64 else value
 
 
@@ -64,7 +64,7 @@ def shape_of(value: tf.Tensor | torch.Tensor) -> list[Dim]:
 
 
 def result_shape(node: Node, asked: Sequence[Dim]) -> list[Dim]:
-    """The shape that a node's result was asked for (-1: the rest), as numbers where torch knows."""
+    """The shape asked of a node's result (-1 = the rest), with numbers where torch knows them."""
     known = node.meta["val"].shape
     return [int(k) if isinstance(k, int) else d for k, d in zip(known, asked, strict=True)]
 
@@ -72,8 +72,8 @@ def result_shape(node: Node, asked: Sequence[Dim]) -> list[Dim]:
 def reshape(value: Any, shape: Sequence[Dim]) -> tf.Tensor:
     """`tf.reshape` with at most one dimension left open.
 
-    A single length that is known only at run time becomes -1: the shape is then a constant of the
-    file, which XNNPACK takes over; a computed shape would end its share of the graph.
+    A single length that is known only at run time becomes -1. The shape is then a constant, so
+    XNNPACK can run the reshape; a computed shape would end XNNPACK's part of the graph.
     """
     shape = list(shape)
     dynamic = [i for i, d in enumerate(shape) if is_dynamic(d)]
