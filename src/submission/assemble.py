@@ -1,8 +1,8 @@
 """From trained members to a submission: which networks are shipped, and which clips test them.
 
-- The file that is scored is made of the first fold's members, because the signers that it is scored
-  on were held out of their training.
-- Where the profile also fits everything, the submitted file is made of that fit, by the same code.
+- The scored file is made of the first fold's members, whose training held out the signers that the
+  file is scored on.
+- If the profile also fits everything, the submitted file is made of that fit, by the same code.
 """
 
 import shutil
@@ -49,7 +49,7 @@ def held_out_clips(run: Run, fold: int) -> pd.DataFrame:
 
 
 def some_clips(run: Run, clips: pd.DataFrame) -> list[RawClip]:
-    """A few of these rows' raw clips, from the shortest to the longest."""
+    """Load the raw clips of a few of these rows, from the shortest to the longest."""
     order = clips.sequence.map(run.lengths).argsort().to_numpy()
     chosen = order[np.unique(np.linspace(0, len(order) - 1, PARITY_CLIPS).round().astype(int))]
     return [load_frames(Path(path)) for path in clips.path.iloc[chosen]]
@@ -63,11 +63,11 @@ def parity_clips(run: Run, clips: pd.DataFrame, max_len: int) -> list[RawClip]:
 def write_submission(run: Run, scored: Exported, votes: Votes) -> Exported:
     """Write model.tflite, its sign map and submission.zip; returns what the file is made of.
 
-    That is the fit on everything if the profile has one, with votes that were found on all
-    out-of-fold clips; else it is the scored file.
+    The file is the fit on everything if the profile has one, with votes that were found on all
+    out-of-fold clips; otherwise it is the scored file.
     """
     path = run.folder / "model.tflite"
-    # A kill must not leave them beside a newer file than they are about.
+    # If the run is killed here, nothing about the old file may lie beside the new one.
     for name in (SIGN_MAP, "submission.zip", "report.json", "model_card.md", "report.md"):
         (run.folder / name).unlink(missing_ok=True)
     if EVERYTHING in run.about.folds:

@@ -2,8 +2,8 @@
 
     python -m src.submission.check_runtime logs/sample
 
-Prints a table, writes runtime.json beside the report, and fails if the answers differ. Where there
-is no Python 3.9 it says so and checks nothing.
+Prints a table, writes runtime.json beside the report, and fails if the answers differ or take too
+long. Without a Python 3.9 it says so and checks nothing.
 """
 
 import sys
@@ -24,7 +24,7 @@ def check(run: Run) -> Comparison:
     """Compare the runtimes on clips that the scored fold holds out, and on the edge cases.
 
     Raises:
-        InputError: the run has no file yet, or a runtime is `Unavailable` or cannot run it.
+        InputError: the run has no file yet, or a runtime is `Unavailable` or cannot run the file.
     """
     path = run.folder / "model.tflite"
     if not path.is_file():

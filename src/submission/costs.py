@@ -1,6 +1,6 @@
-"""What members cost in the file, alone and by their absence, and the tables that compare them.
+"""What each member of the file costs, alone and in the ensemble, and tables of these costs.
 
-Measured on files, not added up: members that begin alike share their beginning.
+Costs are measured on files, not added up, because members share the first steps that are equal.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from src.tflite.scorer import LIMIT_MB, LIMIT_MS, Model, timed
 from src.training.roles import sizes
 
 OTHER_DATA = "published, on other data"
-REPEATS = 3  # of all clips; the fastest pass counts, the others are the machine's
+REPEATS = 3  # passes over all clips; the fastest counts, as other work on the machine slows some
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Cost:
 
 
 def measure(name: str, path: Path, clips: Sequence[RawClip]) -> Cost:
-    """The cost of a file on these raw clips."""
+    """Measure a file's size, and its latency on these raw clips."""
     model = Model(path)
-    timed(model, clips[0])  # the first call allocates
+    timed(model, clips[0])  # the first call allocates memory
     passes = [np.mean([timed(model, frames)[1] for frames in clips]) for _ in range(REPEATS)]
     return Cost(name, model.size_mb, float(min(passes)))
 
@@ -68,7 +68,7 @@ def without_each(
 
 
 def check(ensemble: Cost, members: Sequence[Cost]) -> None:
-    """Refuse a combination over 40 MB or 100 ms by an InputError, which says who costs what."""
+    """Refuse an ensemble over 40 MB or 100 ms with an InputError that lists its members' costs."""
     if ensemble.size_mb >= LIMIT_MB or ensemble.mean_ms >= LIMIT_MS:
         raise InputError(
             f"ensemble: expected less than {LIMIT_MB:g} MB and {LIMIT_MS:g} ms, found {ensemble}; "
@@ -81,7 +81,7 @@ def ensemble_table(
 ) -> pd.DataFrame:
     """Accuracy, size and latency of each member, of the ensemble, and of leaving each one out.
 
-    `accuracies` is what `ensemble.leave_one_out` answers; of a single member `without` is empty.
+    `accuracies` is what `ensemble.leave_one_out` returns; for a single member `without` is empty.
     """
     sides = {}
     for side, costs in {"alone": [*alone, whole], "without": without}.items():
@@ -92,7 +92,7 @@ def ensemble_table(
 
 
 def minutes(run: Run, name: str) -> float:
-    """What all finished folds of a training took, and of those of this run that it learns from."""
+    """Minutes that a recipe's finished folds took, and those of the run's recipes it builds on."""
     trainings = product(_with_all_before(run, name), run.about.folds)
     histories = (run.training_folder(*training) / "history.csv" for training in trainings)
     return sum(pd.read_csv(path).seconds.sum() for path in histories if path.is_file()) / 60
@@ -105,10 +105,10 @@ def _with_all_before(run: Run, name: str) -> set[str]:
 
 
 def recipe_table(run: Run, costs: Sequence[Cost]) -> pd.DataFrame:
-    """A row per trained recipe of a run, with the authors' score and cost, which are of other data.
+    """A row per trained recipe of a run, with its authors' score and cost on other data.
 
-    Parameters of what is shipped, accuracy on held-out clips, minutes of training, see `minutes`,
-    and what its file costs.
+    The other columns: parameters of the shipped network, accuracy on held-out clips, `minutes` of
+    training, size and latency of the recipe's file.
     """
     cost_of = {cost.name: cost for cost in costs}
     rows = {}
@@ -128,15 +128,15 @@ def recipe_table(run: Run, costs: Sequence[Cost]) -> pd.DataFrame:
 
 
 def save(run: Run, costs: Sequence[Cost], weights: str) -> Path:
-    """Keep what each member costs alone with these WEIGHTS; returns members/costs.json."""
+    """Write what each member costs alone with these WEIGHTS, and return members/costs.json."""
     return _mark(run, weights).write([asdict(cost) for cost in costs])
 
 
 def load(run: Run, weights: str) -> list[Cost]:
-    """What `save` kept.
+    """Read what `save` wrote.
 
     Raises:
-        InputError: nothing, or costs of other weights or of other trainings than the run has now.
+        InputError: nothing was saved, or only costs of other weights or of other trainings.
     """
     mark = _mark(run, weights)
     if not mark.is_finished:

@@ -1,7 +1,7 @@
 """The model card: what a run's model.tflite is, for whoever finds the file without the run.
 
-- Made of the values of report.json and nothing else, so that the two cannot say different things.
-- Accuracy is of the scored file on signers whom it has not seen; synthetic clips are named first.
+- It is made from the values of report.json alone, so the two cannot contradict each other.
+- Accuracy is the scored file's on held-out clips. If clips are synthetic, "Data" says so first.
 """
 
 from collections.abc import Mapping
@@ -22,29 +22,29 @@ SYNTHETIC = (
 TERMS: dict[Origin, str] = {
     "synthetic": SYNTHETIC,
     "competition": "The clips are those of Google - Isolated Sign Language Recognition "
-    f"({COMPETITION}), published under CC BY 4.0; whoever passes this file on names that source.",
+    f"({COMPETITION}), published under CC BY 4.0: name that source when you pass this file on.",
     "other": "The terms of the clips are not known here. Before you pass this file on, ask those "
     "who published them or, if they are your own videos, the people who sign in them.",
 }
 USE = """\
-It names the sign in a clip that shows one sign by one signer, from the landmarks of MediaPipe
-Holistic: for research, teaching, and games that help to practise signs.
+It names the sign in a clip of one sign by one signer, from the landmarks of MediaPipe Holistic. It
+is meant for research, teaching, and games that help people practise signs.
 
-It is not for interpreting between people, nor where a wrong sign harms anyone; not for telling who
-signs, how well, or what a person is like. It knows isolated signs of one list, no sentences, no
-fingerspelling, no grammar; a sign that is not on the list is answered with one that is."""
+Do not use it to interpret between people, where a wrong sign could harm anyone, or to tell who is
+signing, how well, or what a person is like. It knows the isolated signs of one list: no sentences,
+fingerspelling or grammar. For a sign that is not on the list, the answer is one that is."""
 LANDMARKS: dict[Origin, str] = {
     "synthetic": "drawn ones; those that MediaPipe finds in a video differ",
-    "competition": "those of the competition's MediaPipe, 0.9.0.1; another version differs",
-    "other": "those of one version of MediaPipe; another version differs",
+    "competition": "those of the competition's MediaPipe, 0.9.0.1; another version's differ",
+    "other": "those of one version of MediaPipe; another version's differ",
 }
 LIMITS = (
-    "Signers: accuracy differs from one to another, see the table; few were seen in training, and "
-    "who signs unlike them, or is filmed unlike them, gets worse answers.",
-    "Landmarks: trained on {landmarks}. A mirrored picture, or parts in another order, give "
-    "confident nonsense.",
-    "Hands that MediaPipe loses are missing to the network as well; a clip without any detected "
-    "hand gets an answer that means nothing.",
+    "Signers: accuracy differs from one to another, see the table. Few were seen in training, and "
+    "people who sign differently, or are filmed differently, get worse answers.",
+    "Landmarks: the network was trained on {landmarks}. With a mirrored picture, or parts in "
+    "another order, it answers confident nonsense.",
+    "Hands: one that MediaPipe loses is missing for the network too; the answer to a clip without "
+    "any detected hand means nothing.",
 )
 
 
@@ -76,8 +76,8 @@ def _what(facts: Mapping[str, Any]) -> str:
         f"A TensorFlow Lite file. Signature `serving_default`: `inputs`, float32 [frames, "
         f"{N_LANDMARKS}, 3], the raw landmarks of one clip in MediaPipe's order ({parts}), x "
         "and y in picture widths and heights, NaN = not detected; "
-        f"`outputs`, float32 [{facts['signs']}], a number per sign, the largest is the answer.\n"
-        f"Preprocessing is inside.\n\n{networks}:\n\n" + "\n".join(members)
+        f"`outputs`, float32 [{facts['signs']}], a number per sign; the largest is the answer.\n"
+        f"Preprocessing is part of the file.\n\n{networks}:\n\n" + "\n".join(members)
     )
 
 
@@ -93,19 +93,19 @@ def _data(facts: Mapping[str, Any]) -> str:
         lines.append(f"{own:,} of the clips are for training only, as the folder itself says.")
     if clips["extra"]:
         lines.append(
-            f"{clips['extra']:,} of the clips come from other collections, were only trained on, "
-            "and have their own terms."
+            f"{clips['extra']:,} of the clips come from other collections, were used only for "
+            "training, and have their own terms."
         )
     return "\n".join(lines)
 
 
 def _folds(facts: Mapping[str, Any]) -> str:
-    signers = f"{len(facts['held_out'])} of fold {facts['fold']}: {', '.join(facts['held_out'])}."
-    text = f"Signers, not clips, were held out. The scored file has not seen the {signers}"
+    signers = f"fold {facts['fold']} ({len(facts['held_out'])}: {', '.join(facts['held_out'])})."
+    text = f"Signers, not clips, were held out. The scored file never saw the signers of {signers}"
     if facts["signers_seen"]:
         text = (
-            "Clips were held out, of signers who also sign clips that were trained on: the figures "
-            f"say nothing about others. Scored were clips of the {signers}"
+            "The held-out clips are by signers who also sign clips that were trained on: the "
+            f"figures say nothing about others. The scored clips are by the signers of {signers}"
         )
     if facts["fit_on_everything"]:
         return (
@@ -119,7 +119,7 @@ def _folds(facts: Mapping[str, Any]) -> str:
 def _signers(facts: Mapping[str, Any]) -> str:
     table = pd.DataFrame.from_dict(facts["by_signer"], orient="index").sort_values("accuracy")
     everyone = {"accuracy": facts["accuracy"], "clips": facts["clips"]["scored"]}
-    table = pd.concat([table, pd.DataFrame(everyone, ["all"])])  # a signer may be named so, too
+    table = pd.concat([table, pd.DataFrame(everyone, ["all"])])  # a signer may be named "all", too
     shown = {
         "clips": table.clips.map("{:.0f}".format),
         "accuracy": table.accuracy.map("{:.1%}".format),
@@ -139,8 +139,8 @@ def _costs(facts: Mapping[str, Any]) -> str:
     which = " (of the scored file)" if facts["fit_on_everything"] else ""
     return (
         f"{facts['submitted']['size_mb']:.2f} MB. {latency['mean']:.2f} ms mean, "
-        f"{latency['median']:.2f} median, {latency['p95']:.2f} p95 a clip, one thread, where it "
-        f"was made{which}. The "
+        f"{latency['median']:.2f} median, {latency['p95']:.2f} p95 a clip, on one thread of the "
+        f"machine that made it{which}. The "
         f"competition's limits: {', '.join(limits)}."
     )
 
@@ -151,7 +151,7 @@ def _limits(facts: Mapping[str, Any]) -> str:
 
 
 def _confidence(facts: Mapping[str, Any]) -> str:
-    """What a probability means, which only a calibrated file may say."""
+    """Say what a probability means, or that the file is not calibrated."""
     members = facts["submitted"]["members"].values()
     one_fold = not facts["accuracy_all_folds"]
     if one_fold or all(member["temperature"] == 1 for member in members):
@@ -161,12 +161,12 @@ def _confidence(facts: Mapping[str, Any]) -> str:
         )
     which = "clips" if facts["signers_seen"] else "signers"
     where, scored = f"on other {which} than those scored", ""
-    if facts["fit_on_everything"]:  # each of the two files has temperatures of its own
+    if facts["fit_on_everything"]:  # the two files have different temperatures
         raw = all(member["temperature"] == 1 for member in facts["members"].values())
         scored = ", which is not calibrated," if raw else f", calibrated {where},"
         where = f"on the held-out {which} of all folds"
     return (
         f"Probabilities are calibrated {where}. The scored file{scored} gives its answers "
         f"{facts['confidence']:.1%} on average; {facts['accuracy']:.1%} are right. "
-        "Strangers to the training data may be further from it."
+        "For signers unlike those in the data, these two figures may be further apart."
     )

@@ -1,6 +1,6 @@
 """What is reported about a scored file: report.md, report.json, and the model card beside them.
 
-All are made of the same facts, and say which data the figures are about.
+All three are made from the same facts, and say which data the figures are about.
 """
 
 import platform
@@ -41,10 +41,10 @@ def facts(
     votes: Votes,
     rule: Rule = "fitted",
 ) -> dict[str, Any]:
-    """What the report says of a run's files, as plain values.
+    """What the report says about a run's files, as plain values.
 
-    Of the scored one (`exported`, with these votes by this rule) what it answers and costs; of the
-    submitted one, which may be of the fit on everything, what it is made of.
+    For the scored file (`exported`, with `votes` by `rule`), what it answers and costs; for the
+    submitted file, which may be a fit on everything, what it is made of.
     """
     fold, tables = scored_fold(run), run.shipped_predictions()
     # What torch answers to the clips that the file is scored on.
@@ -103,7 +103,7 @@ def _members_of(file: Exported) -> dict[str, dict[str, float]]:
 
 
 def origin(run: Run) -> model_card.Origin:
-    """Whose clips they are."""
+    """Where the run's clips come from."""
     if is_synthetic(run.data):
         return "synthetic"
     tested = run.clips[~run.clips.training_only]
@@ -120,7 +120,7 @@ def accuracy_of_all_folds(tables: Tables, rule: Rule) -> dict[str, float]:
 
 
 def by_signer(run: Run, score: Score) -> dict[str, dict[str, float]]:
-    """Accuracy of the scored file, and the number of clips, of each held-out signer."""
+    """The scored file's accuracy and number of clips, for each held-out signer."""
     clips = held_out_clips(run, scored_fold(run))[: score.clips]
     right = clips.sign.map(run.store.signs) == score.predictions
     return right.groupby(clips.participant).agg(accuracy="mean", clips="size").to_dict("index")
@@ -136,7 +136,7 @@ def write_report(run: Run, values: dict[str, Any]) -> list[Path]:
 
 
 def markdown(facts: Mapping[str, Any]) -> str:
-    """The values of report.json in words: report.md."""
+    """The text of report.md: the values of report.json in words."""
     latency = facts["latency_ms"]
     limits = (f"{name} {'pass' if met else 'FAIL'}" for name, met in facts["limits"].items())
     versions = (f"{name} {number}" for name, number in facts["versions"].items())
@@ -212,9 +212,9 @@ def _versions() -> dict[str, str]:
 
 
 def nearest_neighbour_accuracy(run: Run, fold: int, scored: pd.Series, vector: Callable) -> float:
-    """Nearest neighbour on hand coordinates, on the scored clips, among those not held out.
+    """Nearest neighbour's accuracy on the scored clips, looked up among clips not held out.
 
-    `scored` are sequences; `vector` is `baselines.raw_hands` or `baselines.aligned_hands`.
+    `scored` are sequence numbers; `vector` is `baselines.raw_hands` or `baselines.aligned_hands`.
     """
     learnt = (run.clips.fold != fold).to_numpy()
     asked, label = run.clips.sequence.isin(scored).to_numpy(), run.store.clips.label.to_numpy()

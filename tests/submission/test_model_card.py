@@ -88,7 +88,7 @@ def test_figures_are_the_reports():
     assert "One trained network:\n\n- `llama`: 9,200,000 parameters" in found["What it is"]
     assert "94,477 clips of 250 signs by 21 signers, from `/data/asl-signs`" in found["Data"]
     assert "only" not in found["Data"] and "collections" not in found["Data"]
-    assert "the 2 of fold 0: 2044, 4718" in found["Folds"]
+    assert "the signers of fold 0 (2: 2044, 4718)" in found["Folds"]
     signers = found["Accuracy per signer"]
     assert rows(signers) == [
         ["4718", "40", "45.0%"], ["2044", "40", "75.0%"], ["all", "80", "60.0%"]
