@@ -1,6 +1,6 @@
 """From trained torch members to one `.tflite` file, and the competition's scorer.
 
-No other folder of src imports TensorFlow, and `scorer.py` runs without it.
+No module outside this folder imports TensorFlow, and `scorer.py` runs without it.
 """
 
 import contextlib
