@@ -17,10 +17,10 @@ class Unavailable(InputError):
 
 
 def find_python(version: str) -> Path:
-    """A Python of that version, from PATH or from pyenv.
+    """Find a Python of this version in PATH or among those of pyenv.
 
     Raises:
-        Unavailable: there is none.
+        Unavailable: there is no such Python.
     """
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     in_path = shutil.which(f"python{version}")
@@ -42,7 +42,7 @@ def mark_of(folder: Path, requirements: Path) -> Mark:
 
 
 def make(python: Path, folder: Path, requirements: Path) -> Path:
-    """Make an environment, if it is not there yet with these pins; returns its interpreter.
+    """Make an environment, unless it exists with these pins; returns its interpreter.
 
     The requirements are pins of all packages, because pip looks up no dependencies here.
 

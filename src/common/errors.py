@@ -1,4 +1,4 @@
-"""The one error class for what a user can put right."""
+"""The one error class for faults that a user can fix."""
 
 import os
 import traceback
@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 
 class InputError(ValueError):
-    """Something outside this code is not as it must be.
+    """A file, a folder, a parameter or anything else outside this code is wrong.
 
     The message names where (file, field), what was expected, what was found, and what to do; the
-    runner and the command lines print it alone, without a traceback. What a file names can hold
-    anything; here nothing of it moves a terminal's cursor or looks like another line.
+    runner and the command lines print it alone, without a traceback. Names from a file can hold any
+    character, so unprintable ones are escaped: none moves a terminal's cursor or fakes a line.
     """
 
     def __str__(self) -> str:
@@ -29,9 +29,9 @@ def refusing(where: object, expected: str, to_do: str) -> Iterator[None]:
     """
     try:
         yield
-    except (InputError, MemoryError):  # too little memory is no fault of the file
+    except (InputError, MemoryError):  # a lack of memory is not the file's fault
         raise
-    except PermissionError as error:  # which says nothing of what is in the file
+    except PermissionError as error:  # this says nothing about the file's content
         raise InputError(
             f"{where}: expected {expected}, found {error.strerror}; change its permissions"
         ) from error
@@ -41,7 +41,7 @@ def refusing(where: object, expected: str, to_do: str) -> Iterator[None]:
 
 
 def check_choice(name: str, found: object, choices: Sequence) -> None:
-    """Refuse a parameter of a notebook that is none of its choices.
+    """Refuse a notebook's parameter whose value is not one of the choices.
 
     Raises:
         InputError: names the parameter, its choices, and what was found.
@@ -51,9 +51,9 @@ def check_choice(name: str, found: object, choices: Sequence) -> None:
 
 
 def raised_at(error: BaseException, but: str) -> str:
-    """Where an error was raised: ", in file:line", the last two places outside of libraries.
+    """Where an error was raised: ", in file:line" for the last two places outside libraries.
 
-    Places in the file `but`, which asks, are left out; "" if there is no other.
+    Places in the file `but`, the caller's own, are left out; "" if no place remains.
     """
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if "/lib/python3" not in f.filename and f.filename != but]

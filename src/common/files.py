@@ -15,10 +15,10 @@ from filelock import FileLock, Timeout
 from src.common.errors import InputError
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_NO_ROOM_SAID = ("inline_container", " requested and ")  # by torch's writer, and numpy's
-# A file lies in the folder's place, or in that of one above it, or its name is too long.
+_NO_ROOM_SAID = ("inline_container", " requested and ")  # in torch's and numpy's messages
+# A file is where the folder or one of its parents should be, or the name is too long.
 _NO_FOLDER = (errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG)
-_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp(\.\w+)?")  # as `write_atomically` names them
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp(\.\w+)?")  # names given by `write_atomically`
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
@@ -27,9 +27,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     A kill or a full disk leaves the old file, or none; never half a file under the final name.
 
     Raises:
-        InputError: as `needing_room`.
+        InputError: see `needing_room`.
     """
-    # The number keeps two processes apart. Libraries choose the format by the suffix.
+    # The process id keeps two writers apart. Libraries choose the format by the suffix.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     with needing_room(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,11 +45,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
 
 @contextmanager
 def needing_room(path: Path) -> Iterator[None]:
-    """Turn the errors of a file system that takes no file into one that says what to do.
+    """Turn the error of a file system that cannot take a file into one that says what to do.
 
     Raises:
-        InputError: the file system is full or read-only, or we may not write in the folder, or
-            it cannot be made.
+        InputError: the file system is full or read-only, or the folder cannot be made or written
+            in.
     """
     try:
         yield
@@ -70,9 +70,9 @@ def needing_room(path: Path) -> Iterator[None]:
 
 
 def _is_closed(folder: Path, error: OSError | RuntimeError) -> bool:
-    """True if the error says that nothing may be written there, and not of another folder's file.
+    """True if the error means that this folder, not some other one, cannot be written in.
 
-    The folder need not be there yet.
+    The folder may not exist yet.
     """
     number = getattr(error, "errno", None)
     if number in (errno.EACCES, errno.EPERM):
@@ -94,11 +94,11 @@ def write_json(path: Path, value: object) -> Path:
 
 @contextmanager
 def locked(folder: Path, doing: str) -> Iterator[None]:
-    """Hold a folder for one process; the lock goes with the process, however it ends.
+    """Hold a folder for one process; the lock is released when the process ends, however it ends.
 
     Args:
-        folder: made if it is not there; the lock is its file `.lock`, which names the holder.
-        doing: what this process does there, for the message that others get.
+        folder: made if it does not exist; the lock is its file `.lock`, which names the holder.
+        doing: what this process does there, for the message that other processes get.
 
     Raises:
         InputError: another process holds the folder (the message says which process, and since
@@ -117,7 +117,7 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
             f"{folder}: expected to be the only one here, but {holder}; wait for it to end and run "
             f"the same command again; if no such process runs there, delete {path}"
         ) from error
-    except OSError as error:  # such as links that go in a circle
+    except OSError as error:  # such as links that form a circle
         raise InputError(
             f"{folder}: expected a folder to write in, found {error.strerror}; choose another one"
         ) from error
@@ -130,7 +130,7 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
 
 
 def _sweep(folder: Path) -> None:
-    """Delete the temporary files of killed writers: a store's can be as large as the store."""
+    """Delete the temporary files of killed writers, which can be as large as a whole store."""
     for path in folder.glob(".*.tmp*"):
         if named := _TEMPORARY.fullmatch(path.name):
             try:
@@ -138,7 +138,7 @@ def _sweep(folder: Path) -> None:
             except (ProcessLookupError, OverflowError):
                 path.unlink(missing_ok=True)
             except PermissionError:
-                pass  # it is, and somebody else's
+                pass  # it is there, but belongs to another user
 
 
 def digest(path: Path) -> str:
@@ -148,6 +148,6 @@ def digest(path: Path) -> str:
 
 
 def stamp(path: Path | str) -> tuple[int, int]:
-    """Size and time of a file: they tell a changed file without a look at its content."""
+    """The size and time of a file, which show a change without reading the content."""
     found = os.stat(path)
     return found.st_size, found.st_mtime_ns

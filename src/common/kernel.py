@@ -1,9 +1,9 @@
-"""A Jupyter kernel of this very interpreter, whatever other kernels are installed.
+"""A Jupyter kernel that runs this very interpreter, whatever other kernels are installed.
 
     python -m src.common.kernel LOG -f CONNECTION_FILE      what Jupyter starts
 
-What libraries write past Python, such as TensorFlow's notes on start-up, goes to the log and not
-into the notebook.
+Output that bypasses Python, such as TensorFlow's notes on start-up, goes to the log instead of the
+notebook.
 """
 
 import json
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-NAME = "asl-signs"  # nobody else's, though the first folder in JUPYTER_PATH would win anyway
+NAME = "asl-signs"  # no other kernel has it; besides, the first folder in JUPYTER_PATH wins
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def installed(log: Path) -> Iterator[str]:
     """Make the kernel known to Jupyter; yields its name."""
     words = [sys.executable, "-m", "src.common.kernel", str(log), "-f", "{connection_file}"]
     spec = {"argv": words, "display_name": NAME, "language": "python"}
-    before = os.environ.get("JUPYTER_PATH", "")  # an empty one is none to Jupyter
+    before = os.environ.get("JUPYTER_PATH", "")  # Jupyter ignores an empty one
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernels" / NAME / "kernel.json"
         path.parent.mkdir(parents=True)
@@ -35,13 +35,13 @@ def installed(log: Path) -> Iterator[str]:
 
 
 def main() -> None:
-    """Start the kernel; its file descriptors 1 and 2 are the log's."""
-    from ipykernel.kernelapp import IPKernelApp  # half a second, and only here
+    """Start the kernel, with file descriptors 1 and 2 writing to the log."""
+    from ipykernel.kernelapp import IPKernelApp  # half a second, needed only here
 
     log = os.open(sys.argv.pop(1), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    # Else the kernel takes what C++ writes to the descriptors for output of the cell.
+    # Otherwise the kernel would show C++ output on these descriptors below the cell.
     IPKernelApp.launch_instance(capture_fd_output=False, log_level="CRITICAL")
 
 

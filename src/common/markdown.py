@@ -4,7 +4,7 @@ import pandas as pd
 
 
 def as_markdown(table: pd.DataFrame | pd.Series) -> str:
-    """A table whose names and texts stay as they are: 007 is no number, a|b is one column."""
+    """A table in Markdown, names and texts unchanged: 007 stays a text, a|b stays one column."""
     shown = table.to_frame() if isinstance(table, pd.Series) else table
     return shown.rename(index=_in_one_column).to_markdown(disable_numparse=True)
 

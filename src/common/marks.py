@@ -17,18 +17,18 @@ from src.common.files import write_json
 from src.common.news import say
 
 MOST = 6  # changes that are spelt out; more would fill the screen
-DIGEST = "sha256:"  # a value that begins so is a digest, of which only a change is told
+DIGEST = "sha256:"  # how digests begin; of a digest only the fact that it changed is printed
 _FINGERPRINT = 12  # digits
-_LONGEST = 60  # characters of a value in words
+_LONGEST = 60  # characters of a value in a message
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A mark, there or not."""
+    """The mark of some work, whether its file exists or not."""
 
-    path: Path  # of its file, in the folder of the work
-    # What the work is made from now, as values that JSON can hold; without it, only what the mark
-    # says can be asked for.
+    path: Path  # the mark's file, in the folder of the work
+    # What the work would be made from now, as values that JSON can hold; not needed just to read
+    # what the mark says.
     made_from: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -39,7 +39,7 @@ class Mark:
 
     @property
     def changes(self) -> list[str]:
-        """Why finished work is not what it would be today; empty if it is, or never was."""
+        """What has changed since the work was finished; empty if nothing, or if it never was."""
         before = self._read()
         if "spoilt" in before:
             return [before["spoilt"]]
@@ -51,7 +51,7 @@ class Mark:
         """Print in one line what has changed since the newest of these earlier marks, if any."""
         times = {path: path.stat().st_mtime for path in earlier if path.is_file()}
         if changed := Mark(max(times, key=times.get), self.made_from).changes if times else []:
-            say(f"{self.path.parent}: made again, for there are changes: {', '.join(changed)}")
+            say(f"{self.path.parent}: made again because of changes: {', '.join(changed)}")
 
     @property
     def made_from_then(self) -> dict[str, Any]:
@@ -61,18 +61,18 @@ class Mark:
 
     @property
     def result(self) -> Any:
-        """What `write` was given beside the values; None if there is no mark."""
+        """The result that `write` was given; None if there is no mark."""
         return self._read().get("result")
 
     def write(self, result: Any = None) -> Path:
-        """Say that the work is finished, as its last act, and what later readers want to know."""
+        """Mark the work as finished, as its last step; `result` is for readers of the mark."""
         return write_json(self.path, {"made_from": self.made_from, "result": result})
 
     def spoil(self, reason: str) -> bool:
-        """Turn the mark into one of nothing, before what it marks is deleted; True if it was there.
+        """Make the mark invalid before the work is deleted; True if there was a mark.
 
-        With no mark, a kill would leave files that nobody deletes; with the old one they would be
-        taken for whole once the values are the old ones again.
+        If the mark were deleted first, a kill would leave files that nobody deletes. If it stayed,
+        those files would pass as finished work once the old values are used again.
         """
         if stood := self.path.is_file():
             write_json(self.path, {"made_from": {}, "spoilt": reason})
@@ -89,9 +89,9 @@ class Mark:
 def side_by_side(
     parent: Path, name: str, made_from: Mapping[str, Any], file: str
 ) -> tuple[Mark, list[Path]]:
-    """The mark of work of which several live side by side, in <parent>/<name>-<fingerprint>/<file>.
+    """The mark of one of several versions of some work: <parent>/<name>-<fingerprint>/<file>.
 
-    The fingerprint is a digest of `made_from`. Also returns the files of the others' marks.
+    The fingerprint is a digest of `made_from`. Also returns the marks' files of the other versions.
     """
     fingerprint = digest_of(made_from).removeprefix(DIGEST)[:_FINGERPRINT]
     mark = Mark(parent / f"{name}-{fingerprint}" / file, made_from)
@@ -100,7 +100,7 @@ def side_by_side(
 
 
 def digest_of(value: Any) -> str:
-    """What stands in a mark for plain values that are too long to be told in words."""
+    """The digest that a mark holds instead of plain values that are too long to print."""
     return DIGEST + hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
@@ -110,7 +110,7 @@ def plain(value: Any) -> Any:
 
 
 def changes(before: Any, now: Any) -> list[str]:
-    """In words, the differences of what a mark says and what it would say now."""
+    """The differences, in words, between what a mark says and what it would say now."""
     found = [*_differences(plain(before), plain(now), "")]
     more = [f"and {len(found) - MOST} more"] if len(found) > MOST else []
     return found[:MOST] + more

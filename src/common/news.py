@@ -1,4 +1,4 @@
-"""News of what takes long: a line now and then, on standard output.
+"""Progress of long work: a line now and then, on standard output.
 
 A notebook keeps the lines below its cell, the runner of the notebooks passes them on to the
 terminal, and a log holds nothing but plain lines.
@@ -26,7 +26,7 @@ def counted(
 ) -> Iterator[Item]:
     """Pass the items on, one by one; say how many are done, and how long the rest will take.
 
-    `unit` is what an item is, in the plural; `total` how many there are, if `items` has no length.
+    `unit` names the items, in the plural; `total` is their number, if `items` has no length.
     """
     total = total or (len(items) if isinstance(items, Sized) else None)
     started = said = time.monotonic()
@@ -46,7 +46,7 @@ def minutes(seconds: float) -> str:
 
 
 class Terminal(AbstractContextManager):
-    """Shows a notebook's news: on a terminal in one line that changes, in a log line by line."""
+    """Shows a notebook's progress: on a terminal in one changing line, in a log line by line."""
 
     def __init__(self) -> None:
         self.overwrites = sys.stdout.isatty()
@@ -66,5 +66,5 @@ class Terminal(AbstractContextManager):
                 sys.stdout.write(f"      {line}\n")
 
     def flush(self) -> None:
-        """Bring it to the screen."""
+        """Bring the text to the screen."""
         sys.stdout.flush()

@@ -14,8 +14,8 @@ from src.common.errors import InputError
 
 SIGN_MAP = "sign_to_prediction_index_map.json"  # the file that marks a competition folder
 SLOVO_INDEX = "annotations.csv"  # the file that marks a folder in Slovo's format
-COMPETITION = "input/asl-signs"  # where the competition's data are, if nobody says otherwise
-_KAGGLE = Path(os.environ.get("KAGGLE_ROOT", "/kaggle"))  # elsewhere only in tests
+COMPETITION = "input/asl-signs"  # where the competition's data are by default
+_KAGGLE = Path(os.environ.get("KAGGLE_ROOT", "/kaggle"))  # only tests set another folder
 KAGGLE_INPUT, KAGGLE_WORKING = _KAGGLE / "input", _KAGGLE / "working"
 
 
@@ -33,26 +33,26 @@ def anchored(path: str | Path) -> Path:
     """`path` as an absolute path; a relative one starts at the project's root.
 
     Raises:
-        InputError: it begins with ~ and the name of nobody.
+        InputError: `path` begins with ~ and the name of an unknown user.
     """
     try:
         path = Path(path).expanduser()
     except RuntimeError as error:
         raise InputError(
-            f"{path}: expected a user's name behind ~, found nobody of that name; write the whole "
+            f"{path}: expected a user's name after ~, found no user of that name; write the whole "
             "path"
         ) from error
     return path if path.is_absolute() else (root() / path).resolve()
 
 
 def competition_folder(data: str = "") -> Path:
-    """The competition folder, which holds the sign map; or a named folder in Slovo's format.
+    """The competition folder, which holds the sign map; or, if named, a folder in Slovo's format.
 
-    Without `data` it is the one that the variable ASL_SIGNS_DIR names, or where Kaggle mounts the
-    competition, or input/asl-signs.
+    Without `data` it is the folder that the variable ASL_SIGNS_DIR names, Kaggle's mount of the
+    competition, or input/asl-signs, in this order.
 
     Raises:
-        InputError: there is none; the message says how to get one.
+        InputError: there is no such folder; the message says how to get one.
     """
     if data := data or os.environ.get("ASL_SIGNS_DIR", ""):
         candidates = [anchored(data)]

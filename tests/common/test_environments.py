@@ -66,7 +66,7 @@ def test_an_environment_is_made_once_and_again_when_its_pins_change(tmp_path, ca
     assert not mark_of(folder, pins).is_finished
     assert not (folder / "kept").exists()
     said = capsys.readouterr().out
-    assert f"{folder}: made again, for there are changes: requirements.{wheel} is gone" in said
+    assert f"{folder}: made again because of changes: requirements.{wheel} is gone" in said
 
 
 def test_a_python_that_cannot_make_environments_is_said(tmp_path):

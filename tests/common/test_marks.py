@@ -83,7 +83,7 @@ def test_work_of_other_values_lies_beside_and_the_newest_is_compared(tmp_path, c
     assert {*others} == {oldest.path, newest.path}
     assert capsys.readouterr().out == ""
     mark.tell_why_again(others)
-    said = f"{mark.path.parent}: made again, for there are changes: epochs 2 -> 4\n"
+    said = f"{mark.path.parent}: made again because of changes: epochs 2 -> 4\n"
     assert capsys.readouterr().out == said
     newest.tell_why_again([newest.path])
     assert capsys.readouterr().out == ""

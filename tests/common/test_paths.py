@@ -36,7 +36,7 @@ def test_relative_paths_start_at_the_checkout_wherever_one_is(tmp_path, monkeypa
 
 
 def test_a_home_of_nobody_is_refused():
-    with pytest.raises(InputError, match="~nobody at all/x: expected a user's name behind ~"):
+    with pytest.raises(InputError, match="~nobody at all/x: expected a user's name after ~"):
         anchored("~nobody at all/x")
 
 

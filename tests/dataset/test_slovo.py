@@ -347,4 +347,4 @@ def test_what_is_converted_is_not_converted_again_unless_it_changes(own, tmp_pat
     with_value("text", "another sign")(own)
     other = slovo.as_competition(own, tmp_path / "converted")
     assert other != first and "another sign" in read_signs(other)
-    assert f"{other}: made again, for there are changes: annotations" in capsys.readouterr().out
+    assert f"{other}: made again because of changes: annotations" in capsys.readouterr().out

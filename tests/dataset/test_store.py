@@ -170,7 +170,7 @@ def test_other_choices_or_other_clips_are_another_store(
     if change == "format":
         with pytest.raises(InputError, match=f"a finished store of format {store.FORMAT}"):
             Store.open(first.folder)
-    line = f"{second.folder}: made again, for there are changes: {said}\n"
+    line = f"{second.folder}: made again because of changes: {said}\n"
     assert capsys.readouterr().out == line
 
 
