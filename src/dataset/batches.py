@@ -48,7 +48,7 @@ class ClipSet:
         return tuple(torch.from_numpy(column).to(self.frames.device) for column in columns)
 
     def gather(self, index: Int[Tensor, " B"], n_frames: int) -> Clips:
-        """The clips of `index`, padded to `n_frames`, at least the frames of the longest clip."""
+        """The clips of `index`, padded to `n_frames`, no less than the longest clip's length."""
         offset, length, label = (column[index] for column in self._on_device)
         t = torch.arange(n_frames, device=self.frames.device)
         frame = offset[:, None] + torch.minimum(t, length[:, None] - 1)
@@ -68,7 +68,7 @@ class ClipSet:
 def prepare(store: Store, read: Read, key: str, device: torch.device | str = "cpu") -> ClipSet:
     """Run a recipe's clip steps over the whole store, or open the clips of an earlier run.
 
-    `key` is a text of all that the prepared clips depend on, besides the store.
+    `key` is a text of everything besides the store that the prepared clips depend on.
     """
     mark, _ = side_by_side(store.folder / "prepared", "clips", {"clip steps": key}, "prepared.json")
     folder = mark.path.parent
@@ -113,8 +113,8 @@ def plan(
     Args:
         length: frames of every clip.
         batch_size: in clips.
-        rng: of the random order; None = for evaluation, all sorted by length, none left out.
-        window: batches whose clips are sorted together; 1 = random batches, 0 = all are sorted.
+        rng: for the random order; None = all clips, sorted by length, for evaluation.
+        window: how many batches are sorted together; 1 = random batches, 0 = all of them.
     """
     if rng is None:
         order = np.argsort(length, kind="stable")
@@ -123,32 +123,32 @@ def plan(
     order = rng.permutation(len(length))
     if len(order) > batch_size:
         order = order[: len(order) - len(order) % batch_size]
-    # Of each window of random clips, those of similar length become a batch.
+    # In each window of random clips, clips of similar length become a batch.
     window = window * batch_size or len(order)
     batches = []
     for start in range(0, len(order), window):
         piece = order[start : start + window]
         piece = piece[np.argsort(length[piece], kind="stable")]
         batches += [piece[i : i + batch_size] for i in range(0, len(piece), batch_size)]
-    rng.shuffle(batches)  # lest an epoch go from short clips to long ones
+    rng.shuffle(batches)  # so that no epoch goes from short to long clips
     yield from batches
 
 
 def donors(clips: ClipSet, index: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """For each clip of `index` a clip of the same sign by another signer.
+    """For each clip of `index`, draw a clip of the same sign by another signer.
 
-    If nobody else signs it, another clip of the sign; if there is none, the clip itself.
+    If nobody else performs the sign, draw another clip of it; if there is none, the clip itself.
     """
     label, signer = clips.label, clips.signer
-    # Clips sorted by sign, then by signer: those of one sign are `count` neighbours from `first`
-    # on, and among them those of one signer are `size` neighbours from `start` on.
+    # The clips are sorted by sign, then by signer: a sign has the `count` places from `first` on,
+    # and within them its signer has the `size` places from `start` on.
     both = label * (signer.max() + 1) + signer
     order = np.argsort(both, kind="stable")
     first, last = (np.searchsorted(label[order], label[index], side) for side in ("left", "right"))
     start, end = (np.searchsorted(both[order], both[index], side) for side in ("left", "right"))
     count, size = last - first, end - start
 
-    # Left out is the signer; if there is no other, the clip; if that is the only one, nothing.
+    # Leave out the signer's clips; if there are no others, the clip; if it is alone, nothing.
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     start = np.where(size == count, rank[index], start)

@@ -1,9 +1,9 @@
 """One clip's parquet file: read, checked whole, returned as an array.
 
 A row per landmark and frame, with the columns frame, row_id, type, landmark_index, x, y, z; row_id
-says the same as the three around it, and is not read.
+repeats frame, type and landmark_index, and is not read.
 
-- A file with irises has more rows a frame. They are checked like the others and left out.
+- A file with irises has more rows per frame. These are checked like the others, then left out.
 - Parquet has two ways to say "not detected", null and NaN; both become NaN.
 
 Letters: **T** frames, **R** rows of a frame in the file, **N** landmarks that are returned.
@@ -36,15 +36,15 @@ def read_clip(
     Args:
         path: a parquet file of the competition's format. Coordinates may be float32 or float64,
             frame and landmark_index int16, 32 or 64, type any kind of string.
-        landmarks: the landmarks to return, in this order; None = all. All are checked in any case.
+        landmarks: the landmarks to return, in this order; None = all. All are always checked.
 
     Returns:
         (T, N, 3) float32 in C order, image units, x right, y down; NaN = not detected.
 
     Raises:
-        InputError: unreadable or truncated, a column is missing or of another type, no rows, rows
-            that are not whole frames in the documented order, a coordinate that is infinite or
-            beyond float16, or a landmark with only some of its coordinates.
+        InputError: the file is unreadable or truncated; a column is missing or of another type;
+            there are no rows, or not whole frames in the documented order; a coordinate is
+            infinite or beyond float16; a landmark has only some of its coordinates.
     """
     try:
         return _read_clip(path, landmarks)
@@ -66,20 +66,20 @@ class _Fault(Exception):
 
 
 def note_of(path: Path) -> str:
-    """What `write_clip` has noted in a clip's file; empty if nothing, or there is no such file."""
+    """The note that `write_clip` left in a clip's file; empty if there is no note, or no file."""
     try:
         return (pq.read_schema(path).metadata or {}).get(b"note", b"").decode()
-    except (OSError, ValueError):  # pyarrow's errors of damaged files are ValueErrors
+    except (OSError, ValueError):  # pyarrow raises ValueErrors for damaged files
         return ""
 
 
 def _read_clip(path: str | Path, landmarks: Sequence[int] | None) -> np.ndarray:
-    # Read into memory first: of a mapped file that shrinks meanwhile, the process would die.
+    # Read into memory first: if a mapped file shrank meanwhile, the process would die.
     with open(path, "rb", buffering=0) as raw:
         data = raw.read()
     try:
         file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=["type"], pre_buffer=False)
-    except KeyError as error:  # pyarrow's word for a read_dictionary column that is not there
+    except KeyError as error:  # how pyarrow reports a missing read_dictionary column
         raise _Fault(f"expected one column 'type', found 0; {_FETCH_AGAIN}") from error
     _check_columns(file.schema_arrow)
     table = file.read(columns=COLUMNS, use_threads=False).combine_chunks()
@@ -94,7 +94,7 @@ def _read_clip(path: str | Path, landmarks: Sequence[int] | None) -> np.ndarray:
 
 
 def _check_columns(schema: pa.Schema) -> None:
-    """Each column is there once, with a type that can hold what it should."""
+    """Check that each column is there once, with a type that can hold its values."""
     for name in COLUMNS:
         fields = schema.get_all_field_indices(name)
         if len(fields) != 1:
@@ -119,7 +119,7 @@ def _check_columns(schema: pa.Schema) -> None:
 
 
 def _checked_rows(table: pa.Table) -> FrameRows:
-    """The rows of a frame, once frame, type and landmark_index of every row are as they must be."""
+    """Check frame, type and landmark_index of every row; returns the rows of a frame."""
     for name in ROW_COLUMNS:
         if table.column(name).null_count:
             raise _Fault(f"expected no null in {name!r}; {_FETCH_AGAIN}")
@@ -132,7 +132,7 @@ def _checked_rows(table: pa.Table) -> FrameRows:
             f"{_FETCH_AGAIN}"
         )
 
-    # The numbers of words in the file's dictionary are compared: that is faster than the words.
+    # Compare the words' numbers in the file's dictionary: that is faster than comparing words.
     types = table.column("type").chunk(0)
     words = types.dictionary.to_pylist()
     numbers = [words.index(part) if part in words else -1 for part in rows.parts]
@@ -156,7 +156,7 @@ def _checked_rows(table: pa.Table) -> FrameRows:
 def _check_order(
     table: pa.Table, column: str, found: np.ndarray, expected: np.ndarray, rows: FrameRows
 ) -> None:
-    """Found, (T * R,), is what is expected of the rows of a frame, (R,), or of a frame, (T, 1)."""
+    """Check `found`, (T * R,): `expected` has a value per row, (R,), or per frame, (T, 1)."""
     wrong = found.reshape(-1, len(rows)) != expected
     if not wrong.any():
         return
@@ -175,7 +175,7 @@ def _check_order(
 
 
 def _way_out(table: pa.Table, rows: FrameRows) -> str:
-    """What helps a file whose rows are not in order."""
+    """What to do with a file whose rows are not in order."""
     which = table.select(ROW_COLUMNS).to_pandas()
     if not which.type.isin([*rows.parts]).all():
         return "name the parts so"
@@ -189,7 +189,7 @@ def _way_out(table: pa.Table, rows: FrameRows) -> str:
 
 def _checked_coordinates(table: pa.Table) -> list[np.ndarray]:
     """x, y, z of every row, NaN = not detected: all three or none, in the range of float16."""
-    values = [table.column(name).to_numpy() for name in COORDINATES]  # of null it makes NaN
+    values = [table.column(name).to_numpy() for name in COORDINATES]  # null becomes NaN
     missing = [np.isnan(value) for value in values]
     some = (missing[0] != missing[1]) | (missing[0] != missing[2])
     if some.any():

@@ -31,7 +31,7 @@ INDEX_COLUMNS = {  # train.csv's name -> ours
     "sign": "sign",
 }
 CLIPS = "train_landmark_files"
-SPLIT = "train"  # a further column, in folders that say themselves what to test on, see slovo.py
+SPLIT = "train"  # a further column, in folders that name their test clips, see slovo.py
 _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 _COPY_MAP = "copy the competition's own file there"
 
@@ -40,8 +40,8 @@ def read_signs(folder: Path, fewest: int = 2) -> dict[str, int]:
     """Read the sign map: sign -> label, in the file's order.
 
     Raises:
-        InputError: it is missing, no JSON object of sign -> number, or its numbers are not exactly
-            0 to K-1, each once; or there are fewer signs than `fewest`, one or two.
+        InputError: the map is missing, or no JSON object of sign -> number; its numbers are not
+            exactly 0 to K-1, each once; it has fewer signs than `fewest`, 1 or 2.
     """
     path = folder / SIGN_MAP
     with refusing(path, "a JSON file", _COPY_MAP):
@@ -64,21 +64,21 @@ def read_signs(folder: Path, fewest: int = 2) -> dict[str, int]:
         lacking = sorted(set(range(len(labels))) - set(labels))
         raise InputError(
             f"{path}: expected the {len(labels)} signs to have the labels 0 to {len(labels) - 1}, "
-            f"each once; found no {_some(lacking)}. Number the signs anew, without gaps"
+            f"each once; found no {_some(lacking)}. Renumber the signs without gaps"
         )
     return dict(pairs)
 
 
 def read_index(folder: Path, signs: dict[str, int] | None = None) -> pd.DataFrame:
-    """Read train.csv and check it against the signs, or the folder's own map, and the files.
+    """Read train.csv; check it against the clips' files and `signs` (None = the folder's map).
 
     Returns:
         A row per clip, in train.csv's order: path (absolute), participant, sequence, sign (str),
         label (int); train (bool) where train.csv has it.
 
     Raises:
-        InputError: train.csv is not a table that `read_table` takes; a path comes twice or leads
-            out of the folder; a sign is not in the map; a clip has no file.
+        InputError: `read_table` refuses train.csv; a path comes twice, or leads out of the
+            folder; a sign is not in the map; a clip has no file.
     """
     signs = read_signs(folder) if signs is None else signs
     csv = folder / "train.csv"
@@ -92,7 +92,7 @@ def read_index(folder: Path, signs: dict[str, int] | None = None) -> pd.DataFram
     index["path"] = index.path.str.replace("\\", "/")  # as Windows writes them
     index["path"] = _locate(folder.resolve(), csv, index.path.tolist())
     twice = index.path[index.path.duplicated()].unique()
-    if len(twice):  # in another spelling, for `read_table` has compared them as they are
+    if len(twice):  # spelt in two ways, which `read_table` does not see
         raise InputError(
             f"{csv}: expected each file once, found {_some(twice)} more often; remove the repeated "
             "rows"
@@ -102,7 +102,7 @@ def read_index(folder: Path, signs: dict[str, int] | None = None) -> pd.DataFram
 
 
 def clip_path(participant: str, sequence: str | int) -> str:
-    """A clip's file, from the competition folder."""
+    """A clip's file, relative to the competition folder."""
     return f"{CLIPS}/{participant}/{sequence}.parquet"
 
 
@@ -110,10 +110,10 @@ def write_index(folder: Path, index: pd.DataFrame, signs: Iterable[str] = ()) ->
     """Write train.csv and the sign map of a folder.
 
     Args:
-        folder: is made if it is not there.
-        index: a row per clip: participant, sequence, sign; train where the folder says what to
-            test on.
-        signs: in the order of their labels; none = the index's own in alphabetical order.
+        folder: made if it does not exist.
+        index: a row per clip: participant, sequence, sign; also train, if the folder names its
+            test clips.
+        signs: in the order of their labels; empty = the index's signs in alphabetical order.
     """
     paths = map(clip_path, index.participant, index.sequence)
     columns = {ours: name for name, ours in INDEX_COLUMNS.items()}
@@ -124,7 +124,7 @@ def write_index(folder: Path, index: pd.DataFrame, signs: Iterable[str] = ()) ->
 
 
 def texts(path: Path) -> pd.DataFrame:
-    """The table as it stands in the file, every field a text.
+    """Read a table as it stands in the file, with every field as text.
 
     So no sign turns into NaN (there could be one called "null"), and no participant into a number.
 
@@ -132,19 +132,19 @@ def texts(path: Path) -> pd.DataFrame:
         InputError: it cannot be read as a table.
     """
     with refusing(path, "a table of clips", "correct it"):
-        # Spreadsheets begin a file with a mark of its encoding, and it is none of a column's name.
+        # Spreadsheets begin a file with a mark of its encoding, which is no part of a name.
         with path.open(encoding="utf-8-sig") as file:
             header = file.readline()
-        # Spreadsheets of half of Europe write semicolons where others write commas.
+        # In half of Europe, spreadsheets write semicolons instead of commas.
         separator = next((mark for mark in "\t;" if mark in header), ",")
         table = pd.read_csv(
             path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
         )
     if not isinstance(table.index, pd.RangeIndex):  # pandas took the first fields for row names
         raise InputError(
-            f"{path}: expected rows of as many fields as the header has, {table.shape[1]}, found "
-            "more in the first; name every column, quote a sign that has a comma in it, and end "
-            "no row with a comma"
+            f"{path}: expected as many fields in each row as in the header, {table.shape[1]}, "
+            "found more in the first row; name every column, quote a sign with a comma in it, and "
+            "end no row with a comma"
         )
     return table
 
@@ -152,34 +152,34 @@ def texts(path: Path) -> pd.DataFrame:
 def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) -> pd.DataFrame:
     """Read a table of clips, in which commas, semicolons or tabs divide the fields.
 
-    `columns` are the names of the columns that the file must have -> ours, and `unique`, by the
-    file's names, those in which no value may come twice.
+    `columns` maps the names of the file's required columns to ours; `unique` names, as in the file,
+    the columns in which no value may come twice.
 
     Returns:
         A row per clip: our columns, all of them text, and train (bool) where the file has it.
 
     Raises:
         InputError: the file cannot be read, or has no row; a column or a value is missing; a value
-            comes twice; a participant or sequence looks like a path; train holds no True or False.
+            comes twice; a participant or sequence looks like a path; train is not a truth value.
     """
     table = texts(path)
     lacking = [column for column in columns if column not in table]
     if lacking:
         raise InputError(
             f"{path}: expected the columns {', '.join(columns)}; found no {_some(lacking)}, but "
-            f"{_some(table.columns)}; name them so in the first line"
+            f"{_some(table.columns)}; correct the first line"
         )
     if table.empty:
         raise InputError(f"{path}: expected a row per clip, found only the header")
     table = table[list(dict.fromkeys([*columns, *({SPLIT} & {*table})]))]
     for name in (name for name, ours in columns.items() if ours != "path"):
-        # They would be two signs; or two signers, one of them learnt from and the other held out.
+        # Otherwise one sign becomes two, or one signer is both learnt from and held out.
         values = pd.Series(table[name].unique())
         alike = values[values.str.strip().duplicated(keep=False)]
         if len(alike):
             raise InputError(
                 f"{path}: expected each {name} in one spelling, found {_some(sorted(alike))}, "
-                "which differ only in spaces; remove these"
+                "which differ only in spaces; remove the spaces"
             )
     row, column = np.nonzero((table == "").to_numpy())
     if len(row):
@@ -190,9 +190,9 @@ def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) ->
     for name in unique:
         twice = table[table[name].duplicated(keep=False)]
         if len(twice):
-            # Different files under one number are different clips, and none of them is too many.
+            # Different files under one number are different clips, and all of them are wanted.
             same = twice.drop(columns=name).duplicated().any() or name == "path"
-            advice = "remove the repeated rows" if same else "number the clips anew, each its own"
+            advice = "remove the repeated rows" if same else "give each clip a number of its own"
             raise InputError(
                 f"{path}: expected each {name} once, found {_some(twice[name].unique())} more "
                 f"often; {advice}"
@@ -224,10 +224,10 @@ def _some(names: Iterable[object], limit: int = 5) -> str:
 
 
 def _locate(root: Path, csv: Path, paths: Iterable[str]) -> list[str]:
-    """The absolute path of every clip; all of them are files inside the folder."""
+    """The absolute path of every clip, checked to be a file inside the folder."""
 
-    # A participant's folder is listed once. To look at 94,477 files one by one takes minutes where
-    # the data are on a network mount.
+    # List each participant's folder once: on a network mount, looking at 94,477 files one by one
+    # takes minutes.
     @cache
     def listed(parent: str) -> tuple[Path, dict[str, os.DirEntry]]:
         folder = _inside(root, csv, parent)
@@ -263,7 +263,7 @@ def _locate(root: Path, csv: Path, paths: Iterable[str]) -> list[str]:
 def _inside(root: Path, csv: Path, path: str) -> Path:
     try:
         resolved = (root / path).resolve()
-    except (OSError, ValueError, RuntimeError) as error:  # a NUL; links that go in a circle
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL; links that form a circle
         raise InputError(f"{csv}: expected paths, found {path!r}: {error}") from error
     if not resolved.is_relative_to(root):
         raise InputError(

@@ -3,7 +3,7 @@
 - A training on fold k holds out the clips of fold k, and is tested on them. A training on
   `EVERYTHING` holds out no clip.
 - A clip of fold `TRAIN_ONLY` is never held out: it is extra data, or belongs to a participant that
-  `hold_out` does not name, or to the training part of data that come divided.
+  `hold_out` does not name, or to the training part of data that are already split.
 - The competition's 21 participants have the folds that the 6th place published. Today's
   scikit-learn gives other folds for the same seed: only 19 % of the clips keep theirs.
 """
@@ -18,10 +18,10 @@ import pandas as pd
 from src.common.errors import InputError
 
 TRAIN_ONLY = -1  # a clip's fold
-EVERYTHING = "everything"  # a training's, in the place of a fold
+EVERYTHING = "everything"  # a training's, instead of a fold
 Fold = int | Literal["everything"]
-N_FOLDS = 4  # at most, of participants that are not the competition's
-SEED = 42  # of these folds
+N_FOLDS = 4  # at most, for participants who are not the competition's
+SEED = 42  # for these folds
 
 PUBLISHED_PARTICIPANTS = (  # recognition.md 3.5, TheoViel/kaggle_islr's folds_4.csv
     ("2044", "4718", "16069", "34503", "53618"),
@@ -33,7 +33,7 @@ PUBLISHED_FOLD = {p: k for k, group in enumerate(PUBLISHED_PARTICIPANTS) for p i
 
 
 def of_the_competition(participants: pd.Series) -> bool:
-    """Whether all of these signed for the competition: they bear its participants' numbers."""
+    """True if all of these are the competition's participants, judging by their numbers."""
     return bool(participants.isin(PUBLISHED_FOLD).all())
 
 
@@ -43,8 +43,8 @@ def assign(clips: pd.DataFrame, divided: bool = False) -> pd.Series:
 
     Args:
         clips: columns participant, label, training_only.
-        divided: the data come divided into clips to train on (training_only) and clips to test on,
-            which are then one fold.
+        divided: the data are already split into clips to train on (training_only) and clips to
+            test on; the latter become one fold.
 
     Returns:
         (clips,) int, `TRAIN_ONLY` where training_only.
@@ -54,7 +54,7 @@ def assign(clips: pd.DataFrame, divided: bool = False) -> pd.Series:
     if divided or tested.empty:
         fold[tested.index] = 0
         return fold
-    # Some of the published participants have the published folds, as long as two folds have clips.
+    # The competition's participants, or some of them, have the published folds if two have clips.
     published = tested.participant.map(PUBLISHED_FOLD)
     if of_the_competition(tested.participant) and published.nunique() > 1:
         fold[tested.index] = published.astype("int64")
@@ -64,10 +64,10 @@ def assign(clips: pd.DataFrame, divided: bool = False) -> pd.Series:
         number = tested.groupby("label").cumcount()
         fold[tested.index] = number % min(N_FOLDS, number.max() + 1)
         return fold
-    from sklearn.model_selection import StratifiedGroupKFold  # most of a second, and only here
+    from sklearn.model_selection import StratifiedGroupKFold  # most of a second, needed only here
 
-    # A sign with fewer clips than folds cannot be in every fold. scikit-learn warns of it, and
-    # refuses if there is no other sign; then the folds are only made equally large.
+    # A sign with fewer clips than folds cannot be in every fold. scikit-learn warns about it,
+    # and fails if all signs are like that; the folds are then only made equally large.
     label = tested.label if tested.label.value_counts().max() >= n_folds else 0 * tested.label
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=SEED)
     with warnings.catch_warnings():
@@ -85,17 +85,17 @@ def shared_signers(clips: pd.DataFrame, fold: Fold) -> bool:
 
 
 def present(clips: pd.DataFrame, wanted: Collection[Fold]) -> tuple[Fold, ...]:
-    """The wanted folds that have clips, or the first that has; `EVERYTHING` always stays."""
+    """The wanted folds that have clips, or else the first with clips; `EVERYTHING` always stays."""
     there = {*clips.fold.tolist()} - {TRAIN_ONLY}
     chosen = tuple(fold for fold in wanted if fold in there or fold == EVERYTHING)
     return (min(there), *chosen) if there and not there & {*chosen} else chosen
 
 
 def named(text: str, clips: pd.DataFrame) -> tuple[str, ...]:
-    """The participants that HOLD_OUT names, separated by commas; a name may have commas itself."""
+    """The participants that HOLD_OUT names, separated by commas; a name may contain commas, too."""
     known, pieces, names = set(clips.participant), text.split(","), []
     while pieces:
-        # The longest name that somebody has; else the first piece, which `hold_out` refuses.
+        # Take the longest known name; failing that, the first piece, which `hold_out` refuses.
         joined = [",".join(pieces[:n]).strip() for n in range(1, len(pieces) + 1)]
         taken = max((n for n, name in enumerate(joined, 1) if name in known), default=1)
         names.append(joined[taken - 1])
@@ -121,7 +121,7 @@ def hold_out(clips: pd.DataFrame, participants: Collection[str]) -> pd.Series:
 
 
 def uncovered(clips: pd.DataFrame) -> pd.DataFrame:
-    """Signs that a fold holds out entirely, so that nobody learns them: fold, sign, its clips."""
+    """Signs that a fold holds out entirely, so no network learns them: fold, sign, clips."""
     rows = []
     for fold, held_out in clips[clips.fold != TRAIN_ONLY].groupby("fold"):
         trained = set(clips.sign[clips.fold != fold])

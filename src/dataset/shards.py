@@ -1,9 +1,9 @@
-"""Shards: the pieces that a store is built in, so that a killed build goes on where it was.
+"""Shards: the pieces that a store is built in, so that a killed build goes on where it stopped.
 
 - A shard is an array file. The mark beside it says how many frames each of its clips has; a shard
   of another size is written again.
 - Workers are spawned, not forked: pyarrow's and torch's threads do not survive a fork. This file
-  and what it imports do without torch, which would take a worker's first second and a half.
+  and its imports do without torch, whose import would delay a worker by a second and a half.
 """
 
 import os
@@ -22,8 +22,8 @@ from src.common.marks import Mark, digest_of
 from src.common.news import counted
 from src.dataset.clip_file import read_clip
 
-CLIPS_PER_SHARD = 256  # some 8 MB, and so much work a kill may cost
-SHARDS_PER_WORKER = 4  # at least: to start a worker takes half a second, as long as a shard or two
+CLIPS_PER_SHARD = 256  # some 8 MB; a kill costs a worker at most this much
+SHARDS_PER_WORKER = 4  # at least: starting a worker takes half a second, as long as a shard or two
 HEADER = 128  # bytes before the float16 numbers of an array file
 
 
@@ -92,7 +92,7 @@ def _in_processes(tasks: list[tuple], workers: int) -> Iterator[Shard]:
 
 
 def _start_worker() -> None:
-    """End the worker when its parent is killed; without it, it would wait for work for ever."""
+    """End the worker when its parent is killed; otherwise it would wait for work for ever."""
 
     def wait() -> None:
         parent_process().join()

@@ -1,10 +1,10 @@
 """A folder in Slovo's format, turned into a competition folder once, clip by clip.
 
-    annotations.csv     attachment_id, user_id, text, train; tabs, commas or semicolons between
-    keypoints           in JSON, a file per clip or one of all clips, see slovo_keypoints.py
+    annotations.csv     attachment_id, user_id, text, train; divided by tabs, commas or semicolons
+    keypoints           in JSON, one file per clip or one for all clips, see slovo_keypoints.py
 
-- The clips with `train` False are fold 0, and no other clip is ever tested on. Slovo divides its
-  clips by signer, so these are other signers.
+- The clips with `train` False are fold 0, and no other clip is ever tested on. Slovo splits its
+  clips by signer, so nobody in fold 0 is trained on.
 
 Source: github.com/hukenovs/slovo; recognition.md 4.
 """
@@ -33,10 +33,10 @@ COLUMNS = {  # annotations.csv's name -> ours
 
 
 def as_competition(folder: Path, converted: Path, skip_broken: bool = False) -> Path:
-    """The competition folder of a folder in either format: itself, or one made in `converted`.
+    """The competition folder for a folder in either format: itself, or one made in `converted`.
 
-    One that is there is not made again; one that was stopped is finished. Broken clips, and clips
-    without keypoints, are left out if they are to be skipped; otherwise they stop it.
+    A finished conversion is not repeated; one that was stopped is continued. Broken clips, and
+    clips without keypoints, are left out with `skip_broken`; otherwise they are errors.
 
     Raises:
         InputError: annotations.csv or a clip is not as described above.
@@ -70,7 +70,7 @@ def as_competition(folder: Path, converted: Path, skip_broken: bool = False) -> 
 
 
 def skipped(folder: Path) -> list[str]:
-    """Why each clip was left out by `as_competition`; empty for any other folder."""
+    """Why `as_competition` left clips out, a reason per clip; empty for any other folder."""
     return (Mark(folder / MARK).result or {"skipped": []})["skipped"]
 
 
@@ -96,7 +96,7 @@ def _write_clips(
             broken[sequence] = str(error)
         else:
             write_atomically(paths[sequence], lambda path, xyz=xyz: write_clip(path, xyz))
-    if broken and not skip_broken:  # only those without keypoints, for the others have stopped it
+    if broken and not skip_broken:  # all without keypoints: others were raised above
         some = ", ".join(sorted(broken)[:5])
         raise InputError(
             f"{source}: expected keypoints of each of the {len(index)} clips of "

@@ -7,9 +7,9 @@
   parts of MediaPipe Holistic: face, left_hand, pose, right_hand (or <part>_landmarks). A part that
   is missing, null or empty was not detected. A point is an object or a list; without z it has
   z = 0.
-- Slovo's own file has "hand 1" and "hand 2", and does not say which is the left one. Of two hands,
-  the one farther left in the picture is taken for the signer's right hand; a hand alone, for the
-  right one if it is in the left half.
+- Slovo's own file has "hand 1" and "hand 2", and does not say which is the left one. If there
+  are two, the one farther left in the picture is taken as the signer's right hand; a single hand is
+  taken as the right one if it is in the picture's left half.
 """
 
 import json
@@ -58,7 +58,7 @@ def read_frames(source: Path, wanted: set[str]) -> Iterator[tuple[str, Any]]:
 
 
 def _members(path: Path) -> Iterator[tuple[str, Any]]:
-    """The members of a JSON object, one by one: Slovo's 1.2 GB would take 20 in Python objects."""
+    """The members of a JSON object, one by one: all of Slovo's 1.2 GB would need 20 in memory."""
     decoder = json.JSONDecoder()
     with refusing(path, "a JSON object {attachment_id: frames}", "fetch the file again"):
         text = path.read_text(encoding="utf-8-sig")
@@ -79,11 +79,11 @@ def _after(text: str, at: int, mark: str) -> int:
 
 
 def to_landmarks(frames: Any, where: str) -> RawClip:
-    """The landmarks of a clip from its frames, as read from JSON; `where` names it in messages.
+    """The landmarks of a clip from its frames in JSON; `where` names the clip in messages.
 
     Raises:
-        InputError: it could not be read, has no frame, an unknown part, or a part of another number
-            of points.
+        InputError: the clip could not be read, or has no frame; a part is unknown, or has the wrong
+            number of points.
     """
     if isinstance(frames, InputError):
         raise frames
@@ -132,13 +132,13 @@ def _points(points: Any, size: int, where: str) -> np.ndarray:
     if values.shape != (size, 3) or not (np.abs(values) <= LARGEST).all():
         raise InputError(
             f"{where}: expected {size} points of finite x, y, z, at most {LARGEST:.0f}, found "
-            f"{_brief(points)}; a part that was not detected is left out, or null"
+            f"{_brief(points)}; leave a part that was not detected out, or make it null"
         )
     return values
 
 
 def _sides(hands: list[np.ndarray]) -> list[tuple[tuple[int, ...], np.ndarray]]:
-    """Which hand is which, by their places in a picture that is not mirrored."""
+    """Tell which hand is which, by their places in a picture that is not mirrored."""
     if len(hands) == 2:
         right, left = sorted(hands, key=lambda hand: hand[:, 0].mean())
         return [(RIGHT_HAND, right), (LEFT_HAND, left)]

@@ -7,10 +7,10 @@
         manifest.json    the store's mark; its result: landmarks, signs, source, extra, skipped
                          clips, clips of unknown signs, sizes of the clip files, versions
 
-- Nothing is padded, and no solution's choice is made: the store holds the landmarks that any of
-  the recipes reads, so a new recipe of the same landmarks needs no new preparation.
-- A killed build goes on at the first missing shard, see shards.py. Before the mark is written,
-  there is no store.
+- Nothing is padded, and nothing is specific to one solution: the store holds every landmark that
+  some recipe reads, so a new recipe with the same landmarks needs no new preparation.
+- A killed build goes on at the first missing shard, see shards.py. A store counts as missing until
+  its mark is written.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ _REBUILD = "delete the store's folder and run preparation again"
 class Store:
     """An open store."""
 
-    folder: Path  # of its three files
+    folder: Path  # the folder of its three files
     clips: pd.DataFrame  # a row per clip, see the module's docstring
-    landmarks: tuple[int, ...]  # of each stored column, in ascending order
+    landmarks: tuple[int, ...]  # which are stored, in ascending order
     signs: dict[str, int]  # sign -> label
     frames: np.ndarray  # (frames, landmarks, 3) float16, memory-mapped
 
@@ -72,7 +72,7 @@ class Store:
 
     @property
     def clip_files(self) -> str:
-        """A digest of the clip files' sizes, by which a run knows that clips were replaced.
+        """A digest of the clip files' sizes, which tells a run that clips were replaced.
 
         Unlike times, sizes stay the same when a folder is copied to another machine.
         """
@@ -110,7 +110,7 @@ def missing_shares(store: Store) -> dict[str, float]:
 
 def extra_clips(store: Store) -> int:
     """How many clips come from the folders that are for training only."""
-    # Their participants stand behind the folder's name and a slash, which no name has itself.
+    # Their participants are named <folder>/<participant>; no other name has a slash.
     return int(store.clips.participant.str.contains("/").sum())
 
 
@@ -133,9 +133,9 @@ def build(
     """Build the store of a competition folder in `stores`, or open it if it is there already.
 
     The `extra` folders, of the same format, are for training only: their clips of signs that
-    `folder` does not have are left out, and counted in the manifest. Where no number of workers is
-    given, there is one per core, if there are clips enough for each. Broken clips are left out and
-    listed in the manifest if they are to be skipped; otherwise they stop the build.
+    `folder` does not have are left out, and counted in the manifest. By default there is one
+    worker per core, if there are clips enough for each. With `skip_broken`, broken clips are left
+    out and listed in the manifest; otherwise they stop the build.
 
     Raises:
         InputError: something in the folders is not as Kaggle ships it.
@@ -148,7 +148,7 @@ def build(
     mark, others = side_by_side(stores, folder.name, made_from, MARK)
     target, parts = mark.path.parent, mark.path.parent / "shards"
     if mark.is_finished:
-        shutil.rmtree(parts, ignore_errors=True)  # of a build that was killed at its very end
+        shutil.rmtree(parts, ignore_errors=True)  # left by a build that was killed at its very end
         return Store.open(target)
 
     mark.tell_why_again(others)
@@ -177,12 +177,12 @@ def build(
 def _made_from(
     index: pd.DataFrame, signs: dict[str, int], landmarks: tuple[int, ...], skip_broken: bool
 ) -> dict:
-    """What a store depends on; of the clips not the content, which would take a whole build."""
+    """What a store depends on: of clips only size and time, because reading them takes long."""
     rows = index[["sequence", "participant", "label", "training_only"]].to_dict("split")["data"]
     return {
         "format": FORMAT,
         "clips": digest_of([rows, [stamp(path) for path in index.path]]),
-        # A sign may get another name, or none of the clips: the labels do not tell.
+        # A sign may be renamed, or have no clips; the labels show neither.
         "signs": digest_of(sorted(signs.items())),
         "landmarks": digest_of(landmarks),
         "skip_broken": skip_broken,
@@ -198,20 +198,20 @@ def _read_indices(
     if flags.nunique() == 1:
         raise InputError(
             f"{folder}: expected clips to train on and clips to test on, found {competition.SPLIT} "
-            f"= {flags[0]} for all; correct it in the table of clips, in Slovo's format "
+            f"= {flags[0]} for all; correct it in train.csv, or in Slovo's format in "
             f"{SLOVO_INDEX}"
         )
-    # A folder may say itself what is there to train on; `folds.assign` knows by the column.
+    # A folder may name its test clips itself; its column then reaches `_clips_table`.
     tables = [main.assign(training_only=main.get(competition.SPLIT, False))]
     unknown_signs = {}
     names = [path.name for path in extra]
     if len(set(names)) < len(names):
         raise InputError(
-            f"EXTRA_DATA: expected folders of different names, for they name the participants, "
+            f"EXTRA_DATA: expected folders of different names, which name the participants, "
             f"found {', '.join(map(str, extra))}; rename one"
         )
     for path in extra:
-        # Its own labels are not used, and one sign is enough for it.
+        # An extra folder's labels are not used, and one sign is enough there.
         theirs = competition.read_signs(path, fewest=1)
         table = competition.read_index(path, theirs).drop(
             columns=competition.SPLIT, errors="ignore"
@@ -226,7 +226,7 @@ def _read_indices(
         tables.append(table)
     index = pd.concat(tables, ignore_index=True)
     twice = index.path[index.path.duplicated()]
-    if len(twice):  # a clip would be learnt from that is held out
+    if len(twice):  # a held-out clip would also be learnt from
         raise InputError(
             f"EXTRA_DATA: expected clips that are not in {folder} or in another of these folders, "
             f"found {len(twice)} that are, the first {twice.iloc[0]}; name each folder once"
@@ -239,7 +239,7 @@ def _clips_table(folder: Path, index: pd.DataFrame, pieces: Sequence[shards.Shar
     lengths = np.concatenate([piece.lengths for piece in pieces])
     clips = index[lengths > 0].drop(columns="path").reset_index(drop=True)
     if clips.empty:
-        raise InputError(f"{folder}: not one whole clip; the first says: {pieces[0].broken[0]}")
+        raise InputError(f"{folder}: no clip is whole; the first error: {pieces[0].broken[0]}")
     clips["length"] = lengths[lengths > 0]
     clips["offset"] = clips.length.cumsum() - clips.length
     clips["fold"] = folds.assign(clips, divided=competition.SPLIT in clips)
@@ -250,7 +250,7 @@ def _clips_table(folder: Path, index: pd.DataFrame, pieces: Sequence[shards.Shar
 
 
 def _read_manifest(folder: Path) -> dict:
-    """What `build` has written with the mark, checked."""
+    """The manifest that `build` wrote with the mark, checked."""
     mark = Mark(folder / MARK)
     path, manifest, version = mark.path, mark.result, mark.made_from_then.get("format", "none")
     whole = version == FORMAT and isinstance(manifest, dict)

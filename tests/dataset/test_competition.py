@@ -112,8 +112,8 @@ BROKEN_TABLES = {
 }
 BROKEN_ROWS = {  # below the header
     "a ragged row": ("a,b,c,d,e\nx\n" + "a,b,c,d,e,f,g\n", "expected a table of clips"),
-    "a comma after each row": (line(sign="yes,"), "header has, 4, found more in the"),
-    "a comma after the first row": (line(sign="yes,") + second(), "header has, 4, found more"),
+    "a comma after each row": (line(sign="yes,"), "in the header, 4, found more in the"),
+    "a comma after the first row": (line(sign="yes,") + second(), "in the header, 4, found more"),
     "a column without a name": (line(sign="yes,x") + second(sign="yes,y"), "name every column"),
     "a signer with a space": (
         line() + second("7 ", path=clip_path("7", "101")),
@@ -136,7 +136,7 @@ BROKEN_ROWS = {  # below the header
     "a sequence twice": (line() * 2, "found '100' more often; remove the repeated rows"),
     "a number for two clips": (
         line() + line(path=clip_path("7", "101")),
-        "expected each sequence_id once, found '100' more often; number the clips anew",
+        "expected each sequence_id once, found '100' more often; give each clip a number",
     ),
     "a file twice": (
         line() + second(path=clip_path("7", "100")),

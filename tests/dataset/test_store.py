@@ -249,7 +249,7 @@ def test_skip_broken_leaves_them_out_and_lists_them(make_competition, tmp_path):
 
     for path in good:
         garble(path)
-    with pytest.raises(InputError, match="not one whole clip"):
+    with pytest.raises(InputError, match="no clip is whole"):
         build(folder, tmp_path / "other stores", KEPT, workers=1, skip_broken=True)
 
 

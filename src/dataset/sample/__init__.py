@@ -4,7 +4,7 @@
 - performance.py moves a body in metres, built by skeleton.py and face.py.
 - camera.py turns the body into landmarks; writer.py writes them to files.
 
-Letters in all of them: **T** frames.
+Letters in all these files: **T** frames.
 """
 
 from src.dataset.sample.writer import is_synthetic, write_sample

@@ -2,8 +2,8 @@
 
 - The picture is a perspective view. As in the competition, x is in picture widths and y in picture
   heights, so that their scales differ unless the picture is square.
-- z is in picture widths and, as MediaPipe gives it, relative: the face's to its own middle, a
-  hand's to its wrist, the pose's to the hips.
+- z is in picture widths and relative, as in MediaPipe: on the face to the middle of the face, on a
+  hand to the wrist, on the pose to the hips.
 - A hand is lost when it leaves the picture, when it moves fast, and sometimes for a short while
   without a visible reason. The face is rarely lost, the pose never.
 """
@@ -22,7 +22,7 @@ from src.landmarks import FACE, LEFT_HAND, LEFT_HIP, POSE, RIGHT_HAND, RIGHT_HIP
 class Camera:
     """A camera and what is in its picture."""
 
-    width: float  # of its picture where the signer stands, metres
+    width: float  # of the view where the signer stands, metres
     aspect: float  # the picture's width over its height
     centre: tuple[float, float]  # the middle of the shoulders, in the picture's widths and heights
     turn: Float[np.ndarray, "3"]  # rotation vector, radians
@@ -63,7 +63,7 @@ def picture(body: RawClip, camera: Camera) -> RawClip:
     depth[:, FACE] -= depth[:, FACE].mean(1, keepdims=True)
     for hand in (LEFT_HAND, RIGHT_HAND):
         depth[:, hand] -= depth[:, [hand[WRIST]]]
-    # BlazePose's depth is a rough guess and far too large; six is the genuine clips' mean.
+    # BlazePose's depth is a rough guess and far too large; in genuine clips six times on average.
     depth[:, POSE] -= depth[:, [LEFT_HIP, RIGHT_HIP]].mean(1, keepdims=True)
     depth[:, POSE] *= 6
     return xyz
@@ -82,7 +82,7 @@ _FACE_LOST = 0.025  # share of the clips that lose the face for a while
 
 
 def detected(xyz: RawClip, steadiness: float, rng: np.random.Generator) -> RawClip:
-    """Add jitter, and NaN where a part is lost: the steadier, the less often a hand."""
+    """Add jitter, and NaN where a part is lost; the higher `steadiness`, the rarer for hands."""
     xyz = xyz.copy()
     for rows, (flat, deep) in _JITTER.items():
         shape = (len(xyz), len(rows), 3)

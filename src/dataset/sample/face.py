@@ -3,7 +3,7 @@
 - Unit: the face's width. Axes as the body's (x to the signer's left, y down, z away from the
   camera); the origin is a little above the tip of the nose.
 - Landmarks that have a name (contour, eyes, brows, nose, lips, midline) are where a real face has
-  them. The others are spread evenly, because nothing looks at a single one of them.
+  them. The others are spread evenly, because nothing depends on any one of them.
 - The right half is made; the left half is its mirror image.
 """
 
@@ -55,7 +55,7 @@ def face_points(expression: Expression) -> Face:
     """The face with an expression, in face widths, looking at the camera."""
     gap = 2 * _MOUTH_HALF_WIDTH * expression.opening[:, None]
     face = np.repeat(neutral_face()[None], len(gap), axis=0)
-    # The jaw goes down as the mouth opens; a point moves more, the nearer it is to the chin.
+    # The jaw goes down as the mouth opens; the nearer a point is to the chin, the more it moves.
     below = np.clip((neutral_face()[:, 1] - _MOUTH_Y) / (_HALF_HEIGHT - _MOUTH_Y), 0, 1)
     face[:, :, 1] += 0.6 * gap * below
     brow = [*RIGHT_BROW_MEAN, *(MIRROR[k] for k in RIGHT_BROW_MEAN)]
@@ -70,12 +70,12 @@ def neutral_face() -> Float[np.ndarray, f"{PARTS['face']} 3"]:
     face = np.full((len(FACE), 3), np.nan)
     placed = _right_half()
     face[list(placed), :2] = list(placed.values())
-    # Of each pair that is not placed yet, the right landmark gets one of the spread points.
+    # In each pair that is not placed yet, the right landmark gets one of the spread points.
     spare = [k for k in FACE if np.isnan(face[k, 0]) and k < MIRROR[k]]
     spare = [k for k in spare if np.isnan(face[MIRROR[k], 0])]
     face[spare, :2] = _spread(len(spare))
     face[:, 2] = _depth(face[:, 0], face[:, 1])
-    # What is still empty is the left half.
+    # The landmarks that are still empty are the left half.
     empty = np.isnan(face[:, 0])
     face[empty] = (face * MIRRORED)[[MIRROR[k] for k in FACE]][empty]
     still = np.zeros(1)
@@ -93,7 +93,7 @@ def _right_half() -> dict[int, tuple[float, float]]:
         x = -_HALF_WIDTH * np.sin(angle) ** roundness
         points[landmark] = (x, -_HALF_HEIGHT * np.cos(angle))
     lower, upper = RIGHT_EYE_16[:9], RIGHT_EYE_16[9:]  # both from the outer corner to the inner
-    for lid, bend, first in ((lower, 0.025, 0), (upper, -0.035, 1)):  # the corners are the lower's
+    for lid, bend, first in ((lower, 0.025, 0), (upper, -0.035, 1)):  # the lower has the corners
         for k, landmark in enumerate(lid, start=first):
             angle = np.pi * k / 8
             points[landmark] = (-0.22 - 0.10 * np.cos(angle), -0.23 + bend * np.sin(angle))
@@ -122,10 +122,10 @@ def _depth(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _lips(expression: Expression) -> Float[np.ndarray, "T 40 3"]:
     """The lips' four contours in LIPS_40's order, from the right corner to the left.
 
-    Each is half an ellipse, with points at some of ten even steps from corner to corner.
+    Each contour is half an ellipse, with points at some of ten even steps from corner to corner.
     """
     gap = 2 * _MOUTH_HALF_WIDTH * expression.opening[:, None]
-    # The opening goes up by a quarter and down by three: only the jaw moves.
+    # A quarter of the gap opens upwards and three quarters downwards: only the jaw moves.
     upper, lower = 0.25 * gap, 0.75 * gap
     steps = np.arange(11)
     contours = (

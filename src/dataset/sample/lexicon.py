@@ -128,12 +128,12 @@ ORIENTATIONS = (
 class Movement:
     """The hand's movement.
 
-    On its own, while it moves or stays, the hand may twist about the forearm, nod at the wrist or
-    wiggle its fingers. A tap goes there and back.
+    While it follows its path or stays, the hand may also twist about the forearm, nod at the wrist
+    or wiggle its fingers. A tap goes there and back.
     """
 
     path: Literal["hold", "line", "tap", "arc", "circle", "zigzag"]
-    along: Vector  # for an arc, a circle and a zigzag, one of the two that span its plane
+    along: Vector  # arcs, circles and zigzags also move at right angles to it
     local: Literal["none", "twist", "nod", "wiggle"] = "none"
     repeats: int = 1
     size: float = 0.45  # length of the path, shoulder widths
@@ -177,8 +177,8 @@ MOUTHS = (
 class Sign:
     """One entry of the lexicon.
 
-    The other hand rests ("one"), does the same, mirrored, at the same time or half a turn later
-    ("alternating"), or is held still beneath in the handshape `base`.
+    The other hand rests ("one"), mirrors the first at the same time ("mirrored") or half a turn
+    later ("alternating"), or is held still beneath it in the handshape `base` ("base").
     """
 
     name: str
@@ -195,7 +195,7 @@ class Sign:
 # --- the draw -----------------------------------------------------------------------------------
 
 HANDS_SHARE = {"one": 0.72, "mirrored": 0.12, "alternating": 0.05, "base": 0.11}
-_CHANGING_SHARE = 0.2  # of the signs change their handshape
+_CHANGING_SHARE = 0.2  # of the signs have two handshapes
 _MINIMAL_PAIR_SHARE = 0.45
 _VARIED = {  # what a minimal pair may differ in
     "start": HANDSHAPES,
@@ -209,7 +209,7 @@ _VARIED = {  # what a minimal pair may differ in
 def draw_lexicon(size: int, seed: int) -> tuple[Sign, ...]:
     """Draw different signs, named sign_000 and so on in the order of their labels.
 
-    Nine of twenty are made by changing one parameter of another one.
+    Nine in twenty are made by changing one parameter of another sign.
     """
     rng = np.random.default_rng([seed, 0])
     n_pairs = int(_MINIMAL_PAIR_SHARE * size)
@@ -252,7 +252,7 @@ def _vary(sign: Sign, parameter: str, rng: np.random.Generator) -> Sign:
     if parameter == "location":  # so that signs with both hands stay away from the head
         others = [place for place in others if place.on_head == old.on_head]
     new = _pick(others, rng)
-    if parameter == "start" and sign.end == old:  # a hand that keeps its shape still keeps it
+    if parameter == "start" and sign.end == old:  # a sign with one handshape keeps to one
         return replace(sign, start=new, end=new)
     return replace(sign, **{parameter: new})
 

@@ -24,7 +24,7 @@ _PALM_CENTRE = 0.6  # palm lengths from the wrist
 _RESTING = (np.array([0.25, 0.97, 0.0]), np.array([0.0, 0.0, 1.0]))  # fingers down, palm to body
 _PERPENDICULAR = {True: np.array([-1.0, 0.0, 0.0]), False: np.array([0.0, -1.0, 0.0])}
 _SWING = {"none": 0.0, "twist": np.radians(55), "nod": np.radians(35), "wiggle": np.radians(28)}
-_AXIS = {"twist": (0, 1, 0), "nod": (1, 0, 0)}  # of the hand's own axes
+_AXIS = {"twist": (0, 1, 0), "nod": (1, 0, 0)}  # in the hand's own axes
 _HANDS_APART = 0.30  # shoulder widths from the midline, at least, when both hands do the same
 
 
@@ -61,8 +61,8 @@ def _draw_timing(frames: int, rng: np.random.Generator) -> Timing:
     # Shares of the clip: at rest, and on the way to the sign and back.
     rest = np.clip(0.15 * np.log(frames / 8), 0, 0.6) * rng.uniform(0.6, 1.4)
     way = 0.22 * (1 - rest) * rng.uniform(0.7, 1.3)
-    before, there = rng.uniform(0.3, 0.7, 2)  # how much of them comes before the sign
-    # The hands leave their rest, the sign starts, it ends, the hands are back at rest.
+    before, there = rng.uniform(0.3, 0.7, 2)  # how much of each comes before the sign
+    # When the hands leave their rest, the sign starts, it ends, and the hands rest again.
     up, start = rest * before, rest * before + way * there
     end, down = 1 - rest * (1 - before) - way * (1 - there), 1 - rest * (1 - before)
     raised = _smooth((at - up) / (start - up)) * (1 - _smooth((at - end) / (down - end)))
@@ -78,7 +78,7 @@ def _smooth(share: np.ndarray) -> np.ndarray:
 
 
 def _drift(frames: int, size: float, rng: np.random.Generator) -> Float[np.ndarray, "T 3"]:
-    """A slow, small movement that no sign asks for, metres."""
+    """A slow, small movement that belongs to no sign, metres."""
     ends = rng.normal(0, size, (2, 3))
     share = _smooth(np.linspace(0, 1, frames))[:, None]
     return ends[0] * (1 - share) + ends[1] * share
@@ -95,9 +95,9 @@ def _arm(
     later: float = 0.0,
     beneath: bool = False,
 ) -> ArmAndHand:
-    """The right arm and hand of a signer who makes a sign with it.
+    """The right arm and hand of a signer who performs a sign.
 
-    For the other arm: `later` by a share of the movement, or held `beneath` the first.
+    For the other arm, `later` is a delay, as a share of the movement, and `beneath` lowers it.
     """
     phase = (timing.phase + later) % 1 if later else timing.phase
     amplitude = signer.amplitude * np.exp(rng.normal(0, 0.1))
@@ -107,7 +107,7 @@ def _arm(
     turned = Rotation.from_rotvec(habit) * hand_axes(fingers, palm)
     axes = _between(hand_axes(*_RESTING), turned, timing.raised)
     axes = axes * _local_turn(sign.movement, phase, timing.raised * amplitude)
-    # The palm follows its path from the sign's location; the wrist is at its end.
+    # The palm follows its path from the sign's location; the wrist is at the palm's end.
     place = _place(sign.location, signer) + signer.offset + rng.normal(0, 0.012, 3)
     if beneath:
         place = place + np.array([0, 0.07, 0])
@@ -152,7 +152,7 @@ def _place(location: Location, signer: Signer) -> np.ndarray:
 
 
 def _between(rest: Rotation, sign: Rotation, raised: np.ndarray) -> Rotation:
-    """Rotations on the shortest way from one to the other, at the share `raised` of the way."""
+    """Rotations on the shortest way from `rest` to `sign`, at the share `raised` of the way."""
     way = (rest.inv() * sign).as_rotvec()
     return rest * Rotation.from_rotvec(raised[:, None] * way)
 

@@ -11,8 +11,8 @@ from src.dataset.sample.camera import Camera, draw_camera
 # Metres, of an adult of average size; MediaPipe's shoulders are the joints, not the outline.
 _SHOULDER, _ARM, _FACE_WIDTH, _PALM = 0.155, (0.27, 0.245), 0.168, 0.100
 _NOSE_ABOVE_SHOULDERS, _HIP = 0.155, (-0.10, 0.43, 0.02)
-# Frames of a clip over all signers: median 18 and mean 31 in the competition, as of a log-normal
-# with a spread of 1.05; about 0.6 of it comes from the signers' own paces.
+# Frames of a clip, over all signers: median 18 and mean 31 in the competition, like a log-normal
+# with a spread of 1.05, of which about 0.6 comes from the signers' own paces.
 _MEDIAN_FRAMES, _PACE_SPREAD = 20, 0.6
 LEFT_HANDED_SHARE = 0.35  # in the competition about 6 of 14 signers seem to be left-handed
 
@@ -29,7 +29,7 @@ class Signer:
     face_width: float
     face_ratio: float  # how much the face is stretched in height
     head: Float[np.ndarray, "3"]  # the middle of the face
-    hip: Float[np.ndarray, "3"]  # the right one
+    hip: Float[np.ndarray, "3"]  # the right hip
     rest: Float[np.ndarray, "3"]  # the right wrist between signs
     reach: float  # scale of the signing space
     offset: Float[np.ndarray, "3"]  # shift of the signing space

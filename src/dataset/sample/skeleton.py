@@ -20,8 +20,8 @@ Track = Float[np.ndarray, "T 3"]
 
 MIRRORED = np.array([-1.0, 1.0, 1.0])
 
-# Where a finger begins and its three bones, thumb to little finger. The unit is the palm's length,
-# from the wrist to the middle finger's knuckle; anthropometric tables give these proportions.
+# Where each finger begins, and its three bones, thumb to little finger. The unit is the palm, from
+# the wrist to the middle finger's knuckle; anthropometric tables give these proportions.
 _ROOTS = ((0.26, 0.24, 0.05), (0.27, 0.96, 0.0), (0.04, 1.0, 0.0), (-0.16, 0.94, 0.0))
 _ROOTS += ((-0.34, 0.84, 0.0),)
 _BONES = ((0.44, 0.36, 0.30), (0.46, 0.27, 0.21), (0.51, 0.31, 0.22), (0.47, 0.29, 0.21))
@@ -30,7 +30,7 @@ _THUMB = 0
 
 
 def hand_points(angles: Float[np.ndarray, "T 5 4"], palm: float) -> Hand:
-    """A hand's landmarks, metres from its wrist in its own axes, see `Handshape.angles`."""
+    """A hand's landmarks, metres from the wrist, in the hand's axes; see `Handshape.angles`."""
     points = np.zeros((len(angles), 21, 3))
     for finger, rows in enumerate(FINGERS):
         root = np.broadcast_to(np.array(_ROOTS[finger]), (len(angles), 3))
@@ -41,7 +41,7 @@ def hand_points(angles: Float[np.ndarray, "T 5 4"], palm: float) -> Hand:
 
 
 def _directions(angles: Float[np.ndarray, "T 4"], thumb: bool) -> list[Track]:
-    """The directions of a finger's bones: they bend towards the palm, a thumb's across it."""
+    """The directions of a finger's bones: fingers bend towards the palm, the thumb across it."""
     sideways = angles[:, 0]
     if thumb:
         bent = sideways - np.cumsum(angles[:, 2:], axis=1).T
@@ -58,7 +58,7 @@ def _directions(angles: Float[np.ndarray, "T 4"], thumb: bool) -> list[Track]:
 def hand_axes(fingers: np.ndarray, palm: np.ndarray) -> Rotation:
     """The rotation from a hand's own axes to the body's.
 
-    The arguments are perpendicular unit vectors, where the fingers point and where the palm faces.
+    The arguments are perpendicular unit vectors: where the fingers point and where the palm faces.
     """
     return Rotation.from_matrix(np.stack([np.cross(fingers, palm), fingers, palm], axis=1))
 
@@ -108,11 +108,11 @@ _RIGHT_LEG = np.array(
 def pose_points(
     face: Face, ears: Float[np.ndarray, "T 2 3"], limbs: tuple[ArmAndHand, ArmAndHand], hip: Track
 ) -> Float[np.ndarray, "T 33 3"]:
-    """The pose landmarks in BlazePose's order: the head, then left and right in turn, downwards.
+    """The pose landmarks in BlazePose's order: the head, then left and right by turns, downwards.
 
-    Of each pair the left one comes first; the hip is the right one.
+    The left landmark of each pair comes first; `hip` is the right hip.
     """
-    outer, inner = 0, 8  # the corners of an eye, whose sixteen begin along the lower lid
+    outer, inner = 0, 8  # an eye's corners: its 16 points begin along the lower lid
     head = [face[:, NOSE_TIP]]
     for eye in (face[:, LEFT_EYE_16], face[:, RIGHT_EYE_16]):
         head += [eye[:, inner], eye.mean(1), eye[:, outer]]

@@ -1,4 +1,4 @@
-"""Writes a synthetic competition folder in the genuine one's format, column types included.
+"""Writes a synthetic competition folder in the genuine format, column types included.
 
 - A clip depends only on the seed, the lexicon, its sign, its signer and its number, not on how many
   other clips are made.
@@ -45,7 +45,7 @@ def write_sample(
 ) -> Path:
     """Write a synthetic competition folder, unless the same one is there already, and return it.
 
-    It has so many clips of each sign by each participant, of whom about a third is left-handed. The
+    Each participant performs each sign `clips` times; about a third of them are left-handed. The
     same arguments give the same coordinates, bit for bit.
 
     Raises:
@@ -83,7 +83,7 @@ def _is_written(folder: Path, arguments: dict[str, int]) -> bool:
 
 
 def _write(folder: Path, n_signs: int, n_signers: int, n_clips: int, seed: int) -> None:
-    shutil.rmtree(folder / CLIPS, ignore_errors=True)  # what a killed run has left
+    shutil.rmtree(folder / CLIPS, ignore_errors=True)  # left by a killed run
     lexicon, signers = draw_lexicon(n_signs, seed), draw_signers(n_signers, seed)
     rows = []
     for number, signer in enumerate(counted(signers, "sample", "signers")):
