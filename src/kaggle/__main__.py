@@ -27,8 +27,8 @@ def build(
     Args:
         run: the run's folder.
         user: your name in https://www.kaggle.com/NAME.
-        profile: of the kernel that trains.
-        recipes: that this kernel trains; empty: the run's recipes.
+        profile: the profile of the kernel that trains.
+        recipes: the recipes that this kernel trains; empty: the run's.
         overrides: values of these recipes to change, such as "--epochs 30".
     """
     print(builder.build(Run.open(anchored(run)), user, profile, recipes, overrides))
@@ -44,17 +44,17 @@ def download(to: str = "input/asl-signs") -> None:
 
 
 def environment() -> None:
-    """Make .venv-kaggle, Python 3.12 with packages of the image's age, for the tests."""
+    """Make .venv-kaggle for the tests: Python 3.12, and packages as old as Kaggle's image."""
     requirements = Path(__file__).with_name("image-requirements.txt")
     python = environments.find_python("3.12")
     print(environments.make(python, anchored(".venv-kaggle"), requirements))
 
 
 def main(words: Sequence[str]) -> None:
-    """Run the command that these words are."""
+    """Run the command that these words spell."""
     joined: list[str] = []
     for word in words:
-        if joined[-1:] == ["--overrides"]:  # tyro would take the flags in its value for ours
+        if joined[-1:] == ["--overrides"]:  # tyro would mistake the flags in its value for ours
             joined[-1] += f"={word}"
         else:
             joined.append(word)

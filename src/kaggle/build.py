@@ -1,4 +1,4 @@
-"""Writes a run as folders to upload: a flat dataset, and kernels that submit, train and try out.
+"""Writes a run as folders to upload: a flat dataset, and three kernels.
 
     logs/<run>/kaggle/
         dataset/   wheels, model.tflite, model_card.md, dataset-metadata.json
@@ -32,14 +32,14 @@ from src.runs import Run
 CHECKOUT = Path(__file__).resolve().parents[2]
 TEMPLATES = Path(__file__).with_name("templates")
 TAG = "parameters"
-FILES = ("model.tflite", "model_card.md")  # of the run, in the dataset
+FILES = ("model.tflite", "model_card.md")  # the run's files that the dataset has
 TWO_GPUS = "NvidiaTeslaT4"  # Kaggle's name for T4 x 2, on which notebook 02 starts torchrun
 LONGEST = 50  # characters of a title or slug that Kaggle allows
 
 
 @dataclass(frozen=True)
 class Upload:
-    """The folders of one run; as text, the commands that upload them."""
+    """The folders of one run; `str` of it gives the commands that upload them."""
 
     dataset: Path
     submit: Path
@@ -47,7 +47,7 @@ class Upload:
     starter: Path
     user: str
     name: str  # the dataset's slug, with which the kernels' slugs begin
-    submits: bool  # False for a run of other clips than the competition's
+    submits: bool  # False for a run on clips that are not the competition's
 
     def __str__(self) -> str:
         paths = (self.dataset, self.submit, self.train, self.starter)
@@ -62,8 +62,8 @@ class Upload:
             )
         else:
             submitting = (
-                "nothing to submit: the run is not of the competition's clips, so its answers are "
-                "not for the competition's signs; train on those clips first"
+                "nothing to submit: the run was not trained on the competition's clips, so its "
+                "answers are not for the competition's signs; train on those clips first"
             )
         return f"""once, in the browser: accept the rules, {RULES}
 kaggle datasets create -p {dataset}
@@ -77,11 +77,11 @@ to try it there, on the sample: kaggle kernels push -p {starter}"""
 def build(
     run: Run, user: str, profile: str = "full", recipes: str = "", overrides: str = ""
 ) -> Upload:
-    """Write the folders of a run, anew; the arguments are explained in __main__.py.
+    """Write a run's folders in place of earlier ones; for the arguments see __main__.py.
 
     Raises:
-        InputError: the run is not finished, Kaggle does not accept a name, or there are no such
-            recipes, or no such values of them.
+        InputError: the run is not finished, Kaggle does not accept a name, or a recipe or one of
+            its values does not exist.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", user):
         raise InputError(
@@ -89,9 +89,9 @@ def build(
             f"and dashes; found {user!r}"
         )
     profiles.profile(profile)
-    # By the names of its recipes a run of the pupil would ship every teacher, too.
+    # With all its recipes named, a run of the pupil would ship every teacher, too.
     recipes = recipes or run.about.asked or ",".join(run.about.recipes)
-    overridden(choose(recipes, profile), overrides)  # here, and not hours later on Kaggle
+    overridden(choose(recipes, profile), overrides)  # fail here, not hours later on Kaggle
     for name in FILES:
         if not (run.folder / name).is_file():
             raise InputError(f"{run.folder / name}: expected what 04 writes; run 04 first")
@@ -112,11 +112,11 @@ def slug(folder: Path) -> str:
     """The name of a run's dataset, in the form that Kaggle uses in addresses.
 
     Raises:
-        InputError: the folder's name gives none of its own, or too long a one.
+        InputError: the folder's name adds nothing to the slug, or makes it too long.
     """
     made = re.sub(r"[^a-z0-9]+", "-", f"{COMPETITION}-{folder.name}".lower()).strip("-")
     longest = LONGEST - len("-starter")
-    # Runs without such a letter would all be one dataset, named as the competition.
+    # Runs without a letter or digit would all share one dataset, named like the competition.
     if made == COMPETITION or len(made) > longest:
         raise InputError(
             f"{folder}: expected a name with a letter from a to z or a digit, whose slug has at "
@@ -126,7 +126,7 @@ def slug(folder: Path) -> str:
 
 
 def _is_of_the_competition(run: Run) -> bool:
-    """What report.json says of the run's clips; True if it says nothing, as in an older run."""
+    """False if report.json says that the clips are not the competition's; older runs do not say."""
     try:
         facts = json.loads((run.folder / "report.json").read_text())
     except (OSError, ValueError):
@@ -181,7 +181,7 @@ def _kernel(
 
 
 def _notebook(path: Path, parameters: Mapping[str, str]) -> str:
-    """The text of a notebook with these values in its cell of parameters."""
+    """The text of a notebook, with these values in its parameters cell."""
     notebook: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     (cell,) = (c for c in notebook["cells"] if TAG in c["metadata"].get("tags", ()))
     lines = "".join(cell["source"]).splitlines()

@@ -30,7 +30,7 @@ CREDENTIALS = (
 
 
 def download(folder: Path) -> Path:
-    """Download and unpack the competition into a folder, unless it is there.
+    """Download and unpack the competition into a folder, unless it is there already.
 
     Raises:
         InputError: the command is missing, the disk is too small, Kaggle refuses, or the archive is
@@ -78,13 +78,13 @@ def _fetch(command: str, archive: Path) -> None:
 def _explained(said: str, code: int) -> str:
     """The message for a failure of `kaggle`, from what it printed."""
     low = said.lower()
-    # A code is a word of its own: a progress bar may say 403M.
+    # The code must be a whole word: a progress bar may say 403M.
     if re.search(r"\b403\b", said) or "accept this competition" in low:
         return (
             "kaggle: 403 Forbidden: this account has not accepted the rules, or its phone number "
             f"is not verified; do both in the browser, no command can: {RULES}; then run this again"
         )
-    # An older client warns of kaggle.json, and of who can read it, whatever fails later.
+    # An older client warns about kaggle.json and who can read it, whatever then fails.
     if re.search(r"\b401\b", said) or any(
         word in low for word in ("unauthorized", "could not find kaggle.json", "authenticat")
     ):

@@ -1,4 +1,4 @@
-"""Packs wheels of this project and of installed packages, without network or build tool.
+"""Packs wheels of this project and of installed packages, without a network or a build tool.
 
 - A kernel without internet can only install what its dataset brings. So the dataset brings what
   Kaggle's image lacks, packed from the environment in which the run was made.
@@ -17,7 +17,7 @@ from src.common.files import write_atomically
 
 TAG = "py3-none-any"
 WHEEL = f"Wheel-Version: 1.0\nGenerator: asl-signs\nRoot-Is-Purelib: true\nTag: {TAG}\n"
-# Packages that Kaggle's image lacks or has in too old a version, each line with its dependencies.
+# Packages that Kaggle's image lacks or has in too old a version; a line holds dependencies, too.
 BROUGHT = (
     *("tyro", "docstring_parser", "typeguard", "typing_extensions"),
     *("cattrs", "attrs"),
@@ -62,7 +62,7 @@ def installed_wheel(name: str, folder: Path) -> Path:
         ) from error
     if "Root-Is-Purelib: true" not in (found.read_text("WHEEL") or ""):
         raise InputError(
-            f"{name}: expected a package of Python alone, found compiled code, which another "
+            f"{name}: expected a package in pure Python, found compiled code, which another "
             "Python cannot load; leave this package out of src/kaggle/wheels.py"
         )
     info = next(p.parts[0] for p in found.files or () if p.parts[0].endswith(".dist-info"))

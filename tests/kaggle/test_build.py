@@ -165,6 +165,6 @@ def test_a_run_of_other_clips_is_not_told_how_to_submit(run):
     write_json(run.folder / "report.json", {"origin": "synthetic"})
     said = str(build(run, "somebody"))
     assert not any(words in said for words in SUBMITS)
-    assert "\nnothing to submit: the run is not of the competition's clips" in said
+    assert "\nnothing to submit: the run was not trained on the competition's clips" in said
     for kind in ("train", "starter"):
         assert f"kernels push -p {run.folder}/kaggle/{kind}" in said
