@@ -1,4 +1,4 @@
-"""The command line of the videos; `make video-env` makes the environment that it needs.
+"""The command line for videos; `make video-env` makes the environment that it needs.
 
 python -m src.video clip.mp4                 landmarks -> input/video/clip.parquet
 python -m src.video folder/                  of every video in the folder
@@ -112,10 +112,10 @@ def live(run: str = "logs/sample", to: str = "input/mine", port: int = 8765) -> 
     Args:
         run: the run's folder, for its model.tflite and its signs.
         to: the competition folder for clips that are recorded and kept.
-        port: of the page; 0 = any that is free.
+        port: the page's port; 0 = any that is free.
     """
     model, numbers = _model(run, "", "")
-    top(model, undetected(2), numbers)  # the first call is slow, and says whether the file fits
+    top(model, undetected(2), numbers)  # the first call is slow, and fails if the file does not fit
     with closing(MediaPipe(live=True)) as mediapipe, suppress(KeyboardInterrupt):
         page = Live(
             landmarks=mediapipe.landmarks,
@@ -138,7 +138,7 @@ def _model(run: str, model: str, signs: str) -> tuple[Model, dict[str, int]]:
         return Model(anchored(model)), read_signs(anchored(signs))
     folder = Run.open(anchored(run)).folder
     opened = Model(folder / "model.tflite")
-    # Not the data's own map: it may have more signs by now, such as those recorded since.
+    # The map in the data's folder may have more signs by now, such as those recorded since.
     if not signs and not (folder / SIGN_MAP).is_file():
         raise InputError(
             f"{folder}: expected the {SIGN_MAP} that 04 writes beside its model.tflite, found "
@@ -150,7 +150,7 @@ def _model(run: str, model: str, signs: str) -> tuple[Model, dict[str, int]]:
 def _each(
     source: str, mirrored: bool, seconds: float, use: Callable[[str, Recording], None]
 ) -> int:
-    """Use every video of a source; one that cannot be read is named, and the exit code is 1."""
+    """Call `use` for every video of a source; print errors, and return 1 if there were any."""
     failed = False
     turned = "mirrored picture, turned back"
     plain = "plain picture, taken as somebody facing the signer sees it"

@@ -3,14 +3,14 @@
     <to>/
         train.csv, sign_to_prediction_index_map.json, train_landmark_files/<signer>/<number>.parquet
         report.md        clips and signers per sign, and what to look at
-        videos.json      whether the videos were taken as mirrored
+        videos.json      whether the videos were read as mirrored
         doubtful/        pictures of clips in which a hand is hardly ever seen; where there is no
                          video to take them from, the landmarks on black
 
-- A clip's file notes size and time of its video, and `mirrored`: if they are the same, it is not
-  made again. A clip that is newer than its video may still be of another one, which was moved.
-- A clip that the live page has recorded has no video to be found by. Its number is its time, which
-  is beyond all others, and `make` leaves it in the tables.
+- A clip's file notes its video's size and time, and `mirrored`; a clip is made again if they have
+  changed. A clip newer than its video could still be made from another one, since moved away.
+- A clip recorded by the live page has no video in the collection. Its number is the time of
+  recording, which is larger than any video's number, and `make` keeps it in the tables.
 """
 
 import json
@@ -44,25 +44,25 @@ from src.video.overlay import drawn
 from src.video.process import MediaPipe
 from src.video.videos import Video, check_spellings, find, tell_others
 
-RECORDED = 2**48  # numbers of recorded clips begin here, those of videos end
-FEW = 0.2  # of a clip's frames: with a hand in fewer of them it is doubtful
-BLANK_WIDTH = 360  # of what a clip without a video is drawn on, 4 to 3 as the live page's pictures
+RECORDED = 2**48  # recorded clips have numbers from here on, videos lower ones
+FEW = 0.2  # a clip with a hand in a smaller share of its frames is doubtful
+BLANK_WIDTH = 360  # of the black picture for a clip without a video; 4:3 like the live page
 
 
 def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
-    """Write the competition folder `to`; returns its report. Clips of it are not made again.
+    """Write the competition folder `to`; returns its report. Clips that it has are kept.
 
-    `mirrored` are selfie views, as in a mirror; `workers` are processes, 0 = one per core.
+    `mirrored`: the videos are selfie views, as in a mirror; `workers`: processes, 0 = one per core.
 
     Raises:
-        InputError: see `find`, `check_spellings`; not one video can be read; `to` was not made
+        InputError: see `find` and `check_spellings`; or no video can be read, `to` was not made
             here, or another process holds it.
     """
     if workers < 0:
         raise InputError(f"workers: expected 1 or more, or 0 for one per core; found {workers}")
     videos = find(source)
     tell_others(source)
-    _ours(to)  # before the lock, which is a file in the folder
+    _ours(to)  # before `locked` writes its file there
     with locked(to, "makes a competition folder of videos"):
         listed = _ours(to)
         numbers = {video.number for video in videos}
@@ -92,9 +92,9 @@ def add(xyz: RawClip, signer: str, sign: str, to: Path) -> Path:
 
     Raises:
         InputError: the folder was not made by `make` or here, or another process holds it; a name
-            is there in other capitals.
+            is already there in other capitals.
     """
-    _ours(to)  # before the lock, which is a file in the folder
+    _ours(to)  # before `locked` writes its file there
     with locked(to, "adds a recorded clip"):
         listed = _ours(to)
         number = str(time.time_ns())
@@ -106,10 +106,10 @@ def add(xyz: RawClip, signer: str, sign: str, to: Path) -> Path:
 
 
 def _ours(to: Path) -> list[Video]:
-    """The clips of a folder, if it is here; of each its own file stands for the video.
+    """The clips of a folder; [] without a train.csv. As its video each has the clip's own file.
 
     Raises:
-        InputError: it was not made here: its tables would be lost, and its signs numbered anew.
+        InputError: the folder was not made here; its tables would be lost and its signs renumbered.
     """
     if not (to / "train.csv").is_file():
         return []
@@ -124,7 +124,7 @@ def _ours(to: Path) -> list[Video]:
     if not is_made and not all(map(_is_recorded, listed)):
         raise InputError(
             f"{to}: expected a folder that `python -m src.video dataset` or the live page made, "
-            "found another one; name a folder of its own"
+            "found another one; name a new folder"
         )
     return listed
 
@@ -136,14 +136,14 @@ def _is_recorded(video: Video) -> bool:
 def _make_clips(
     videos: Mapping[Video, str], to: Path, mirrored: bool, workers: int
 ) -> dict[Video, InputError]:
-    """Make the clips with their notes, several at a time; returns why others cannot be made."""
+    """Make clips with these notes, several at a time; returns the errors of those that failed."""
     failed: dict[Video, InputError] = {}
     with ThreadPoolExecutor(workers) as pool, ExitStack() as stack:
-        # A thread waits for its process with mediapipe, and every process takes any video.
+        # Each thread waits for one process with mediapipe; any process takes any video.
         idle: SimpleQueue[MediaPipe] = SimpleQueue()
         for _ in range(workers):
             idle.put(stack.enter_context(closing(MediaPipe())))
-        # Ctrl-C begins no other video and ends the processes, so that no thread waits for them.
+        # On Ctrl-C no video is begun and the processes end, so that no thread waits for them.
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
         results = pool.map(partial(_make_clip, idle, to, mirrored), videos, videos.values())
         told = counted(results, "landmarks", "videos", len(videos))
@@ -175,7 +175,7 @@ def _make_clip(
 def _save_pictures(
     xyz: RawClip, pictures: UInt8[np.ndarray, "T height width 3"], path: Path
 ) -> None:
-    """First, middle and last frame of a clip, with its landmarks."""
+    """Save the first, middle and last frame of a clip, with their landmarks."""
     chosen = (0, len(xyz) // 2, len(xyz) - 1)
     shown = np.concatenate([np.asarray(drawn(pictures[t], xyz[t])) for t in chosen], 1)
     write_atomically(path, lambda temporary: Image.fromarray(shown).save(temporary, "PNG"))
@@ -221,13 +221,13 @@ def _report(
         ),
     ]
     text = "\n\n".join(lines) + "\n"
-    return text.encode(errors="backslashreplace").decode()  # a file's name may be no text
+    return text.encode(errors="backslashreplace").decode()  # a file's name may be invalid text
 
 
 def _draw_doubtful(clips: dict[Video, RawClip], to: Path) -> None:
-    """Draw those of which there is no picture, and delete pictures of clips that are no more so.
+    """Draw doubtful clips that have no picture; delete the pictures of clips no longer doubtful.
 
-    The live page keeps landmarks alone.
+    The live page makes no such pictures.
     """
     pictures = {to / video.picture: clip for video, clip in clips.items()}
     for path in (to / "doubtful").glob("*-*-*.png"):

@@ -1,4 +1,4 @@
-"""Drawn signers: videos for whoever has no camera at hand. MediaPipe takes them for people.
+"""Drawn signers: videos for anyone without a camera at hand. MediaPipe takes them for people.
 
     python -m src.video.drawn FOLDER          in the environment with mediapipe, for its OpenCV
 
@@ -95,7 +95,7 @@ def picture(right: Place, left: Place = (95.0, 440.0), signer: Signer = SIGNERS[
     _arm(pen, -1, right, signer)
     _arm(pen, 1, left, signer)
     _head(pen, signer)
-    # From a place in the new picture to the place in the old one that is shown there.
+    # Maps a place in the new picture to the place in the old one that is shown there.
     zoom = 1 / signer.zoom
     across = -zoom if signer.left_handed else zoom
     lower = SIZE * (1 - zoom)  # the lower edge stays

@@ -1,4 +1,4 @@
-"""The environment with mediapipe: `make video-env` makes it, nothing else installs anything.
+"""The environment with mediapipe: only `make video-env` installs it, never another command.
 
 python -m src.video.environment
 """
@@ -21,28 +21,28 @@ def interpreter() -> Path:
     """The interpreter of the environment.
 
     Raises:
-        Unavailable: it is not made yet, or from other pins.
+        Unavailable: it does not exist yet, or was made from other pins.
     """
     folder = root() / FOLDER
     if not environments.mark_of(folder, REQUIREMENTS).is_finished:
         raise Unavailable(
-            f"{folder}: expected the environment with mediapipe, found none of these pins; run "
+            f"{folder}: expected the environment with mediapipe, found none with these pins; run "
             "`make video-env` (some 500 MB)"
         )
     return folder / "bin" / "python"
 
 
 def quiet() -> dict[str, str]:
-    """The variables of a process in the environment: few words, and no window for pictures.
+    """The variables of a process in the environment: little output, and no plot windows.
 
-    A notebook tells its own children to draw with a package that is not there.
+    Without MPLBACKEND, matplotlib would use the notebook's backend, which is not installed there.
     """
     words = {"GLOG_minloglevel": "2", "OPENCV_FFMPEG_LOGLEVEL": "-8", "MPLBACKEND": "agg"}
     return {**os.environ, **words}
 
 
 def draw_videos(folder: Path) -> Path:
-    """Write the videos of the drawn signers; those that are there stay."""
+    """Write the videos of the drawn signers; existing ones are kept."""
     words = [interpreter(), "-m", "src.video.drawn", folder.resolve()]
     subprocess.run([*map(str, words)], check=True, cwd=root(), env=quiet())
     return folder

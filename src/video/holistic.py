@@ -1,13 +1,13 @@
 """Landmarks of videos by MediaPipe Holistic; runs in the environment with mediapipe, see worker.py.
 
-- Beside mediapipe, numpy, OpenCV and pose-format it can import src.landmarks only: torch is not
-  installed there.
+- Besides mediapipe, numpy, OpenCV and pose-format, this file can import only src.landmarks: torch
+  is not installed there.
 - Landmarks are in the competition's order, and left is the signer's left. Counts and sides are
   checked against mediapipe's own names.
 - A mirrored picture (a selfie view) is turned back before anything else, so that landmarks and
-  saved pictures are as somebody facing the signer sees them. Of a .pose file, which has no
+  saved pictures are as somebody facing the signer sees them. In a .pose file, which has no
   pictures, the landmarks themselves are turned back.
-- model_complexity is 1, because only its models are in the package; others would be downloaded.
+- model_complexity is 1, because the package has the models for it; others would be downloaded.
 - A webcam records one clip: space starts, space stops, q gives up. Without a display it starts at
   once and records for some seconds.
 """
@@ -27,8 +27,8 @@ from src.landmarks import LEFT_SHOULDER, MIRROR, PARTS, POSE, WRIST, rows_of, un
 LONGER_SIDE = 360  # of the saved pictures, in pixels: enough to draw landmarks on
 RED = (0, 0, 255)  # OpenCV's order: blue, green, red
 MOST = 5_000  # frames; a clip of one sign is shorter
-FARTHEST = 1_000.0  # of a landmark, picture widths or heights from the corner; all are nearer
-USUAL = 30.0  # frames a second, of a video that does not say
+FARTHEST = 1_000.0  # picture widths or heights from the corner; real landmarks are nearer
+USUAL = 30.0  # frames a second, for a video without times
 Solution = mp.solutions.holistic
 
 
@@ -111,12 +111,12 @@ def of_file(path: str, times: list[float]) -> Iterator[np.ndarray]:
     """The pictures of a video file, upright; the time of each, in seconds, is added to `times`.
 
     Raises:
-        Refused: OpenCV cannot read it, or cannot decode its codec; it has too many frames.
+        Refused: OpenCV cannot read the file or decode its codec, or it has too many frames.
     """
     capture = cv2.VideoCapture(path)
     if not capture.isOpened():
         raise Refused("expected a video, found something that OpenCV cannot read")
-    # A long one is refused in seconds, not after minutes. What it says itself may be wrong.
+    # Refuse a long video in seconds, not after minutes. Its own frame count may be wrong.
     if capture.get(cv2.CAP_PROP_FRAME_COUNT) > MOST:
         counted = cv2.VideoCapture(path)
         if all(counted.grab() for _ in range(MOST + 1)):
@@ -138,26 +138,26 @@ def of_file(path: str, times: list[float]) -> Iterator[np.ndarray]:
 
 
 def frames_a_second(times: Sequence[float]) -> float:
-    """Of pictures at these seconds, at least one; `USUAL` where they say nothing.
+    """The frame rate of pictures taken at these seconds; `USUAL` if they do not tell.
 
-    Some containers say 1,000 themselves, because they count in milliseconds.
+    The file's own rate is not used: some say 1,000, because they count in milliseconds.
     """
     seconds = max(times) - times[0]
     return (len(times) - 1) / seconds if seconds > 0 else USUAL
 
 
 def of_pose_file(path: str) -> tuple[np.ndarray, np.ndarray, float]:
-    """The landmarks of a .pose file that holds MediaPipe Holistic, a picture, and their rate.
+    """The landmarks in a .pose file by MediaPipe Holistic, a picture, and the frame rate.
 
     Returns:
         (T, L, 3) float32, x and y in picture widths and heights, NaN = not detected; (1, height,
         width, 3) uint8, black and of the shape that the video had, to draw on.
 
     Raises:
-        Refused: it is damaged, or holds something else, or several people, or too many frames or
-            none.
+        Refused: the file is damaged, or holds something else, several people, no frame or too
+            many.
     """
-    from pose_format import Pose  # a tenth of a second, and only here
+    from pose_format import Pose  # a tenth of a second, needed only here
 
     try:
         with open(path, "rb") as file:
@@ -173,13 +173,13 @@ def of_pose_file(path: str) -> tuple[np.ndarray, np.ndarray, float]:
     if people != 1:
         raise Refused(f"expected one person, found {people}")
     if axes < 3:
-        raise Refused(f"expected points of x, y, z, found {axes} numbers of each; make it anew")
+        raise Refused(f"expected points of x, y, z, found {axes} numbers for each; make it again")
     _check_length(len(pose.body.data))
 
     # The package keeps coordinates in pixels, and a confidence of 0 where nothing was detected.
     size = pose.header.dimensions
     if not (size.width and size.height):
-        raise Refused(f"expected pictures' sizes, found {size.width} x {size.height}; make it anew")
+        raise Refused(f"expected picture sizes, found {size.width} x {size.height}; make it again")
     scale = np.array([size.width, size.height, size.width], np.float32)
     points = np.where(pose.body.confidence[:, 0, :, None] > 0, pose.body.data[:, 0, :, :3], np.nan)
     xyz = undetected(len(points))
@@ -191,25 +191,25 @@ def of_pose_file(path: str) -> tuple[np.ndarray, np.ndarray, float]:
             expected = rows.shape[1]
             if n_points < expected:
                 raise Refused(f"expected {expected} points of {component.name}, found {n_points}")
-            # Of 478 points of a face the last ten are the irises, which are left out.
+            # In a face of 478 points the last ten are the irises, which are left out.
             rows[:] = points[:, start : start + expected] / scale
         start += n_points
     detected = xyz[~np.isnan(xyz).all(-1)]
     if not (np.abs(detected) <= FARTHEST).all():
         found = np.abs(detected).max()
-        raise Refused(f"expected points near the picture, found one at {found:.4g}; make it anew")
+        raise Refused(f"expected points near the picture, found one at {found:.4g}; make it again")
     fps = float(pose.body.fps)
     return xyz, _blank(size.width, size.height), fps if fps > 0 else USUAL
 
 
 def _blank(width: int, height: int) -> np.ndarray:
-    """One black picture of this shape, as large as those that are saved."""
+    """One black picture of this shape, scaled to the size of saved pictures."""
     scale = LONGER_SIDE / max(width, height)
     return np.zeros((1, *(max(1, round(side * scale)) for side in (height, width)), 3), np.uint8)
 
 
 def turned_back(xyz: np.ndarray) -> np.ndarray:
-    """Landmarks of mirrored pictures, (T, L, 3), as those of the pictures turned back would be."""
+    """Landmarks of mirrored pictures, (T, L, 3), as if found in the pictures turned back."""
     turned = xyz[:, MIRROR]
     turned[..., 0] = 1 - turned[..., 0]
     return turned
@@ -223,7 +223,7 @@ def of_webcam(
 ) -> Iterator[np.ndarray]:
     """The pictures of one recording by a webcam; the time of each, in seconds, is added to `times`.
 
-    So the wait before the first one does not count.
+    The wait before the first picture does not count.
     """
     capture = cv2.VideoCapture(number)
     if not capture.isOpened():
@@ -263,9 +263,9 @@ def _between_keys(capture: cv2.VideoCapture, mirrored: bool) -> Iterator[np.ndar
 
 
 def of_source(source: str, mirrored: bool, seconds: float) -> tuple[np.ndarray, np.ndarray, float]:
-    """What `extract` returns of a file's absolute path, or of `webcam:1`, and pictures per second.
+    """What `extract` returns for a file's absolute path or `webcam:1`, and pictures per second.
 
-    Of a .pose file there is one picture for all frames, a black one.
+    A .pose file has a single black picture for all frames.
 
     Raises:
         Refused: the source cannot be read.

@@ -13,7 +13,7 @@ from src.video.recording import Recording
 
 COLOURS = {"face": "#d0d0d0", "left_hand": "#1f77b4", "pose": "#2ca02c", "right_hand": "#d62728"}
 MOST_FPS = 15.0  # more makes the GIF larger and no clearer
-# Pillow's own has no accents, and no other alphabet.
+# Pillow's own font has no accents and no other alphabets.
 FONT = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), 11)
 
 
@@ -42,7 +42,7 @@ def write_gif(recording: Recording, path: Path, text: str = "") -> Path:
     every = max(1, round(recording.fps / MOST_FPS))
     chosen = range(0, len(recording.xyz), every)
     images = [drawn(recording.pictures[t], recording.xyz[t], text) for t in chosen]
-    # One palette for all pictures, or colours flicker.
+    # One palette for all pictures; otherwise colours would flicker.
     palette = images[len(images) // 2].quantize(128)
     images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     duration = round(1000 * every / recording.fps)

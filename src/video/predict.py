@@ -29,7 +29,7 @@ def top(model: Model, xyz: RawClip, signs: dict[str, int]) -> list[tuple[str, fl
     if len(answer) != len(signs):
         raise InputError(
             f"{model.path}: expected an answer for each of {len(signs)} signs, found {len(answer)} "
-            "numbers; the file is of other signs: run 02 to 04 again, or name their map by --signs"
+            "numbers; the file is for other signs: run 02 to 04 again, or name their map by --signs"
         )
     shares = probabilities(answer)
     names = {number: sign for sign, number in signs.items()}

@@ -17,20 +17,20 @@ from src.landmarks import N_LANDMARKS
 from src.video.environment import interpreter, quiet
 from src.video.recording import Recording, is_webcam
 
-STARTS = 60.0  # seconds; three on two idle cores
-ANSWERS = 10.0  # seconds; a picture takes 0.04
+STARTS = 60.0  # seconds for a start; it takes three on two idle cores
+ANSWERS = 10.0  # seconds for an answer; a picture takes 0.04
 
 
 class MediaPipe:
     """A process with mediapipe, for videos or for the pictures of one signer, one by one.
 
-    Whatever ends or stops the process, a new one is there for the next question.
+    If the process ends or hangs, a new one is started for the next request.
 
     Args:
-        live: pictures will come, of which the first one would take seconds.
+        live: warm up for single pictures; otherwise the first would take seconds.
 
     Raises:
-        Unavailable: here and later: there is no environment with mediapipe, or it does not start.
+        Unavailable: here or later: there is no environment with mediapipe, or it does not start.
     """
 
     def __init__(self, live: bool = False) -> None:
@@ -62,7 +62,7 @@ class MediaPipe:
             raise
         except InputError as error:
             raise InputError(f"{source}: {error}") from error
-        # One picture for all frames is sent once, and takes the memory of one.
+        # A single picture for all frames is sent once, and takes the memory of one.
         return Recording(xyz, np.broadcast_to(pictures, (len(xyz), *pictures.shape[1:])), fps)
 
     def landmarks(self, jpeg: bytes) -> Float[np.ndarray, f"{N_LANDMARKS} 3"]:
@@ -109,7 +109,7 @@ class MediaPipe:
             raise Unavailable(f"{self._words[0]}: mediapipe {why}; run `make video-env`") from error
 
     def _ask(self, seconds: float | None, *request: Any) -> Any:
-        """Its answer; there is one in so many seconds, None = however long it takes."""
+        """The process's answer, awaited for so many seconds; None = however long it takes."""
         try:
             is_answer, answer = self._answer(seconds, *request)
         except (EOFError, OSError) as error:
@@ -130,7 +130,7 @@ class MediaPipe:
         return self._pipe.recv()
 
     def _last_words(self) -> str:
-        """Why it does not answer, in a few words."""
+        """Why the process does not answer, in a few words."""
         try:
             code = self.process.wait(1.0)
         except subprocess.TimeoutExpired:

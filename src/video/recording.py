@@ -1,4 +1,4 @@
-"""Videos with their landmarks: which there are, what is said of them, how they are kept.
+"""Videos with their landmarks: finds the videos, describes and saves the landmarks.
 
 Letters: **T** frames.
 """
@@ -28,7 +28,7 @@ class Recording:
     """A video with its landmarks."""
 
     xyz: RawClip  # NaN = not detected
-    # Scaled down, in red, green, blue; black for a .pose file, which has none.
+    # Scaled down, in red, green, blue; black for a .pose file, which has no pictures.
     pictures: UInt8[np.ndarray, "T height width 3"]
     fps: float  # pictures per second
 
@@ -45,7 +45,7 @@ def is_webcam(source: str) -> bool:
 
 
 def videos(source: str) -> dict[str, str]:
-    """The videos of a source, and what their files are called: a folder's, in order, or itself.
+    """The videos of a source, a folder's sorted, and for each the name of the files made of it.
 
     Raises:
         InputError: the folder has no videos.
@@ -53,7 +53,7 @@ def videos(source: str) -> dict[str, str]:
     folder = Path(source)
     if not folder.is_dir():
         return {source: source.replace(":", "-") if is_webcam(source) else folder.stem}
-    # A hidden one is a system's own, as ._a.mp4 beside a.mp4 on a Mac's disk.
+    # Hidden files are the system's own, such as ._a.mp4 beside a.mp4 on a Mac's disk.
     found = sorted(
         path
         for path in folder.iterdir()
@@ -63,7 +63,7 @@ def videos(source: str) -> dict[str, str]:
         raise InputError(
             f"{folder}: expected videos ({', '.join(VIDEOS)}), found none; name another folder"
         )
-    # a.mp4 and a.mov are two videos: a stem that is another's, too, or another's name, will not do.
+    # a.mp4 and a.mov are two videos: a stem names a video if it is no other's stem or name.
     names = Counter(name for path in found for name in (path.stem, path.name))
     return {str(path): path.stem if names[path.stem] == 1 else path.name for path in found}
 

@@ -1,11 +1,11 @@
 """Finds the videos of a collection, and who signs what in them.
 
-- They are found as <signer>/<sign>/<take>.mp4, as <sign>/<signer>_<take>.mp4, or in a csv file with
-  the columns path, signer, sign.
-- Names that begin with a dot are left out: such files are a system's own. Names are stripped, and
-  accents in two spellings are one: file systems spell them differently.
-- A clip's number follows from its video's place alone, so more videos leave the others' numbers as
-  they are.
+- Videos are found as <signer>/<sign>/<take>.mp4 or <sign>/<signer>_<take>.mp4, or in a csv file
+  with the columns path, signer, sign.
+- Files whose names begin with a dot are left out: they are the system's own. Names are stripped,
+  and accents get one spelling, because file systems spell them differently.
+- A clip's number depends only on its video's path in the collection, so adding videos changes no
+  other number.
 """
 
 import hashlib
@@ -36,13 +36,13 @@ class Video:
 
     @property
     def clip(self) -> str:
-        """The clip's file, from the competition folder."""
+        """The clip's file, relative to the competition folder."""
         return clip_path(self.signer, self.number)
 
     @property
     def picture(self) -> str:
-        """The file of its pictures if it is doubtful, from the competition folder."""
-        # Whole names could be longer together than that of a file may be; the number tells apart.
+        """The file of a doubtful clip's pictures, relative to the competition folder."""
+        # Two whole names could be too long for a file's name; the number tells files apart.
         return f"doubtful/{self.signer[:20]}-{self.sign[:20]}-{self.number}.png"
 
 
@@ -50,9 +50,9 @@ def find(source: Path) -> list[Video]:
     """The videos of a folder or a csv file, in the order of their paths.
 
     Raises:
-        InputError: there are none, or a file lies where it says no signer and no sign; a name
-            cannot be that of a folder; a csv file is no table that `read_table` takes, or names a
-            video twice or one that is not there.
+        InputError: there are no videos, or the place of one does not name its signer and sign; a
+            name cannot be a folder's; `read_table` refuses the csv file, or it names a video twice
+            or one that does not exist.
     """
     if not source.exists() or (source.is_file() and source.suffix.lower() in VIDEOS):
         found = "one video" if source.exists() else "none"
@@ -82,17 +82,17 @@ def find(source: Path) -> list[Video]:
 
 
 def tell_others(source: Path) -> None:
-    """Print how many files of a folder are left out, because their endings are no video's."""
+    """Print how many files are left out because their endings are not those of videos."""
     names = (path for path in _files(source) if path.suffix.lower() not in VIDEOS)
     if others := Counter(path.suffix or "no ending" for path in names):
         told = ", ".join(f"{ending} ({number})" for ending, number in sorted(others.items()))
-        say(f"{source}: left out, because their endings are no video's: {told}")
+        say(f"{source}: left out, because their endings are not those of videos: {told}")
 
 
 def check_spellings(source: Path, videos: Iterable[Video]) -> None:
     """Refuse two signs or signers that differ only in capitals.
 
-    They would be two signs; or two signers, one of them learnt from and the other held out.
+    Otherwise one sign becomes two, or one signer is both learnt from and held out.
     """
     for what in ("signer", "sign"):
         spelt: dict[str, str] = {}
@@ -129,7 +129,7 @@ def _of_folder(source: Path) -> Iterator[Video]:
 def _files(source: Path) -> Iterator[Path]:
     """The files of a folder, without hidden ones.
 
-    Signers and signs may be links to folders; deeper ones are not followed, for links may go in a
+    Signers and signs may be links to folders; deeper links are not followed: they might form a
     circle.
     """
     for parent, folders, names in os.walk(source, followlinks=True):
@@ -148,12 +148,12 @@ def _name(text: str) -> str:
 
 
 def _is_plain(name: str) -> bool:
-    """True for what can be a folder's name: no path, no control character, no broken text."""
+    """True if this can be a folder's name: no path, no control character, no broken text."""
     odd = any(c in "/\\" or unicodedata.category(c) in ("Cc", "Cs") for c in name)
     return name not in ("", ".", "..") and not odd
 
 
 def _number(place: str) -> str:
-    # A name that is no text, from an old archive, has its bytes.
+    # A name from an old archive may be invalid text: its bytes are used as they are.
     data = place.encode(errors="surrogateescape")
     return str(int(hashlib.sha256(data).hexdigest()[:12], 16))

@@ -1,11 +1,11 @@
-"""Answers by mediapipe for another process; runs in the environment with mediapipe.
+"""Runs mediapipe for another process; started in the environment with mediapipe.
 
     python -m src.video.worker FD         the number of an open socket to the process that asks
 
 - A request is the name of a function in REQUESTS and its arguments. An answer is True and what the
   function returns, or False and a sentence that says why not.
 - Starting takes seconds, so one process answers for many videos or pictures.
-- The landmarks of pictures that come one by one are made as those of files are.
+- Pictures that come one by one get their landmarks in the same way as those of files.
 """
 
 import signal
@@ -21,12 +21,12 @@ from src.video.holistic import Refused, Solution, check_order, landmarks, of_sou
 
 @cache
 def _follower() -> Solution.Holistic:
-    """What follows a signer through the pictures that come one by one."""
+    """The model that follows a signer through the pictures that come one by one."""
     return Solution.Holistic(model_complexity=1)
 
 
 def warm_up() -> None:
-    """Do what takes seconds with the first picture."""
+    """Do in advance what would take seconds with the first picture."""
     check_order()
     landmarks(np.zeros((32, 32, 3), np.uint8), _follower())
 
@@ -57,8 +57,8 @@ REQUESTS = {f.__name__: f for f in (check_order, warm_up, of_jpeg, write_video, 
 
 
 def main(fd: int) -> None:
-    """Answer until the other process goes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the other one, which ends this one
+    """Answer until the other process ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this one
     with Connection(fd) as parent:
         while True:
             try:

@@ -335,9 +335,9 @@ def test_a_recorded_clip_that_was_deleted_leaves_the_tables_and_is_said(source, 
 def test_a_folder_from_elsewhere_is_left_as_it_is(sample, source, to):
     shutil.copytree(sample, to, ignore=shutil.ignore_patterns(".*"))
     before = {path: path.read_bytes() for path in to.rglob("*.*")}
-    with pytest.raises(InputError, match="name a folder of its own"):
+    with pytest.raises(InputError, match="name a new folder"):
         collection.add(undetected(2), "ann", "hi", to)
-    with pytest.raises(InputError, match="name a folder of its own"):
+    with pytest.raises(InputError, match="name a new folder"):
         collection.make(source, to, False)
     assert {path: path.read_bytes() for path in to.rglob("*.*")} == before
 

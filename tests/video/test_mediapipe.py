@@ -299,7 +299,7 @@ def test_the_landmarks_of_a_pose_file_are_drawn_in_its_pictures_shape(
     ys, xs = np.nonzero(picture.any(-1))
     assert np.ptp(ys) > 100 and np.ptp(xs) > 100
     flat = pose_file(mediapipe, recording.xyz, tmp_path / "flat.pose", 0, 50)
-    with pytest.raises(InputError, match=r"flat\.pose: expected pictures' sizes, found 0 x 50"):
+    with pytest.raises(InputError, match=r"flat\.pose: expected picture sizes, found 0 x 50"):
         extract(flat)
 
 

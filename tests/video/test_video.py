@@ -135,7 +135,7 @@ def test_without_the_environment_it_says_what_to_make(tmp_path, monkeypatch):
     # One made from other pins does not count.
     (tmp_path / ".venv-video").mkdir()
     (tmp_path / ".venv-video/.installed").write_text("other pins")
-    with pytest.raises(Unavailable, match="none of these pins"):
+    with pytest.raises(Unavailable, match="none with these pins"):
         environment.interpreter()
 
 

@@ -1,6 +1,6 @@
-"""What may come in from a browser: its bounds, each with one sentence for what is beyond.
+"""Limits on what a browser may send, with a one-sentence error for whatever exceeds them.
 
-A message that is larger still ends its connection: see server.py.
+A message that is far too large ends its connection: see server.py.
 """
 
 import json
@@ -16,14 +16,14 @@ HEIGHT = 480
 MOST_BYTES = 1_000_000  # of a picture; 640 x 480 have 40,000
 MOST_WORDS = 10_000  # characters of a message that is no picture
 LONGEST = 60  # characters of a name
-BETWEEN = " .,'()+-"  # what a name may hold beside letters and figures; safe in a file's name
+BETWEEN = " .,'()+-"  # allowed in a name besides letters and digits; safe in a file's name
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 def check_picture(jpeg: bytes) -> None:
-    """Refuse what is no JPEG picture or too large a one, before anything decodes it.
+    """Refuse anything but a JPEG picture of a fitting size, before it is decoded.
 
-    It could be of a billion pixels.
+    A small file can hold a picture of a billion pixels.
     """
     if len(jpeg) > MOST_BYTES:
         raise InputError(f"expected a picture of at most {MOST_BYTES:,} bytes, found {len(jpeg):,}")
@@ -39,7 +39,7 @@ def check_picture(jpeg: bytes) -> None:
 
 
 def parsed(text: str) -> object:
-    """What a message in JSON says; refused if it is too long, or no JSON."""
+    """Parse a message in JSON; it is refused if it is too long, or is not JSON."""
     if len(text) > MOST_WORDS:
         raise InputError(f"expected at most {MOST_WORDS:,} characters, found {len(text):,}")
     try:
@@ -49,7 +49,7 @@ def parsed(text: str) -> object:
 
 
 def plain_name(what: str, text: str) -> str:
-    """A plain name, others are refused: without spaces around it, accents in one spelling."""
+    """Check a name; returns it without spaces around it, with accents in one spelling."""
     name = unicodedata.normalize("NFC", text.strip())
     is_plain = 0 < len(name) <= LONGEST and all(c in BETWEEN or _is_letter(c) for c in name)
     if not (is_plain and name[0] not in BETWEEN and (name[-1] == ")" or name[-1] not in BETWEEN)):
@@ -61,5 +61,5 @@ def plain_name(what: str, text: str) -> str:
 
 
 def _is_letter(c: str) -> bool:
-    # Many scripts write vowels as marks at a letter, which are no letters to Python.
+    # Many scripts write vowels as marks on a letter, which Python does not count as letters.
     return c.isalnum() or c == "_" or unicodedata.category(c).startswith("M")

@@ -1,5 +1,5 @@
 // The live page. It sends pictures of the camera, not mirrored, and shows what the server answers.
-// At most IN_FLIGHT pictures are unanswered, so a slow server makes fewer pictures, not a queue.
+// At most IN_FLIGHT pictures are unanswered, so a slow server gets fewer pictures, not a queue.
 "use strict";
 
 const WIDTH = 640, HEIGHT = 480, QUALITY = 0.85, IN_FLIGHT = 2;
@@ -39,7 +39,7 @@ async function start() {
     stream = await navigator.mediaDevices.getUserMedia(
       { audio: false, video: { width: WIDTH, height: HEIGHT, frameRate: 30, facingMode: "user" } });
   } catch (error) {
-    say(REFUSED[error.name] || `The camera does not open (${error.message}); then press Start again.`);
+    say(REFUSED[error.name] || `The camera does not open (${error.message}); press Start to try again.`);
     return;
   }
   stream.getVideoTracks()[0].onended = () => {
@@ -60,7 +60,7 @@ function stop(why) {
   if (why) say(why);
 }
 
-// A canvas that gets its size anew is emptied and allocated anew, so only when it changes.
+// Setting the size of a canvas empties and reallocates it, so it is only set when it changes.
 function resize(canvas, width, height) {
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;
@@ -85,7 +85,7 @@ function take(current) {
 
 // --- server ------------------------------------------------------------------------------------
 
-// A page that was just left or loaded anew may still be the server's browser for a moment.
+// A page that was just left or reloaded may still be the server's browser for a moment.
 function connect(tries = 5) {
   const current = socket = new WebSocket(`ws://${location.host}/live${location.search}`);
   let refused = false;
@@ -192,7 +192,7 @@ function hold(pressed) {
   tell(down ? "press" : "release");
 }
 
-// Space holds, unless it has a meaning of its own where the focus is.
+// The space bar holds, unless it has another meaning where the focus is.
 const holds = ({ key, target }) =>
   key === " " && (target === $("hold") || !target.closest("button, input"));
 addEventListener("keydown", (event) => {
@@ -202,7 +202,7 @@ addEventListener("keydown", (event) => {
 });
 addEventListener("keyup", (event) => { if (event.key === " " && down) { event.preventDefault(); hold(false); } });
 addEventListener("blur", () => hold(false));
-// A button or box keeps the space bar if Tab led there; after a click of the mouse it signs again.
+// After Tab the space bar works the focused button or box; after a mouse click it signs again.
 addEventListener("click", ({ detail, target }) => {
   if (detail && target.closest("button, [type]")) document.activeElement.blur();
 });

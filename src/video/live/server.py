@@ -1,12 +1,12 @@
 """The server of the live page: one browser on this machine, over one websocket.
 
 - It listens on 127.0.0.1 alone. The page and the websocket need the token of the printed address;
-  the websocket also needs the page's own Origin, and every request the address's own Host.
-- Everything that comes in has a bound. A picture or a word that cannot be taken is answered by one
-  sentence, and the connection stays.
+  the websocket also needs the page's Origin, and every request needs the address's Host.
+- Everything that comes in is limited. A picture or message that cannot be accepted is answered
+  with one sentence, and the connection stays open.
 - Messages are answered one at a time and in order, in one thread beside the server's: the browser
   has at most two pictures under way, and nothing piles up here.
-- To the browser go JSON texts of the kinds hello, frame, answer, kept, notice, refused.
+- The browser gets JSON texts of the kinds hello, frame, answer, kept, notice, refused.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ HOST = "127.0.0.1"
 MOST_MESSAGE = 4_000_000  # bytes; beyond this the connection is closed
 CONNECTIONS = 64  # open at a time; a browser keeps six
 IDLE = 20  # seconds after which a connection that asks nothing is closed
-PING = 30  # seconds
+PING = 30  # seconds between pings
 PAGES = {
     "/": ("index.html", "text/html"),
     "/page.js": ("page.js", "text/javascript"),
     "/page.css": ("page.css", "text/css"),
 }
-PUBLIC = ("/page.js", "/page.css")  # which hold nothing secret
+PUBLIC = ("/page.js", "/page.css")  # they hold nothing secret
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -63,7 +63,7 @@ BUSY = "Another browser is on this page; close it there, then press Start."
 
 @dataclass
 class Live:
-    """What the server works with."""
+    """What the server needs, and the browser that it serves."""
 
     landmarks: Callable[[bytes], Frame]  # of a JPEG picture
     save_video: Callable[..., None]  # of JPEG pictures: (path, jpegs, fps)
@@ -83,12 +83,12 @@ class Live:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """What a browser on this machine calls the server."""
+        """The names by which a browser on this machine calls the server."""
         return f"{HOST}:{self.port}", f"localhost:{self.port}"
 
 
 class _Guarded(RequestHandler):
-    """Refuses, in one sentence, whoever does not come from the printed address."""
+    """Refuses, in one sentence, requests that do not come from the printed address."""
 
     live: Live
 
@@ -128,7 +128,7 @@ class Socket(_Guarded, WebSocketHandler):
     """The one browser that signs."""
 
     def prepare(self) -> None:
-        """Refuse other pages: without an Origin it is no browser, or one that hides it."""
+        """Refuse other pages, and clients without an Origin, which are no browsers or hide it."""
         super().prepare()
         if self.request.headers.get("Origin") not in [f"http://{host}" for host in self.live.hosts]:
             self._refuse("Only the page of this server may connect.")
@@ -138,7 +138,7 @@ class Socket(_Guarded, WebSocketHandler):
         return True
 
     async def open(self) -> None:
-        """Greet the browser, or refuse it if there is one."""
+        """Greet the browser, or refuse it if another one is connected."""
         if self.live.browser:
             await self._say("refused", text=BUSY)
             self.close(1013, "another browser is connected")
@@ -152,10 +152,10 @@ class Socket(_Guarded, WebSocketHandler):
             self.live.browser = None
 
     async def on_message(self, message: str | bytes) -> None:
-        """Answer one message; whatever it is, this ends nothing."""
+        """Answer one message; not even a bad one ends the connection."""
         if self.live.browser is not self:
             return
-        unanswered = isinstance(message, bytes)  # a picture, of which the browser counts answers
+        unanswered = isinstance(message, bytes)  # a picture; the browser counts answers to these
         try:
             if isinstance(message, bytes):
                 event = await self._picture(message)
@@ -170,7 +170,7 @@ class Socket(_Guarded, WebSocketHandler):
             if not isinstance(error, InputError):
                 app_log.exception("the live page")
                 text = f"The server failed ({error!r}); its terminal says more."
-            # A picture that was refused is answered too, or the browser would wait for it.
+            # A refused picture is answered, too; otherwise the browser would wait for it.
             await self._say("notice", text=text, frame=unanswered)
 
     async def _picture(self, jpeg: bytes) -> Event:
@@ -199,7 +199,7 @@ class Socket(_Guarded, WebSocketHandler):
                 raise InputError(f"expected a word of the page, found {text[:60]!r}")
 
     async def _tell(self, event: Event) -> None:
-        """Say what a frame or the key has brought about."""
+        """Tell the browser what a frame or the key has caused."""
         if event is Event.TOO_SHORT:
             await self._say(
                 "notice", text="That was too short for a sign; hold it a little longer."
@@ -234,7 +234,7 @@ class Socket(_Guarded, WebSocketHandler):
         return await loop.run_in_executor(self.live.thread, call, *arguments)
 
     async def _say(self, kind: str, **what: object) -> None:
-        with suppress(WebSocketClosedError):  # the browser went while it was answered
+        with suppress(WebSocketClosedError):  # the browser left while it was answered
             await self.write_message(json.dumps({"kind": kind, **what}))
 
 
@@ -249,7 +249,7 @@ def _drawable(frame: Frame) -> list[int | None]:
 
 
 class _Bounded(HTTPServer):
-    """A server with so many connections at most; the others are closed at once."""
+    """A server with at most `CONNECTIONS` connections; further ones are closed at once."""
 
     def handle_stream(self, stream: IOStream, address: tuple) -> None:
         if len(self._connections) >= CONNECTIONS:
@@ -262,7 +262,7 @@ def listen(live: Live, port: int) -> HTTPServer:
     """Start to answer on a port, 0 = any that is free; needs a running event loop.
 
     Raises:
-        InputError: the port is taken, or is none.
+        InputError: the port is taken, or does not exist.
     """
     if not 0 <= port < 2**16:
         raise InputError(f"port {port}: expected 0 to 65535; choose another by --port")

@@ -1,9 +1,9 @@
 """When a sign begins and ends: a state machine that knows neither a camera nor a network.
 
 - "key": a sign is what is seen while the key is held.
-- "hands": a sign begins when a hand was up in `BEGINS` frames in a row, and its clip with the first
-  of them. It pauses at the first frame without such a hand and ends when there were `RESTS` in a
-  row; its clip ends with the last frame that had one.
+- "hands": a sign begins when a hand is up in `BEGINS` frames in a row, and its clip with the first
+  of them. It pauses at the first frame without a raised hand and ends after `RESTS` such frames in
+  a row; its clip ends with the last frame that has a raised hand.
 - A hand is up if it is detected and its wrist is higher than one shoulder width below the
   shoulders. Without shoulders every detected hand is up.
 - While recording, a clip waits until it is kept or discarded, and no other sign begins.
@@ -19,15 +19,15 @@ from src.clips import RawClip
 from src.landmarks import LEFT_HAND, LEFT_SHOULDER, N_LANDMARKS, RIGHT_HAND, RIGHT_SHOULDER, WRIST
 
 BEGINS = 3  # frames; 0.15 s at 20 a second
-RESTS = 10  # frames; 0.5 s: hands leave the picture, or are lost by mediapipe, for less
-FEWEST = 4  # frames of a clip; fewer is a key that was touched
-MOST = 300  # frames of a clip; 15 s, and what bounds the memory
+RESTS = 10  # frames; 0.5 s: hands out of sight, or lost by mediapipe, are back sooner
+FEWEST = 4  # frames of a clip; fewer means that the key was only touched
+MOST = 300  # frames of a clip; 15 s; this also limits the memory
 
 Frame = Float[np.ndarray, f"{N_LANDMARKS} 3"]
 
 
 class State(StrEnum):
-    """Where the signer is."""
+    """What the signer is doing."""
 
     IDLE = "idle"
     SIGNING = "signing"
@@ -35,7 +35,7 @@ class State(StrEnum):
 
 
 class Event(StrEnum):
-    """What a frame or a key brought about."""
+    """What a frame or the key has caused."""
 
     NOTHING = "nothing"
     PAUSED = "paused"  # the hand has gone; the clip may be whole
@@ -69,7 +69,7 @@ class Session:
         self._way, self._recording = "key", False
         self._coming: list[Shot] = []  # with a hand, before it is certain that a sign begins
         self._shots: list[Shot] = []  # of the sign
-        self._resting = 0  # the last so many of them are without a hand
+        self._resting = 0  # how many of the last ones show no raised hand
 
     def change(self, way: str, recording: bool) -> None:
         """Choose the way ("key" or "hands") and whether clips wait; a sign half signed is lost."""
@@ -126,11 +126,11 @@ class Session:
 
     @property
     def shots(self) -> list[Shot]:
-        """The pictures of the sign, or of the one before, without the rest at its end."""
+        """The pictures of the current or latest sign, without the rest at its end."""
         return self._shots[: len(self._shots) - self._resting]
 
     def clip(self) -> RawClip:
-        """Their landmarks: (T, L, 3) float32."""
+        """The landmarks of these pictures: (T, L, 3) float32."""
         return np.stack([shot.frame for shot in self.shots])
 
     def discard(self) -> None:
