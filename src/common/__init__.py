@@ -1,1 +1,1 @@
-"""What knows nothing of signs: errors, files, folders, checkpoints, marks of finished work."""
+"""What is not about signs: errors, files, folders, checkpoints, marks of finished work."""

@@ -65,7 +65,7 @@ def needing_room(path: Path) -> Iterator[None]:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise InputError(
             f"{path}: expected room to write it, found none ({reason}); earlier files are whole: "
-            "make room and run the same command again, it goes on from what is finished"
+            "make room and run the same command again; it goes on from what is finished"
         ) from error
 
 
@@ -112,7 +112,7 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
             folder.mkdir(parents=True, exist_ok=True)
             held = lock.acquire()
     except Timeout as error:
-        holder = path.read_text(encoding="utf-8").strip() or "another process has just come"
+        holder = path.read_text(encoding="utf-8").strip() or "another process just started"
         raise InputError(
             f"{folder}: expected to be the only one here, but {holder}; wait for it to end and run "
             f"the same command again; if no such process runs there, delete {path}"

@@ -1,7 +1,7 @@
 """Marks: the small file that says "this is finished, and it was made from that".
 
 - A mark is written last, so work without a mark is unfinished.
-- It holds plain values, so a mark of other values says what has changed since:
+- It holds plain values, so it can tell what has changed since:
   `recipe.epochs 20 -> 30`.
 """
 

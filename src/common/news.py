@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 
 def say(text: str) -> None:
-    """Print a line at once, also where standard output is a pipe."""
+    """Print a line at once, even where standard output is a pipe."""
     print(text, flush=True)
 
 

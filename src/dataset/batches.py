@@ -2,7 +2,7 @@
 
 - `prepare` runs a recipe's clip steps over the store once, and keeps the prepared clips beside it.
 - An epoch is planned on the host and gathered on the device, so no step waits for the device.
-- A batch holds clips of similar length, so that little is padded: a random window of clips is
+- A batch holds clips of similar length, so little is padded: a random window of clips is
   sorted by length and cut into batches.
 """
 

@@ -178,10 +178,10 @@ def _way_out(table: pa.Table, rows: FrameRows) -> str:
     """What to do with a file whose rows are not in order."""
     which = table.select(ROW_COLUMNS).to_pandas()
     if not which.type.isin([*rows.parts]).all():
-        return "name the parts so"
+        return "name the parts this way"
     if which.duplicated().any():
         return "remove the rows that come twice"
-    return "sort the file so, frame by frame"
+    return "sort the file this way, frame by frame"
 
 
 # --- coordinates --------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def read_signs(folder: Path, fewest: int = 2) -> dict[str, int]:
         isinstance(pair, tuple) and type(pair[1]) is int for pair in pairs
     )
     if not whole or not pairs:
-        raise InputError(f"{path}: expected {{sign: label}}, labels whole numbers; {_COPY_MAP}")
+        raise InputError(f"{path}: expected {{sign: label}}, whole numbers as labels; {_COPY_MAP}")
     signs, labels = zip(*pairs, strict=True)
     twice = sorted({sign for sign in signs if signs.count(sign) > 1})
     if twice:

@@ -104,7 +104,7 @@ def _start_worker() -> None:
 def _build_shard(
     paths: list[str], target: Path, landmarks: tuple[int, ...], skip_broken: bool
 ) -> Shard:
-    """Write one shard, unless it is there from a killed build."""
+    """Write one shard, unless a killed build left it there."""
     made_from = {"clips": digest_of(paths), "landmarks": len(landmarks)}
     mark = Mark(target.with_suffix(".json"), made_from)
     if mark.is_finished and target.is_file():

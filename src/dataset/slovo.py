@@ -96,7 +96,7 @@ def _write_clips(
             broken[sequence] = str(error)
         else:
             write_atomically(paths[sequence], lambda path, xyz=xyz: write_clip(path, xyz))
-    if broken and not skip_broken:  # all without keypoints: others were raised above
+    if broken and not skip_broken:  # all lack keypoints: other faults were raised above
         some = ", ".join(sorted(broken)[:5])
         raise InputError(
             f"{source}: expected keypoints of each of the {len(index)} clips of "

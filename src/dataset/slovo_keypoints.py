@@ -58,7 +58,7 @@ def read_frames(source: Path, wanted: set[str]) -> Iterator[tuple[str, Any]]:
 
 
 def _members(path: Path) -> Iterator[tuple[str, Any]]:
-    """The members of a JSON object, one by one: all of Slovo's 1.2 GB would need 20 in memory."""
+    """The members of a JSON object, one by one: all of Slovo's 1.2 GB would fill 20 in memory."""
     decoder = json.JSONDecoder()
     with refusing(path, "a JSON object {attachment_id: frames}", "fetch the file again"):
         text = path.read_text(encoding="utf-8-sig")

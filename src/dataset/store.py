@@ -60,7 +60,7 @@ class Store:
         landmarks, signs = tuple(manifest["landmarks"]), manifest["signs"]
         clips = _read_clips(folder / CLIPS, signs)
         path, shape = folder / LANDMARKS, (int(clips.length.sum()), len(landmarks), 3)
-        with refusing(path, "what preparation has written", _REBUILD):
+        with refusing(path, "a file that preparation wrote", _REBUILD):
             frames = np.load(path, mmap_mode="r")
         fits = frames.shape == shape and frames.dtype == np.float16
         expected = f"float16 {shape} as {CLIPS} and {MARK} say"
@@ -278,7 +278,7 @@ _COLUMNS = {  # of clips.parquet, and what they hold
 
 
 def _read_clips(path: Path, signs: dict[str, int]) -> pd.DataFrame:
-    with refusing(path, "what preparation has written", _REBUILD):
+    with refusing(path, "a file that preparation wrote", _REBUILD):
         clips = pd.read_parquet(path)
     for name, kind in _COLUMNS.items():
         fits = [*clips.columns].count(name) == 1

@@ -94,7 +94,7 @@ def build(
     overridden(choose(recipes, profile), overrides)  # fail here, not hours later on Kaggle
     for name in FILES:
         if not (run.folder / name).is_file():
-            raise InputError(f"{run.folder / name}: expected what 04 writes; run 04 first")
+            raise InputError(f"{run.folder / name}: expected a file that 04 writes; run 04 first")
     folder, name = run.folder / "kaggle", slug(run.folder)
     shutil.rmtree(folder, ignore_errors=True)
     kinds = ("dataset", "submit", "train", "starter")

@@ -216,7 +216,7 @@ def _report(
         *_section("A hand in hardly any frame; pictures are in doubtful/", table.path[doubtful]),
         *_section("Could not be read", failed.values()),
         *_section(
-            "Here before, but gone: their videos, or recorded clips",
+            "Gone since the last time: videos, or recorded clips",
             [f"{video.sign} by {video.signer}: {video.path}" for video in gone],
         ),
     ]

@@ -140,7 +140,7 @@ def of_file(path: str, times: list[float]) -> Iterator[np.ndarray]:
 def frames_a_second(times: Sequence[float]) -> float:
     """The frame rate of pictures taken at these seconds; `USUAL` if they do not tell.
 
-    The file's own rate is not used: some say 1,000, because they count in milliseconds.
+    The file's own rate is not used: some files say 1,000, because they count in milliseconds.
     """
     seconds = max(times) - times[0]
     return (len(times) - 1) / seconds if seconds > 0 else USUAL

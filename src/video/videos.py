@@ -122,7 +122,7 @@ def _of_folder(source: Path) -> Iterator[Video]:
             case sign, name if "_" in name:
                 signer = name.partition("_")[0]
             case _:
-                raise InputError(f"{path}: expected it as {LAYOUTS}; found {place}; move it")
+                raise InputError(f"{path}: expected a video as {LAYOUTS}; found {place}; move it")
         yield Video(path, _name(signer), _name(sign), _number(place.as_posix()))
 
 

@@ -154,7 +154,7 @@ BROKEN = {
     "frame changes within": (setting(600, "frame", 19), "expected frame 18 in row 600, found 19"),
     "frames swapped": (
         swapped(0, N_LANDMARKS, 2 * N_LANDMARKS),
-        f"ascending order, found frame 17 after 18 at row {N_LANDMARKS}; sort the file so",
+        f"ascending order, found frame 17 after 18 at row {N_LANDMARKS}; sort the file this way",
     ),
     # To sort a file in which rows come twice, or whose parts have other names, does not help.
     "frame twice": (
@@ -162,7 +162,7 @@ BROKEN = {
         f"found frame 17 after 17 at row {N_LANDMARKS}; remove the rows that come twice",
     ),
     "every row twice": (lambda t: t.loc[t.index.repeat(2)], "remove the rows that come twice"),
-    "parts in capitals": (lambda t: t.assign(type=t.type.str.upper()), "name the parts so"),
+    "parts in capitals": (lambda t: t.assign(type=t.type.str.upper()), "name the parts this way"),
     "text for numbers": (lambda t: t.assign(y=t.y.astype(str)), "'y' to be float or double"),
     "frames not whole": (lambda t: t.assign(frame=t.frame * 0.5), "'frame' to be int16"),
     "index in int8": (lambda t: t.astype({"landmark_index": "int8"}), "_index' to be int16, 32"),

@@ -93,7 +93,7 @@ def test_both_kernels_that_train_ask_for_what_the_run_asked_for(run):
 @pytest.mark.parametrize("name", FILES)
 def test_an_unfinished_run_is_refused(run, name):
     (run.folder / name).unlink()
-    with pytest.raises(InputError, match=f"{name}: expected what 04 writes; run 04"):
+    with pytest.raises(InputError, match=f"{name}: expected a file that 04 writes; run 04"):
         build(run, "somebody")
 
 

@@ -148,9 +148,9 @@ def test_a_damaged_clip_is_made_again(source, to):
 @pytest.mark.parametrize(
     ("source", "place", "text", "message"),
     [
-        ("", "hi.mp4", "", "hi.mp4: expected it as <signer>"),
-        ("", "a/b/c/d.mp4", "", "d.mp4: expected it as <signer>"),
-        ("", "hi/1.mp4", "", "1.mp4: expected it as <signer>"),
+        ("", "hi.mp4", "", "hi.mp4: expected a video as <signer>"),
+        ("", "a/b/c/d.mp4", "", "d.mp4: expected a video as <signer>"),
+        ("", "hi/1.mp4", "", "1.mp4: expected a video as <signer>"),
         ("", "notes/hi/1.txt", "", "expected videos as"),
         ("a.csv", "a.csv", "path,who\na,b\n", "columns path, signer, sign"),
         ("a.csv", "a.csv", "path,signer,sign\na.mp4,b,c\nb.mp4,b,c\n", "none for 2, .*a.mp4"),
@@ -318,7 +318,7 @@ def test_videos_that_are_no_longer_there_leave_the_tables_and_are_said(source, t
     other = write(tmp_path / "other", "ann/hi/1.mp4", "cy/bye/1.mp4")
     report = collection.make(other, to, False).read_text()
     assert kept(to) == [("ann", "hi"), ("cy", "bye")]
-    assert report.split("but gone")[1].count("- ") == 1 and "- bye by bob: " in report
+    assert report.split("## Gone since")[1].count("- ") == 1 and "- bye by bob: " in report
     assert "gone" not in collection.make(other, to, False).read_text()
 
 
@@ -326,7 +326,7 @@ def test_a_recorded_clip_that_was_deleted_leaves_the_tables_and_is_said(source, 
     stays, goes = (collection.add(undetected(4), "cy", sign, to) for sign in ("hi", "bad"))
     goes.unlink()
     report = collection.make(source, to, False).read_text()
-    assert str(goes) in report.split("## Here before, but gone")[1]
+    assert str(goes) in report.split("## Gone since the last time")[1]
     assert kept(to) == [("ann", "hi"), ("bob", "bye"), ("cy", "hi")]
     assert str(stays) in set(competition.read_index(to).path)
     assert "gone" not in collection.make(source, to, False).read_text()

@@ -182,9 +182,9 @@ HOSTILE = [
     (HUGE, "expected a"),
     (jpeg(size=(641, 480)), "at most 640 x 480, found 641 x 480"),
     (bytes(MOST_BYTES + 1), "at most 1,000,000 bytes, found 1,000,001"),
-    ({"kind": "quit"}, "expected a word of the page"),
-    ({"kind": "settings", "way": "feet", "record": True}, "expected a word of the page"),
-    ({"kind": "keep", "sign": 7, "signer": [], "video": 0}, "expected a word of the page"),
+    ({"kind": "quit"}, "expected a message of the page"),
+    ({"kind": "settings", "way": "feet", "record": True}, "expected a message of the page"),
+    ({"kind": "keep", "sign": 7, "signer": [], "video": 0}, "expected a message of the page"),
     ({"kind": "x" * 20_000}, "at most 10,000 characters"),
 ]
 

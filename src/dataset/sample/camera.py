@@ -1,7 +1,7 @@
 """From a moving body in metres to the landmarks that MediaPipe Holistic would find in its video.
 
 - The picture is a perspective view. As in the competition, x is in picture widths and y in picture
-  heights, so that their scales differ unless the picture is square.
+  heights, so their scales differ unless the picture is square.
 - z is in picture widths and relative, as in MediaPipe: on the face to the middle of the face, on a
   hand to the wrist, on the pose to the hips.
 - A hand is lost when it leaves the picture, when it moves fast, and sometimes for a short while
@@ -63,7 +63,7 @@ def picture(body: RawClip, camera: Camera) -> RawClip:
     depth[:, FACE] -= depth[:, FACE].mean(1, keepdims=True)
     for hand in (LEFT_HAND, RIGHT_HAND):
         depth[:, hand] -= depth[:, [hand[WRIST]]]
-    # BlazePose's depth is a rough guess and far too large; in genuine clips six times on average.
+    # BlazePose's depth is a rough guess, in genuine clips six times too large on average.
     depth[:, POSE] -= depth[:, [LEFT_HIP, RIGHT_HIP]].mean(1, keepdims=True)
     depth[:, POSE] *= 6
     return xyz

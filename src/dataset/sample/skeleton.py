@@ -20,7 +20,7 @@ Track = Float[np.ndarray, "T 3"]
 
 MIRRORED = np.array([-1.0, 1.0, 1.0])
 
-# Where each finger begins, and its three bones, thumb to little finger. The unit is the palm, from
+# Where each finger begins and its three bones, thumb to little finger. Unit: a palm's length, from
 # the wrist to the middle finger's knuckle; anthropometric tables give these proportions.
 _ROOTS = ((0.26, 0.24, 0.05), (0.27, 0.96, 0.0), (0.04, 1.0, 0.0), (-0.16, 0.94, 0.0))
 _ROOTS += ((-0.34, 0.84, 0.0),)
@@ -108,7 +108,7 @@ _RIGHT_LEG = np.array(
 def pose_points(
     face: Face, ears: Float[np.ndarray, "T 2 3"], limbs: tuple[ArmAndHand, ArmAndHand], hip: Track
 ) -> Float[np.ndarray, "T 33 3"]:
-    """The pose landmarks in BlazePose's order: the head, then left and right by turns, downwards.
+    """Pose landmarks in BlazePose's order: the head, then left and right alternately, downwards.
 
     The left landmark of each pair comes first; `hip` is the right hip.
     """

@@ -54,8 +54,8 @@ def plain_name(what: str, text: str) -> str:
     is_plain = 0 < len(name) <= LONGEST and all(c in BETWEEN or _is_letter(c) for c in name)
     if not (is_plain and name[0] not in BETWEEN and (name[-1] == ")" or name[-1] not in BETWEEN)):
         raise InputError(
-            f"expected the name of a {what}: letters and figures first and last, at most {LONGEST} "
-            f"of them and of spaces . , ' ( ) + - between; found {name[:LONGEST]!r}"
+            f"expected the name of a {what}: at most {LONGEST} letters, digits, spaces "
+            f"and . , ' ( ) + - with a letter or digit at both ends; found {name[:LONGEST]!r}"
         )
     return name
 

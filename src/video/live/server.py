@@ -196,7 +196,7 @@ class Socket(_Guarded, WebSocketHandler):
                 self.session.discard()
                 await self._say("notice", text="Discarded.")
             case _:
-                raise InputError(f"expected a word of the page, found {text[:60]!r}")
+                raise InputError(f"expected a message of the page, found {text[:60]!r}")
 
     async def _tell(self, event: Event) -> None:
         """Tell the browser what a frame or the key has caused."""

@@ -1,6 +1,6 @@
 """When a sign begins and ends: a state machine that knows neither a camera nor a network.
 
-- "key": a sign is what is seen while the key is held.
+- "key": a sign lasts as long as the key is held.
 - "hands": a sign begins when a hand is up in `BEGINS` frames in a row, and its clip with the first
   of them. It pauses at the first frame without a raised hand and ends after `RESTS` such frames in
   a row; its clip ends with the last frame that has a raised hand.
