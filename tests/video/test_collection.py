@@ -232,6 +232,7 @@ def test_videos_that_are_mirrored_after_all_are_read_again(source, to, capsys):
 def test_ctrl_c_stops_at_once_and_begins_no_other_video(source, to, monkeypatch):
     write(source, *(f"ann/hi/{number}.mp4" for number in range(5)))
     ended, begun = threading.Event(), []
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # started with &, Python ignores it
 
     def recording(video: str, mirrored: bool) -> Recording:
         begun.append(video)
