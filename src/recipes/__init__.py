@@ -1,4 +1,4 @@
-"""The published solutions, a file each, and the choice among them."""
+"""The published solutions, one file each, and how RECIPES chooses among them."""
 
 import re
 from collections.abc import Sequence
@@ -18,26 +18,26 @@ SOLUTIONS: dict[str, Solution] = {
     "llama": llama.SOLUTION,
     "llama_ensemble": llama.ENSEMBLE_SOLUTION,
     "hierarchical": hierarchical.SOLUTION,
-    "pupil": pupil.SOLUTION,  # last: its teachers are recipes of the others
+    "pupil": pupil.SOLUTION,  # last: its teachers are recipes of those above
 }
-_COPY = re.compile(r"_seed\d+$")  # ends the name of a recipe that is trained once more
-_SEEDS_APART = 100  # of a recipe and its copy; more than the recipes of any solution
+_COPY = re.compile(r"_seed\d+$")  # ends the name of a recipe's copy
+_SEEDS_APART = 100  # between a recipe and its copy; no solution has so many recipes
 
 
 def choose(names: str, profile: str) -> tuple[Recipe, ...]:
     """The recipes that RECIPES names.
 
     Args:
-        names: solutions or single recipes, separated by commas; empty: those of the profile.
+        names: solutions or single recipes, separated by commas; empty: the profile's choice.
             `llama:3` is trained three times, with other seeds, and all three are shipped.
-        profile: which sizes of them.
+        profile: full, cpu or sample; the size of the recipes.
 
     Raises:
         InputError: there is no such solution or recipe.
     """
     single = {
         r.name: r
-        for solution in reversed(SOLUTIONS.values())  # a recipe as its own solution has it
+        for solution in reversed(SOLUTIONS.values())  # the first that has a recipe counts
         for r in solution.recipes(profile)
     }
     chosen: dict[str, Recipe] = {}
@@ -54,7 +54,7 @@ def choose(names: str, profile: str) -> tuple[Recipe, ...]:
                 f"their recipes {', '.join(single)}"
             )
         for recipe in (copy for number in range(times) for copy in _copies(named, number)):
-            # What one solution ships and another only learns from is shipped.
+            # A recipe that one solution ships and another only learns from is shipped.
             if recipe.ships or recipe.name not in chosen:
                 chosen[recipe.name] = recipe
     if not chosen:
@@ -63,7 +63,7 @@ def choose(names: str, profile: str) -> tuple[Recipe, ...]:
 
 
 def _times(asked: str) -> tuple[str, int]:
-    """What is trained, and how often: `llama` once, `llama:3` three times."""
+    """A name, and how often to train it: `llama` once, `llama:3` three times."""
     name, colon, times = asked.partition(":")
     if colon and not re.fullmatch(r"[1-9]\d?", times):
         raise InputError(
@@ -74,9 +74,9 @@ def _times(asked: str) -> tuple[str, int]:
 
 
 def _copies(recipes: Sequence[Recipe], number: int) -> tuple[Recipe, ...]:
-    """The same recipes with other seeds and names; number 0 is themselves.
+    """Copies of recipes with other seeds and names; number 0 is the recipes themselves.
 
-    A copy learns from, and starts from, the copies of those that the recipe itself learns from.
+    Where a teacher or a start is one of these recipes, the copy uses the copy of it.
     """
     if not number:
         return tuple(recipes)
@@ -96,7 +96,7 @@ def _copies(recipes: Sequence[Recipe], number: int) -> tuple[Recipe, ...]:
 
 
 def landmark_union() -> tuple[int, ...]:
-    """Every landmark that any recipe reads: what a store keeps."""
+    """Every landmark that any recipe reads; a store keeps these."""
     recipes = (recipe for solution in SOLUTIONS.values() for recipe in solution.all_recipes)
     return tuple(sorted({landmark for recipe in recipes for landmark in recipe.layout.sources}))
 

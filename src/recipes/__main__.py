@@ -14,7 +14,7 @@ CLASSES = 250  # signs of the competition
 
 
 def parameters(recipe: Recipe) -> int:
-    """Numbers in the network that a recipe ships."""
+    """The number of parameters in the network that a recipe ships."""
     with torch.device("meta"):
         network = recipe.config_of(recipe.shipped).build(recipe.layout, CLASSES)
     return sum(p.numel() for p in network.parameters())

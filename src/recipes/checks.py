@@ -1,7 +1,7 @@
-"""Refuses recipes whose parts do not fit each other, before a run is made of them.
+"""Refuse recipes whose parts do not fit each other, before a run is made of them.
 
-Every published recipe passes. Flags and new recipes can bring values and code together that do not
-fit, which would otherwise be found in the middle of a training, or not at all.
+Every published recipe passes. Flags and new recipes can combine values and code that do not fit.
+Without these checks that would be noticed in the middle of a training, or not at all.
 """
 
 import random
@@ -18,25 +18,25 @@ from src.recipes import config, solution_of
 from src.recipes.base import Recipe
 from src.transforms.pipeline import Draw
 
-_CLASSES = 2  # signs of a network that is only tried
-# What numbers may be, by the last word of their flag; a number that is not named here may be 0.
+_CLASSES = 2  # signs of the networks that are built for the check
+# Which numbers are allowed, by the last word of a flag; those of other flags must be 0 or more.
 _ABOVE_ZERO = {"epochs", "batch_size", "lr", "temperature", "alpha", "span", "cycle"}
 _ABOVE_ZERO |= {"drop_per", "lookahead_steps", "max_len"}
-_OF_NETWORK = re.compile(r".*\.(model|distilled)\..*")  # whole numbers are sizes, above 0, too
-_SHARE = re.compile(  # if it has a decimal point: `loss.drop` counts clips
+_OF_NETWORK = re.compile(r".*\.(model|distilled)\..*")  # whole numbers here are sizes: above 0
+_SHARE = re.compile(  # 0 to 1 if it is a float; an integer, as `loss.drop`, is a count
     r"(\w+_)?p|\w*drop(out)?s?|smoothing|\w*share|keep|least|lose|swap|jump|until|ramp|"
     "decay|floor|betas"
 )
-_SIGNED = ("centre", "mirror_x")  # places in the picture
-_AT_MOST = {"low": "high", "drop": "drop_per", "soup_epochs": "epochs"}  # fields side by side
+_SIGNED = ("centre", "mirror_x")  # positions in the picture; may be negative
+_AT_MOST = {"low": "high", "drop": "drop_per", "soup_epochs": "epochs"}  # field: its limit
 _LONGEST = 200  # characters of an inner error
 
 
 def overridden(recipes: Sequence[Recipe], flags: str) -> list[Recipe]:
-    """The recipes of a run, each with the values that flags change, see `config.override`.
+    """Apply flags to the recipes of a run, see `config.override`, and check the results.
 
     Raises:
-        InputError: a flag is wrong, or what comes of it cannot be trained, tested or shipped.
+        InputError: a flag is wrong, or a changed recipe cannot be trained, tested or shipped.
     """
     changed = [config.override(recipe, flags) for recipe in recipes]
     for before, recipe in zip(recipes, changed, strict=True):
@@ -49,7 +49,7 @@ def overridden(recipes: Sequence[Recipe], flags: str) -> list[Recipe]:
 
 
 def _check_numbers(before: Recipe, recipe: Recipe) -> None:
-    """Refuse numbers that flags have set and that no training has."""
+    """Refuse numbers out of range, if flags have set them."""
     numbers = [*_numbers(recipe.name, recipe)]
     for flag, found in sorted({*numbers} - {*_numbers(before.name, before)}):
         name = flag.rpartition(".")[2]
@@ -65,14 +65,14 @@ def _check_numbers(before: Recipe, recipe: Recipe) -> None:
         part, _, name = flag.rpartition(".")
         most = by_flag.get(f"{part}.{_AT_MOST.get(name)}")
         if most is None or (name == "soup_epochs" and found == before.soup_epochs):
-            continue  # a training that flags make shorter has its soup of all epochs
+            continue  # flags made the training shorter; its soup is of all epochs
         if not found <= most or (name == "drop" and found == most):
             expected = f"{'less than' if name == 'drop' else 'at most'} {_AT_MOST[name]} ({most})"
             raise InputError(f"OVERRIDES: {flag}: expected {expected}, found {found}")
 
 
 def _check(recipe: Recipe) -> None:
-    """Refuse a role that is not trained, and a soup that is not made."""
+    """Refuse to ship a role that is not trained, and to ask for a soup that is never made."""
     solution_of(recipe.name)
     if recipe.shipped not in recipe.roles:
         raise InputError(
@@ -81,8 +81,8 @@ def _check(recipe: Recipe) -> None:
         )
     if recipe.soup_epochs and recipe.stop:
         raise InputError(
-            f"OVERRIDES: {recipe.name}.soup_epochs: expected 0 beside stop, for a training that "
-            f"stops early has no soup of its last epochs, found {recipe.soup_epochs}; add "
+            f"OVERRIDES: {recipe.name}.soup_epochs: expected 0 beside stop, because a training "
+            f"that stops early has no soup of its last epochs, found {recipe.soup_epochs}; add "
             "--soup-epochs 0 --shipped best"
         )
 
@@ -100,7 +100,7 @@ def _numbers(flag: str, value: object) -> Iterator[tuple[str, float]]:
 
 
 def _check_declared(recipe: Recipe) -> None:
-    """Refuse values that are no fields, for want of a type or of @dataclass: nothing uses them."""
+    """Refuse attributes that nothing uses: without a type or @dataclass they are no fields."""
     for part in (recipe, *(value for value in vars(recipe).values() if is_dataclass(value))):
         kind, defaults = type(part), {field.name: field.default for field in fields(part)}
         for name, value in vars(kind).items():
@@ -114,7 +114,7 @@ def _check_declared(recipe: Recipe) -> None:
 
 
 def _try(recipe: Recipe) -> None:
-    """Lead a long clip through a recipe: what does not fit the next part ends here."""
+    """Pass a long clip through a recipe, and refuse the recipe if a part does not fit the next."""
     layout, part = recipe.layout, "clip"
     rows = torch.zeros(2 * recipe.max_len + 1, len(layout), 3) + 0.5
     rows[:, 0] = torch.nan
@@ -129,15 +129,15 @@ def _try(recipe: Recipe) -> None:
         if new.mask.dtype != torch.bool or not new.mask.any():
             raise ValueError("mask: expected True where a frame is real, found no frame or no bool")
         part = "features"
-        features = recipe.features(clips.xyz, None, layout)  # without a mask, as in the file
+        features = recipe.features(clips.xyz, None, layout)  # without a mask, as when exported
         if not features.isfinite().all():
-            raise ValueError("expected a number where a point is missing (NaN), found none")
+            raise ValueError("expected a number where a point is missing (NaN), found NaN or inf")
         for part in ("model", *["distilled"] * bool(recipe.distilled)):
             with torch.no_grad():
                 out = getattr(recipe, part).build(layout, _CLASSES).eval()(features, None)
             if not isinstance(out, dict) or "logits" not in out:
                 found = [*out] if isinstance(out, dict) else type(out).__name__
-                raise ValueError(f'expected {{"logits": (B, K)}} of the network, found {found}')
+                raise ValueError(f'expected {{"logits": (B, K)}} from the network, found {found}')
             _expect(out["logits"], (1, _CLASSES))
     except Exception as error:  # a size that does not fit can raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST]
@@ -155,7 +155,7 @@ def _expect(found: torch.Tensor, shape: tuple[int, ...]) -> None:
 
 
 def _check_together(recipes: Sequence[Recipe]) -> None:
-    """Refuse a run that ships nothing, or trains one thing twice."""
+    """Refuse a run that ships nothing, or trains the same recipe twice."""
     names = [recipe.name for recipe in recipes]
     if len({*names}) < len(names):
         raise InputError(f"OVERRIDES: expected different names, found {', '.join(names)}")
@@ -163,7 +163,7 @@ def _check_together(recipes: Sequence[Recipe]) -> None:
         solutions = ",".join(dict.fromkeys(map(solution_of, names)))
         raise InputError(
             f"RECIPES: expected a network that goes into the file, found only {', '.join(names)}, "
-            f"which are not to; name the solution, {solutions}, or leave --no-ships out"
+            f"which do not; name the solution, {solutions}, or leave --no-ships out"
         )
     for one, other in combinations(recipes, 2):
         if replace(one, name=other.name) == other:
@@ -176,7 +176,7 @@ def _check_together(recipes: Sequence[Recipe]) -> None:
 
 
 def _check_order(recipe: Recipe, not_before: Sequence[str]) -> None:
-    """Refuse a pupil before its teacher, and a recipe that would be its own."""
+    """Refuse a recipe that comes before its teacher or start, or is its own."""
     sources = [("distil.teacher", name) for name in recipe.distil.teachers]
     for field, name in (*sources, ("start", recipe.start)):
         if name in not_before:

@@ -2,8 +2,8 @@
 
 A run keeps its recipe in config.json, with every value written out, so that it can be rebuilt after
 the defaults have changed. `override` changes single values by typed flags, such as
-`--epochs 30 --augment.rotate.degrees 30`, and what kind of thing a field is by its name without
-dashes, such as `schedule:one-cycle` or `ema:none`.
+`--epochs 30 --augment.rotate.degrees 30`, and gives a field another kind of value by its name
+without dashes, such as `schedule:one-cycle` or `ema:none`.
 """
 
 import contextlib
@@ -39,13 +39,13 @@ def from_json(value: Any, where: str) -> Recipe:
     """The recipe that `to_json` wrote.
 
     Raises:
-        InputError: it is not one, or of a version whose fields were others.
+        InputError: the value is no recipe, or a version with other fields has written it.
     """
     try:
         # Until November 2026 `ships` was called `member`.
         values = {"ships" if k == "member" else k: v for k, v in value["values"].items()}
         return _CONVERTER.structure(values, _kinds()[value["type"]])
-    except Exception as error:  # cattrs raises groups of whatever went wrong in each field
+    except Exception as error:  # cattrs raises a group of errors, one for each wrong field
         reasons = "; ".join(cattrs.transform_error(error, path="recipe"))
         raise InputError(
             f"{where}: expected a recipe as this version writes it, found: {reasons}; train again, "
@@ -57,7 +57,7 @@ def _kinds() -> dict[str, type[Recipe]]:
     """The recipe classes of all solutions, by name.
 
     Raises:
-        InputError: two have the same name.
+        InputError: two classes have the same name.
     """
     recipes = (recipe for solution in SOLUTIONS.values() for recipe in solution.all_recipes)
     kinds: dict[str, type[Recipe]] = {}
@@ -74,8 +74,8 @@ def save(recipe: Recipe, path: Path) -> None:
     """Write config.json.
 
     Raises:
-        InputError: it could not be read back: no solution has recipes of its class, or a field
-            holds another kind of thing than the class declares, or may be of several kinds.
+        InputError: the file could not be read back: no solution has recipes of this class, or a
+            field holds another kind of value than its class declares, or may hold several.
     """
     value, kind = to_json(recipe), type(recipe).__name__
     if kind not in _kinds():
@@ -87,7 +87,7 @@ def save(recipe: Recipe, path: Path) -> None:
         read = from_json(value, str(path))
     except InputError as error:
         raise InputError(
-            f"{path}: expected fields of one declared kind each, as in `schedule: Cosine`, so that "
+            f"{path}: expected each field to declare one kind, as in `schedule: Cosine`, so that "
             f"{kind} can be read back; found: {error}"
         ) from error
     others = [f.name for f in fields(recipe) if getattr(read, f.name) != getattr(recipe, f.name)]
@@ -103,7 +103,7 @@ def load(path: Path) -> Recipe:
     """Read config.json.
 
     Raises:
-        InputError: it is missing or not a recipe.
+        InputError: the file is missing or holds no recipe.
     """
     try:
         value = json.loads(path.read_text())
@@ -119,22 +119,22 @@ def override(recipe: Recipe, flags: str) -> Recipe:
 
     Args:
         recipe: the defaults.
-        flags: such as "--epochs 30 --model.dim 128"; a field that holds one of several kinds, or
-            nothing, gets another one by "<field>:<kind>", such as "mix:none" or
+        flags: such as "--epochs 30 --model.dim 128". Where a field may hold several kinds, or
+            nothing, "<field>:<kind>" chooses one, such as "mix:none" or
             "schedule:warm-restarts --schedule.first 0.2".
 
     Raises:
-        InputError: an unknown flag or a value of the wrong type; names it.
+        InputError: a flag is unknown, or its value of the wrong type; the message names it.
     """
     if not flags.strip():
         return recipe
     said = io.StringIO()
     try:
         words = shlex.split(flags)
-    except ValueError as error:  # a quotation mark without its partner
+    except ValueError as error:  # an unclosed quotation mark
         raise _refusal(recipe, flags, str(error)) from error
-    # tyro takes kinds for subcommands. Where none is asked for they are left out of its sight, for
-    # its answers to slips of the pen would list them all.
+    # tyro takes kinds for subcommands, and lists them all in its answer to a mistyped flag. So they
+    # are hidden from it unless the flags ask for one.
     kinds = any(re.fullmatch(r"[a-z][\w.-]*:[\w-]+", word) for word in words)
     marker = tyro.conf.CascadeSubcommandArgs if kinds else tyro.conf.AvoidSubcommands
     try:
@@ -146,7 +146,7 @@ def override(recipe: Recipe, flags: str) -> Recipe:
 
 
 def _reason(said: str) -> str:
-    """What tyro says of a slip, in one line: its box without frame, title and pointer to help."""
+    """tyro's error message in one line, without its frame, title and pointer to help."""
     _, *lines = (bare for line in said.splitlines() if (bare := line.strip(" │╭╰─╮╯")))
     paragraphs = " ".join("\n" if not line.strip("-") else line for line in lines).split("\n")
     told = (text.strip(" .") for text in paragraphs)
@@ -155,7 +155,7 @@ def _reason(said: str) -> str:
 
 def _refusal(recipe: Recipe, flags: str, reason: str) -> InputError:
     return InputError(
-        f"OVERRIDES: {flags!r} for {recipe.name}: {reason}. The flags are --<field>, and "
-        f"--<field>.<field> inside, of {', '.join(field.name for field in fields(recipe))}; "
-        "<field>:<kind> without dashes puts another kind of thing there"
+        f"OVERRIDES: {flags!r} for {recipe.name}: {reason}. The flags are --<field> and "
+        f"--<field>.<field>; the fields are {', '.join(field.name for field in fields(recipe))}; "
+        "<field>:<kind> without dashes gives a field another kind of value"
     )

@@ -3,18 +3,18 @@
 Hoyeol Sohn; private 0.88, public 0.80 for one model, public 0.81 for four seeds of it on all clips
 (`RECIPES=conv_transformer:4`); CV about 0.80 (five folds by participant); four hours on eight TPU
 v2 cores a model. Document: the write-up (competition discussion 406684); code: hoyso48's notebook
-(MIT); both as in anchors.md. The highest published anchor, and so a natural teacher: in another run
-any other recipe learns from it with `--distil.teacher logs/<run>/conv_transformer`.
+(MIT); both as in anchors.md. No published score here is higher, so it is a natural teacher: recipes
+of another run learn from it with `--distil.teacher logs/<run>/conv_transformer`.
 
 - The clip steps leave image coordinates as they are, because every augmentation acts on these;
-  normalising is part of the features. The code truncates after normalising, which is the same for
-  clips of up to 384 frames.
-- The decay: the code's optimiser takes lr(t) w(t) off a weight at each step, and the schedule w(t)
-  that it is given is 0.1 lr(t). So weights shrink by 1.6e-6 a step at the peak, 2.5 % in all. Read
-  as an ordinary decoupled decay of 0.1 it would be 250 times as much (decay_with_rate=False).
+  normalising is part of the features. The code truncates after normalising, which makes no
+  difference to clips of up to 384 frames.
+- Weight decay: the code's optimiser shrinks a weight by lr(t) w(t) at each step, and its schedule
+  w(t) is 0.1 lr(t). So weights shrink by 1.6e-6 a step at the peak, 2.5 % in all. An ordinary
+  decoupled decay of 0.1 would be 250 times as strong (decay_with_rate=False).
 - Batch norms count real frames alone, as Keras 2.12 does where a layer has a mask.
-- He tried in vain: graph convolutions, angles and distances, CutMix and mixup, distillation. Four
-  times as large (`--model.dim 384 --model.groups 4`) it is "slightly worse as is".
+- Tried in vain by the author: graph convolutions, angles, distances, CutMix, mixup, distillation.
+  A network four times as large (`--model.dim 384 --model.groups 4`) is "slightly worse as is".
 """
 
 from dataclasses import dataclass, replace
@@ -107,8 +107,8 @@ class ConvTransformerRecipe(Recipe):
 
 FULL = ConvTransformerRecipe(name="conv_transformer")
 
-# For some hundred clips and two CPU cores: 600 small batches, at a rate that suits them. No AWP,
-# less and later dropout: with the published ones so few steps learn next to nothing.
+# For a few hundred clips and two CPU cores: 600 small batches, at a rate that suits them. There is
+# no AWP, and less and later dropout: with the published values so few steps learn almost nothing.
 SAMPLE = replace(
     FULL,
     model=Config(late_drop=0.5, late_from=0.5),
@@ -118,8 +118,8 @@ SAMPLE = replace(
     optimiser=replace(FULL.optimiser, lr=3e-3),
     awp=None,
 )
-# For few clips, see profiles.py; the network is shown the shoulders. A width of 0.33 is usual in a
-# picture.
+# For few clips, see profiles.py; the network also sees the shoulders. In a picture they are usually
+# 0.33 apart.
 CPU = replace(
     SAMPLE,
     layout=Layout(LAYOUT.parts | {"shoulders": (LEFT_SHOULDER, RIGHT_SHOULDER)}),

@@ -4,9 +4,9 @@ Theo Viel and Christof Henkel; private 0.877, public 0.795, four-fold CV 0.7490 
 distilled models; 16 V100-hours a fold and member. Document: "2 model ensemble of a
 MLP-encoder-frame-transformer"; code: TheoViel/kaggle_islr (MIT).
 
-Member A sees at most 25 frames, member B at most 80. Where the authors' code says something else
-than their document, the document is the value in `frame_deberta`; `frame_deberta_code` has the
-values of the code, by which the published scores were made.
+Member A sees at most 25 frames, member B at most 80. Where the authors' code differs from their
+document, `frame_deberta` has the document's value and `frame_deberta_code` the code's. The
+published scores come from the code.
 """
 
 from dataclasses import dataclass, replace
@@ -57,7 +57,7 @@ LAYOUT = Layout(  # 100 points; an average is one point
 class ClipSteps(ClipPipeline):
     """Remove frames without fingers, use one of every n, normalise the whole sequence.
 
-    Hiding parts, counting in shoulder widths and enlarging the hands are ours, for few clips.
+    Hiding parts, measuring in shoulder widths and enlarging the hands are ours, for few clips.
     """
 
     hide: Hide | None = None
@@ -96,7 +96,7 @@ class FrameDebertaRecipe(Recipe):
     optimiser: AdamW = AdamW(
         lr=3e-4,
         weight_decay=0.4,
-        # What the code's "LayerNorm" names: not the batch norms, not the two in the encoder.
+        # The code names "LayerNorm": neither the batch norms nor the encoder's two norms.
         no_decay=("bias", "attention_norm", "out_norm", "positions.norm"),
     )
     schedule: WarmupLinear = WarmupLinear(warmup=0.25)
@@ -145,9 +145,9 @@ def _as_in_the_code(recipe: FrameDebertaRecipe) -> FrameDebertaRecipe:
     )
 
 
-# For two CPU cores: a quarter of the distilled models' products, nothing smaller to distil into,
-# and as many steps for a few hundred clips as for a thousand. The code's dropout in the encoder:
-# with the document's 0.25 such small networks learn less. What is for few clips: see profiles.py.
+# For two CPU cores: a quarter of the distilled models' multiplications, no smaller network to
+# distil into, and as many steps for a few hundred clips as for a thousand. The encoder has the
+# code's dropout: with the document's 0.25 such small networks learn less. See profiles.py, too.
 _CPU = {"distilled": None, "batch_size": 16, "steps": 24, "epochs": 40}
 _CPU["optimiser"] = replace(B.optimiser, lr=5e-4)
 _CPU["layout"] = Layout(LAYOUT.parts | {"arms": (*ARMS, POSE_NOSE)})
@@ -161,7 +161,7 @@ _FEW_CLIPS = {
 A_CPU = replace(A, model=replace(_SMALL, max_len=25), clip=replace(A.clip, **_FEW_CLIPS), **_CPU)
 B_CPU = replace(B, model=_SMALL, clip=replace(B.clip, **_FEW_CLIPS), **_CPU)
 
-# For a look at everything: shorter, with the face, and a distilled model beside the student.
+# To show every part: a shorter training, with the face, and a distilled model beside the student.
 _SAMPLE = {"normalise": FromShoulders(width=1.5), "enlarge": _LARGE_HANDS}
 A_SAMPLE = replace(
     A_CPU, layout=LAYOUT, clip=replace(A.clip, **_SAMPLE), distilled=A_CPU.model, epochs=20

@@ -1,23 +1,23 @@
 """2nd place's transformers: BERT or DeBERTa over hand-made features, distilled three times.
 
-ffs333 and team; public 0.81 together with a convolutional network that has about 0.80 alone. Of the
-transformers alone only 0.717 is known, on one fold of other signers, for a smaller one of three
-layers. Training time unknown. Documents: second-place-transformers.txt; code:
+ffs333 and team; public 0.81 together with a convolutional network that has about 0.80 alone. Only
+one score of the transformers alone is known: 0.717, on one fold of other signers, for a smaller
+network of three layers. Training time unknown. Documents: second-place-transformers.txt; code:
 ffs333/2nd_place_GISLR (Apache-2.0).
 
-Their script keeps the epoch that does best on held-out clips. Here the last one is kept: a fit on
-everything has no held-out clips to choose by.
+Their script keeps the epoch that does best on held-out clips. Here the last epoch is kept, because
+a fit on everything has no held-out clips to choose by.
 
-Three stages: four layers from scratch; four layers again, learning from the first; three layers
-that start as the second's first three and learn from it. Only the third is a member of an
-ensemble. Where the authors' code says something else than their document, the document is the value
-here and the code's variant is given beside it. In their code the two sides of the mirrored lips
-share memory, and both end up as the same side: here they are exchanged, as the document says.
+There are three stages: four layers from scratch; four layers again, taught by the first stage;
+three layers that start as the first three of the second stage and are taught by it. Only the third
+is a member of an ensemble. Where the authors' code differs from their document, the document's
+value is used here, and the code's is given beside it. In their code the two sides of the mirrored
+lips share memory and end up as the same side: here they are exchanged, as the document says.
 
-How much is learnt from a teacher, and how, is said neither in the document nor in the code. Here it
-is T^2 KL(teacher || student) at temperature T = 2, weight 1, beside the smoothed cross entropy: the
-form of Hinton et al. (arXiv 1503.02531), whose T^2 keeps both gradients of one size. The teacher is
-frozen and sees the student's augmented clips.
+Neither the document nor the code states the distillation loss or its weight. Here it is T^2
+KL(teacher || student) at temperature T = 2, weight 1, added to the smoothed cross entropy. Its form
+is that of Hinton et al. (arXiv 1503.02531), where T^2 keeps both gradients at one scale. The
+teacher is frozen and sees the student's augmented clips.
 """
 
 from dataclasses import dataclass, replace
@@ -54,10 +54,10 @@ LONGEST = 1024  # frames; well above the longest clips of the competition
 
 @dataclass(frozen=True)
 class ClipSteps(ClipPipeline):
-    """Every frame as it is: it is the features of a long clip that the network subsamples.
+    """Keep every frame: the network subsamples a long clip's features, not its frames.
 
-    The authors' exported graph subsampled the frames instead, so that the motions of a long clip
-    were not those that it was trained on.
+    The authors' exported graph subsampled the frames instead, so the motions of a long clip
+    differed from those in training.
     """
 
     hide: Hide | None = None
@@ -74,7 +74,7 @@ class Augment(AugmentationPipeline):
         p=0.8, low=0.8, high=1.5, shift=0.1, degrees=15.0
     )
     stretch: Stretch | None = Stretch(p=0.3, low=0.8, high=1.5, shift=0.5)
-    # Code: joint_p=0.4. The document has no p; this is the code's.
+    # Code: joint_p=0.4. The document gives no p; this one is the code's.
     fingers: BendFingers | None = BendFingers(p=0.9, joint_p=0.15, degrees=4.0)
     flip: Flip | None = Flip(p=0.5)
 
@@ -96,7 +96,7 @@ class HandBertRecipe(Recipe):
     max_len: int = LONGEST
     loss: CrossEntropy = CrossEntropy(smoothing=0.5)
     mix: ManifoldMixup | None = None  # the authors: "works only with CNN"
-    optimiser: Ranger = Ranger(lr=2e-4)  # the rate is the code's, the document has none
+    optimiser: Ranger = Ranger(lr=2e-4)  # the code's rate; the document gives none
     schedule: FlatCosine = FlatCosine(flat=45 / 70)
     epochs: int = 70
     batch_size: int = 128
@@ -105,13 +105,13 @@ class HandBertRecipe(Recipe):
     def __post_init__(self) -> None:
         if self.model.features != self.features.size:
             raise InputError(
-                f"model.features {self.model.features}: expected {self.features.size}, as many "
-                "numbers as the features make of a frame"
+                f"model.features {self.model.features}: expected {self.features.size}, the length "
+                "of the vector that the features make of each frame"
             )
 
 
 def stages(recipe: HandBertRecipe) -> tuple[HandBertRecipe, ...]:
-    """The three trainings of one network, <name>_1 to <name>_3, each of its own seed."""
+    """The three trainings of one network, <name>_1 to <name>_3, each with its own seed."""
     first, second, third = (f"{recipe.name}_{number}" for number in (1, 2, 3))
     scratch = replace(recipe, name=first, ships=False)
     again = replace(scratch, name=second, seed=1, distil=Distil(teacher=first))
@@ -132,7 +132,7 @@ DEBERTA = HandBertRecipe(
     model=Config(layers=4, family="deberta"),  # code: disentangled=False
 )
 
-# For some hundred clips and two CPU cores: narrower, and as many steps however few the clips are.
+# For a few hundred clips and two CPU cores: narrower, and the same number of steps for any data.
 _SMALL = {"epochs": 60, "steps": 15, "batch_size": 16, "optimiser": Ranger(lr=2e-3)}
 _NARROW = {"layers": 3, "width": 128, "inner": 256}
 BERT_SAMPLE = replace(BERT, model=replace(BERT.model, **_NARROW), **_SMALL)

@@ -5,18 +5,18 @@ batches of 32: 14 h 40 min for 500 signs (169, 123 and 228 epochs of 7,500 clips
 1,000 (100, 130 and 150 epochs of 15,015 clips). Document: slovo-hierarchical.txt; code: public
 model, preprocessor and app files; the script that trained it is unknown.
 
-Three stages: from scratch; from the best weights so far; from the best weights so far. Each keeps
-the weights of its best epoch, those it started from included, and stops early. Which epoch that is
-is decided on one signer who is neither learnt from nor scored (`training.train.choosing_clips`), in
-a fit on everything too. Only the third is a member of an ensemble. The document's own finding is
-that the later stages learn by heart: notebook 02 draws training and held-out clips together.
+There are three stages: the first starts from scratch, the others from the best weights so far. Each
+stops early and keeps its best weights, which may be those it started from. The best epoch is chosen
+on one signer who is neither learnt from nor scored (`training.train.choosing_clips`), also in a fit
+on everything. Only the third stage is a member of an ensemble. The document itself says that later
+stages learn by heart: notebook 02 draws training and held-out accuracy in one picture.
 
-- Published sizes (`PUBLISHED`, d = 512, 128 frames) are 67 MB in half precision: they train, and
-  cannot be submitted. What ships (`SHIPPED`) is d = 384 and 64 frames, all layers.
-- Where the authors' code says something else than their document, the document is the value here
-  and the code's variant is given beside it. Neither says: optimiser, weight decay, clipping, the
-  stages' learning rates, patience, window of the local blocks. Those are ours.
-- What the document wants to try next is there, with probability or weight 0: see `Improvements`,
+- A network of the published sizes (`PUBLISHED`, d = 512, 128 frames) has 67 MB in half precision.
+  It can be trained, but not submitted. What ships (`SHIPPED`) has d = 384, 64 frames, all layers.
+- Where the authors' code differs from their document, the document's value is used here, and the
+  code's is given beside it. Neither states the optimiser, weight decay, clipping, the stages'
+  learning rates, patience, or the window of the local blocks; those values are ours.
+- The document's suggested next steps are here, with probability or weight 0: see `Improvements`,
   `model.sparse_stride`, `model.stochastic_depth`, `model.layer_drop`, `loss.gamma_at_start`,
   `loss.margin_weight`, `loss.cross_modal`, other values of `schedule`, `mean_teacher` (then an
   average of the student is its teacher: self-distillation), `optimiser.layer_decay`.
@@ -65,7 +65,7 @@ from src.transforms.steps.normalise import (
 )
 from src.transforms.steps.one_handed import OneHanded
 
-LAYOUT = Layout(  # 87 points are read; the other forearm is there to be mirrored
+LAYOUT = Layout(  # 87 points are read; the other forearm is for mirroring
     {
         "lips": LIPS_40,
         "left_hand": LEFT_HAND,
@@ -78,7 +78,7 @@ LAYOUT = Layout(  # 87 points are read; the other forearm is there to be mirrore
 
 @dataclass(frozen=True, kw_only=True)
 class ClipSteps(ClipPipeline):
-    """Remove frames without hands, bring the clip to one length.
+    """Remove frames without hands, and bring every clip to the same length.
 
     `hide`, `one_handed`, `shoulders`, `into_image` and `enlarge` are ours, for few clips.
     """
@@ -105,7 +105,7 @@ class Published(AugmentationPipeline):
 
 @dataclass(frozen=True)
 class Improvements(AugmentationPipeline):
-    """The document's list of what could be better; all are off."""
+    """The document's suggested improvements; all are off."""
 
     hide_points: HidePoints = HidePoints(p=0.0, share=0.1)
     bend: Bend = Bend(p=0.0, pull=0.02, reach=0.1)
@@ -121,7 +121,7 @@ class Improvements(AugmentationPipeline):
 
 @dataclass(frozen=True)
 class Augment(AugmentationPipeline):
-    """Published augmentations for half of the clips, and improvements."""
+    """The published augmentations, for half of the clips, and the suggested improvements."""
 
     published: Sometimes[Published] = Sometimes(0.5, Published())
     improvements: Sometimes[Improvements] = Sometimes(1.0, Improvements())
@@ -129,7 +129,7 @@ class Augment(AugmentationPipeline):
 
 @dataclass(frozen=True, kw_only=True)
 class HierarchicalRecipe(Recipe):
-    """Slovo's recipe; its stages differ in what they start from, and in epochs."""
+    """Slovo's recipe; its stages differ in their first weights, learning rates and epochs."""
 
     layout: Layout = LAYOUT
     clip: ClipSteps
@@ -152,7 +152,7 @@ class HierarchicalRecipe(Recipe):
 
 
 def _stages(first: HierarchicalRecipe, *epochs: int) -> tuple[HierarchicalRecipe, ...]:
-    """The recipe from scratch, and fine-tuned from the best weights so far, again and again."""
+    """The stages of a recipe: the first from scratch, the others from the best weights so far."""
     stages: list[HierarchicalRecipe] = []
     for number, n_epochs in enumerate(epochs):
         stage = replace(first, name=f"{first.name}_{number + 1}", epochs=n_epochs)
@@ -165,8 +165,8 @@ def _stages(first: HierarchicalRecipe, *epochs: int) -> tuple[HierarchicalRecipe
 
 
 # Code: Config(local_window=None, averaged_bins=True, random_query=True, attention_dropout=0.1), and
-# its classifier narrows 512 to 256 and 128 at any width (widths). The published scale keeps the
-# picture's middle; the code's keeps its corner (scale.centre=0).
+# its classifier narrows 512 to 256 and 128 at any width (widths). The published augmentation scales
+# about the picture's middle, the code's about its corner (scale.centre=0).
 PUBLISHED = HierarchicalRecipe(
     name="hierarchical_published",
     clip=ClipSteps(length=FitLength(128)),
@@ -191,9 +191,9 @@ _SMALL = replace(
 )
 SAMPLE = _stages(_SMALL, 40, 20, 20)
 
-# For few clips, see profiles.py: as many batches however many clips there are; the network is not
-# shown the shoulders. A width of 0.33 is usual in a picture. Clips are mirrored to one signing
-# hand, for no augmentation exchanges the hands here. The network also reads the hands' shapes.
+# For few clips, see profiles.py: always the same number of batches. The network does not see the
+# shoulders; in a picture they are usually 0.33 apart. Clips are mirrored to one signing hand,
+# because no augmentation exchanges the hands here. The network also reads the hands' shapes.
 _FEW_CLIPS = replace(
     _SMALL,
     layout=Layout(LAYOUT.parts | {"shoulders": (LEFT_SHOULDER, RIGHT_SHOULDER)}),

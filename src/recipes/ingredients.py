@@ -1,6 +1,6 @@
-"""What recipes are made of besides data and networks: optimisers, schedules, roles.
+"""The parts of recipes besides data and networks: optimisers, schedules, roles.
 
-These are values only; src/training holds the code that they configure.
+They hold values only; the code that they configure is in src/training.
 """
 
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ Role = Literal["student", "teacher", "distilled", "ema", "best", "soup"]
 
 @dataclass(frozen=True, kw_only=True)
 class Optimiser:
-    """Base of optimisers."""
+    """The values that all optimisers have."""
 
     lr: float  # peak learning rate
     weight_decay: float = 0.0  # decoupled
-    # Multiply weight_decay by the learning rate once more, so that it follows the schedule: a step
-    # subtracts lr^2 weight_decay of a weight, not lr weight_decay.
+    # Multiply weight_decay by the learning rate once more, so it follows the schedule: a step
+    # shrinks a weight by the share lr^2 weight_decay, not lr weight_decay.
     decay_with_rate: bool = False
     no_decay: tuple[str, ...] = ()  # a parameter whose name contains one of these is not decayed
-    layer_decay: float = 1.0  # each layer's rate, as a share of that of the layer above it
+    layer_decay: float = 1.0  # a layer's learning rate, as a share of the next layer's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class RAdamLookahead(Optimiser):
     # The second average is used once it covers this many steps; until then a step follows the
     # first average alone.
     sma_threshold: int = 4
-    lookahead_steps: int = 5  # after so many steps the weights go back half of the way
+    lookahead_steps: int = 5  # after this many steps the weights go half the way back
 
 
 # --- schedules: the learning rate as a share of its peak, by training progress 0 to 1 ------------
@@ -74,7 +74,7 @@ class WarmupLinear:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Half a cosine from the peak to `floor` of it."""
+    """Half a cosine from the peak down to `floor` times the peak."""
 
     floor: float
 
@@ -88,21 +88,21 @@ class FlatCosine:
 
 @dataclass(frozen=True)
 class WarmupCycles:
-    """Linearly from `floor` to the peak over `warmup`, then cycle after cycle, each a cosine.
+    """Linearly from `floor` to the peak over `warmup`, then in cycles of half a cosine.
 
-    A cycle falls from `decay` times the peak of the cycle before it to `floor`. Counted in epochs,
-    however many there are. Source: Slovo, recognition.md 4.4.
+    Each cycle falls to `floor`, and the next starts at `decay` times the peak of the one before.
+    Lengths are in epochs, not shares of the training. Source: Slovo, recognition.md 4.4.
     """
 
     warmup: float  # epochs
     cycle: float  # epochs that one cycle takes
-    decay: float  # of the peaks
+    decay: float  # of the peak, from one cycle to the next
     floor: float  # share of the peak
 
 
 @dataclass(frozen=True)
 class WarmRestarts:
-    """Half a cosine from the peak to `floor` of it, again and again.
+    """Half a cosine from the peak down to `floor` times the peak, again and again.
 
     Raises:
         InputError: the cosines would get shorter and shorter, and never reach the training's end.
@@ -122,23 +122,23 @@ class WarmRestarts:
 
 @dataclass(frozen=True)
 class OneCycle:
-    """Half a cosine from `start` of the peak to the peak, half a cosine to `end` of it.
+    """Half a cosine up from `start` times the peak, then half a cosine down to `end` times it.
 
     With `Optimiser.layer_decay` each layer has its own peak. Source: Smith & Topin, arXiv
     1708.07120.
     """
 
-    warmup: float  # share of the training that the way up takes; torch has 0.3
+    warmup: float  # share of the training in which the rate rises; torch has 0.3
     start: float  # torch has 1 / 25
     end: float  # torch has 1 / 250,000
 
 
 @dataclass(frozen=True)
 class OnPlateau:
-    """The peak, times `factor` whenever the held-out loss has stopped falling."""
+    """The peak, multiplied by `factor` whenever the loss of the tests stops falling."""
 
     factor: float
-    patience: int  # the rate falls after one more test in a row than this without a better loss
+    patience: int  # the rate falls after more than this many tests in a row without a better loss
     threshold: float = 1e-4  # a loss is better if it is below the best by more than this share
     floor: float = 0.0  # share of the peak
 
@@ -159,7 +159,7 @@ class MeanTeacher:
 
 @dataclass(frozen=True)
 class Ema:
-    """A copy of the student whose weights and buffers follow it; never run in training."""
+    """A moving average of the student's weights and buffers; it is never run in training."""
 
     decay: float  # of the moving average; min((1 + n) / (10 + n), decay) after n updates
 
@@ -168,9 +168,9 @@ class Ema:
 class Distil:
     """Learn from the logits of finished trainings as well.
 
-    Their trainings on the same fold are used, which have not seen the held-out signers either.
-    Several teachers, separated by commas, teach by the mean of their probabilities; the members of
-    a run with the weights and temperatures of its ensemble, though that may be a mean of logits.
+    They were trained on the same fold, so they have not seen the held-out signers either. Several
+    teachers, separated by commas, teach by the mean of their probabilities. The members of a run
+    have the weights and temperatures of its ensemble, even if that is a mean of logits.
     """
 
     # Recipes of the same run, paths logs/<run>/<recipe>, or a run, logs/<run>; "" = no teacher.
@@ -193,7 +193,7 @@ class EarlyStopping:
 
 @dataclass(frozen=True)
 class Awp:
-    """Adversarial weight perturbation: the gradient is taken at weights moved against the model."""
+    """Adversarial weight perturbation: the gradient is taken at weights moved to raise the loss."""
 
     delta: float  # each weight tensor moves by delta g / ||g||
     start: float  # share of the training after which it begins

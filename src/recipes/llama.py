@@ -1,19 +1,19 @@
 """26th place: LLaMA over 85 landmarks; one large network, or three small ones that differ by seed.
 
 dajes; single network of 9.2 M parameters: private 0.8543689, public 0.7702471; three of 1.7 M:
-private 0.8584568, public 0.7725324. 100 epochs of 1,024 batches on four GPUs of a kind that is not
-known. Document: "26th place solution"; code: dajes/asl-signs (MIT).
+private 0.8584568, public 0.7725324. 100 epochs of 1,024 batches on four GPUs of unknown kind.
+Document: "26th place solution"; code: dajes/asl-signs (MIT).
 
-Where the authors' code says something else than their document, the document is the value here and
-the code's variant is given beside it. What they tried and rejected is there, with probability 0:
-another speed, shifts, rotation, scale, mixtures of more clips (`mix.clips`), aligned mixtures
-(`mix.align`), predicting frames (`model.next_frame_share`), label smoothing (`loss.smoothing`);
-external clips are EXTRA_DATA of the first notebook, a teacher is `distil`.
+Where the authors' code differs from their document, the document's value is used here, and the
+code's is given beside it. What they tried and rejected can be switched on, but is off here: another
+speed, shifts, rotation, scale, mixtures of more clips (`mix.clips`), aligned mixtures
+(`mix.align`), predicting frames (`model.next_frame_share`), label smoothing (`loss.smoothing`),
+external clips (EXTRA_DATA of the first notebook) and a teacher (`distil`).
 
-The one length limit is the network's: it reads the first 512 frames, in tests and in the file that
-ships alike, and in training any 512 in a row (`augment.window`). The authors' file resized longer
-clips to 512 frames instead, which nobody had validated: that is `clip.limit = Subsample(512)`, here
-for training, tests and file at once.
+Only the network limits the length: in tests and in the file that ships it reads the first 512
+frames, in training any 512 in a row (`augment.window`). The authors' file resized longer clips to
+512 frames instead, which nobody had validated; here `clip.limit = Subsample(512)` does that, and
+does it in training, tests and file alike.
 """
 
 from dataclasses import dataclass, replace
@@ -67,7 +67,7 @@ MAX_LEN = 512
 
 @dataclass(frozen=True)
 class ClipSteps(ClipPipeline):
-    """Put the head at the origin; no scaling, and every frame stays. The rest is for few clips."""
+    """Put the head at the origin; keep the scale and every frame. The rest is for few clips."""
 
     hide: Hide | None = None
     one_handed: OneHanded | None = None
@@ -78,7 +78,7 @@ class ClipSteps(ClipPipeline):
 
 @dataclass(frozen=True)
 class Augment(AugmentationPipeline):
-    """Mirroring; the rejected ones in the order of the authors' code."""
+    """Mirroring, and the rejected augmentations (p = 0), in the order of the authors' code."""
 
     # The code draws the speed from exp(N(0, ln(8) / 4)); cubic=1.0 is its spline.
     speed: Resample = Resample(p=0.0, low=0.5, high=2.0, linear=1.0, cubic=0.0)
@@ -117,8 +117,8 @@ SINGLE = LlamaRecipe(name="llama", model=Config(heads=6, depth=5, hidden=1024))
 _MEMBER = LlamaRecipe(name="llama_1", model=Config(heads=2, depth=6, hidden=512))
 THREE = tuple(replace(_MEMBER, name=f"llama_{seed + 1}", seed=seed) for seed in range(3))
 
-# Small data on two CPU cores: 600 small batches, at a rate that suits so few. The single network is
-# no larger than that leaves time for.
+# For small data on two CPU cores: 600 small batches, at a rate that suits so few. The single
+# network is as large as the time allows.
 _SMALL = {
     "epochs": 40,
     "steps": 15,
@@ -130,8 +130,8 @@ THREE_SAMPLE = tuple(
     replace(recipe, model=replace(recipe.model, init_std=0.02), **_SMALL) for recipe in THREE
 )
 
-# See profiles.py; the network also reads the shapes of the hands. Every clip has 32 frames, so that
-# its length does not tell where it was filmed.
+# See profiles.py; the network also reads the shapes of the hands. Every clip has 32 frames, so its
+# length does not give away where it was filmed.
 _FEW_CLIPS = ClipSteps(
     hide=Hide(("face",)),
     centre=FromShoulders(width=1.5),

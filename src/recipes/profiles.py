@@ -1,4 +1,4 @@
-"""Profiles: how much of everything a run does."""
+"""Profiles: which data, folds and recipes a run takes."""
 
 from dataclasses import dataclass
 
@@ -12,18 +12,18 @@ class Profile:
 
     synthetic: bool  # the run writes its own sample competition when DATA is not given
     folds: tuple[Fold, ...]  # to train; the first is the one whose .tflite is scored
-    recipes: str = "frame_deberta"  # what is trained where RECIPES is empty
+    recipes: str = "frame_deberta"  # trained if RECIPES is empty
 
 
 PROFILES = {
     "sample": Profile(synthetic=True, folds=(0,)),  # minutes on two CPU cores
-    # For few clips. No face: small collections of clips have it from some sources only, and that
-    # would tell the source. Positions are counted from the nose of the pose or from the shoulders,
-    # and the hands enlarged: from few clips a network does not learn to look closer. These two
-    # recipes together are a small file, and hardly worse than all five (logs/EXPERIMENTS.md). Some
-    # five minutes on two CPU cores.
+    # For few clips. The face is hidden: in small collections only some sources have one, so it
+    # would give the source away. Positions are counted from the nose of the pose or from the
+    # shoulders. The hands are enlarged, because few clips do not teach a network to look closer.
+    # These two recipes make a small file that is hardly worse than all five (logs/EXPERIMENTS.md).
+    # Training takes about five minutes on two CPU cores.
     "cpu": Profile(synthetic=False, folds=(0,), recipes="conv_transformer,hand_bert"),
-    # Days of a core; docs/real_run.md.
+    # Takes days on one core; see docs/real_run.md.
     "full": Profile(synthetic=False, folds=(0, 1, 2, 3, EVERYTHING)),
 }
 

@@ -1,16 +1,16 @@
-"""A pupil of all, and beside it one of its teachers: a small file, nearly as good as all five.
+"""A pupil of all five solutions, shipped with one of its teachers: small, and nearly as good.
 
 `RECIPES=pupil` trains the five published solutions, and then the pupil. Two networks go into the
-file: the pupil, and the 2nd place's, which reads a hand by its shape. Ours. On real clips
-(docs/results.md) the file has .778, the five together .781 in six times the space; the pupil alone
-has .722, and the same network without teachers .691.
+file: the pupil, and the 2nd place's, which reads the shape of a hand. This solution is ours. On
+real clips (docs/results.md) the file's accuracy is .778; the five together reach .781 in six times
+the space, the pupil alone .722, and the same network without teachers .691.
 
 - The pupil is the 1st place's network, which is small and needs no stages.
-- It learns from the labels and from the mean of what the five say about a clip. Those that read
-  other points or frames than it does are asked once, about the clips without augmentation. The
-  1st place's own reads the same, and is asked about what the pupil sees.
-- A teacher says little more than the label of a clip that it has learnt from. So the pupil does
-  not learn to see what a network of another kind sees, and one of another kind goes beside it.
+- It learns from the labels and from the mean of the five solutions' answers. Teachers that read
+  other points or frames than the pupil answer once, for the clips without augmentation. The 1st
+  place's network reads what the pupil reads, so it answers for the pupil's augmented clips.
+- About a clip that it has learnt from, a teacher says little more than the label. So the pupil
+  does not learn what a network of another kind would see, and ships with one such network.
 """
 
 from dataclasses import replace
@@ -22,11 +22,11 @@ from src.recipes.ingredients import Distil
 TEACHERS = tuple(
     module.SOLUTION for module in (frame_deberta, hand_bert, conv_transformer, llama, hierarchical)
 )
-BESIDE = hand_bert.SOLUTION  # of the teachers, the one that goes into the file as well
+BESIDE = hand_bert.SOLUTION  # the teacher that goes into the file as well
 
 
 def taught(profile: str) -> tuple[Recipe, ...]:
-    """The five solutions in one of their sizes, and then the pupil."""
+    """The recipes of the five solutions in a profile's size, and then the pupil."""
     teachers = [recipe for solution in TEACHERS for recipe in solution.recipes(profile)]
     names = [recipe.name for recipe in teachers if recipe.ships]
     (network,) = conv_transformer.SOLUTION.recipes(profile)

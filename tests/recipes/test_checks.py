@@ -166,7 +166,7 @@ def network(does) -> Recipe:
         (features(lambda xyz, mask, _: xyz.nan_to_num() * mask), "features: .*NoneType"),
         (network(lambda x, mask: {"logits": x * mask[..., None]}), "model: .*NoneType"),
         (network(lambda x, mask: {"logit": x}), r"model: .*found \['logit'\]"),
-        (network(lambda x, mask: x), r"model: .*of the network, found Tensor"),
+        (network(lambda x, mask: x), r"model: .*from the network, found Tensor"),
         (network(lambda x: {"logits": x}), "model: .*takes 1 positional arg"),
         (network(lambda x, mask: {"logits": torch.zeros(1, 3)}), r"\(1, 2\) .*found \(1, 3\)"),
         (replace(MEANS, clip=Untyped()), r"Untyped\.standardise: .* standardise: Standardise = "),

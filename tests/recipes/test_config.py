@@ -61,7 +61,7 @@ def test_what_would_be_read_back_as_another_kind_is_refused_before_a_run_depends
     monkeypatch.setattr("src.recipes.config._kinds", lambda: kinds)
     for recipe, found in (
         (replace(B, clip=clip), r"config\.json: .*found another kind in clip"),
-        (vague, r"config\.json: expected fields of one declared kind .*Unsupported type"),
+        (vague, r"config\.json: expected each field to declare one kind.*Unsupported type"),
     ):
         with pytest.raises(InputError, match=found):
             save(recipe, path)
