@@ -1,1 +1,1 @@
-"""Training: one flat loop, the roles of the models in it, and what keeps it exact."""
+"""Training: one flat loop, the models in it, and checkpoints that continue it exactly."""

@@ -9,7 +9,7 @@ from torch.optim.swa_utils import AveragedModel
 def follow(average: nn.Module, model: nn.Module, decay: float, buffers: bool) -> None:
     """Move an average towards the model, in place: a = decay a + (1 - decay) m.
 
-    `buffers` takes batch-norm statistics along; a mean teacher runs in training mode and keeps its
+    `buffers` moves batch-norm statistics, too; a mean teacher runs in training mode and keeps its
     own.
     """
     pairs = [list(average.parameters()), list(model.parameters())]
@@ -24,7 +24,7 @@ def follow(average: nn.Module, model: nn.Module, decay: float, buffers: bool) ->
 
 
 def young_decay(decay: float, step: int) -> float:
-    """The decay after `step` updates: a plain mean of the first ones, then `decay`.
+    """The decay after `step` updates: at first that of a plain mean, later `decay`.
 
     Source: Tarvainen & Valpola, arXiv 1703.01780, min(1 - 1 / (step + 1), decay).
     """
@@ -32,7 +32,7 @@ def young_decay(decay: float, step: int) -> float:
 
 
 def warm_decay(decay: float, updates: int) -> float:
-    """min((1 + n) / (10 + n), decay): 26th place's average forgets its start."""
+    """min((1 + n) / (10 + n), decay), so the 26th place's average forgets its start."""
     return min((1 + updates) / (10 + updates), decay)
 
 
@@ -43,7 +43,7 @@ def soup(model: nn.Module) -> AveragedModel:
     """
 
     def mean(average: Tensor, new: Tensor, count: Tensor) -> Tensor:
-        # A count of batches has no mean: the last one counts.
+        # Batch norm's count of batches has no mean, so the newest count is taken.
         return average.lerp(new, 1 / (int(count) + 1)) if average.is_floating_point() else new
 
     return AveragedModel(model, avg_fn=mean, use_buffers=True).requires_grad_(False)

@@ -11,13 +11,13 @@ from torch import nn
 def perturbed(models: Iterable[nn.Module], delta: float) -> Iterator[None]:
     """Move every weight tensor that has a gradient by delta g / ||g||, and back at the end.
 
-    What has no finite gradient stays: fp16's scaler overflows now and then, to find its scale, and
-    a NaN would stay in the batch norms.
+    A weight whose gradient is not finite stays where it is: fp16 overflows now and then while it
+    looks for its scale, and a NaN would never leave the batch norms.
     """
     moved = [p for model in models for p in model.parameters() if p.grad is not None]
     with torch.no_grad():
         norms = torch._foreach_norm([p.grad for p in moved])
-        tiny = torch.finfo(torch.float32).tiny  # a tensor whose gradient is 0 stays, and no NaN
+        tiny = torch.finfo(torch.float32).tiny  # a gradient of 0 moves nothing, without NaN
         steps = [
             (p.grad * (delta / norm.clamp(min=tiny))).nan_to_num(nan=0.0)
             for p, norm in zip(moved, norms, strict=True)

@@ -1,7 +1,7 @@
 """The processes of a training: one, or as many as torchrun started.
 
 Under torchrun every process holds a copy of the models and takes its share of each batch. Without
-torchrun nothing here does anything.
+torchrun there is one process, and it exchanges nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _OF_TORCHRUN = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 def device_named(name: str) -> str:
-    """What DEVICE stands for here: cpu or cuda.
+    """Turn DEVICE, which may be auto, into cpu or cuda.
 
     Raises:
         InputError: torch finds no such device.
@@ -39,7 +39,7 @@ def device_named(name: str) -> str:
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among all."""
+    """This process, and its place among all processes of the training."""
 
     rank: int  # process 0 writes the files
     world: int  # how many processes there are
@@ -50,7 +50,7 @@ class Processes:
         """Join the process group that torchrun describes in the environment, if there is one.
 
         Raises:
-            InputError: as `device_named`; or several processes are said, but not which one this is.
+            InputError: as `device_named`; or WORLD_SIZE is set without torchrun's other variables.
         """
         device = device_named(device)
         world = int(os.environ.get("WORLD_SIZE", 1))
@@ -76,7 +76,7 @@ class Processes:
         return self.rank == 0
 
     def share(self, batch: np.ndarray) -> np.ndarray:
-        """This process's part of a batch: clips dealt in turn, for a batch is sorted by length.
+        """This process's share of a batch: every n-th clip, because batches are sorted by length.
 
         Raises:
             InputError: the batch cannot be shared evenly.
@@ -96,7 +96,7 @@ class Processes:
         return nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
 
     def exchanging(self, wrapped: nn.Module, last: bool) -> AbstractContextManager:
-        """Gradients are averaged over the processes in the last backward pass of a step alone."""
+        """Average gradients over the processes only in the last backward pass of a step."""
         return nullcontext() if last or self.world == 1 else wrapped.no_sync()
 
     def mean(self, value: Tensor) -> Tensor:

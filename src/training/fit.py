@@ -1,7 +1,7 @@
 """Training from start to end: epochs, tests, history, checkpoints.
 
-Everything random comes from (seed, epoch), so a run that goes on after a kill has the history of an
-unbroken one; it goes on after its last whole epoch.
+Everything random comes from (seed, epoch). So a killed training that is continued has the history
+of an unbroken one; it continues after its last whole epoch.
 """
 
 import copy
@@ -34,27 +34,27 @@ from src.training.loop import Loop, Settings
 from src.training.roles import Trainee
 from src.training.teachers import Guide
 
-SEEDS_APART = 10_000  # recipes that differ by seed alone never meet in the seeds of two runs
-PROBED = 2_000  # training clips, at most, that are tested beside the held-out ones
+SEEDS_APART = 10_000  # seed 1 in a run of SEED 0 is not seed 0 in a run of SEED 1
+PROBED = 2_000  # the most training clips that are tested beside the held-out ones
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained on what, and where it is kept."""
+    """A recipe to train, the clips to train it on, and the folder for the results."""
 
     recipe: Recipe
     train: ClipSet  # clips to learn from, on the device
     valid: ClipSet | None  # clips to test on; None or empty for a fit on everything
     classes: int  # number of signs, K
-    # Gets last.pt and history.csv on the way, one file of weights per role at the end; last.pt
-    # stays until the caller has kept all that it wants of the training.
+    # During the training it gets last.pt and history.csv, at the end a file of weights per role.
+    # The caller deletes last.pt once it has saved its own results.
     folder: Path
     guide: Guide | None = None  # a finished training to learn from
     start: dict[str, Tensor] | None = None  # weights to start from, where names and shapes agree
-    # Clips, neither learnt from nor scored, on which the best epoch is chosen and the rate falls,
-    # where the recipe says so; None = `valid`.
+    # Clips that are neither learnt from nor scored. They choose the best epoch, and tell when the
+    # rate falls, if the recipe asks for that; None = `valid`.
     choosing: ClipSet | None = None
-    # What else a checkpoint has to agree with, as values that JSON can hold.
+    # Further values that a checkpoint must agree with; JSON must be able to hold them.
     depends_on: dict = field(default_factory=dict)
 
     @property
@@ -71,7 +71,7 @@ class Task:
 
     @property
     def made_from(self) -> dict:
-        """What the training depends on, as a checkpoint keeps it."""
+        """The values that the training depends on; a checkpoint holds them."""
         columns = (self.train.offset, self.train.length, self.train.label)
         clips = hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()
         values = config.to_json(self.recipe)["values"]
@@ -80,25 +80,25 @@ class Task:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training leaves."""
+    """The results of a training."""
 
-    networks: dict[Role, nn.Module]  # as their files hold them; soup and best weights, too
-    logits: dict[Role, Float[np.ndarray, "N K"]]  # of held-out clips, by what was tested at the end
+    networks: dict[Role, nn.Module]  # with the weights of their files; soup and best are included
+    logits: dict[Role, Float[np.ndarray, "N K"]]  # of held-out clips, by the last test
 
 
 def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
-    """Train a recipe's models, or go on where an earlier call was stopped.
+    """Train a recipe's models, or continue where an earlier call was stopped.
 
     Raises:
-        InputError: there is no clip, the folder's checkpoint is of another recipe, micro-batches
-            are too small for the loss, or the training has diverged.
+        InputError: there is no clip to train on, the checkpoint in the folder is of another recipe,
+            micro-batches are too small for the loss, or the training has diverged.
     """
     recipe, folder = task.recipe, task.folder
     if len(task.train) == 0:
         raise InputError(f"{folder}: no clip to train on; check the folds and HOLD_OUT")
     settings = replace(settings, seed=settings.seed + SEEDS_APART * recipe.seed)
 
-    # The models are initialised by the seed alone, before anything else draws from it.
+    # The models' first weights depend on the seed alone, so nothing else may draw before them.
     torch.manual_seed(settings.seed)
     trainee = Trainee(recipe, task.classes).to(processes.device)
     _initialise(trainee, task)
@@ -106,13 +106,13 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
     _check_micro_batch(loop)
     history, best = History(folder / "history.csv"), Best(recipe.stop)
     if loop.micro_batch < recipe.batch_size // processes.world and processes.writes:
-        why = "as asked for" if settings.micro_batch else "for more do not fit into memory"
+        why = "as asked for" if settings.micro_batch else "because more do not fit into memory"
         say(f"{recipe.name}: {loop.micro_batch} clips at a time, {why}")
     made_from = task.made_from | {"seed": settings.seed}
     state = resume.State(folder / "last.pt", made_from, loop, best, history)
 
-    # A stopped training goes on after its last whole epoch. A stage that starts from another's
-    # weights is tested before its first step: it may never find better ones.
+    # A stopped training continues after its last whole epoch. A stage that starts from another's
+    # weights is tested before its first step, because it may never find better ones.
     start = state.load()
     if start == 0 and recipe.stop and task.start is not None and task.chooser:
         record, _ = processes.from_rank_zero(partial(_test, trainee, task, 0.0))
@@ -130,7 +130,7 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
         if epoch >= recipe.epochs - recipe.soup_epochs:
             loop.soup.update_parameters(trainee.leader)
 
-        # A test decides what is kept as the best, and whether the rate has to fall.
+        # A test decides which weights are the best so far, and whether the rate has to fall.
         if _is_tested(task, settings, epoch):
             test = partial(_test, trainee, task, (epoch + 1) / recipe.epochs)
             found, logits = processes.from_rank_zero(test)
@@ -139,7 +139,7 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
                 best.consider(record, trainee)
                 loop.plateau.consider(record["choosing_loss"])
 
-        # One process writes, and all wait for it: a kill after this line costs nothing.
+        # One process writes, and all wait for it, so a later kill does not lose this epoch.
         if processes.writes:
             history.add(record)
             state.save(epoch)
@@ -148,7 +148,7 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
             say(f"{recipe.name}, {folder.name}: {so_far}, {minutes(left)}")
         processes.wait()
 
-    # A training that stopped early was tested after its last epoch, too.
+    # The logits are of the last epoch, also after an early stop: then every epoch is tested.
     networks = _networks(loop, best)
     if processes.writes:
         for role, network in networks.items():
@@ -157,7 +157,7 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
 
 
 def _initialise(trainee: Trainee, task: Task) -> None:
-    """What the models know before the first step: train-set statistics, another's weights."""
+    """Give the models the training clips' statistics, and the weights to start from."""
     for model in trainee.models.values():
         if hasattr(model, "learn_statistics"):
             model.learn_statistics(task.train.real_frames())
@@ -168,7 +168,7 @@ def _initialise(trainee: Trainee, task: Task) -> None:
 
 
 def _check_micro_batch(loop: Loop) -> None:
-    """Refuse a size that switches OUSM off; say so where the batch itself is too small for it."""
+    """Refuse micro-batches that switch OUSM off; only say so if the batch itself is too small."""
     loss, asked = loop.recipe.loss, loop.settings.micro_batch
     share = loop.recipe.batch_size // loop.processes.world
     part = share // math.ceil(share / loop.micro_batch) if share else 0  # the smallest part
@@ -178,11 +178,11 @@ def _check_micro_batch(loop: Loop) -> None:
     why = f"{loop.recipe.name} leaves {loss.drop} of every {loss.drop_per} out of its loss (OUSM)"
     if asked and share >= least:
         raise InputError(
-            f"MICRO_BATCH: expected parts of at least {least} clips, for {why}, found {asked}, "
+            f"MICRO_BATCH: expected parts of at least {least} clips, because {why}, found {asked}, "
             f"which makes parts of {part}; choose another size, or set --loss.drop 0"
         )
     if loop.processes.writes:
-        say(f"{why}, but none of {part}, which is what it takes at once here: all clips count")
+        say(f"{why}, but here it takes only {part} clips at once, too few for that: all count")
 
 
 def _check_finite(loop: Loop, record: Record, where: str) -> None:
@@ -192,8 +192,8 @@ def _check_finite(loop: Loop, record: Record, where: str) -> None:
         for role, model in loop.trainee.models.items()
         for name, values in model.state_dict().items()
     }
-    # Lion's step is a sign, and hides a NaN. fp16 takes no step where its loss has overflowed, and
-    # halves its scale, from 2^16 on; without fp16 that is 1.
+    # Lion's step is only a sign, which hides a NaN in the loss. fp16 skips a step whose loss has
+    # overflowed, and halves its scale, which starts at 2^16; without fp16 the scale is 1.
     if loop.scaler.get_scale() <= 1:
         losses = {f"{role}'s loss": record[f"{role}_loss"] for role in loop.trainee.trained}
         found |= {name: torch.tensor(loss) for name, loss in losses.items()}
@@ -218,7 +218,7 @@ def _test(
 ) -> tuple[dict[str, float], dict[Role, Float[np.ndarray, "N K"]]]:
     """Test every model on the held-out clips, and on as many training clips, up to `PROBED`.
 
-    All as they are, without augmentation or dropout, so that they can be compared. Returns
+    Both are tested without augmentation or dropout, so the results can be compared. Returns
     accuracies and losses for the history, and the logits of the held-out clips.
     """
     record, logits = {}, {}
@@ -240,10 +240,10 @@ def _test(
 
 def _networks(loop: Loop, best: Best) -> dict[Role, nn.Module]:
     networks = dict(loop.trainee.models.items())
-    if loop.recipe.soup_epochs and loop.soup.n_averaged:  # none, if it stopped before the last ones
+    if loop.recipe.soup_epochs and loop.soup.n_averaged:  # 0 if it stopped before those epochs
         networks["soup"] = loop.soup.module
     if loop.recipe.stop:
         networks["best"] = copy.deepcopy(loop.trainee.leader)
-        if best.weights:  # none, if there was nothing to test on
+        if best.weights:  # empty if there was nothing to test on
             networks["best"].load_state_dict(best.weights)
     return networks

@@ -1,4 +1,4 @@
-"""What a training remembers of its tests: a record per epoch, and the best weights so far."""
+"""The history of a training: a record per epoch, and the best weights so far."""
 
 import time
 from pathlib import Path
@@ -14,12 +14,12 @@ Record = dict[str, float | int]
 
 
 class History:
-    """Records of the epochs so far, and the csv file of them.
+    """The records of the epochs so far, and their csv file.
 
-    Its columns are epoch, rate, seconds and <role>_loss of the training steps; of a tested epoch
-    also <role>_accuracy and <role>_test_loss on held-out clips, <role>_train_accuracy and
-    <role>_train_loss on training clips; where an epoch is chosen, choosing_accuracy and
-    choosing_loss of the leader on those clips.
+    Its columns are epoch, rate, seconds and <role>_loss of the training steps. A tested epoch also
+    has <role>_accuracy and <role>_test_loss on held-out clips, <role>_train_accuracy and
+    <role>_train_loss on training clips. If the best epoch is chosen, there are choosing_accuracy
+    and choosing_loss of the leader on the choosing clips.
     """
 
     def __init__(self, path: Path):
@@ -28,7 +28,7 @@ class History:
         self._started = time.monotonic()
 
     def add(self, record: Record) -> None:
-        """Append one epoch, with the seconds since the one before."""
+        """Append the record of one epoch, with the seconds since the previous one."""
         now = time.monotonic()
         self.records.append(record | {"seconds": now - self._started})
         self._started = now
@@ -50,7 +50,7 @@ class Best:
     """The weights with the best accuracy so far, and how long they have been the best.
 
     Args:
-        stop: how many tests to wait for better ones; None = nothing is kept.
+        stop: how many tests to wait for a better one; None = keep no weights.
     """
 
     def __init__(self, stop: EarlyStopping | None):
@@ -71,15 +71,15 @@ class Best:
 
     @property
     def exhausted(self) -> bool:
-        """True when the recipe says to stop."""
+        """True when the recipe's patience is used up."""
         return self.stop is not None and self.tests_since >= self.stop.patience
 
     def state_dict(self) -> dict:
-        """What `load_state_dict` needs to go on."""
+        """The state that `load_state_dict` restores."""
         names = ("accuracy", "tests_since", "weights")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on where `state_dict` was taken."""
+        """Restore the state that `state_dict` returned."""
         self.accuracy, self.tests_since = state["accuracy"], state["tests_since"]
         self.weights = state["weights"]

@@ -34,10 +34,10 @@ class Settings:
     """How to train, apart from what the recipe says."""
 
     seed: int = 0  # of everything random
-    precision: Precision = "auto"  # of matrix products; auto = what has units
+    precision: Precision = "auto"  # of matrix products; auto = what the device computes natively
     compile: bool = False  # the models' forward and backward by torch.compile, for GPUs
     micro_batch: int = 0  # clips whose gradients are computed at once; 0 = as many as fit
-    tests: int = 10  # on held-out clips, evenly spaced; the last one after the last epoch
+    tests: int = 10  # how many on held-out clips, evenly spaced, the last after the last epoch
 
     def __post_init__(self) -> None:
         for name in ("micro_batch", "tests"):
@@ -55,9 +55,9 @@ class Batch:
     draw: Draw
 
     def parts(self, size: int) -> Iterator[Batch]:
-        """The batch in as few micro-batches of up to `size` clips as there can be.
+        """Split the batch into as few micro-batches of at most `size` clips as possible.
 
-        A batch is sorted by length, so its clips are dealt in turn: each part has all lengths.
+        A batch is sorted by length, so its clips are dealt like cards: each part has all lengths.
         """
         n_parts = -(-len(self.index) // size)
         for first in range(n_parts):
@@ -89,7 +89,7 @@ class Loop:
             processes.device.type, dtype, enabled=dtype is not torch.float32
         )
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=dtype is torch.float16)
-        # One size in all processes, for they exchange statistics in every micro-batch.
+        # All processes use one size, because they exchange statistics in every micro-batch.
         share = recipe.batch_size // processes.world
         self.micro_batch = settings.micro_batch or processes.from_rank_zero(
             partial(memory.fitting, trainee, share, processes.device, self.autocast)
@@ -102,7 +102,7 @@ class Loop:
         planned = self._plan(train, epoch)
         self.trainee.train()
 
-        # Losses are summed on the device: to read one here would make the host wait for the step.
+        # Losses are summed on the device: reading one here would make the host wait for the step.
         totals: dict[str, Tensor] = {}
         for number, batch in enumerate(self.batches(train, planned, epoch)):
             for role, loss in self.step(batch, epoch * len(planned) + number).items():
@@ -118,34 +118,34 @@ class Loop:
         """One step: losses, gradients, new weights, new averages."""
         recipe, progress = self.recipe, batch.draw.progress
 
-        # What depends on the progress: the learning rate, and layers such as late dropout.
+        # The learning rate and layers such as late dropout depend on the progress.
         rate = recipe.optimiser.lr * schedules.factor(recipe.schedule, progress, recipe.epochs)
         optim.set_rate(self.optimiser, rate * self.plateau.level)
         for model in self.trainee.models.values():
             set_progress(model, progress)
 
         # With adversarial weight perturbation the gradient is taken a second time, at weights that
-        # the first gradient has moved against the model.
+        # the first gradient has moved to raise the loss.
         seen = [self._seen(part) for part in batch.parts(self.micro_batch)]
         losses = self._backward(seen)
         if recipe.awp and progress >= recipe.awp.start:
             with awp.perturbed(self.trainee.trained.values(), recipe.awp.delta):
                 losses = self._backward(seen)
 
-        # The averages follow the weights of this very step.
+        # The averages follow the new weights.
         self._update()
         self._average(step)
         return losses
 
     def _seen(self, batch: Batch) -> tuple:
-        """What the models see of a micro-batch: each its own view; a guide, the student's."""
+        """The arguments for a micro-batch's losses; the guide sees the view of the student."""
         views, target, pairs = self.trainee.views(batch.clips, batch.draw)
         guidance = self.guide(views["student"], pairs, batch.index) if self.guide else None
         progress = torch.full((), batch.draw.progress, device=self.processes.device)
         return views, target, progress, guidance
 
     def _backward(self, seen: list[tuple]) -> dict[str, Tensor]:
-        """Losses and gradients of a batch, the mean over its clips."""
+        """Compute the losses and gradients of a batch, as means over its clips."""
         self.optimiser.zero_grad(set_to_none=True)
         n_clips = sum(len(target) for _, target, *_ in seen)
         total: dict[str, Tensor] = {}
@@ -154,14 +154,14 @@ class Loop:
             with self.processes.exchanging(self.losses_of, number == len(seen) - 1):
                 with self.autocast:
                     losses = self.losses_of(*arguments)
-                # The models share no weights: one backward pass of the sum gives each its gradient.
+                # The models share no weights, so the sum's gradient is that of each model's loss.
                 self.scaler.scale(sum(losses.values()) * share).backward()
             for role, loss in losses.items():
                 total[role] = total.get(role, 0.0) + loss.detach() * share
         return total
 
     def _update(self) -> None:
-        self.scaler.unscale_(self.optimiser)  # before clipping, which is about true gradients
+        self.scaler.unscale_(self.optimiser)  # first, because clipping needs true gradients
         if self.recipe.clip_norm:
             for model in self.trainee.trained.values():
                 torch.nn.utils.clip_grad_norm_(model.parameters(), self.recipe.clip_norm)
@@ -193,8 +193,8 @@ class Loop:
         """Gather the epoch's batches on the device, each with its randomness."""
         device, rng = self.processes.device, self._rng(epoch)
 
-        # Augmentation and dropout draw from a seed each, and every process from its own. What the
-        # host draws must be the same in all processes, such as the layer that mixup acts on.
+        # Augmentation and dropout have a seed each, which differs between processes. The host's
+        # draws, such as the layer that mixup acts on, must be the same in all processes.
         seeds = np.random.SeedSequence((self.settings.seed, epoch, self.processes.rank))
         own, dropout = (int(seed) for seed in seeds.generate_state(2))
         torch.manual_seed(dropout)
@@ -205,12 +205,12 @@ class Loop:
         shares = [self.processes.share(batch) for batch in planned]
         index = self._uploaded(shares)
         if needs_donor := self.recipe.augment.needs_donor:
-            # Every model that sees the batch sees it with other donors.
+            # Each model that sees the batch gets donors of its own.
             views = len(self.trainee.seeing)
             donated = [donors(train, np.tile(share, views), rng) for share in shares]
             donor_index = self._uploaded(donated)
 
-        # Batches are padded to their longest clip over all processes, so that all compute alike.
+        # A batch is padded to its longest clip in any process, so all processes have one shape.
         n_steps = self.recipe.epochs * len(planned)
         for number in range(len(shares)):
             clips = train.gather(index[number], int(train.length[planned[number]].max()))
@@ -222,16 +222,16 @@ class Loop:
             yield Batch(clips, index[number], Draw(generator, host, progress, donor))
 
     def _uploaded(self, batches: list[np.ndarray]) -> tuple[Tensor, ...]:
-        """The numbers of all batches in one copy to the device."""
+        """Copy the clip numbers of all batches to the device at once."""
         flat = torch.from_numpy(np.concatenate(batches)).to(self.processes.device)
         return flat.split([len(batch) for batch in batches])
 
     def state_dict(self) -> dict:
-        """Everything that the next epoch depends on."""
+        """The state that the next epoch depends on."""
         return {name: part.state_dict() for name, part in self._parts().items()}
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on where `state_dict` was taken."""
+        """Restore the state that `state_dict` returned."""
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
 
@@ -241,12 +241,12 @@ class Loop:
 
 
 def precision_of(precision: Precision, device: torch.device) -> torch.dtype:
-    """The type that matrix products are computed in."""
+    """The type in which matrix products are computed."""
     named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     if precision in named:
         return named[precision]
     if device.type == "cuda":
-        # A T4 or P100 emulates bfloat16, slowly; they have units for half precision.
+        # A T4 or P100 only emulates bfloat16, which is slow; both compute half precision natively.
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if native else torch.float16
     of_cpu = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()

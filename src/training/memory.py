@@ -1,7 +1,7 @@
-"""How many clips of a batch fit into memory at once: the rest of the batch waits for its turn.
+"""Choose the size of micro-batches: how many clips of a batch fit into memory at once.
 
-What a step keeps for its gradient grows with the clips. It is counted on two small batches on the
-CPU, and compared with the memory that is free on the device.
+The memory that a step keeps for its gradient grows with the number of clips. It is measured with
+two small batches on the CPU, and compared with the memory that is free on the device.
 """
 
 import copy
@@ -17,14 +17,14 @@ from src.models.blocks import MaskedBatchNorm
 from src.training.roles import Trainee
 from src.transforms.pipeline import Draw
 
-GROUP = 32  # clips: batch norm and OUSM of the 6th place work on groups of so many (32 a GPU)
-USABLE = 0.7  # of the free memory; what is computed on the way needs some, too
+GROUP = 32  # clips; the 6th place's batch norm and OUSM work on groups of this size (32 per GPU)
+USABLE = 0.7  # of the free memory; intermediate results need some, too
 
 
 def kept_per_clip(trainee: Trainee, autocast: AbstractContextManager) -> int:
     """Bytes that a step keeps for its gradient, per clip of the greatest length.
 
-    It is tried with copies of the models on the CPU, in the type of matrix products of `autocast`.
+    They are measured with copies of the models on the CPU; matrix products have `autocast`'s type.
     """
     state = torch.get_rng_state()
     models = copy.deepcopy(trainee).cpu().train()
@@ -42,7 +42,7 @@ def _kept(trainee: Trainee, n: int, autocast: AbstractContextManager) -> int:
 
     def count(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:  # weights are there anyway
+        if storage.data_ptr() not in own:  # weights are in memory anyway
             sizes[storage.data_ptr()] = storage.nbytes()
         return tensor
 

@@ -1,4 +1,4 @@
-"""From a recipe's optimiser to torch's: parameter groups, and the learning rate of each."""
+"""Build torch's optimiser for a recipe: parameter groups, and the learning rate of each."""
 
 from collections.abc import Iterable
 
@@ -11,13 +11,13 @@ from src.recipes.ingredients import AdamW, Lion, Optimiser, RAdamLookahead, Rang
 def build(config: Optimiser, models: Iterable[nn.Module]) -> torch.optim.Optimizer:
     """One optimiser over the trained parameters of all models.
 
-    The models share no parameter, so one optimiser does what one for each would.
+    The models share no parameters, so the result is the same as with an optimiser per model.
     """
     groups = _groups(config, models)
     given = {"lr": config.lr, "betas": config.betas, "weight_decay": config.weight_decay}
     if isinstance(config, AdamW):
         return torch.optim.AdamW(groups, **given, fused=True)
-    import pytorch_optimizer  # a second, for it brings transformers if that is installed
+    import pytorch_optimizer  # slow: it imports transformers if installed
 
     # Without degenerated_to_sgd this library's first five steps go up the gradient.
     match config:
@@ -32,7 +32,7 @@ def build(config: Optimiser, models: Iterable[nn.Module]) -> torch.optim.Optimiz
 
 
 def _groups(config: Optimiser, models: Iterable[nn.Module]) -> list[dict]:
-    """Parameters by whether they are decayed, and by the share of the rate that they get."""
+    """Group parameters by whether they are decayed, and by their share of the learning rate."""
     groups: dict[tuple[bool, float], dict] = {}
     for model in models:
         depth = len(getattr(model, "layers", ()))
@@ -51,7 +51,7 @@ def _groups(config: Optimiser, models: Iterable[nn.Module]) -> list[dict]:
 def _height(model: nn.Module, name: str, depth: int) -> int:
     """How many layers lie below a parameter: 0 for the embedding, `depth` for norms and head.
 
-    A network's parts are in the order in which a clip goes through them.
+    This relies on a network's parts being in the order in which a clip goes through them.
     """
     words = name.split(".")
     if words[0] == "layers":
@@ -61,7 +61,7 @@ def _height(model: nn.Module, name: str, depth: int) -> int:
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of every group to its share of `rate`, and a decay that follows it."""
+    """Set every group's rate to its share of `rate`, and update the decays that follow the rate."""
     for group in optimiser.param_groups:
         group["lr"] = rate * group["share"]
         if group["decay_per_rate"] is not None:

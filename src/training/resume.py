@@ -1,6 +1,6 @@
 """The state of a training on disk: saved after every epoch, checked before a training goes on.
 
-torch's optimisers take over any state that they are given, and fail a step later, far from the file
+torch's optimisers accept any state that they are given, and fail a step later, far from the file
 that was wrong. So a state is compared with the training's own, part by part, before it is loaded.
 """
 
@@ -19,12 +19,12 @@ from src.training.history import Best, History
 from src.training.loop import Loop
 
 EXPECTED = "the state of this very training"
-DELETE = "delete it, and the training starts anew"
+DELETE = "delete it, and the training starts again"
 
 
 @dataclass(frozen=True)
 class State:
-    """All that the next epoch depends on, and the file that keeps it."""
+    """The state that the next epoch depends on, and the file that holds it."""
 
     path: Path  # last.pt
     made_from: dict  # the recipe, the clips and the seed, as values that JSON can hold
@@ -41,7 +41,7 @@ class State:
         """Load last.pt if there is one; returns the first epoch to train.
 
         Raises:
-            InputError: it is damaged, or of another recipe, other clips, another seed or version.
+            InputError: the file is damaged, or of another recipe, other clips, seed or version.
         """
         if not self.path.is_file():
             return 0
@@ -55,7 +55,7 @@ class State:
                     f"{self.path}: expected {EXPECTED}, found one of other values: "
                     f"{', '.join(changed)}; choose another run folder, or {DELETE}"
                 )
-            # Training in bfloat16 or float32 leaves an empty scaler; fp16 goes on with a new one.
+            # Training in bfloat16 or float32 leaves an empty scaler; fp16 starts with a new one.
             loop = state["loop"]
             loop["scaler"] = loop["scaler"] or self.loop.scaler.state_dict()
             compare(state, self._parts(0), "state")
@@ -83,10 +83,11 @@ class State:
 def compare(found: object, own: object, at: str) -> None:
     """Compare a state with what the training itself would save before its first step.
 
-    Keys, shapes and types count; where ours is empty, nothing. `at` is the place in the file.
+    Keys, shapes and types must agree, except where our own part is empty. `at` is the place in the
+    file.
 
     Raises:
-        ValueError: something is missing, or of another kind.
+        ValueError: a part is missing, or of another kind.
     """
     if _kind(found) != _kind(own):
         raise ValueError(f"{at}: {_kind(own)} expected, not {_kind(found)}")
@@ -113,10 +114,10 @@ def _kind(value: object) -> str:
 
 
 def compare_records(found: list, last: object) -> None:
-    """Check a history: a record of numbers for every epoch from the first to the last, from 0.
+    """Check that a history has a record of numbers for every epoch up to `last`, counted from 0.
 
     Raises:
-        ValueError: it is another.
+        ValueError: it does not.
     """
     if type(last) is not int or len(found) != last + 1:
         raise ValueError(f"history: a list of the epochs to {last!r} expected")
@@ -127,10 +128,10 @@ def compare_records(found: list, last: object) -> None:
 
 
 def check_optimiser(optimiser: torch.optim.Optimizer, config: Optimiser) -> None:
-    """Check what an optimiser remembers of each parameter, which it only reads in its next step.
+    """Check an optimiser's state for each parameter, which torch would only read in the next step.
 
     Raises:
-        ValueError: it is not what this kind of optimiser remembers after a step.
+        ValueError: the state is not what this kind of optimiser keeps after a step.
     """
     probe = nn.Linear(1, 1, bias=False)
     probe.weight.grad = torch.zeros_like(probe.weight)
@@ -148,5 +149,5 @@ def check_optimiser(optimiser: torch.optim.Optimizer, config: Optimiser) -> None
 
 
 def _inner(optimiser: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """What Lookahead is wrapped around, which keeps the state of its own apart."""
+    """The optimiser inside Lookahead, which keeps its own state separately."""
     return getattr(optimiser, "optimizer", optimiser)

@@ -26,7 +26,7 @@ from src.transforms.pipeline import Draw
 
 
 def sizes(recipe: Recipe, classes: int) -> dict[Role, int]:
-    """Parameters of each model that a recipe trains."""
+    """The number of parameters of each model in a recipe's training."""
     with torch.device("meta"):
         models = Trainee(recipe, classes).models
     return {role: sum(p.numel() for p in model.parameters()) for role, model in models.items()}
@@ -42,7 +42,7 @@ class View:
 
     @property
     def inputs(self) -> tuple:
-        """What a network is called with; one without manifold mixup need not know of it."""
+        """The network's arguments; a network without manifold mixup never gets `mix`."""
         both = self.features, self.mask
         return both if self.mix is None else (*both, self.mix)
 
@@ -80,7 +80,7 @@ class Trainee(nn.Module):
 
     @property
     def leader(self) -> nn.Module:
-        """The model of which soup and best weights are made: the most derived one there is."""
+        """The model that soup and best weights are made from: ema, else distilled, else student."""
         role = next(role for role in ("ema", "distilled", "student") if role in self.models)
         return self.models[role]
 
@@ -90,7 +90,7 @@ class Trainee(nn.Module):
         """An independently augmented view of the batch for each model of `seeing`.
 
         `draw.donor` holds a batch of donors for each of them, one after the other.
-        Returns the views; the targets, mixed like the clips; who is mixed with whom.
+        Returns the views; the targets, mixed like the clips; which clips are mixed.
         """
         n, recipe, roles = len(clips.label), self.recipe, self.seeing
         seen = recipe.augment(clips.repeat(len(roles)), recipe.layout, draw)

@@ -18,9 +18,9 @@ def factor(schedule: Schedule, progress: float, epochs: int = 1) -> float:
     """The learning rate as a share of its peak.
 
     Args:
-        schedule: how it goes up and down.
+        schedule: how the rate rises and falls.
         progress: the share of all steps that is done.
-        epochs: of the whole training; `WarmupCycles` counts in them.
+        epochs: how many the whole training has; only `WarmupCycles` needs them.
     """
     match schedule:
         case WarmupLinear(warmup):
@@ -58,7 +58,7 @@ class Plateau:
     progress, so only the factor is kept.
 
     Args:
-        schedule: of another kind than `OnPlateau` the factor stays 1.
+        schedule: unless it is `OnPlateau`, the factor stays 1.
     """
 
     def __init__(self, schedule: Schedule):
@@ -66,7 +66,7 @@ class Plateau:
         self.level, self.best, self.tests_since = 1.0, math.inf, 0
 
     def consider(self, loss: float) -> None:
-        """Lower the level if this test's loss is one too many that is not better."""
+        """Lower the level if this is one test too many in a row without a better loss."""
         if not isinstance(self.schedule, OnPlateau):
             return
         self.tests_since += 1
@@ -77,11 +77,11 @@ class Plateau:
             self.tests_since = 0
 
     def state_dict(self) -> dict:
-        """What `load_state_dict` needs to go on."""
+        """The state that `load_state_dict` restores."""
         return {name: getattr(self, name) for name in ("level", "best", "tests_since")}
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on where `state_dict` was taken."""
+        """Restore the state that `state_dict` returned."""
         self.level, self.best = state["level"], state["best"]
         self.tests_since = state["tests_since"]
 

@@ -26,7 +26,7 @@ from src.transforms.mix import Pairs
 
 
 class LiveTeacher:
-    """A teacher of the same inputs as the student: it answers to the student's augmented batch."""
+    """A teacher that reads the student's inputs: it answers for the student's augmented batch."""
 
     def __init__(self, model: nn.Module, temperature: float):
         self.model, self.temperature = model.eval().requires_grad_(False), temperature
@@ -35,7 +35,7 @@ class LiveTeacher:
     def __call__(
         self, view: View, pairs: Pairs | None, index: Int[Tensor, " B"]
     ) -> Float[Tensor, "B K"]:
-        """Answer to what the student sees, mixed before the same layer, or before its own last."""
+        """Answer for the student's view, mixed before the same layer, or the last if fewer."""
         if view.mix is not None:
             layer = view.mix.layer.clamp(max=len(self.model.layers) - 1)
             view = replace(view, mix=replace(view.mix, layer=layer))
@@ -44,7 +44,7 @@ class LiveTeacher:
 
 
 class CachedTeacher:
-    """A teacher of other inputs: its answers to the clips without augmentation, computed once."""
+    """A teacher that reads other inputs: it has answered once, for clips without augmentation."""
 
     def __init__(self, logits: Float[Tensor, "clips K"], temperature: float):
         self.probabilities = (logits / temperature).softmax(-1)
@@ -52,13 +52,13 @@ class CachedTeacher:
     def __call__(
         self, view: View, pairs: Pairs | None, index: Int[Tensor, " B"]
     ) -> Float[Tensor, "B K"]:
-        """Look the answers up; mixed clips get mixed answers."""
+        """Look up the answers; mixed clips get mixed answers."""
         probabilities = self.probabilities[index]
         return probabilities if pairs is None else pairs.target(probabilities)
 
 
 class Ensemble:
-    """Several teachers, who teach by the weighted mean of their probabilities."""
+    """Several teachers that answer with the weighted mean of their probabilities."""
 
     def __init__(self, teachers: Sequence[LiveTeacher | CachedTeacher], weights: Sequence[float]):
         self.teachers = teachers
@@ -80,10 +80,10 @@ def find(
 ) -> Guide | None:
     """The teachers that `recipe.distil` names, trained on the same fold.
 
-    `train_index` are the store's clips that are learnt from.
+    `train_index` holds the numbers of the store's clips that are learnt from.
 
     Raises:
-        InputError: there is no such training, or it knows other signs.
+        InputError: there is no such training, or it was trained on other signs.
     """
     found, weights = [], []
     for of, name, vote in _named(run, recipe, fold):
@@ -101,9 +101,9 @@ def find(
 
 
 def _named(run: Run, recipe: Recipe, fold: Fold) -> list[tuple[Run, str, Vote]]:
-    """The trainings behind `recipe.distil.teacher`, and how each of them counts.
+    """The trainings that `recipe.distil.teacher` names, each with its vote.
 
-    All count the same, but for the members of a run, which count as in its ensemble.
+    All count the same, except the members of a run, which count as in the run's ensemble.
     """
     learns = f"{recipe.name} learns from it (distil.teacher)"
     votes: Votes = {}
@@ -128,10 +128,10 @@ def _named(run: Run, recipe: Recipe, fold: Fold) -> list[tuple[Run, str, Vote]]:
 
 
 def weights_to_start_from(run: Run, recipe: Recipe, fold: Fold) -> dict[str, Tensor] | None:
-    """The weights that `recipe.start` names, of the same fold.
+    """The weights of the training that `recipe.start` names, on the same fold.
 
     Raises:
-        InputError: there is no such training, or not one of its weight matrices fits.
+        InputError: there is no such training, or none of its weight matrices fits.
     """
     if not recipe.start:
         return None
@@ -144,14 +144,14 @@ def weights_to_start_from(run: Run, recipe: Recipe, fold: Fold) -> dict[str, Ten
     matrices = [key for key, value in own.items() if value.dim() > 1 and "classifier" not in key]
     if not any(key in weights and weights[key].shape == own[key].shape for key in matrices):
         raise InputError(
-            f"{path}: {starts}, found no weight matrix of the names and shapes of {recipe.model}; "
-            "choose a recipe with a network of the same kind and widths"
+            f"{path}: {starts}, expected weight matrices that fit {recipe.model} by name and "
+            "shape, found none; choose a recipe with a network of the same kind and widths"
         )
     return weights
 
 
 def _trained(run: Run, teacher: str, fold: Fold, field: str, why: str) -> tuple[Run, str]:
-    """The run and the recipe that a name, or a path, stands for; it is trained on the fold."""
+    """The run and the recipe that a name or path stands for, once trained on the fold."""
     path = anchored(teacher)
     if teacher in run.recipes:
         of, name = run, teacher
@@ -173,7 +173,7 @@ def _trained(run: Run, teacher: str, fold: Fold, field: str, why: str) -> tuple[
 
 
 def _check_unseen(run: Run, of: Run, fold: Fold, why: str) -> None:
-    """Refuse another run that has learnt clips which this fold holds out: it would tell of them."""
+    """Refuse another run that has learnt clips of this fold: its answers for them would leak."""
     if of is run or fold == EVERYTHING:
         return
     clip = ["participant", "sequence", "sign"]
@@ -181,7 +181,7 @@ def _check_unseen(run: Run, of: Run, fold: Fold, why: str) -> None:
     seen = held_out[clip].merge(learnt[clip])
     if len(seen):
         raise InputError(
-            f"{of.folder}: {why}, expected that it has not learnt clips of {run.folder}'s held-out "
-            f"signers, found {len(seen)} of them, of {', '.join(sorted(set(seen.participant)))}; "
-            "hold the same signers out there"
+            f"{of.folder}: {why}, expected a run that has not learnt clips of {run.folder}'s "
+            f"held-out signers, found {len(seen)} such clips, of "
+            f"{', '.join(sorted(set(seen.participant)))}; hold the same signers out there"
         )

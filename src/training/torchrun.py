@@ -1,6 +1,6 @@
-"""Start torchrun for one training, pass its log on, and keep the end of it for the error message.
+"""Start torchrun for one training, print its log, and keep the last lines for an error message.
 
-If one process dies, all end; the same call goes on after the last whole epoch.
+If one process dies, all end; the same call then continues after the last whole epoch.
 """
 
 import subprocess
@@ -12,7 +12,7 @@ from src.common.errors import InputError
 from src.dataset.folds import Fold
 from src.training.loop import Settings
 
-LAST_LINES = 12  # of the processes' log, in the error
+LAST_LINES = 12  # of the processes' log that an error shows
 
 
 def torchrun(
@@ -26,10 +26,10 @@ def torchrun(
 ) -> None:
     """Train one recipe of the run in `folder` on one fold, with several processes on this host.
 
-    All of `settings` is passed on, but for the seed, which is the run's.
+    The processes get all `settings` except the seed, which they read from the run.
 
     Raises:
-        InputError: a process failed; the message ends with what it said.
+        InputError: a process failed; the message ends with the last lines of its log.
     """
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", str(processes), "-m", "src.training.train", str(folder), name]
@@ -42,14 +42,14 @@ def torchrun(
     with subprocess.Popen(command, **pipes) as running:
         for line in running.stdout:
             print(line, end="", flush=True)
-            # After the line with the exit code torchrun writes a long report, in which nobody finds
-            # what the process said.
+            # After the line with the exit code torchrun writes a long report, which would push the
+            # process's own error out of the last lines.
             if not ended and line.strip() and "closing signal" not in line:
                 said.append(line)
             ended = ended or "failed (exitcode" in line
     if running.returncode:
         raise InputError(
             f"{name}, fold {fold}: expected {processes} processes to finish, one failed "
-            f"(exit code {running.returncode}); its checkpoint is kept: see why in the end of its "
-            f"log, and run the same again.\n{''.join(said)}"
+            f"(exit code {running.returncode}); its checkpoint is kept: find the cause in the end "
+            f"of its log, below, and run the same command again.\n{''.join(said)}"
         )

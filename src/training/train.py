@@ -4,8 +4,8 @@ r"""Train one recipe of a run on one fold: the command, and what notebook 02 cal
     torchrun --standalone --nproc-per-node 8 \
         -m src.training.train logs/full frame_deberta_b --fold 0
 
-Every (recipe, fold) is a command of its own, so a sweep is a list of commands for any launcher. A
-finished one is not trained again, a stopped one goes on.
+Every (recipe, fold) is a separate command, so a sweep is a list of commands for any launcher. A
+finished training is not repeated; a stopped one continues.
 """
 
 import sys
@@ -60,9 +60,9 @@ def train(
         return folder
     if mark.changes and not retrain:
         raise InputError(
-            f"{folder}: expected no training, or one of this run's values, found one of others: "
-            f"{', '.join(mark.changes)}; choose another RUN_DIR, or say RETRAIN=True (--retrain): "
-            "that deletes it and trains again"
+            f"{folder}: expected no training, or one with this run's values, found one with "
+            f"others: {', '.join(mark.changes)}; choose another RUN_DIR, or say RETRAIN=True "
+            "(--retrain), which deletes it and trains again"
         )
     clips = prepare(run.store, recipe.read, recipe.key, processes.device)
     held_out = (run.clips.fold == fold).to_numpy()  # nowhere true for a fit on everything
@@ -79,15 +79,15 @@ def train(
         choosing=clips.subset(np.flatnonzero(choosing)) if choosing.any() else None,
         depends_on={k: mark.made_from.get(k) for k in ("teacher", "start", "weights of")},
     )
-    # Weights of other values go only when somebody has said so, and there is a teacher to learn
-    # from; and before the training, for a kill must not leave them beside the new ones.
+    # Old weights are deleted only if `retrain` asks for it and the teachers are there; and before
+    # the training, because a kill must not leave them beside the new ones.
     if processes.writes:
         run.discard_stale(name, fold)
-        mark = run.training_mark(name, fold)  # that of an older version knew fewer values
+        mark = run.training_mark(name, fold)  # an older version's mark held fewer values
     processes.wait()
     trained = fit(task, settings, processes)
 
-    # The mark comes last, and only then the checkpoint goes: a kill before costs no training.
+    # The mark is written last, and then the checkpoint is deleted: a kill loses no training.
     if processes.writes:
         table = _predictions(trained, task, run.clips[held_out])
         write_atomically(
@@ -103,17 +103,17 @@ def train(
 def train_all(
     run: Run, settings: Settings, device: str, processes: int = 0, retrain: bool = False
 ) -> list[Path]:
-    """Train every recipe of a run on every fold of it, one after the other; returns their folders.
+    """Train every recipe of a run on each of its folds, one by one; returns the folders.
 
-    Each is trained by so many processes, by torchrun if several; 0 = one per GPU.
+    Each training has this many processes, started by torchrun if several; 0 = one per GPU.
     """
     processes = processes or (1 if device == "cpu" else max(1, torch.cuda.device_count()))
     folders = []
     for name, fold in product(run.about.recipes, run.about.folds):
         folder = run.training_folder(name, fold)
         if run.is_trained(name, fold):
-            (folder / "last.pt").unlink(missing_ok=True)  # a kill came before this line
-            say(f"{folder}: already trained")  # and another PRECISION, say, changes nothing
+            (folder / "last.pt").unlink(missing_ok=True)  # left by a kill
+            say(f"{folder}: already trained")  # settings such as PRECISION do not count
         elif processes > 1:
             torchrun(run.folder, name, fold, settings, device, processes, retrain)
         else:
@@ -124,12 +124,12 @@ def train_all(
 
 
 def _check_fold(run: Run, fold: Fold) -> None:
-    """Refuse a fold that would hold out nothing, or what is for training only."""
+    """Refuse a fold that has no clips, or only clips for training."""
     there = sorted({*run.clips.fold.tolist()} - {TRAIN_ONLY})
     if fold != EVERYTHING and fold not in there:
         raise InputError(
-            f"fold {fold}: expected one of {run.folder}, {', '.join(map(str, there))} or "
-            f"{EVERYTHING}, found none of that number"
+            f"fold {fold}: expected a fold of {run.folder}, {', '.join(map(str, there))} or "
+            f"{EVERYTHING}, found no such fold; choose one of these"
         )
 
 
@@ -138,9 +138,9 @@ def choosing_clips(
 ) -> Bool[np.ndarray, " clips"]:
     """The clips on which the best epoch is chosen, if the recipe chooses one.
 
-    They are neither learnt from nor scored: those of one signer, about a tenth of what is left; in
-    a fit on everything, too, so that the epoch that ships is chosen as in every fold. Where every
-    signer has more than a quarter of what is left, every tenth clip.
+    They are neither learnt from nor scored. They are the clips of the signer with nearest to a
+    tenth of the clips that are not held out; if that is more than a quarter, every tenth clip. A
+    fit on everything sets them aside, too, so its epoch is chosen as in every fold.
     """
     chosen = np.zeros(len(clips), bool)
     if not recipe.needs_choosing_clips:
@@ -177,23 +177,23 @@ def main(  # noqa: PLR0913 - each is an option of the command
     device: str = "auto",
     retrain: bool = False,
 ) -> None:
-    """Train one recipe of a run on one fold, or go on where a training was stopped.
+    """Train one recipe of a run on one fold, or continue a stopped training.
 
     Args:
         run: The run's folder, such as logs/full; 01_preparation makes it.
         recipe: Its name in the run, such as frame_deberta_b.
         fold: The fold to hold out; `everything` holds out none.
-        precision: Of matrix products; auto is the fastest that the device computes natively.
+        precision: Type of matrix products; auto is the fastest that the device computes natively.
         compile: Compile the step first. For GPUs: on a CPU it takes minutes and gains nothing.
         micro_batch: Clips whose gradients are computed at once; 0 is as many as fit into memory.
-        tests: How often held-out clips are tested on the way, evenly spaced over the epochs.
+        tests: How often to test the held-out clips, evenly spaced over the epochs.
         device: cpu, cuda, or auto, which is cuda where there is one.
         retrain: Delete a finished training of other values, and train again.
     """
     opened = Run.open(anchored(run))
     settings = Settings(opened.about.seed, precision, compile, micro_batch=micro_batch, tests=tests)
     processes = Processes.start(device)
-    opened.recipe(recipe)  # a wrong name leaves no folder
+    opened.recipe(recipe)  # refuses a wrong name before a folder is made
     _check_fold(opened, fold)
     folder = opened.training_folder(recipe, fold)
     with locked(folder, f"trains {recipe}") if processes.writes else nullcontext():

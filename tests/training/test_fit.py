@@ -240,4 +240,4 @@ def test_a_batch_too_small_for_a_clip_to_be_left_out_is_said(
 ):
     recipe = replace(tiny_recipe, batch_size=batch_size, epochs=1)
     fit(Task(recipe, tiny_clips, None, 3, tmp_path), FP32, ONE)
-    assert ("but none of 8, which is what it takes at once" in capsys.readouterr().out) == said
+    assert ("but here it takes only 8 clips at once" in capsys.readouterr().out) == said

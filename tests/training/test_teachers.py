@@ -234,7 +234,7 @@ WIDER = replace(STAGES[2], model=hand_bert.Config(layers=2, width=12, inner=12, 
         (STAGES[:2], (), f"{FIRST}.fold0.*{SECOND} learns from it.*train it first"),
         (STAGES[1:2], (), f"distil.teacher: no recipe '{FIRST}'.*has {SECOND}"),
         ((STAGES[1], LONELY), (), f"{SECOND}.fold0.*{THIRD} starts from it.*train it first"),
-        ((*STAGES[:2], WIDER), NAMES[:2], f"{SECOND}.*{THIRD} starts from it.*no weight matrix"),
+        ((*STAGES[:2], WIDER), NAMES[:2], f"{SECOND}.*{THIRD} starts from it.*by name and"),
     ],
     ids=["no teacher yet", "no teacher in the run", "no start yet", "a start of other sizes"],
 )
