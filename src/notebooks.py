@@ -4,11 +4,11 @@
     python -m src.notebooks 03 04 -p RUN_DIR logs/sample         some of them
 
 - A parameter that no notebook declares is refused before anything runs.
-- A notebook is skipped when neither it, its parameters, its inputs, nor src has changed, its
-  executed copy is there, and nothing before it ran.
-- The first failure ends the run with one message and the command that goes on from there.
+- A notebook is skipped if its cells, its parameters, its inputs and src are unchanged, its executed
+  copy is there, and no earlier notebook ran.
+- The first failure ends the run with one message and the command that continues from there.
 - The executed copies, with outputs and pictures, are in the run's folder. Beside each is a log of
-  what libraries say about themselves.
+  the libraries' own messages.
 """
 
 import argparse
@@ -38,17 +38,17 @@ from src.common.news import Terminal, say
 from src.common.paths import SIGN_MAP, anchored, competition_folder, root
 
 NOTEBOOKS = root() / "notebooks"
-MAIN_PATH = ("01", "02", "03", "04")  # 05 and 06 are ways of their own
+MAIN_PATH = ("01", "02", "03", "04")  # 05 and 06 stand alone
 RUN_DIR = "RUN_DIR"
-# What notebooks read.
+# Parameters that name files or folders to read.
 READ = ("DATA", "EXTRA_DATA", "LISTS", "SIGNS", "AUTHORS_WEIGHTS", "VIDEOS")
-# What a notebook leaves in its run's folder for others: it is not finished once some of it is gone.
+# Files that a notebook leaves for later ones: if one is gone, the notebook is not finished.
 LEAVES = {
     "02": ("*/fold*/[!.]*", "*/everything/[!.]*"),
     "04": ("model.tflite", SIGN_MAP, "submission.zip", "report.*", "model_card.md"),
 }
-# What is refused at once, and not after the training that comes before it is used. The rooms that
-# use the values are not imported for it: TensorFlow alone takes seconds.
+# Other values are refused at once, not only when they are used, perhaps after a training. The
+# modules that use them are not imported for this, because TensorFlow alone takes seconds.
 CHOICES = {
     "DEVICE": ("auto", "cpu", "cuda"),
     "PRECISION": ("auto", "fp32", "bf16", "fp16"),
@@ -59,7 +59,7 @@ CHOICES = {
 }
 TAG = "parameters"
 MARKS = ".finished"
-QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}  # no greetings
+QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}  # no start-up messages
 Value = str | int | float | bool
 
 
@@ -76,7 +76,7 @@ class Notebook:
 
     @cached_property
     def parameters(self) -> dict[str, tuple[Value, str]]:
-        """By name, the literals of the cell tagged `parameters`, and the comments beside them."""
+        """The values in the cell tagged `parameters`, by name, with the comments beside them."""
         cells = nbformat.read(self.path, as_version=4).cells
         (source,) = (cell.source for cell in cells if TAG in cell.metadata.get("tags", ()))
         said = [line.partition("  # ")[2] for line in source.splitlines()]
@@ -91,11 +91,11 @@ class Notebook:
 
     @property
     def defaults(self) -> dict[str, Value]:
-        """The literals alone."""
+        """The default values, without the comments."""
         return {name: default for name, (default, _) in self.parameters.items()}
 
     def given(self, values: dict[str, Value]) -> dict[str, Value]:
-        """Those of the values that this notebook declares."""
+        """Select the values that this notebook declares."""
         return {name: value for name, value in values.items() if name in self.defaults}
 
 
@@ -148,7 +148,7 @@ def _typed(name: str, text: str, default: Value) -> Value:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         value = text
-    # A bool is an int to Python, but not to a reader of RUN_DIR=True.
+    # To Python a bool is an int, but TESTS=True is a mistake.
     if type(value) is type(default) or (type(default) is float and type(value) is int):
         return type(default)(value)
     raise InputError(f"{name}: expected {type(default).__name__} like {default!r}, found {text!r}")
@@ -157,14 +157,14 @@ def _typed(name: str, text: str, default: Value) -> Value:
 def execute(numbers: list[str], values: dict[str, Value], force: bool, show: bool) -> int:
     """Run the notebooks of these numbers in order; stop at the first that fails.
 
-    `force` runs finished ones again; `show` prints all that the cells print, not only their news.
+    `force` runs finished ones again; `show` prints all output of cells, not only their progress.
 
     Returns:
         The exit code: 0, 1 for a failed cell, 138 for a dead kernel.
 
     Raises:
-        InputError: there is no notebook of that number, or a value is only read by another one,
-            which has run with another value.
+        InputError: a number has no notebook, or a value is read only by a notebook that is not
+            chosen and has run with another value.
     """
     found = notebooks()
     if unknown := sorted({*numbers} - {*found}):
@@ -187,15 +187,15 @@ def execute(numbers: list[str], values: dict[str, Value], force: bool, show: boo
                 say(f"{label} already done (--force runs it again)")
                 continue
             changed = ", ".join(mark.changes or (gone[:1] if mark.is_finished else []))
-            doing = f"running again, for there are changes: {changed}" if changed else "running"
+            doing = f"running again because of changes: {changed}" if changed else "running"
             say(f"{label} {doing} ...")
             _unfinish(folder, notebook)
             started = time.monotonic()
             if failure := _execute(notebook, values, folder, show):
                 rest = command([later.name[:2] for later in chosen[i:]], values)
-                # Never with the very value that was refused.
+                # A refused value must not be suggested again.
                 other = f"with another {failure.refused}" if failure.refused else ""
-                in_vain = is_new and i == 0 and failure.refused  # the folder will go, see below
+                in_vain = is_new and i == 0 and failure.refused  # the folder is deleted below
                 say("\n".join([failure.text, *([] if in_vain else failure.files)]))
                 say(f"go on {other or f'from here: {rest}'}")
                 break
@@ -211,16 +211,16 @@ def execute(numbers: list[str], values: dict[str, Value], force: bool, show: boo
 
 @dataclass(frozen=True)
 class Failure:
-    """How a notebook ended before its last cell."""
+    """Why a notebook failed, and what to print about it."""
 
     code: int  # for the shell
     text: str  # what is printed
-    files: tuple[str, ...] = ()  # what is printed of where to look further
-    refused: str = ""  # the parameter that the error is about, if it is about a given one
+    files: tuple[str, ...] = ()  # lines that say where to look further
+    refused: str = ""  # the given parameter that the error is about, if any
 
 
 def _mark(folder: Path, notebook: Notebook, values: dict[str, Value], inputs: dict) -> Mark:
-    """What says that a notebook is finished, and what its results were made from."""
+    """The file that marks a notebook as finished, with what its results were made from."""
     before = [number for number in MAIN_PATH if number < notebook.name[:2] in MAIN_PATH][-1:]
     marks = [path for number in before for path in (folder / MARKS).glob(f"{number}_*.json")]
     made_from = {
@@ -247,14 +247,14 @@ def _refuse_unread(folder: Path, chosen: list[Notebook], values: dict[str, Value
 
 
 def _left(folder: Path, notebook: Notebook) -> list[str]:
-    """What a finished notebook has left in its run's folder, as names below it."""
+    """The files that a finished notebook has left, relative to its run's folder."""
     paths = [path for pattern in LEAVES.get(notebook.name[:2], ()) for path in folder.glob(pattern)]
     return sorted(str(path.relative_to(folder)) for path in paths)
 
 
 def _unfinish(folder: Path, notebook: Notebook) -> None:
-    """Delete a notebook's mark, and those of all that came of its old results."""
-    for mark in sorted((folder / MARKS).glob("*.json"), reverse=True):  # a kill leaves earlier ones
+    """Delete the marks of a notebook and of the later ones that used its old results."""
+    for mark in sorted((folder / MARKS).glob("*.json"), reverse=True):  # last first
         on_main_path = {notebook.name[:2], mark.stem[:2]} <= set(MAIN_PATH)
         if mark.stem == notebook.name or (on_main_path and mark.stem > notebook.name):
             mark.unlink()
@@ -302,7 +302,7 @@ def _execute(
 
 
 def _literal(path: Path) -> str:
-    """A path as papermill takes it, which puts parameters in the place of {names}."""
+    """Escape a path for papermill, which replaces {names} in paths by parameters."""
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
@@ -311,30 +311,30 @@ def _inputs(values: dict[str, Value]) -> dict[str, dict[str, str]]:
     src = root() / "src"
     code = {str(path.relative_to(src)): DIGEST + digest(path) for path in src.rglob("*.py")}
     named = [path for name in READ for path in _named(values.get(name, ""), name)]
-    # Trainings to learn from, too: a run, or a recipe of one, that OVERRIDES names by its path.
+    # Teachers are inputs, too: a run, or a recipe in a run, that OVERRIDES names by its path.
     for word in re.split(r"[\s,='\"]+", str(values.get("OVERRIDES", ""))):
         folder = anchored(word)
         if "/" in word and any((folder / name).is_file() for name in ("run.json", "config.json")):
             named += sorted(folder.rglob("trained.json"))
     if not values.get("DATA"):
-        with suppress(InputError):  # there need be none: a profile may draw its own
+        with suppress(InputError):  # none is needed: a profile may draw its own
             named.append(competition_folder())
     return {"src": code, "data": {str(path): digest_of(_listing(path)) for path in named}}
 
 
 def _named(value: Value, parameter: str) -> list[Path]:
-    """The folders or files that a parameter names; of videos, those in a list or behind links."""
+    """The folders or files that a parameter names; for VIDEOS also those in lists, behind links."""
     names = str(value).split(",") if parameter == "EXTRA_DATA" else [str(value)]
     paths = [anchored(name.strip()) for name in names if name.strip()]
     if parameter == "VIDEOS" and paths and paths[0].exists():
-        from src.video.videos import find  # with torch, which takes seconds
+        from src.video.videos import find  # imports torch, which takes seconds
 
         paths += [video.path for video in find(paths[0])]
     return paths
 
 
 def _listing(path: Path) -> list[tuple[str, int, int]]:
-    """Names, sizes and times of a file, or of all in a folder; 94,477 clips take a second."""
+    """The name, size and time of each file in a folder, or of one; 94,477 clips take a second."""
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     return [(str(file.relative_to(path)), *stamp(file)) for file in files if file.is_file()]
 
@@ -348,7 +348,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "numbers", nargs="*", default=[*MAIN_PATH], help="01 02 ...; without: 01 to 04"
+        "numbers", nargs="*", default=[*MAIN_PATH], help="such as 01 02; default: 01 to 04"
     )
     parser.add_argument(
         "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter"
@@ -369,12 +369,12 @@ def main() -> int:
 
 
 def _spaced(words: list[str]) -> list[str]:
-    """With a space before each parameter's value: argparse takes --epochs=30 for a flag of ours."""
+    """Put a space before each parameter's value, or argparse takes --epochs=30 for its own flag."""
     return [f" {word}" if k > 1 and words[k - 2] == "-p" else word for k, word in enumerate(words)]
 
 
 def _described() -> str:
-    """Every parameter with its default and meaning, as the notebooks' cells have them."""
+    """Every parameter with its default and meaning, from the notebooks' cells."""
     lines: dict[str, str] = {}
     for notebook in notebooks().values():
         for name, (default, meaning) in notebook.parameters.items():

@@ -1,4 +1,4 @@
-"""A run is its folder: what it is about, its recipes, its folds, its models.
+"""A run and its folder: what it is about, its recipes, its folds, its models.
 
     logs/<run>/
         run.json                      profile, data, store, seed, held-out participants
@@ -8,7 +8,7 @@
         01_preparation.ipynb, ...     the notebooks as they ran
         figures/, model.tflite, submission.zip, report.md, report.json, model_card.md
 
-Later stages read the run's folder and the store; from 03 on the raw clips that are held out, too.
+Later stages read the run's folder and the store; from 03 on also the held-out raw clips.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class About:
     store: str  # the folder of the landmark store, from the project's root
     seed: int  # of everything random
     hold_out: tuple[str, ...]  # participants of a named split; empty = the usual folds
-    recipes: tuple[str, ...]  # names of the members, in order
+    recipes: tuple[str, ...]  # their names, in order
     folds: tuple[Fold, ...]  # to train; `EVERYTHING` for a fit on all clips
     asked: str = ""  # what RECIPES said, or what the profile chose; "" in older runs
 
@@ -67,7 +67,7 @@ class Run:
 
     @classmethod
     def create(cls, folder: Path, about: About, recipes: Sequence[Recipe]) -> Run:
-        """Write what a new run is about; a run that is there already keeps its models.
+        """Write a new run's folder; a run that is there already keeps its models.
 
         Raises:
             InputError: HOLD_OUT names a participant that has no clip, or all participants; or
@@ -79,27 +79,27 @@ class Run:
             fold = folds.hold_out(store.clips, about.hold_out)
         if not fold.isin([each for each in about.folds if each != EVERYTHING]).any():
             raise InputError(
-                f"{about.data}: expected clips to test on, found that all are there to train on"
+                f"{about.data}: expected clips to test on, found only clips for training"
             )
         nobody_learns = (fold == about.folds[0]).all()
         if nobody_learns and about.hold_out:
             raise InputError(
-                f"HOLD_OUT: expected signers to be left to learn from, found that all of "
-                f"{about.data} are named; name fewer, or leave it empty"
+                f"HOLD_OUT: expected signers to be left to learn from, found all signers of "
+                f"{about.data} named; name fewer, or leave it empty"
             )
         if nobody_learns:
             raise InputError(
-                f"{about.data}: expected clips of two signers at least, or several clips of a sign "
-                "by one, found nothing to learn from when some are held out; add clips"
+                f"{about.data}: expected clips of at least two signers, or several clips per sign "
+                "by one, found nothing to learn from once some are held out; add clips"
             )
-        # They may be of other clips: whoever makes the run again draws them again.
+        # Old figures may show other clips; the notebooks draw them again.
         for figure in folder.glob("figures/*.png"):
             figure.unlink()
         table = store.clips[["sequence", "participant", "sign"]].assign(fold=fold)
         write_atomically(folder / "folds.csv", lambda path: table.to_csv(path, index=False))
         for recipe in recipes:
             config.save(recipe, folder / recipe.name / "config.json")
-        # No absolute path: a run's folder can be moved to another machine.
+        # Paths are relative, so a run's folder can be moved to another machine.
         here = {name: os.path.relpath(anchored(getattr(about, name)), root()) for name in PLACES}
         about = replace(about, **here)
         write_json(folder / "run.json", asdict(about))
@@ -110,7 +110,7 @@ class Run:
         """Open the run that `create` wrote.
 
         Raises:
-            InputError: there is none.
+            InputError: the folder holds no run.
         """
         path = folder / "run.json"
         with refusing(path, "what 01_preparation writes", "run it first"):
@@ -129,13 +129,13 @@ class Run:
         """The landmark store.
 
         Raises:
-            InputError: it is not on this machine, or damaged.
+            InputError: the store is not on this machine, or damaged.
         """
         folder = anchored(self.about.store)
         if not folder.is_dir():
             raise InputError(
                 f"{folder}: expected this run's landmark store, found none; run 01_preparation on "
-                "this machine, with DATA=<the competition folder here>: it keeps the trainings"
+                "this machine, with DATA=<the competition folder here>; trainings are kept"
             )
         return Store.open(folder)
 
@@ -144,7 +144,7 @@ class Run:
         """The store's clips with this run's folds.
 
         Raises:
-            InputError: the folds are not there, damaged, or of other clips.
+            InputError: folds.csv is missing, damaged, or of other clips.
         """
         path = self.folder / "folds.csv"
         with refusing(path, "what 01_preparation writes", "run it again, with --force"):
@@ -184,11 +184,11 @@ class Run:
         return self.folder / name / (EVERYTHING if fold == EVERYTHING else f"fold{fold}")
 
     def training_mark(self, name: str, fold: Fold) -> Mark:
-        """What says that a recipe is trained on a fold, and what its weights were made from.
+        """The file that marks a training as finished, with what its weights were made from.
 
-        It holds the same of its teachers, and of the stage that it starts from, if they are in this
-        run: a training that learnt from other values is not finished. Of all of them, in this run
-        or another, it holds a digest of their weights, as long as they are there.
+        It also holds what teachers and start were made from, if they are in this run, so a change
+        there leaves the training unfinished. For teachers and start of any run it holds a digest of
+        their weights, as long as these exist.
         """
         recipe, folds_file = self.recipe(name), self.folder / "folds.csv"
         with refusing(folds_file, "what 01_preparation writes", "run it again, with --force"):
@@ -213,20 +213,20 @@ class Run:
         return Mark(path, made_from)
 
     def _weights_of(self, name: str, fold: Fold) -> str | None:
-        """A digest of what a training, or each of another run, has learnt; None without any."""
+        """A digest of the weights of a training, or of all in a run; None if there are none."""
         folder = self.folder / name if name in self.recipes else anchored(name)
         place = f"{self.training_folder(name, fold).name}/{TRAINED}"
         marks = [Mark(path) for path in sorted([*folder.glob(place), *folder.glob(f"*/{place}")])]
         return digest_of([(m.result or {}).get("weights") for m in marks]) if marks else None
 
     def is_trained(self, name: str, fold: Fold) -> bool:
-        """True if a recipe is trained on a fold, of this run's values, and nothing was deleted."""
+        """True if a recipe is trained on a fold with this run's values, and all files are there."""
         mark, shipped = self.training_mark(name, fold), f"{self.recipe(name).shipped}.pt"
         files = (mark.path.parent / n for n in (shipped, "history.csv", "predictions.parquet"))
         return mark.is_finished and all(file.is_file() for file in files)
 
     def discard_stale(self, name: str, fold: Fold) -> None:
-        """Delete a finished training that is not of this recipe, teacher and folds any more."""
+        """Delete a finished training whose recipe, teacher or folds have changed since."""
         mark = self.training_mark(name, fold)
         if mark.changes and mark.spoil("its weights were being deleted"):
             for pattern in ("*.pt", "*.csv", "*.parquet", TRAINED):
@@ -234,20 +234,20 @@ class Run:
                     path.unlink()
 
     def _refuse_stale(self, name: str, fold: Fold) -> None:
-        """Refuse weights and predictions of other values than the run has now."""
+        """Refuse weights and predictions that were made with other values than the run has now."""
         mark = self.training_mark(name, fold)
         if mark.changes:
             raise InputError(
-                f"{mark.path.parent}: expected a training of this run's values, found one of "
+                f"{mark.path.parent}: expected a training with this run's values, found one with "
                 f"others: {', '.join(mark.changes)}; run 02_training again, or 01_preparation with "
                 "the old values"
             )
 
     def model(self, name: str, fold: Fold, role: Role | None = None) -> nn.Module:
-        """A recipe's network, trained on all but one fold; without a role the one that it ships.
+        """A recipe's network, trained on all but one fold; by default in the role that ships.
 
         Raises:
-            InputError: it is not trained yet, or of other values, or its weights of other sizes.
+            InputError: it is not trained yet, or with other values, or its weights do not fit.
         """
         recipe = self.recipe(name)
         role = role or recipe.shipped
@@ -271,10 +271,10 @@ class Run:
         return model.eval()
 
     def predictions(self, name: str) -> pd.DataFrame:
-        """The out-of-fold predictions of one recipe, of the folds that are trained.
+        """The out-of-fold predictions of one recipe, for the folds that are trained.
 
         Raises:
-            InputError: no fold is trained, or one is of other values than the run has now.
+            InputError: no fold is trained, or one with other values than the run has now.
         """
         held_out = [fold for fold in self.about.folds if fold != EVERYTHING]
         for fold in held_out:
@@ -289,9 +289,9 @@ class Run:
         return pd.concat(tables, ignore_index=True)
 
     def shipped_predictions(self) -> dict[str, pd.DataFrame]:
-        """Out-of-fold predictions of what each member ships; stages that only teach are left out.
+        """Out-of-fold predictions of each member's shipped role; stages that only teach have none.
 
-        Members that are not trained on the same folds are compared on the folds that all have.
+        Only the folds on which all members are trained are included.
 
         Raises:
             InputError: a member has no trained fold, nothing ships, or no fold is common to all.
@@ -309,7 +309,7 @@ class Run:
         return {n: t[t.fold.isin(common)].reset_index(drop=True) for n, t in tables.items()}
 
     def save_figure(self, figure: Figure, name: str) -> Path:
-        """Keep a figure as figures/<name>.png."""
+        """Save a figure as figures/<name>.png."""
         path = self.folder / "figures" / f"{name}.png"
         return write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=120))
 

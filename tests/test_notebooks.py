@@ -277,7 +277,7 @@ def test_a_notebook_runs_again_if_something_that_it_left_is_gone(notebooks, caps
     assert execute(notebooks, ["01", "02"], RATE=0.5) == 0
     weights.unlink()
     assert execute(notebooks, ["01", "02"], RATE=0.5) == 0
-    assert f"running again, for there are changes: {weights} is gone" in capsys.readouterr().out
+    assert f"running again because of changes: {weights} is gone" in capsys.readouterr().out
     assert ran(notebooks) == "1ss"
 
 

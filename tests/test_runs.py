@@ -142,7 +142,7 @@ def test_a_training_of_another_seed_is_not_taken_for_one_of_this(made):
     other = replace(made, about=replace(made.about, seed=1))
     assert made.training_mark(RECIPE.name, 0).is_finished
     assert other.training_mark(RECIPE.name, 0).changes == ["seed 0 -> 1"]
-    with pytest.raises(InputError, match="found one of others: seed 0 -> 1; run 02_training"):
+    with pytest.raises(InputError, match="found one with others: seed 0 -> 1; run 02_training"):
         other.predictions(RECIPE.name)
 
 

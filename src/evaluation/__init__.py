@@ -1,1 +1,1 @@
-"""What trained models are worth: predictions, tables, ensembles, baselines."""
+"""How good trained models are: predictions, tables, ensembles, baselines."""

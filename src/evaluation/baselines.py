@@ -1,9 +1,9 @@
 """Nearest neighbour on hand coordinates: what any trained model has to beat.
 
-Nothing is learnt: a clip gets the label of the nearest one, by Euclidean distance of the two clips'
-vectors of 16 frames, NaN as 0. With `raw_hands` its accuracy tells how alike the pictures are; with
-`aligned_hands` it knows what a signer would say at once: which hand signs, its shape, and where it
-is on the body.
+Nothing is learnt: a clip gets the label of the training clip that is nearest to it, by Euclidean
+distance of their vectors of 16 frames; NaN counts as 0. With `raw_hands` the accuracy shows how
+alike the pictures are. `aligned_hands` compares what a signer would name first: which hand signs,
+its shape, and where it is on the body.
 
 Letters: **T** frames of a clip, **M** clips.
 """
@@ -18,7 +18,7 @@ from src.clips import RawClip
 from src.landmarks import HANDS, LEFT_HAND, LEFT_SHOULDER, MIRROR, RIGHT_HAND, RIGHT_SHOULDER
 
 FRAMES = 16
-# How much a hand's shape and the wrists' places count, in shoulder widths.
+# Factors for a hand's shape and for the wrists' places, which are in shoulder widths.
 SHAPE, PLACE = 2.0, 1.5
 
 
@@ -30,7 +30,7 @@ def nearest_neighbour(
 ) -> Int[np.ndarray, "_"]:
     """Label every test clip like the training clip with the nearest vector.
 
-    Clips are taken one by one, so that a generator keeps one of them in memory.
+    Clips are taken one by one, so a generator keeps only one of them in memory.
     """
     known = NearestNeighbors(n_neighbors=1, algorithm="brute")
     known.fit(np.stack([vector(clip) for clip in train]))
@@ -46,9 +46,9 @@ def raw_hands(clip: RawClip) -> Float[np.ndarray, "_"]:
 def aligned_hands(clip: RawClip) -> Float[np.ndarray, "_"]:
     """The signing hand's shape, and where both wrists are: FRAMES x 44 numbers, float32.
 
-    Of the frames with a hand; mirrored where the left hand is seen in more of them. All in (x, y)
-    and shoulder widths of the same frame: the hand from its wrist, the wrists from the middle
-    between the shoulders.
+    Only frames with a hand are used, mirrored if more of them show the left hand than the right.
+    Places are (x, y) in shoulder widths of the same frame: the hand's are relative to its wrist,
+    the wrists' to the middle between the shoulders.
     """
     left, right = (~np.isnan(clip[:, hand, 0]).all(1) for hand in (LEFT_HAND, RIGHT_HAND))
     if left.sum() > right.sum():
@@ -71,8 +71,8 @@ def aligned_hands(clip: RawClip) -> Float[np.ndarray, "_"]:
 
 
 def _frames(clip: RawClip) -> Float[np.ndarray, "FRAMES N 3"]:
-    """The clip's frames nearest to FRAMES instants, float64.
+    """The clip's frames nearest to FRAMES evenly spaced instants, float64.
 
-    Not averages of two: a hand that is seen in one of two frames has no average.
+    Frames are not averaged: a hand that is seen in only one of two frames has no average.
     """
     return clip[np.rint(np.linspace(0, len(clip) - 1, FRAMES)).astype(int)].astype(np.float64)

@@ -1,15 +1,15 @@
 """How much each member of an ensemble counts, found on signers whom the members have not seen.
 
 - First every member is calibrated: its logits are divided by the temperature under which the right
-  signs are most likely. A member that is too sure of itself would otherwise lose its weight for
+  signs are most likely. A member that is too sure of itself would otherwise lose its weight over a
   few bold mistakes.
 - The weights are those of a mixture: they maximise the likelihood of the out-of-fold predictions.
   The problem is convex, and expectation-maximisation solves it without a step size.
-- Nothing is scored on the clips that it was found on: signers are dealt into groups, and each group
-  is predicted with what was found on the other groups. Weights that do worse there than equal ones
-  are not taken.
-- Where a single fold is trained nothing can be fitted. Different solutions are then blended by the
-  mean of their logits: one that has learnt from smoothed labels is never sure, and would hardly
+- No weights are scored on the clips that they were fitted to: signers are split into groups, and
+  each group is predicted with the weights that were fitted to the other groups. Weights that do
+  worse there than equal ones are not used.
+- With a single trained fold nothing can be fitted. Different solutions are then blended by the mean
+  of their logits: a network that has learnt from smoothed labels is never sure, and would hardly
   count in a mean of probabilities.
 
 Letters: **M** members, **N** clips, **K** signs.
@@ -32,15 +32,15 @@ from src.recipes.base import Pool
 
 ROUNDS = 200  # of expectation-maximisation; the weights move by less than 1e-3 after some fifty
 GROUPS = 4  # of signers, fewer where there are fewer signers
-NEGLIGIBLE = 0.01  # a member of less weight is left out of the file
-COLDEST, HOTTEST = 0.1, 10.0  # temperatures; of a member that is always right it would be 0
+NEGLIGIBLE = 0.01  # a member with less weight is left out of the file
+COLDEST, HOTTEST = 0.1, 10.0  # temperatures; a member that is always right would get 0
 Tables = Mapping[str, pd.DataFrame]  # member -> its shipped role's out-of-fold predictions
-Rule = Literal["fitted", "equal", "logits"]  # logits: the mean is of logits, all count the same
+Rule = Literal["fitted", "equal", "logits"]  # logits: the plain mean of logits
 
 
 @dataclass(frozen=True)
 class Vote:
-    """How a member counts: its weight, and what its logits are divided by."""
+    """How a member counts: its weight, and the temperature that divides its logits."""
 
     weight: float
     temperature: float = 1.0
@@ -50,9 +50,9 @@ Votes = dict[str, Vote]
 
 
 def rule_for(tables: Tables, asked: str = "") -> Rule:
-    """The rule that is asked for; of nothing, a solution's own for its recipes, else fitted.
+    """The rule that is asked for, or else a single solution's own rule.
 
-    Of several solutions that are trained on a single fold it is the mean of logits.
+    For several solutions it is the mean of logits if one fold is trained, and else fitted votes.
 
     Raises:
         InputError: there is no such rule.
@@ -73,7 +73,7 @@ def pool_of(rule: Rule) -> Pool:
 
 
 def equal_votes(names: Collection[str]) -> Votes:
-    """All members count the same, as they are."""
+    """Equal votes: all members have the same weight, and are not calibrated."""
     return {name: Vote(1 / len(names)) for name in names}
 
 
@@ -98,7 +98,7 @@ def temperature_of(table: pd.DataFrame) -> float:
 
     Source: Guo et al. 2017, On Calibration of Modern Neural Networks, section 4.2.
     """
-    from scipy.optimize import minimize_scalar  # half a second, and no training calibrates
+    from scipy.optimize import minimize_scalar  # takes half a second, and trainings do not need it
 
     logits, label = stacked(table).astype(np.float64), table.label.to_numpy()
 
@@ -128,7 +128,7 @@ def aligned(tables: Tables) -> dict[str, pd.DataFrame]:
 
 
 def mixture_weights(likelihood: Float[np.ndarray, "M N"]) -> Float[np.ndarray, " M"]:
-    """The weights, not negative, sum 1, of the mixture under which the clips are most likely.
+    """The mixture weights (not negative, sum 1) under which the right signs are most likely.
 
     `likelihood` is the probability that each member gives to the right sign of each clip.
     """
@@ -160,14 +160,14 @@ def find_votes(tables: Tables) -> Votes:
 
 
 def cross_fitted(tables: Tables, find: Callable[[Tables], Votes] = find_votes) -> pd.DataFrame:
-    """The ensemble's predictions, each group of signers with the votes found on the others.
+    """The ensemble's predictions, each group of signers with votes found on the other groups.
 
-    There have to be two signers at least.
+    There must be at least two signers.
     """
     tables = aligned(tables)
     first = next(iter(tables.values()))
     n_groups = min(GROUPS, first.participant.nunique())
-    from sklearn.model_selection import GroupKFold  # most of a second, and only here
+    from sklearn.model_selection import GroupKFold  # takes most of a second, and only this needs it
 
     pieces = []
     for others, here in GroupKFold(n_groups).split(first, groups=first.participant.to_numpy()):
@@ -177,16 +177,16 @@ def cross_fitted(tables: Tables, find: Callable[[Tables], Votes] = find_votes) -
 
 
 def calibrated_votes(tables: Tables) -> Votes:
-    """All members count the same, with their most likely temperatures."""
+    """Votes with equal weights, and each member's most likely temperature."""
     equal = 1 / len(tables)
     return {name: Vote(equal, temperature_of(table)) for name, table in aligned(tables).items()}
 
 
 def chosen_votes(tables: Tables, rule: Rule = "fitted") -> Votes:
-    """Fitted votes; or equal ones, calibrated or as they are, where those do better.
+    """The best of fitted votes, equal votes with calibration, and equal votes without.
 
-    Better is the accuracy on signers on whom nothing was fitted. Of equals the first is taken. With
-    a single signer nothing can be compared, and the votes are equal.
+    The best have the highest accuracy on signers to whom nothing was fitted; in a tie the earlier
+    are taken. With a single signer nothing can be compared, and the votes are equal.
     """
     if rule != "fitted" or next(iter(tables.values())).participant.nunique() == 1:
         return equal_votes(tables)
@@ -197,7 +197,7 @@ def chosen_votes(tables: Tables, rule: Rule = "fitted") -> Votes:
 def votes_for(tables: Tables, fold: Fold, rule: Rule = "fitted") -> Votes:
     """Votes of the members that are scored on a fold, chosen on all other folds.
 
-    If no other fold is trained they are equal: what is found on the scored clips would flatter.
+    If no other fold is trained the votes are equal: fitted to the scored clips, they would flatter.
     """
     others = {name: table[table.fold != fold] for name, table in tables.items()}
     if any(table.empty for table in others.values()):
@@ -206,9 +206,9 @@ def votes_for(tables: Tables, fold: Fold, rule: Rule = "fitted") -> Votes:
 
 
 def leave_one_out(tables: Tables, fold: Fold, rule: Rule = "fitted") -> pd.DataFrame:
-    """Accuracy on a fold's clips of each member alone, and of the ensemble without it.
+    """The accuracy on a fold of each member alone, and of the ensemble without this member.
 
-    The last row, "ensemble", is all of them with the votes of the file that is scored.
+    The last row, "ensemble", has all members, with the votes of the file that is scored.
     """
     rows = {}
     for name, table in tables.items():
@@ -220,6 +220,6 @@ def leave_one_out(tables: Tables, fold: Fold, rule: Rule = "fitted") -> pd.DataF
 
 
 def on_fold(tables: Tables, fold: Fold, rule: Rule = "fitted") -> pd.DataFrame:
-    """The ensemble's predictions of a fold's clips, with the votes of `votes_for`."""
+    """The ensemble's predictions for a fold's clips, with the votes of `votes_for`."""
     here = {name: table[table.fold == fold] for name, table in tables.items()}
     return together(here, votes_for(tables, fold, rule), rule)

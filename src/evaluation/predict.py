@@ -1,4 +1,4 @@
-"""What a model says about clips it was not trained on, and how good that is.
+"""A model's answers for clips that it was not trained on, and how good they are.
 
 Letters: **N** clips, **K** signs.
 """
@@ -21,14 +21,14 @@ BATCH = 64  # clips; without gradients memory is no concern
 def outputs(
     model: nn.Module, recipe: Recipe, clips: ClipSet
 ) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
-    """Each batch of clips with the answers of the model, for the time in evaluation mode."""
+    """Run the model in evaluation mode: yields each batch's clip numbers and the answers."""
     was_training = model.training
     model.eval()
     for index in plan(clips.length, BATCH, rng=None):
         on_device = torch.from_numpy(index).to(clips.frames.device)
         batch = clips.gather(on_device, int(clips.length[index].max()))
         features = recipe.features(batch.xyz, batch.mask, recipe.layout)
-        with torch.no_grad():  # and not around the loop: a generator would hand it to its caller
+        with torch.no_grad():  # around the loop it would hold in the caller, too, at every yield
             answers = model(features, batch.mask)
         yield index, answers
     model.train(was_training)
@@ -41,7 +41,7 @@ def predict(model: nn.Module, recipe: Recipe, clips: ClipSet) -> Float[np.ndarra
 
 @dataclass(frozen=True)
 class Examination:
-    """What a test of a model gave: accuracy, mean of the recipe's loss, and the answers."""
+    """The results of testing a model: accuracy, mean of the recipe's loss, and the answers."""
 
     accuracy: float
     loss: float
@@ -49,7 +49,7 @@ class Examination:
 
 
 def examine(model: nn.Module, recipe: Recipe, clips: ClipSet, progress: float) -> Examination:
-    """Test a model on clips, at least one, as they are: not augmented, not mixed.
+    """Test a model on one or more clips, without augmentation or mixing.
 
     `progress` is the share of the training that is done; the loss may depend on it.
     """

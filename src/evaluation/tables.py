@@ -42,8 +42,8 @@ def by_group(predictions: pd.DataFrame, column: str) -> pd.Series:
 
 
 def confusion_counts(predictions: pd.DataFrame, classes: int) -> np.ndarray:
-    """(K, K) clips of each sign (row) by the sign they were taken for (column)."""
-    from sklearn.metrics import confusion_matrix  # most of a second, and only here
+    """Count the clips of each sign (row) by the sign that they were taken for (column): (K, K)."""
+    from sklearn.metrics import confusion_matrix  # takes most of a second, and only this needs it
 
     predicted = stacked(predictions).argmax(1)
     return confusion_matrix(predictions.label, predicted, labels=range(classes))
@@ -59,7 +59,7 @@ def worst_pairs(counts: np.ndarray, signs: Sequence[str], most: int = 10) -> pd.
 
 
 def mistakes(predictions: pd.DataFrame, signs: Sequence[str]) -> pd.DataFrame:
-    """Wrong predictions, most confident first, with the sign that was predicted and how surely."""
+    """Wrong predictions, most confident first, with the predicted sign and its probability."""
     probability = softmax(stacked(predictions), axis=1)
     best = probability.argmax(1)
     table = predictions[["sequence", "participant", "sign"]].assign(
@@ -70,12 +70,12 @@ def mistakes(predictions: pd.DataFrame, signs: Sequence[str]) -> pd.DataFrame:
 
 
 def worth_recording(predictions: pd.DataFrame, clips: pd.DataFrame) -> pd.DataFrame:
-    """A row per sign, those that more recordings would help most first.
+    """Rank the signs: those that more recordings would help most come first.
 
-    Clips and signers are all that there are, accuracy is of the held-out ones: sign -> clips,
-    signers, accuracy, taken for (the sign that it is most often taken for, or nothing). A sign that
-    no held-out clip shows has NaN as its accuracy, and comes last. A sign without any clip may be
-    the answer, too, but is not named.
+    A sign's row has its clips and signers (of all clips), its accuracy (of held-out clips) and
+    taken_for, the sign that it is most often taken for, or "". A sign without a held-out clip has
+    NaN as its accuracy, and comes last. A predicted sign that has no clips at all is not counted
+    in taken_for.
     """
     signs = clips.drop_duplicates("label").set_index("label").sign
     best = pd.Series(stacked(predictions).argmax(1), predictions.index)

@@ -71,7 +71,7 @@ def test_a_single_signer_with_single_clips_is_refused(folder, tmp_path):
     rewrite(folder, lambda t: t[t.participant_id == t.participant_id[0]].drop_duplicates("sign"))
     store = build(folder, folder.parent / "stores", range(N_LANDMARKS))
     about = About("cpu", str(folder), str(store.folder), 0, (), (), (0,))
-    with pytest.raises(InputError, match="expected clips of two signers at least"):
+    with pytest.raises(InputError, match="expected clips of at least two signers"):
         Run.create(tmp_path / "run", about, [])
 
 

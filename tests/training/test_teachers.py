@@ -349,7 +349,7 @@ def test_a_training_is_stale_when_what_it_learnt_from_was_trained_again(
     shutil.rmtree(folder(teachers_run, FIRST))
     train(teachers_run, FIRST, FOLD, replace(FP32, seed=1), ONE)  # weights of other bits
     changed = f"weights of.{re.escape(name)} changed"
-    with pytest.raises(InputError, match=f"found one of others: {changed}; run 02_training again"):
+    with pytest.raises(InputError, match=f"one with others: {changed}; run 02_training again"):
         run.model("pupil", FOLD)
     with pytest.raises(InputError, match=f"{changed}; choose another RUN_DIR, or say RETRAIN=True"):
         train(run, "pupil", FOLD, FP32, ONE)
