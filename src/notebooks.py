@@ -254,7 +254,8 @@ def _left(folder: Path, notebook: Notebook) -> list[str]:
 
 def _unfinish(folder: Path, notebook: Notebook) -> None:
     """Delete the marks of a notebook and of the later ones that used its old results."""
-    for mark in sorted((folder / MARKS).glob("*.json"), reverse=True):  # last first
+    # The last goes first, so a kill leaves no mark that has lost an earlier one.
+    for mark in sorted((folder / MARKS).glob("*.json"), reverse=True):
         on_main_path = {notebook.name[:2], mark.stem[:2]} <= set(MAIN_PATH)
         if mark.stem == notebook.name or (on_main_path and mark.stem > notebook.name):
             mark.unlink()
