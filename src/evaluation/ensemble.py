@@ -160,10 +160,7 @@ def find_votes(tables: Tables) -> Votes:
 
 
 def cross_fitted(tables: Tables, find: Callable[[Tables], Votes] = find_votes) -> pd.DataFrame:
-    """The ensemble's predictions, each group of signers with votes found on the other groups.
-
-    There must be at least two signers.
-    """
+    """The predictions for each group of signers (two or more), with votes found on the others."""
     tables = aligned(tables)
     first = next(iter(tables.values()))
     n_groups = min(GROUPS, first.participant.nunique())

@@ -9,8 +9,7 @@ from torch.optim.swa_utils import AveragedModel
 def follow(average: nn.Module, model: nn.Module, decay: float, buffers: bool) -> None:
     """Move an average towards the model, in place: a = decay a + (1 - decay) m.
 
-    `buffers` moves batch-norm statistics, too; a mean teacher runs in training mode and keeps its
-    own.
+    `buffers` moves batch-norm statistics, too; a mean teacher, in training mode, keeps its own.
     """
     pairs = [list(average.parameters()), list(model.parameters())]
     if buffers:

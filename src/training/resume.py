@@ -83,8 +83,7 @@ class State:
 def compare(found: object, own: object, at: str) -> None:
     """Compare a state with what the training itself would save before its first step.
 
-    Keys, shapes and types must agree, except where our own part is empty. `at` is the place in the
-    file.
+    Keys, shapes and types must agree, unless our own part is empty. `at` is the place in the file.
 
     Raises:
         ValueError: a part is missing, or of another kind.
