@@ -133,7 +133,7 @@ def test_a_changed_stage_and_those_after_it_are_trained_again_when_somebody_says
 ):
     run = make_run(STAGES[0], replace(STAGES[1], epochs=1), STAGES[2], trained=NAMES)
     # Nothing of other values is shown or replaced without a word.
-    changed = r"fold0: expected .* of others: (teacher\.)?recipe\.epochs 3 -> 1"
+    changed = r"fold0: expected .* with others: (teacher\.)?recipe\.epochs 3 -> 1"
     for asked in (
         lambda: train_all(run, FP32, "cpu"),
         lambda: run.predictions(SECOND),
