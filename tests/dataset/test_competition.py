@@ -74,9 +74,6 @@ def test_refuses_a_map(folder, text, message):
     assert str(folder / SIGN_MAP) in error
 
 
-# --- train.csv ----------------------------------------------------------------------------------
-
-
 def test_index_has_a_row_per_clip_in_order(folder):
     index = read_index(folder)
     assert list(index.columns) == ["path", "participant", "sequence", "sign", "label"]

@@ -92,9 +92,6 @@ def test_a_teacher_that_comes_before_and_longer_clips_with_a_longer_network_pass
     overridden(choose("hierarchical", "sample"), "--clip.length.n-frames 64 --model.max-len 64")
 
 
-# --- a new recipe -------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Written:
     """An operation or network of somebody's: it does what a test says."""

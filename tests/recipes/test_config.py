@@ -30,9 +30,6 @@ def as_read(recipe: Recipe) -> dict:
     return json.loads(json.dumps(to_json(recipe)))
 
 
-# --- JSON ---------------------------------------------------------------------------------------
-
-
 @EVERY
 def test_json_gives_the_same_recipe_back(recipe, tmp_path):
     """Also by name and to the type of every number."""
@@ -127,9 +124,6 @@ def test_a_recipe_of_other_fields_names_the_field(rotate, field):
     with pytest.raises(InputError, match=r"logs/config\.json.*recipe\.augment\.rotate") as refused:
         from_json(value, "logs/config.json")
     assert field in str(refused.value)
-
-
-# --- flags --------------------------------------------------------------------------------------
 
 
 @EVERY

@@ -55,9 +55,6 @@ def test_five_epochs_of_warm_up_then_cycles_of_twenty(recipe):
     assert 3e-4 * factor(recipe.schedule, 0.0, 105) == pytest.approx(1e-5)
 
 
-# --- stages -------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("profile", ["full", "cpu", "sample"])
 def test_three_stages_each_from_the_best_of_the_one_before(profile):
     stages = choose("hierarchical", profile)
@@ -89,9 +86,6 @@ def test_the_next_stage_starts_from_the_best_weights_and_not_from_the_last(sampl
     run.training_mark(stages[0].name, 0).write()
     train_all(run, FP32, "cpu")
     torch.testing.assert_close(weights(second), dict(best), rtol=0, atol=0)
-
-
-# --- options ------------------------------------------------------------------------------------
 
 
 TRAIN, VALID, MANY = (

@@ -41,8 +41,6 @@ def test_no_window_is_an_empty_batch_of_the_right_shape():
     assert windows.sliding([clip(10)]).shape == (0, 144, 1, 1)
 
 
-# --- sampling -----------------------------------------------------------------------------------
-
 CLIPS = [clip(50), clip(9, 1000), clip(30, 2000), clip(400, 3000)]
 
 

@@ -188,8 +188,6 @@ def test_bars_and_pck_show_their_values():
     assert curve.axes[0].lines[0].get_ydata()[-1] == 1
 
 
-# --- tables and report --------------------------------------------------------------------------
-
 ERRORS = {"zero velocity": errors_of(2.0), "ridge": errors_of(1.0), "model": errors_of(1.5)}
 
 

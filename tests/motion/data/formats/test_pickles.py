@@ -92,8 +92,6 @@ def test_a_truncated_or_missing_file_is_named(tmp_path):
         read_motion(tmp_path / "a.c3d")
 
 
-# --- fairmotion's prepared windows --------------------------------------------------------------
-
 FORMATS = [
     PoseFormat("axis angle", "all"),
     PoseFormat("rotation matrix", "all"),
