@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from torch import Tensor
 
 from src.clips import RawClip
-from src.landmarks import EDGES, HANDS, Layout
+from src.landmarks import EDGES, HAND_EDGES, HANDS, Layout
 
 COLOURS = {"face": "0.6", "left_hand": "tab:blue", "pose": "0.3", "right_hand": "tab:red"}
 
@@ -147,21 +147,24 @@ def views(clips: dict[str, tuple[Tensor, Tensor]], layout: Layout) -> Figure:
     """
     columns = min(4, len(clips))
     rows = math.ceil(len(clips) / columns)
-    fig, axes = figure(2.6 * columns, 2.6 * rows, nrows=rows, ncols=columns, squeeze=False,
+    fig, axes = figure(2.6 * columns, 1.8 * rows + 0.4, nrows=rows, ncols=columns, squeeze=False,
                        sharex=True, sharey=True)  # fmt: skip
     for ax in axes.flat:
         ax.set_axis_off()
     for ax, (name, (xyz, mask)) in zip(axes.flat, clips.items(), strict=False):
         real = xyz[mask]
         for part in layout.parts:
-            points = real[:, list(layout.rows(part))]
-            x, y, _ = points[len(real) // 2].T
-            ax.scatter(x, y, s=4, color=COLOURS.get(part, "0.6"))
+            points = real[:, list(layout.rows(part)), :2]  # (T, L, 2)
+            middle, colour = points[len(real) // 2], COLOURS.get(part, "0.6")
             if part in ("left_hand", "right_hand"):
-                ax.plot(*points[:, 0, :2].T, ".", color=COLOURS[part], ms=3, alpha=0.4)
+                ax.add_collection(LineCollection(middle[np.array(HAND_EDGES)], colors=colour))
+                ax.plot(*points[:, 0].T, ".", color=colour, ms=3, alpha=0.4)
+            else:
+                ax.scatter(*middle.T, s=4, color=colour)
         ax.set(aspect="equal")
         ax.set_title(f"{name}, {len(real)} frames", fontsize=8)
     axes.flat[0].invert_yaxis()  # y points down, as in an image
+    fig.set_layout_engine("compressed")  # no gaps above and below bodies that are wide
     name_hands(fig)
     return fig
 

@@ -4,10 +4,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib.colors import to_rgba
 
 from src import plots
-from src.landmarks import EDGES, LEFT_HAND, RIGHT_HAND, undetected
+from src.landmarks import EDGES, HAND_EDGES, LEFT_HAND, POSE_17, RIGHT_HAND, Layout, undetected
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +75,18 @@ def test_the_animation_has_every_frame(clip, tmp_path):
         assert title == f"a sign  frame {t + 1} of 12"
         np.testing.assert_allclose(end, ends[t], rtol=1e-6)
     assert len(shown) == 12
+
+
+def test_views_draw_a_hands_bones_in_the_middle_frame_and_its_wrist_in_all():
+    layout = Layout({"left_hand": LEFT_HAND, "pose": POSE_17})
+    xyz, mask = torch.rand(5, len(layout), 3), torch.arange(5) < 3
+    ax = plots.views({"as it is": (xyz, mask)}, layout).axes[0]
+    bones, pose = ax.collections
+    expected = xyz[1, np.array(layout.rows("left_hand"))[np.array(HAND_EDGES)], :2]
+    np.testing.assert_array_equal(np.array(bones.get_segments(), np.float32), expected)
+    assert len(pose.get_offsets()) == len(POSE_17)
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), xyz[:3, layout.rows("left_hand")[0], 0])
+    assert ax.yaxis_inverted() and ax.get_title() == "as it is, 3 frames"
 
 
 def test_lengths_and_gaps():

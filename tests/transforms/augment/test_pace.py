@@ -39,9 +39,6 @@ def fixed(share: float) -> Fixed:
     return Fixed(torch.Generator(), None, share=share)
 
 
-# --- TimeWarp, UnevenSpeed, Piece ---------------------------------------------------------------
-
-
 def warped(n: int, share: float) -> np.ndarray:
     """As Slovo's code takes frames: so many of them, evenly from the first to the last."""
     return np.linspace(0, n - 1, n if n < 10 else min(round(n / (0.8 + 0.4 * share)), n))
@@ -83,8 +80,6 @@ def test_a_very_fast_clip_keeps_its_least_frames():
     np.testing.assert_array_equal(shown(out, 7), np.rint(np.linspace(0, LENGTHS[7] - 1, 5)))
     np.testing.assert_array_equal(shown(out, 3), np.rint(np.linspace(0, 9, 5)))
 
-
-# --- KeepFrames ---------------------------------------------------------------------------------
 
 KEEP = KeepFrames(1.0, keep=0.8, least=0.2)
 

@@ -12,9 +12,6 @@ from tests.transforms.conftest import FACE, bits, numbered, real
 HANDS = ("left_hand", "right_hand")
 
 
-# --- the missing hand ---------------------------------------------------------------------------
-
-
 def filled_by_hand(clip: np.ndarray, layout: Layout) -> np.ndarray:
     """recognition.md 3.3, frame by frame: x' = 2 x_nose - x, y and z copied."""
     out = clip.copy()
@@ -54,9 +51,6 @@ def test_the_authors_slip_overwrites_the_left_hand_in_every_frame(clips, layout,
         np.testing.assert_array_equal(new[:, others], old[:, others])
     # Clip 4 lacks the right hand: the left one becomes a point beside the nose.
     assert (real(out, 4)[:, left, 1:] == 0).any()
-
-
-# --- face CutMix --------------------------------------------------------------------------------
 
 
 def cutmix_by_hand(clip: np.ndarray, donor: np.ndarray, layout: Layout) -> np.ndarray:

@@ -51,9 +51,6 @@ def test_missing_is_what_a_missing_frame_has_a_part_in(kind, reach):
     assert not missing[:, [0, 2]].any()
 
 
-# --- Resample -----------------------------------------------------------------------------------
-
-
 def test_new_lengths_are_the_floor_of_a_uniform_factor(layout, draw):
     out = resample.Resample(1.0, 0.5, 1.5)(numbered([40] * 4000, 40), layout, draw())
     lengths = out.length.numpy()
@@ -74,9 +71,6 @@ def test_kinds_come_in_their_shares(layout, draw):
     shares = [nearest.float().mean(), cubic.float().mean()]
     # Binomial of 3000 and 1/3: deviation 0.0086; four of them.
     np.testing.assert_allclose(shares, [0.335, 0.335], atol=0.035)
-
-
-# --- Stretch ------------------------------------------------------------------------------------
 
 
 def test_between_and_beyond_frames_it_is_scipys_line():
