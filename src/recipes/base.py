@@ -79,7 +79,7 @@ class Recipe:
 
         Args:
             rows: N landmarks in each of T frames; NaN = not detected.
-            landmarks: which of a frame's 543 landmarks each of the N is.
+            landmarks: the row in a frame of each of the N landmarks.
         """
         column = {landmark: n for n, landmark in enumerate(landmarks)}
         points = [[column[landmark] for landmark in point] for point in self.layout.points]

@@ -112,9 +112,9 @@ class Model:
         except (RuntimeError, ValueError) as error:
             text = " ".join(str(error).split())
             node = re.search(r"Node number \d+ \((\w+)\)", text)
-            found = f"its operation {node[1]} fails" if node else f"it fails: {text[:200]}"
+            found = f"operation {node[1]}, which it cannot" if node else f"an error: {text[:200]}"
             raise InputError(
-                f"{self.path}: expected a file that TFLite can run, but {found}; "
+                f"{self.path}: expected a file that TFLite can run, found {found}; "
                 "export it with TFLite's own operations"
             ) from error
 
