@@ -79,7 +79,8 @@ class Run:
             fold = folds.hold_out(store.clips, about.hold_out)
         if not fold.isin([each for each in about.folds if each != EVERYTHING]).any():
             raise InputError(
-                f"{about.data}: expected clips to test on, found only clips for training"
+                f"{about.data}: expected clips to test on, found only clips for training; add some "
+                "that its table does not mark for training"
             )
         nobody_learns = (fold == about.folds[0]).all()
         if nobody_learns and about.hold_out:

@@ -121,8 +121,8 @@ def _check_columns(schema: pa.Schema) -> None:
 def _checked_rows(table: pa.Table) -> FrameRows:
     """Check frame, type and landmark_index of every row; returns the rows of a frame."""
     for name in ROW_COLUMNS:
-        if table.column(name).null_count:
-            raise _Fault(f"expected no null in {name!r}; {_FETCH_AGAIN}")
+        if found := table.column(name).null_count:
+            raise _Fault(f"expected no null in {name!r}, found {found}; {_FETCH_AGAIN}")
     index = table.column("landmark_index").to_numpy()
     rows, n = rows_of_file(int(index.max(initial=0))), len(index)
     if n == 0 or n % len(rows):

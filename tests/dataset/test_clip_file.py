@@ -169,9 +169,9 @@ BROKEN = {
     "types are numbers": (lambda t: t.assign(type=1), "'type' to be string"),
     "no frame number": (
         lambda t: t.assign(frame=t.frame.astype("Int16").mask(t.index == 9)),
-        "no null in 'frame'",
+        "no null in 'frame', found 1;",
     ),
-    "no type given": (setting(9, "type", None), "no null in 'type'"),
+    "no type given": (setting(9, "type", None), "no null in 'type', found 1;"),
     "infinite": (setting(11, "x", np.inf), "found x = inf in row 11"),
     "beyond float16": (setting(11, "y", -65_600.0), "found y = -65600.0 in row 11"),
     "x without y": (setting(12, "y", np.nan), "all of x, y, z or none, found only some in row 12"),

@@ -94,9 +94,10 @@ def _read_asf(path: Path) -> dict[str, _Bone]:
             raise ValueError("rotations of the root")
         _hang(bones, _bones(sections[":bonedata"]), sections[":hierarchy"])
     except (KeyError, ValueError, IndexError) as error:
+        lacking = "a number" if isinstance(error, IndexError) else error
         raise InputError(
             f"{path}: expected an ASF skeleton with :root, :bonedata and :hierarchy, found one "
-            f"without {error}, or without numbers there; it is truncated, or not ASF"
+            f"without {lacking}; it is truncated, or not ASF"
         ) from None
     return bones
 

@@ -113,7 +113,8 @@ def _read_header(lines: list[Line], path: Path) -> _Header:
     if not header.names or not len(header.names) == len(header.channels) == len(header.offsets):
         raise InputError(
             f"{path}: expected OFFSET and CHANNELS of every joint, found {len(header.names)} "
-            f"joints, {len(header.offsets)} OFFSET and {len(header.channels)} CHANNELS"
+            f"joints, {len(header.offsets)} OFFSET and {len(header.channels)} CHANNELS; "
+            "export it again"
         )
     return header
 

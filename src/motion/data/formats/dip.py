@@ -36,11 +36,12 @@ def read_dip(path: Path) -> MotionClip:
         skew = np.abs(matrices @ matrices.swapaxes(-1, -2) - np.eye(3)).max()
     if not skew <= ROTATION_TOLERANCE:
         raise InputError(
-            f"{path}: 'poses' must hold 3x3 rotations row by row, off by up to {skew:.2g}"
+            f"{path}: expected 'poses' to hold 3x3 rotations row by row, found matrices that are "
+            f"off by up to {skew:.2g}; write rotation matrices, neither angles nor scaled ones"
         )
     if mirrored := int((np.linalg.det(matrices) < 0).sum()):
         raise InputError(
-            f"{path}: 'poses' must hold rotations, {mirrored} of its matrices are reflections "
+            f"{path}: expected 'poses' to hold rotations, found {mirrored} reflections "
             "(determinant -1); turn its axes to a right-handed system"
         )
     return MotionClip(path.stem, fill_joints(torch.from_numpy(matrices)).numpy(), FPS)

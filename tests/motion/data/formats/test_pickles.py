@@ -68,8 +68,11 @@ def bad_files():
         "integers": ({"poses": good.astype(int)}, "array of floats, got int64"),
         "objects": ({"poses": np.array([None] * 135)}, "array of floats, got object"),
         "nan": ({"poses": nan}, "must be finite, 1 of its values"),
-        "no rotations": ({"poses": good * 0.3}, "3x3 rotations row by row, off by up to 0.9"),
-        "a reflection": ({"poses": reflected}, "1 of its matrices are reflections"),
+        "no rotations": (
+            {"poses": good * 0.3},
+            "row by row, found matrices that are off by up to 0.9",
+        ),
+        "a reflection": ({"poses": reflected}, "found 1 reflections"),
     }
 
 
