@@ -130,7 +130,9 @@ def score(
         InputError: the file or the folder is not in the competition's format, or has no clips.
     """
     if limit is not None and limit < 1:
-        raise InputError(f"limit: expected 1 clip or more, got {limit}; leave it out to score all")
+        raise InputError(
+            f"limit: expected 1 clip or more, found {limit}; leave it out to score all"
+        )
     model = Model(path)
     signs = read_signs(data)
     clips = (read_index(data, signs) if clips is None else clips)[:limit]

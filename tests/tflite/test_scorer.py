@@ -140,7 +140,7 @@ def test_a_clip_in_float64_is_fed_as_float32(counting):
 
 def test_a_limit_below_one_and_participants_of_elsewhere_are_refused(sample, counting):
     for limit in (0, -3):
-        with pytest.raises(InputError, match=f"limit: expected 1 clip or more, got {limit}"):
+        with pytest.raises(InputError, match=f"limit: expected 1 clip or more, found {limit}"):
             score(counting, sample, limit=limit)
     known = read_index(sample).participant[0]
     with pytest.raises(InputError, match=f"found nobody; there are .*{known}"):

@@ -19,7 +19,7 @@ def resample(clip: MotionClip) -> MotionClip:
     """
     if not 1 <= clip.fps < np.inf:
         raise InputError(
-            f"{clip.name}: expected at least 1 frame a second, to resample to {FPS:.0f}, got "
+            f"{clip.name}: expected at least 1 frame a second, to resample to {FPS:.0f}, found "
             f"{clip.fps:g}; correct the file's rate, or FPS if it states none"
         )
     ratio = clip.fps / FPS

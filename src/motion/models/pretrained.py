@@ -42,7 +42,7 @@ def load_authors(path: Path, model: StTransformer) -> None:
         value = _assemble(name, parts, state[name])
         if value.shape != state[name].shape:
             raise InputError(
-                f"{path}: expected {tuple(state[name].shape)} for {name}, got "
+                f"{path}: expected {tuple(state[name].shape)} for {name}, found "
                 f"{tuple(value.shape)} from {sources[0]}; these are weights of another size"
             )
         state[name] = value

@@ -177,7 +177,7 @@ class Variation:
 
     def __post_init__(self):
         if not self.smoothness >= 0:
-            raise InputError(f"SMOOTHNESS: expected 0 or more, got {self.smoothness}")
+            raise InputError(f"SMOOTHNESS: expected 0 or more, found {self.smoothness}")
         check_choice("REPRESENTATION", self.representation, ("", *CHANNELS))
         check_choice("NETWORK_FPS", self.rate, RATES)
 

@@ -80,7 +80,7 @@ def choose(names: str) -> list[str]:
     unknown = [name for name in chosen if name not in known]
     if unknown or not chosen:
         raise InputError(
-            f"STUDIES: expected all, or some of {', '.join(known)}; got "
+            f"STUDIES: expected all, or some of {', '.join(known)}; found "
             f"{', '.join(unknown) or 'none'}"
         )
     return chosen

@@ -213,7 +213,7 @@ def _attention(  # noqa: PLR0913 - torch's own signature
     """Scaled dot-product attention, (B, H, T, D) each; mask: True = may be attended to."""
     if enable_gqa:
         raise InputError(
-            f"node {node.name}: expected as many keys as queries, got groups of queries "
+            f"node {node.name}: expected as many keys as queries, found groups of queries "
             "(enable_gqa); repeat the keys instead"
         )
     query, key, value = as_tf(query), as_tf(key), as_tf(value)

@@ -84,7 +84,7 @@ def _index(node: Node, x: Any, indices: Sequence[Any]) -> tf.Tensor:
         return _masked(x, as_tf(chosen[0]), at[0])
     if at != list(range(at[0], at[0] + len(at))):
         raise InputError(
-            f"node {node.name}: expected index tensors on neighbouring dimensions, got them on "
+            f"node {node.name}: expected index tensors on neighbouring dimensions, found them on "
             f"{at}; index one dimension after the other"
         )
     # tf.gather takes one index, so several become one over their dimensions flattened together.
@@ -167,8 +167,8 @@ def _slice_scatter(
 ) -> tf.Tensor:
     if step != 1:
         raise InputError(
-            f"node {node.name}: expected to write into neighbouring elements, got every {step}th; "
-            "use torch.where"
+            f"node {node.name}: expected to write into neighbouring elements, found every "
+            f"{step}th; use torch.where"
         )
     before = None if start in (None, 0) else _slice(node, x, dim, None, start)
     whole = end is None or (isinstance(end, int) and end >= sys.maxsize)
@@ -184,7 +184,7 @@ def _index_put(
     mask = as_tf(indices[0])
     if mask.dtype != tf.bool or len(indices) > 1 or len(value.shape) > 0 or accumulate:
         raise InputError(
-            f"node {node.name}: expected to write one number where a mask is True, got another "
+            f"node {node.name}: expected to write one number where a mask is True, found another "
             "form of assignment; use torch.where"
         )
     for _ in range(len(x.shape) - len(mask.shape)):

@@ -178,10 +178,10 @@ def check(
         if off != 0:
             raise InputError(
                 "its TensorFlow translation differs from torch on an input of shape "
-                f"{tuple(x.shape)}: expected a result of shape {expected.shape}, got {got.shape}, "
-                f"off by up to {off:.2g}. Perhaps a number in it was fixed at export: compute that "
-                "with tensor operations, without int() or round(). Or a counterpart in "
-                "src/tflite/converter/ops_*.py does not do what its torch operator does."
+                f"{tuple(x.shape)}: expected a result of shape {expected.shape}, found "
+                f"{got.shape}, off by up to {off:.2g}. Perhaps a number in it was fixed at export: "
+                "compute that with tensor operations, without int() or round(). Or a counterpart "
+                "in src/tflite/converter/ops_*.py does not do what its torch operator does."
             )
 
 

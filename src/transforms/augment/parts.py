@@ -107,7 +107,7 @@ class FaceCutMix:
         if draw.progress >= self.until:
             return clips
         if draw.donor is None:
-            raise InputError("FaceCutMix: expected a donor batch in this step, got none")
+            raise InputError("FaceCutMix: expected a donor batch in this step, found none")
         donor = draw.donor
         other_hand = right_handed(donor, layout) != right_handed(clips, layout)
         flipped = mirrored(donor.xyz, layout, centre=0.0)

@@ -34,9 +34,9 @@ def test_names_are_chosen_and_unknown_ones_refused():
     with pytest.raises(InputError, match=r"AUTHORS_WEIGHTS: expected a file, found none at .*nope"):
         running.authors_weights("nope.npz")
     assert running.authors_weights("").name == "motion-transformer.npz"
-    with pytest.raises(InputError, match=r"expected all, or some of 02-original.*got 15-none"):
+    with pytest.raises(InputError, match=r"expected all, or some of 02-original.*found 15-none"):
         running.choose("ours,15-none")
-    with pytest.raises(InputError, match=r"STUDIES: .*got none"):
+    with pytest.raises(InputError, match=r"STUDIES: .*found none"):
         running.choose(" , ")
     profiles = "PROFILE: expected 'sample' or 'cpu' or .*, found 'huge'"
     with pytest.raises(InputError, match=profiles):
@@ -51,7 +51,7 @@ def test_a_variation_changes_what_it_is_about_and_nothing_else():
     assert smooth.of(rnn) == rnn == experiments.Variation().of(rnn)
     turned = experiments.Variation(representation="quaternion").of(rnn)
     assert turned.pose_format == replace(FAIRMOTION, representation="quaternion")
-    with pytest.raises(InputError, match="SMOOTHNESS: expected 0 or more, got -1"):
+    with pytest.raises(InputError, match="SMOOTHNESS: expected 0 or more, found -1"):
         experiments.Variation(smoothness=-1.0)
     with pytest.raises(InputError, match="REPRESENTATION: expected '' or 'axis angle' or"):
         experiments.Variation(representation="euler")

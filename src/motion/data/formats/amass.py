@@ -44,10 +44,11 @@ def read_amass(path: Path, fps: float | None = None) -> MotionClip:
     poses = content["poses"]
     if poses.ndim != 2 or poses.shape[1] not in _WIDTHS or not len(poses):
         raise InputError(
-            f"{path}: 'poses' must be (frames, {' or '.join(map(str, _WIDTHS))}), got {poses.shape}"
+            f"{path}: expected 'poses' to be (frames, {' or '.join(map(str, _WIDTHS))}), found "
+            f"{poses.shape}; write axis angles of SMPL, SMPL-H or SMPL-X"
         )
     if poses.dtype.kind not in "fiu":
-        raise InputError(f"{path}: 'poses' must be numbers, got {poses.dtype}; export it again")
+        raise InputError(f"{path}: expected numbers as 'poses', found {poses.dtype}; write them")
     bad = np.argwhere(~np.isfinite(poses))
     if len(bad):
         frame, column = bad[0]

@@ -158,8 +158,8 @@ def _read_amc(path: Path, bones: dict[str, _Bone]) -> dict[str, np.ndarray]:
                 frames[-1][words[0]] = _floats(words[1:])
         except (ValueError, IndexError):
             raise InputError(
-                f"{path}, line {number}: expected a frame's number, or a bone and its angles, got "
-                f"{line!r}"
+                f"{path}, line {number}: expected a frame's number, or a bone and its angles, "
+                f"found {line!r}"
             ) from None
     if not frames:
         raise InputError(f"{path}: expected frames, found none; it is truncated, or not AMC")
@@ -187,7 +187,7 @@ def _check_frames(
             if len(frame.get(name, [])) != width:
                 raise InputError(
                     f"{path}: frame {number} of {len(frames)}: expected {width} values of "
-                    f"{name!r}, got {len(frame.get(name, []))}; it is truncated, or for another "
+                    f"{name!r}, found {len(frame.get(name, []))}; it is truncated, or for another "
                     "skeleton"
                 )
 

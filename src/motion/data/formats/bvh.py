@@ -150,11 +150,11 @@ def _read_rate(lines: list[Line], path: Path) -> tuple[int, float]:
             f"{path}: expected MOTION to begin with 'Frames:' and 'Frame Time:', found {found}"
         ) from None
     if not 0 < seconds < np.inf:
-        raise InputError(f"{path}: expected a positive Frame Time in seconds, got {seconds:g}")
+        raise InputError(f"{path}: expected a positive Frame Time in seconds, found {seconds:g}")
     if seconds in _RATES:
         raise InputError(
-            f"{path}: expected a Frame Time in seconds, got {seconds:g}, which may be milliseconds "
-            f"or frames a second; if the latter, write {1 / seconds:.6g}"
+            f"{path}: expected a Frame Time in seconds, found {seconds:g}, which may be "
+            f"milliseconds or frames a second; if the latter, write {1 / seconds:.6g}"
         )
     fps = 1 / (seconds / 1000 if seconds > _SLOWEST else seconds)
     # Frame times are printed with few digits: .0083333 is 120 Hz, not 120.0005.

@@ -30,7 +30,7 @@ def read_dip(path: Path) -> MotionClip:
         raise InputError(f"{path}: expected a dict with 'poses', found {keys}")
     poses = float_array(content["poses"], path, "'poses'")
     if poses.ndim != 2 or poses.shape[1] != WIDTH or not len(poses):
-        raise InputError(f"{path}: 'poses' must be (frames, {WIDTH}), got {poses.shape}")
+        raise InputError(f"{path}: 'poses' must be (frames, {WIDTH}), found {poses.shape}")
     with np.errstate(over="ignore", invalid="ignore"):  # values may be far from a rotation's
         matrices = poses.astype(np.float32).reshape(-1, len(PREDICTED), 3, 3)
         skew = np.abs(matrices @ matrices.swapaxes(-1, -2) - np.eye(3)).max()

@@ -48,8 +48,8 @@ def _window(parts: tuple[object, object], path: Path) -> np.ndarray:
     width = shapes[0][-1] if shapes[0] else 0
     if width not in _WIDTHS or any(len(s) != 2 or s[1] != width for s in shapes):
         known = ", ".join(f"{width} ({name})" for width, name in _WIDTHS.items())
-        got = " and ".join(map(str, shapes))
-        raise InputError(f"{path}: expected windows (frames, {known}), got {got}")
+        found = " and ".join(map(str, shapes))
+        raise InputError(f"{path}: expected windows (frames, {known}), found {found}")
     frames = np.concatenate(arrays)
     pose_format = PoseFormat(_WIDTHS[frames.shape[1]], "all", "xyzw")
     pose = torch.from_numpy(frames).unflatten(1, (len(JOINTS), -1))

@@ -53,7 +53,7 @@ def float_array(value: object, path: Path, what: str) -> np.ndarray:
     """
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
         kind = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
-        raise InputError(f"{path}: {what} must be an array of floats, got {kind}")
+        raise InputError(f"{path}: {what} must be an array of floats, found {kind}")
     if not np.isfinite(value).all():
         bad = int((~np.isfinite(value)).sum())
         raise InputError(f"{path}: {what} must be finite, {bad} of its values are not")

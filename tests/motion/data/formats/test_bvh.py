@@ -78,10 +78,10 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, good):
     refused(good.rstrip()[:-20], "expected 3 frames of 72 values, found 2")
     refused(good[: good.index("MOTION")], "expected a MOTION section")
     refused(good.replace("Time: 0.01", "Time: 0"), "expected a positive Frame Time")
-    rate = "got 120, which may be .* or frames a second; if the latter, write 0.00833333"
+    rate = "found 120, which may be .* or frames a second; if the latter, write 0.00833333"
     refused(good.replace("Time: 0.01", "Time: 120"), rate)
-    refused(good.replace("Time: 0.01", "Time: 200"), "got 200, which may be .* write 0.005")
-    refused(good.replace("Time: 0.01", "Time: 30.0"), "got 30, which may be .* write 0.0333333")
+    refused(good.replace("Time: 0.01", "Time: 200"), "found 200, which may be .* write 0.005")
+    refused(good.replace("Time: 0.01", "Time: 30.0"), "found 30, which may be .* write 0.0333333")
     refused(good.replace("Frame Time: 0.01", ""), "expected MOTION to begin with 'Frames:'")
     refused(good.replace("CHANNELS 3", "CHANNELS 6", 1), "line 5: .*as many channel names")
     refused(good.replace("Zrotation", "Wrotation", 1), "line 5: .*such as.*not wrotation")

@@ -63,10 +63,10 @@ def bad_files():
     return {
         "no poses": ({"pose": good}, "expected a dict with 'poses', found"),
         "a list": ([good], "expected a dict with 'poses', found list"),
-        "width": ({"poses": good[:, :72]}, r"\(frames, 135\), got \(10, 72\)"),
-        "empty": ({"poses": good[:0]}, r"got \(0, 135\)"),
-        "integers": ({"poses": good.astype(int)}, "array of floats, got int64"),
-        "objects": ({"poses": np.array([None] * 135)}, "array of floats, got object"),
+        "width": ({"poses": good[:, :72]}, r"\(frames, 135\), found \(10, 72\)"),
+        "empty": ({"poses": good[:0]}, r"found \(0, 135\)"),
+        "integers": ({"poses": good.astype(int)}, "array of floats, found int64"),
+        "objects": ({"poses": np.array([None] * 135)}, "array of floats, found object"),
         "nan": ({"poses": nan}, "must be finite, 1 of its values"),
         "no rotations": (
             {"poses": good * 0.3},
@@ -125,10 +125,10 @@ def test_prepared_windows_in_another_order_or_width_are_refused(corpus, tmp_path
     with pytest.raises(InputError, match=r"train.pkl: .*'xyzw'.*probably 'wxyz'"):
         read_corpus(tmp_path)
     written(tmp_path / "train.pkl", ([np.zeros((1, 73))], [np.zeros((1, 73))]))
-    with pytest.raises(InputError, match=r"72 \(axis angle\), .* got \(1, 73\) and \(1, 73\)"):
+    with pytest.raises(InputError, match=r"72 \(axis angle\), .* found \(1, 73\) and \(1, 73\)"):
         read_corpus(tmp_path)
     written(tmp_path / "train.pkl", ([np.zeros((1, 72))], [np.zeros((1, 96))]))
-    with pytest.raises(InputError, match=r"got \(1, 72\) and \(1, 96\)"):
+    with pytest.raises(InputError, match=r"found \(1, 72\) and \(1, 96\)"):
         read_corpus(tmp_path)
     for no_pair in (([np.zeros((1, 72))], []), (120, 24), [[], []]):
         written(tmp_path / "train.pkl", no_pair)

@@ -82,8 +82,8 @@ def test_amass_errors_say_what_to_do(tmp_path):
     refused(tmp_path, "a positive frame rate.*found 0", poses=poses, mocap_framerate=0.0)
     assert read_amass(tmp_path / "a.npz", fps=30.0).fps == 30  # as the error advises
     refused(tmp_path, "expected an array 'poses'", trans=poses)
-    refused(tmp_path, r"72 or 156 or 165\), got \(5, 135\)", poses=wide, mocap_framerate=60.0)
-    refused(tmp_path, "'poses' must be numbers, got <U3", poses=poses.astype(str).astype("U3"))
+    refused(tmp_path, r"72 or 156 or 165\), found \(5, 135\)", poses=wide, mocap_framerate=60.0)
+    refused(tmp_path, "numbers as 'poses', found <U3", poses=poses.astype(str).astype("U3"))
     message = r"a.npz: .*found nan in frame 3, column 7 \(2 such"
     refused(tmp_path, message, poses=nan, mocap_framerate=60.0)
     message = r"shape.npz: .*holds a person's shape, not a motion"
@@ -272,7 +272,7 @@ def test_asfamc_errors_say_what_is_wrong(mocap, tmp_path):
     refused(asf, "", "expected frames, found none")
     for word in ("x", "nan"):
         spoilt = amc.replace("rtibia 26.4457", f"rtibia {word}")
-        refused(asf, spoilt, rf"line \d+: expected a frame's number, .*got 'rtibia {word}'")
+        refused(asf, spoilt, rf"line \d+: expected a frame's number, .*found 'rtibia {word}'")
     for word in ("nan", "0,34202"):  # half of the world writes decimals with a comma
         spoilt = asf.replace("direction 0.34202", f"direction {word}", 1)
         refused(spoilt, amc, f"without finite numbers in '{word} -0.9")
