@@ -41,8 +41,8 @@ def read_dip(path: Path) -> MotionClip:
         )
     if mirrored := int((np.linalg.det(matrices) < 0).sum()):
         raise InputError(
-            f"{path}: expected 'poses' to hold rotations, found {mirrored} reflections "
-            "(determinant -1); turn its axes to a right-handed system"
+            f"{path}: expected 'poses' to hold rotations, found reflections (determinant -1), "
+            f"{mirrored} of {len(matrices) * len(PREDICTED)}; turn axes to a right-handed system"
         )
     return MotionClip(path.stem, fill_joints(torch.from_numpy(matrices)).numpy(), FPS)
 
