@@ -46,7 +46,8 @@ def facts(
     For the scored file (`exported`, with `votes` by `rule`), what it answers and costs; for the
     submitted file, which may be a fit on everything, what it is made of.
     """
-    fold, tables = scored_fold(run), run.shipped_predictions()
+    fold, trained = scored_fold(run), run.shipped_predictions()
+    tables = {name: trained[name] for name in votes}
     # What torch answers to the clips that the file is scored on.
     scored = held_out_clips(run, fold)[: score.clips].sequence
     here = {name: table[table.sequence.isin(scored)] for name, table in tables.items()}
@@ -83,6 +84,7 @@ def facts(
         "held_out": sorted(run.clips.participant[run.clips.fold == fold].unique().tolist()),
         "signers_seen": folds.shared_signers(run.clips, fold),
         "members": _members_of(exported),
+        "left_out": sorted({*trained} - {member.name for member in exported.members}),
         "submitted": {"size_mb": submitted.size_mb, "members": _members_of(submitted)},
         "mean_of": exported.options.pool,
         "confidence": float(probabilities.max(1).mean()),
@@ -190,7 +192,10 @@ def _members(facts: Mapping[str, Any]) -> str:
     table["parameters"] = table["parameters"].map("{:,}".format)
     for column in ("weight", "temperature"):
         table[column] = table[column].map("{:.2f}".format)
-    return as_markdown(table)
+    left_out = ", ".join(facts["left_out"])
+    return as_markdown(table) + (
+        f"\n\nTrained, but not in the file: {left_out}." if left_out else ""
+    )
 
 
 def _parity(facts: Mapping[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """Members of an ensemble -> `model.tflite` -> `submission.zip`.
 
-- The default route translates the torch modules themselves, at any length (converter/translate.py).
-  The second route, by ONNX, is independent of it and serves networks with operators that the
-  first one does not know (converter/onnx_route.py).
+The default route translates the torch modules themselves, at any length (converter/translate.py).
+The second route, by ONNX, is independent of it and serves networks with operators that the first
+one does not know (converter/onnx_route.py).
 """
 
 import zipfile
@@ -21,7 +21,7 @@ from src.tflite.members import Member
 from src.tflite.scorer import LIMIT_MB
 
 Route = Literal["table", "onnx2tf"]
-_INSTEAD = {  # what to do about a file that is too new for the competition's runtime
+_INSTEAD = {  # what to do about a route that fails, or makes a file that is too new
     "table": "build the newer operation from older ones in src/tflite/converter/ops_*.py",
     "onnx2tf": "export by the table of operators (EXPORTER=table)",
 }
@@ -67,19 +67,25 @@ def write_tflite(
     check_runtime(content, _INSTEAD[options.route])
     size_mb = len(content) / 1e6
     if size_mb >= LIMIT_MB:
+        fewer = [name for name, n in _BYTES.items() if n < _BYTES[options.precision]]
+        in_fewer = f", or store weights in fewer bits (WEIGHTS={', '.join(fewer)})" if fewer else ""
         weights = {m.name: m.parameters * _BYTES[options.precision] / 1e6 for m in members}
         raise InputError(
             f"{path}: not written: {size_mb:.1f} MB, the competition takes less than "
             f"{LIMIT_MB:g} MB. The weights of each member in {options.precision}: "
-            f"{', '.join(f'{name} {mb:.1f} MB' for name, mb in weights.items())}. Leave one out, "
-            "make one smaller, or store weights in fewer bits (fp16, int8)."
+            f"{', '.join(f'{name} {mb:.1f} MB' for name, mb in weights.items())}. Leave one out "
+            f"by MEMBERS, or make one smaller{in_fewer}."
         )
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
     return Exported(path, size_mb, tuple(members), options, graph)
 
 
 def build_graph(members: Sequence[Member], options: ExportOptions) -> Graph:
-    """Build the ensemble in TensorFlow by the chosen route."""
+    """Build the ensemble in TensorFlow by the chosen route.
+
+    Raises:
+        InputError: this route cannot translate a member.
+    """
     if options.route == "table":
         return Graph(members, pool=options.pool)
     from src.tflite.converter.onnx_route import OnnxCore  # onnx takes seconds to import

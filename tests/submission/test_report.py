@@ -11,6 +11,7 @@ REPORTED = FACTS | {
     "accuracy_torch": {"llama": 0.61},
     "parity": {"TensorFlow": {"difference": 1e-6, "agreement": 1.0, "passed": True}},
     "parity_missing": "",
+    "left_out": [],
     "versions": {"python": "3.11"},
 }
 
@@ -28,6 +29,7 @@ def test_clips_of_signers_held_out_are_the_usual():
         ({"signers_seen": True}, "whom the members know from other clips"),
         ({"accuracy_all_folds": {"folds": 4, "accuracy": 0.512}}, r"\| all 4 folds, each.*51\.2%"),
         ({"parity_missing": "llama differs by 2.7 %"}, r"No rungs by ONNX: llama .* 2\.7 %\."),
+        ({"left_out": ["llama", "pupil"]}, "Trained, but not in the file: llama, pupil\\."),
         (
             {"clips": FACTS["clips"] | {"extra": 1200}},
             r"clips of 250 signs, 1,200 of them from other collections\. Scored",
