@@ -35,6 +35,8 @@ def refusing(where: object, expected: str, to_do: str) -> Iterator[None]:
         raise InputError(
             f"{where}: expected {expected}, found {error.strerror}; change its permissions"
         ) from error
+    except FileNotFoundError as error:
+        raise InputError(f"{where}: expected {expected}, found no such file; {to_do}") from error
     except Exception as error:  # readers raise anything for damaged files, such as BadZipFile
         found = " ".join(str(error).split())[:300] or type(error).__name__
         raise InputError(f"{where}: expected {expected}, found {found}; {to_do}") from error

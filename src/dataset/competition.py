@@ -131,7 +131,7 @@ def texts(path: Path) -> pd.DataFrame:
     Raises:
         InputError: it cannot be read as a table.
     """
-    with refusing(path, "a table of clips", "correct it"):
+    with refusing(path, "a table of clips", "mend it, or fetch it again"):
         # Spreadsheets begin a file with a mark of its encoding, which is no part of a name.
         with path.open(encoding="utf-8-sig") as file:
             header = file.readline()

@@ -5,7 +5,7 @@
         clips.parquet    a row per clip: offset, length, participant, sequence, sign, label, fold,
                          training_only
         manifest.json    the store's mark; its result: landmarks, signs, source, extra, skipped
-                         clips, clips of unknown signs, sizes of the clip files, versions
+                         clips, clips of unknown signs, a digest of the clip files' sizes, versions
 
 - Nothing is padded, and nothing is specific to one solution: the store holds every landmark that
   some recipe reads, so a new recipe with the same landmarks needs no new preparation.
@@ -194,11 +194,11 @@ def _read_indices(
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """The clips of all folders, and the number of clips of unknown signs in each extra folder."""
     main = competition.read_index(folder, signs)
-    flags = main.get(competition.SPLIT, pd.Series([True, False]))
-    if flags.nunique() == 1:
+    split = main.get(competition.SPLIT)
+    if split is not None and split.nunique() == 1:
         raise InputError(
             f"{folder}: expected clips to train on and clips to test on, found {competition.SPLIT} "
-            f"= {flags[0]} for all; correct it in train.csv, or in Slovo's format in "
+            f"= {split[0]} for all; correct it in train.csv, or in Slovo's format in "
             f"{SLOVO_INDEX}"
         )
     # A folder may name its test clips itself; its column then reaches `_clips_table`.

@@ -1,7 +1,7 @@
 """Training from start to end: epochs, tests, history, checkpoints.
 
 Everything random comes from (seed, epoch). So a killed training that is continued has the history
-of an unbroken one; it continues after its last whole epoch.
+of an unbroken one, on the same kind of device; it continues after its last whole epoch.
 """
 
 import copy
@@ -83,7 +83,8 @@ class Trained:
     """The results of a training."""
 
     networks: dict[Role, nn.Module]  # with the weights of their files; soup and best are included
-    logits: dict[Role, Float[np.ndarray, "N K"]]  # of held-out clips, by the last test
+    # Of held-out clips, after the last epoch; empty if a kill left no epoch to train.
+    logits: dict[Role, Float[np.ndarray, "N K"]]
 
 
 def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
@@ -95,7 +96,9 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
     """
     recipe, folder = task.recipe, task.folder
     if len(task.train) == 0:
-        raise InputError(f"{folder}: no clip to train on; check the folds and HOLD_OUT")
+        raise InputError(
+            f"{folder}: expected clips to learn from, found none; check the folds and HOLD_OUT"
+        )
     settings = replace(settings, seed=settings.seed + SEEDS_APART * recipe.seed)
 
     # The models' first weights depend on the seed alone, so nothing else may draw before them.
@@ -105,15 +108,15 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
     loop = Loop(recipe, trainee, settings, processes, task.guide)
     _check_micro_batch(loop)
     history, best = History(folder / "history.csv"), Best(recipe.stop)
-    if loop.micro_batch < recipe.batch_size // processes.world and processes.writes:
-        why = "as asked for" if settings.micro_batch else "because more do not fit into memory"
-        say(f"{recipe.name}: {loop.micro_batch} clips at a time, {why}")
     made_from = task.made_from | {"seed": settings.seed}
     state = resume.State(folder / "last.pt", made_from, loop, best, history)
 
     # A stopped training continues after its last whole epoch. A stage that starts from another's
     # weights is tested before its first step, because it may never find better ones.
     start = state.load()
+    if loop.micro_batch < recipe.batch_size // processes.world and processes.writes:
+        why = "as asked for" if settings.micro_batch else "because more do not fit into memory"
+        say(f"{recipe.name}: {loop.micro_batch} clips at a time, {why}")
     if start == 0 and recipe.stop and task.start is not None and task.chooser:
         record, _ = processes.from_rank_zero(partial(_test, trainee, task, 0.0))
         best.consider(record, trainee)
@@ -148,7 +151,7 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
             say(f"{recipe.name}, {folder.name}: {so_far}, {minutes(left)}")
         processes.wait()
 
-    # The logits are of the last epoch, also after an early stop: then every epoch is tested.
+    # The logits are of the last epoch that was trained: one that may stop early tests every epoch.
     networks = _networks(loop, best)
     if processes.writes:
         for role, network in networks.items():
@@ -157,7 +160,10 @@ def fit(task: Task, settings: Settings, processes: Processes) -> Trained:
 
 
 def _initialise(trainee: Trainee, task: Task) -> None:
-    """Give the models the training clips' statistics, and the weights to start from."""
+    """Give the models the training clips' statistics, and the weights to start from.
+
+    Those weights come with the statistics of the clips that they have learnt from.
+    """
     for model in trainee.models.values():
         if hasattr(model, "learn_statistics"):
             model.learn_statistics(task.train.real_frames())
@@ -168,7 +174,10 @@ def _initialise(trainee: Trainee, task: Task) -> None:
 
 
 def _check_micro_batch(loop: Loop) -> None:
-    """Refuse micro-batches that switch OUSM off; only say so if the batch itself is too small."""
+    """Refuse micro-batches that were asked for and switch OUSM off.
+
+    Only say so if the batch itself is too small, or the memory.
+    """
     loss, asked = loop.recipe.loss, loop.settings.micro_batch
     share = loop.recipe.batch_size // loop.processes.world
     part = share // math.ceil(share / loop.micro_batch) if share else 0  # the smallest part
@@ -209,8 +218,10 @@ def _check_finite(loop: Loop, record: Record, where: str) -> None:
 def _is_tested(task: Task, settings: Settings, epoch: int) -> bool:
     if not (task.has_tests or task.chooser):
         return False
-    spacing = 1 if task.chooser else max(1, task.recipe.epochs // max(1, settings.tests))
-    return epoch + 1 == task.recipe.epochs or (epoch + 1) % spacing == 0
+    n_epochs, n_tests = task.recipe.epochs, max(1, settings.tests)
+    if task.chooser:
+        return True
+    return (epoch + 1) * n_tests // n_epochs > epoch * n_tests // n_epochs  # the last one always
 
 
 def _test(

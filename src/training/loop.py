@@ -1,6 +1,7 @@
 """One epoch and one step of training, and the state that they change.
 
-Nothing in a step waits for the device: the host plans the epoch, losses are summed on the device.
+Nothing in a step waits for the device, but for fp16's scaler, which asks if a gradient overflowed:
+the host plans the epoch, and losses are summed on the device.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class Settings:
     precision: Precision = "auto"  # of matrix products; auto = what the device computes natively
     compile: bool = False  # the models' forward and backward by torch.compile, for GPUs
     micro_batch: int = 0  # clips whose gradients are computed at once; 0 = as many as fit
-    tests: int = 10  # how many on held-out clips, evenly spaced, the last after the last epoch
+    # How many tests on held-out clips, at most one an epoch, evenly spaced; the last one after the
+    # last epoch, also if this is 0.
+    tests: int = 10
 
     def __post_init__(self) -> None:
         for name in ("micro_batch", "tests"):
@@ -108,7 +111,7 @@ class Loop:
             for role, loss in self.step(batch, epoch * len(planned) + number).items():
                 totals[role] = totals.get(role, 0.0) + loss
 
-        rate = max(group["lr"] for group in self.optimiser.param_groups)  # the last layer's
+        rate = max(group["lr"] for group in self.optimiser.param_groups)
         record = {"epoch": epoch + 1, "rate": rate}
         for role, total in totals.items():
             record[f"{role}_loss"] = float(self.processes.mean(total / len(planned)))

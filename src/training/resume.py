@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from src.common import checkpoint
 from src.common.errors import InputError, refusing
 from src.common.marks import changes
+from src.common.news import say
 from src.recipes.ingredients import Optimiser
 from src.training import optim
 from src.training.history import Best, History
@@ -48,8 +49,10 @@ class State:
         state = checkpoint.load(self.path, self.loop.processes.device)
         with refusing(self.path, EXPECTED, DELETE):
             # Until November 2026 a state did not hold these.
-            newer = {k: v for k, v in self.made_from.items() if k in ("seed", "weights of")}
+            since = ("seed", "weights of", "clip files")
+            newer = {k: v for k, v in self.made_from.items() if k in since}
             state["made_from"] = newer | state["made_from"]
+            state.setdefault("micro_batch", self.loop.micro_batch)
             if changed := changes(state["made_from"], self.made_from):
                 raise InputError(
                     f"{self.path}: expected {EXPECTED}, found one of other values: "
@@ -63,6 +66,7 @@ class State:
             if weights := state["best"]["weights"]:  # there are some from the first test on
                 compare(weights, self.loop.trainee.leader.state_dict(), "best weights")
             self.loop.load_state_dict(state["loop"])
+            self._take_micro_batch(state["micro_batch"])
             check_optimiser(self.loop.optimiser, self.loop.recipe.optimiser)
             self.best.load_state_dict(state["best"])
             self.history.records = state["history"]
@@ -70,10 +74,22 @@ class State:
             self.history.write()  # a kill may have come between the checkpoint and the table
         return len(self.history.records)
 
+    def _take_micro_batch(self, before: int) -> None:
+        """Go on with micro-batches of the same size: random draws and batch norms depend on it."""
+        loop = self.loop
+        if not loop.settings.micro_batch and 0 < before <= loop.micro_batch:
+            loop.micro_batch = before
+        elif before != loop.micro_batch and loop.processes.writes:
+            say(
+                f"{self.path}: {before} clips at a time so far, {loop.micro_batch} from now on: the "
+                "history will not be that of an unbroken training"
+            )
+
     def _parts(self, epoch: int) -> dict:
         return {
             "made_from": self.made_from,
             "epoch": epoch,
+            "micro_batch": self.loop.micro_batch,
             "loop": self.loop.state_dict(),
             "best": self.best.state_dict(),
             "history": self.history.records,

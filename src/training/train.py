@@ -64,9 +64,16 @@ def train(
             f"others: {', '.join(mark.changes)}; choose another RUN_DIR, or say RETRAIN=True "
             "(--retrain), which deletes it and trains again"
         )
+    # One process prepares the clips, and the others then read what it has written.
+    if processes.writes:
+        prepare(run.store, recipe.read, recipe.key)
+    processes.wait()
     clips = prepare(run.store, recipe.read, recipe.key, processes.device)
     held_out = (run.clips.fold == fold).to_numpy()  # nowhere true for a fit on everything
     choosing = choosing_clips(recipe, run.clips, held_out)
+    if choosing.any() and processes.writes:
+        who = ", ".join(sorted(run.clips.participant[choosing].unique()))
+        say(f"{name}: the best epoch is chosen on {choosing.sum()} clips of {who}, not learnt from")
     train_index = np.flatnonzero(~held_out & ~choosing)
     task = Task(
         recipe=recipe,
@@ -77,13 +84,15 @@ def train(
         guide=teachers.find(run, recipe, fold, train_index, processes.device),
         start=teachers.weights_to_start_from(run, recipe, fold),
         choosing=clips.subset(np.flatnonzero(choosing)) if choosing.any() else None,
-        depends_on={k: mark.made_from.get(k) for k in ("teacher", "start", "weights of")},
+        depends_on={
+            k: mark.made_from.get(k) for k in ("clip files", "teacher", "start", "weights of")
+        },
     )
     # Old weights are deleted only if `retrain` asks for it and the teachers are there; and before
     # the training, because a kill must not leave them beside the new ones.
     if processes.writes:
         run.discard_stale(name, fold)
-        mark = run.training_mark(name, fold)  # an older version's mark held fewer values
+        mark = run.training_mark(name, fold)  # an older version's held fewer values; read it again
     processes.wait()
     trained = fit(task, settings, processes)
 
@@ -150,7 +159,6 @@ def choosing_clips(
     if signers[signer] > signers.sum() / 4:
         chosen[np.flatnonzero(~held_out)[::10]] = True
         return chosen
-    say(f"{recipe.name}: the best epoch is chosen on signer {signer}, who is not learnt from")
     return (clips.participant == signer).to_numpy() & ~held_out
 
 
@@ -186,7 +194,7 @@ def main(  # noqa: PLR0913 - each is an option of the command
         precision: Type of matrix products; auto is the fastest that the device computes natively.
         compile: Compile the step first. For GPUs: on a CPU it takes minutes and gains nothing.
         micro_batch: Clips whose gradients are computed at once; 0 is as many as fit into memory.
-        tests: How often to test the held-out clips, evenly spaced over the epochs.
+        tests: How often to test the held-out clips, at most once an epoch; at the end in any case.
         device: cpu, cuda, or auto, which is cuda where there is one.
         retrain: Delete a finished training of other values, and train again.
     """

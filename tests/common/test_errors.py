@@ -32,3 +32,10 @@ def test_what_is_no_fault_of_the_file_is_passed_on_as_it_is(error):
     with pytest.raises(type(error)) as caught, refusing("a file", "clips", "delete it"):
         raise error
     assert caught.value is error
+
+
+def test_a_file_that_is_not_there_is_said_in_plain_words(tmp_path):
+    path = tmp_path / "train.csv"
+    with pytest.raises(InputError) as refused, refusing(path, "a table", "fetch it"):
+        path.read_text()
+    assert str(refused.value) == f"{path}: expected a table, found no such file; fetch it"

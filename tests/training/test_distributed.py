@@ -99,6 +99,8 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch, name):
 def test_a_command_with_a_wrong_name_leaves_no_folder(sample, tmp_path, name, fold):
     run = run_on(sample, [RECIPE], tmp_path)
     before = sorted(run.folder.rglob("*"))
-    with pytest.raises(InputError, match=r"no recipe 'tinny'|fold (7|-1): .* 0, 1, 2, 3 or"):
+    with pytest.raises(
+        InputError, match=r"recipes, .* found 'tinny'|fold (7|-1): .* 0, 1, 2, 3 or"
+    ):
         train.main(str(run.folder), name, fold, device="cpu")
     assert sorted(run.folder.rglob("*")) == before

@@ -81,7 +81,7 @@ def test_the_same_seed_gives_the_same_bits_stopped_or_not(
 
 def test_no_clip_is_an_error(tiny_recipe, tiny_clips, tmp_path):
     nobody = tiny_clips.subset(np.array([], dtype=np.int64))
-    with pytest.raises(InputError, match="no clip to train on"):
+    with pytest.raises(InputError, match="expected clips to learn from, found none"):
         fit(Task(tiny_recipe, nobody, None, 3, tmp_path), FP32, ONE)
 
 
@@ -220,6 +220,16 @@ def test_a_loss_that_is_no_number_ends_the_training_where_the_weights_do_not_sho
     clips = clips_of(recipe.layout, np.array([2, 3, 4, 5, 6, 7]))
     with pytest.raises(InputError, match="expected finite numbers in the student's loss"):
         fit(Task(recipe, clips, clips, 3, tmp_path), replace(FP32, precision=precision), ONE)
+
+
+@pytest.mark.parametrize(
+    ("tests", "tested"), [(0, [4]), (1, [4]), (2, [2, 4]), (3, [2, 3, 4]), (9, [1, 2, 3, 4])]
+)
+def test_there_are_as_many_tests_as_asked_for(tiny_recipe, tiny_clips, tmp_path, tests, tested):
+    """Of a training of four epochs; 3 used to give 4."""
+    task = Task(tiny_recipe, tiny_clips, tiny_clips, 3, tmp_path)
+    fit(task, replace(FP32, tests=tests), ONE)
+    assert history(tmp_path).dropna(subset="student_accuracy").epoch.tolist() == tested
 
 
 @pytest.mark.parametrize("asked", [10, 12])

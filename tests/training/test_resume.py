@@ -14,6 +14,7 @@ from src.common.errors import InputError
 from src.dataset.batches import ClipSet
 from src.recipes.base import Recipe
 from src.recipes.ingredients import EarlyStopping
+from src.training import memory
 from src.training.fit import Task, fit
 from src.training.loop import Settings
 from tests.training.trained import FP32, ONE, history, stopped
@@ -74,6 +75,20 @@ def test_fp16_goes_on_from_a_training_that_needed_no_scaler(recipe, tiny_clips, 
     assert checkpoint.load(tmp_path / "last.pt")["loop"]["scaler"]["scale"] > 0
 
 
+def test_a_training_goes_on_with_micro_batches_of_its_size(
+    recipe, tiny_clips, tmp_path, state, monkeypatch, capsys
+):
+    """More memory is free than before; then less; then the user asks for another size."""
+    last = tmp_path / "last.pt"
+    for size, fits, asked, then in ((4, 8, 0, 4), (4, 2, 0, 2), (4, 8, 8, 8)):
+        monkeypatch.setattr(memory, "fitting", lambda *_, fits=fits: fits)
+        settings = replace(FP32, micro_batch=asked)
+        go_on(state | {"micro_batch": size}, recipe, tiny_clips, tmp_path, settings)
+        assert checkpoint.load(last)["micro_batch"] == then
+        said = f"{last}: {size} clips at a time so far, {then} from now on: the history"
+        assert (said in capsys.readouterr().out) == (then != size)
+
+
 WAYS = ("missing", "text", "a tensor of another shape")
 
 
@@ -84,8 +99,8 @@ def test_no_part_may_be_missing_or_another(state, recipe, tiny_clips, tmp_path):
         for how in WAYS if len(at) == 1 else (WAYS[number % 3],):
             if how == "missing" and len(at) == 4 and at[:3] == ("loop", "optimiser", "state"):
                 continue  # a parameter that has had no gradient yet has none
-            if how == "missing" and at == ("made_from", "seed"):
-                continue  # states of before did not hold it, see below
+            if how == "missing" and at in (("made_from", "seed"), ("micro_batch",)):
+                continue  # states of before did not hold them
             with pytest.raises(InputError) as refused:
                 go_on(spoilt(state, at, how), recipe, tiny_clips, tmp_path)
             message = str(refused.value)

@@ -14,6 +14,7 @@ from scipy.special import softmax
 
 from src.common.errors import InputError
 from src.dataset.batches import plan, prepare
+from src.dataset.store import Store
 from src.evaluation.ensemble import Vote
 from src.evaluation.predict import predict
 from src.losses import CrossEntropy
@@ -126,6 +127,15 @@ def test_a_training_of_which_a_file_was_deleted_is_trained_again(unbroken, make_
     assert [epoch for _, epoch in epochs] == [0, 1, 2]
     assert_same_training(folder(run, FIRST), folder(unbroken, FIRST))
     assert len(run.predictions(FIRST))
+
+
+def test_a_stopped_training_does_not_go_on_with_replaced_clips(make_run, monkeypatch):
+    """Of the same lengths and labels, as clips are whose coordinates were corrected."""
+    run = make_run(STAGES[0])
+    stopped(2, lambda: train_all(run, FP32, "cpu"))
+    monkeypatch.setattr(Store, "clip_files", "another digest")
+    with pytest.raises(InputError, match=r"last\.pt: expected the state .* found .*clip files"):
+        train_all(run, FP32, "cpu")
 
 
 def test_a_changed_stage_and_those_after_it_are_trained_again_when_somebody_says_so(
