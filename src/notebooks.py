@@ -4,8 +4,8 @@
     python -m src.notebooks 03 04 -p RUN_DIR logs/sample         some of them
 
 - A parameter that no notebook declares is refused before anything runs.
-- A notebook is skipped if its cells, its parameters, its inputs and src are unchanged, its executed
-  copy is there, and no earlier notebook ran.
+- A notebook is skipped if its cells, its parameters, its inputs and src's Python files are
+  unchanged, its executed copy and what it left are there, and no earlier notebook ran.
 - The first failure ends the run with one message and the command that continues from there.
 - The executed copies, with outputs and pictures, are in the run's folder. Beside each is a log of
   the libraries' own messages.
@@ -116,9 +116,10 @@ def parse(given: list[list[str]]) -> dict[str, Value]:
     for name, _ in given:
         if name not in declared:
             near = difflib.get_close_matches(name, declared, n=1)
-            meant = f"did you mean {near[0]}? " if near else ""
+            meant = f"Did you mean {near[0]}? " if near else ""
             raise InputError(
-                f"unknown parameter {name}: {meant}The notebooks declare {', '.join(declared)}"
+                f"{name}: expected a parameter that a notebook declares, found none of that name. "
+                f"{meant}There are {', '.join(declared)}"
             )
     values = {name: _typed(name, text, declared[name]) for name, text in given}
     for name, value in values.items():
@@ -157,7 +158,8 @@ def _typed(name: str, text: str, default: Value) -> Value:
 def execute(numbers: list[str], values: dict[str, Value], force: bool, show: bool) -> int:
     """Run the notebooks of these numbers in order; stop at the first that fails.
 
-    `force` runs finished ones again; `show` prints all output of cells, not only their progress.
+    `force` runs finished ones again; `show` also prints what cells write to stderr, which otherwise
+    goes to the log only.
 
     Returns:
         The exit code: 0, 1 for a failed cell, 138 for a dead kernel.
@@ -168,7 +170,7 @@ def execute(numbers: list[str], values: dict[str, Value], force: bool, show: boo
     """
     found = notebooks()
     if unknown := sorted({*numbers} - {*found}):
-        raise InputError(f"no notebook {unknown[0]!r}; there are {', '.join(found)}")
+        raise InputError(f"expected notebooks among {', '.join(found)}, found {unknown[0]!r}")
     chosen = [notebook for number, notebook in found.items() if number in numbers]
     folder = anchored(values.get(RUN_DIR, chosen[0].defaults[RUN_DIR]))
     is_new = not folder.exists()
@@ -221,7 +223,8 @@ class Failure:
 
 def _mark(folder: Path, notebook: Notebook, values: dict[str, Value], inputs: dict) -> Mark:
     """The file that marks a notebook as finished, with what its results were made from."""
-    before = [number for number in MAIN_PATH if number < notebook.name[:2] in MAIN_PATH][-1:]
+    own = notebook.name[:2]
+    before = [number for number in MAIN_PATH if own in MAIN_PATH and number < own][-1:]
     marks = [path for number in before for path in (folder / MARKS).glob(f"{number}_*.json")]
     made_from = {
         "parameters": notebook.given(values),
@@ -298,7 +301,7 @@ def _execute(
         said = f"FAILED  {notebook.name}: the kernel died; most often: out of memory"
         return Failure(138, said, files)
     except OSError as error:
-        return Failure(1, f"FAILED  {notebook.name}: {output} could not be written: {error}")
+        return Failure(1, f"FAILED  {notebook.name}: it could not be run into {output}: {error}")
     return None
 
 
@@ -355,7 +358,7 @@ def main() -> int:
         "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter"
     )
     parser.add_argument("--force", action="store_true", help="run finished notebooks again")
-    parser.add_argument("--show", action="store_true", help="print all that the cells print")
+    parser.add_argument("--show", action="store_true", help="print the libraries' messages, too")
     arguments = parser.parse_args(_spaced(sys.argv[1:]))
     given = [[name, value.removeprefix(" ")] for name, value in arguments.p]
     try:

@@ -4,8 +4,10 @@
         run.json                      profile, data, store, seed, held-out participants
         folds.csv                     the fold of every clip, in the store's order
         <recipe>/config.json          every value of the recipe
-        <recipe>/<fold>/              history.csv, weights per role, predictions.parquet
-        01_preparation.ipynb, ...     the notebooks as they ran
+        <recipe>/<fold>/              history.csv, weights per role, predictions.parquet, and
+                                      trained.json, which says what they were made from
+        01_preparation.ipynb, ...     the notebooks as they ran, and their logs
+        members/                      a .tflite of each network, and what it costs
         figures/, model.tflite, submission.zip, report.md, report.json, model_card.md
 
 Later stages read the run's folder and the store; from 03 on also the held-out raw clips.
@@ -153,7 +155,8 @@ class Run:
                                 dtype={"sequence": str, "fold": "int64"})  # fmt: skip
         if list(table.sequence) != list(self.store.clips.sequence):
             raise InputError(
-                f"{path}: its clips are not those of {self.about.store}; run 01_preparation again"
+                f"{path}: expected the clips of {self.about.store}, found others; run "
+                "01_preparation again"
             )
         return self.store.clips.assign(fold=table.fold)
 
@@ -176,7 +179,8 @@ class Run:
         """
         if name not in self.recipes:
             raise InputError(
-                f"{self.folder}: no recipe {name!r} in this run, it has {', '.join(self.recipes)}"
+                f"{self.folder}: expected one of its recipes, {', '.join(self.recipes)}, found "
+                f"{name!r}"
             )
         return self.recipes[name]
 
@@ -221,13 +225,16 @@ class Run:
         return digest_of([(m.result or {}).get("weights") for m in marks]) if marks else None
 
     def is_trained(self, name: str, fold: Fold) -> bool:
-        """True if a recipe is trained on a fold with this run's values, and all files are there."""
+        """True if a recipe is trained on a fold with this run's values.
+
+        Its shipped weights, history and predictions must be there, too.
+        """
         mark, shipped = self.training_mark(name, fold), f"{self.recipe(name).shipped}.pt"
         files = (mark.path.parent / n for n in (shipped, "history.csv", "predictions.parquet"))
         return mark.is_finished and all(file.is_file() for file in files)
 
     def discard_stale(self, name: str, fold: Fold) -> None:
-        """Delete a finished training whose recipe, teacher or folds have changed since."""
+        """Delete a finished training that was made from other values than the run has now."""
         mark = self.training_mark(name, fold)
         if mark.changes and mark.spoil("its weights were being deleted"):
             for pattern in ("*.pt", "*.csv", "*.parquet", TRAINED):
@@ -286,7 +293,9 @@ class Run:
             with refusing(path, "predictions", to_do):
                 tables.append(pd.read_parquet(path))
         if not tables:
-            raise InputError(f"{self.folder / name}: no trained fold yet; run 02_training first")
+            raise InputError(
+                f"{self.folder / name}: expected a trained fold, found none; run 02_training first"
+            )
         return pd.concat(tables, ignore_index=True)
 
     def shipped_predictions(self) -> dict[str, pd.DataFrame]:
@@ -316,7 +325,10 @@ class Run:
 
 
 def code_of(network: NetworkConfig) -> dict[str, str]:
-    """The files in src/models that a network is made of, each with a digest."""
+    """The files in src/models with a network's code: its own, and those that this one imports.
+
+    Each has its digest.
+    """
     own = type(network).__module__
     used = {getattr(part, "__module__", None) for part in vars(sys.modules[own]).values()}
     names = sorted(name for name in {own, *used} if str(name).startswith("src.models."))

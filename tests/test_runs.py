@@ -84,7 +84,7 @@ def test_damaged_predictions_are_refused_by_name(made):
 def test_folds_of_other_clips_are_refused(made):
     path = made.folder / "folds.csv"
     pd.read_csv(path)[::-1].to_csv(path, index=False)
-    with pytest.raises(InputError, match=r"folds\.csv: its clips are not those of"):
+    with pytest.raises(InputError, match=r"folds\.csv: expected the clips of .*, found others"):
         Run.open(made.folder).clips  # noqa: B018
 
 
@@ -100,9 +100,9 @@ def test_a_sequence_may_be_called_anything(made):
 
 
 def test_a_recipe_that_is_not_in_the_run_is_named(made):
-    with pytest.raises(InputError, match="no recipe 'other' in this run, it has tiny"):
+    with pytest.raises(InputError, match="expected one of its recipes, tiny, found 'other'"):
         made.recipe("other")
-    with pytest.raises(InputError, match="no trained fold yet"):
+    with pytest.raises(InputError, match="expected a trained fold, found none"):
         made.predictions(RECIPE.name)
 
 

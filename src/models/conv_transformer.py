@@ -9,7 +9,7 @@ Unusual here:
 - The published network ends in a dense layer, the mean over frames and another dense layer, without
   an activation between them. A dense layer and a mean can be swapped, so here the mean comes first,
   at 1 / T of the cost.
-- The dropout of 0.8 before the classifier begins only after 5 % of the training.
+- The dropout of 0.8 before the last dense layer begins only after 5 % of the training.
 
 Letters: **B** batch, **T** frames, **F** features of a frame, **D** width, **K** signs.
 Source: anchors.md, hoyso48's solution (MIT); ECA: Wang et al., arXiv 1910.03151.
@@ -30,6 +30,7 @@ from src.models.blocks import (
     LateDropout,
     LayerMix,
     MaskedBatchNorm,
+    attend,
     by_head,
     drop_path,
     heads_joined,
@@ -50,9 +51,9 @@ class Config:
     convs: int = 3
     kernel: int = 17  # frames that a convolution reads; the current one is the last
     heads: int = 4  # heads of a transformer block
-    expand: int = 2  # width inside a block, as a multiple of D
-    drop: float = 0.2  # probability of dropping a block for a clip, or an attention weight
-    late_drop: float = 0.8  # dropout before the classifier
+    expand: int = 2  # width inside a block, and before the last dense layer, as a multiple of D
+    drop: float = 0.2  # probability of dropping a residual branch for a clip, an attention weight
+    late_drop: float = 0.8  # dropout before the last dense layer
     late_from: float = 15 / 300  # share of the training after which `late_drop` begins
 
     def build(self, layout: Layout, classes: int) -> ConvTransformer:
@@ -127,7 +128,7 @@ class Attention(nn.Module):
     def forward(self, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "B T D"]:
         q, k, v = by_head(self.qkv(x), self.heads).chunk(3, dim=-1)  # (B, H, T, d) each
         dropout, scale = self.dropout if self.training else 0.0, x.shape[-1] ** -0.5
-        out = F.scaled_dot_product_attention(q, k, v, key_mask(mask), dropout, scale=scale)
+        out = attend(q, k, v, key_mask(mask), dropout, scale)
         return self.project(heads_joined(out))
 
 
@@ -185,8 +186,9 @@ class ConvTransformer(nn.Module):
     def _init_weights(self) -> None:
         """Draw every kernel as Keras does, from Glorot's uniform distribution, and set biases to 0.
 
-        torch's own limit for the depthwise kernels is eight times as large. Before a batch norm,
-        which removes the scale, it would act like a learning rate 64 times smaller.
+        torch's own limit for the depthwise kernels is eight times as large. The batch norm behind
+        them removes the scale, but the same steps turn larger kernels more slowly: with SGD, like
+        a rate 64 times smaller.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Conv1d):

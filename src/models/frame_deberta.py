@@ -11,7 +11,7 @@ Unusual here:
 - The features of a part are centred per clip before its MLP. Centring commutes with the dense
   layer, so one vector per clip is subtracted after it, and no features are copied.
 - The output layer of a transformer layer changes the width; the residual is added before it.
-- Manifold mixup is applied before any of the transformer layers.
+- Manifold mixup is applied before one of the transformer layers, drawn at random.
 
 Letters: **B** batch, **T** frames, **L** points, **E** = 16 features of a point, **D** width,
 **K** signs. Source: recognition.md 3.4; SignMLPBert3 of TheoViel/kaggle_islr.
@@ -204,7 +204,8 @@ class FrameEncoder(nn.Module):
         points, constant, padding = self.embedding(xyz)  # (B, T, L, E), (L, E), (E,)
         seen = None
         if self.config.norm_rows == "real":
-            # The batch norms cancel the constants, so only their (vanishing) gradient is added.
+            # The batch norms cancel the constants, so only their gradient is added: it is zero but
+            # for rounding, and every embedding has one.
             points = points + (constant - constant.detach())
         if self.config.norm_rows == "seen":
             seen = (xyz != 0).any(-1)  # (B, T, L)
@@ -257,7 +258,7 @@ class FrameEncoder(nn.Module):
 class Layer(nn.Module):
     """A DeBERTa layer whose output may differ in width from its input.
 
-    a = LN(x + attention);  i = Mish(W a);  out = LN(dropout(W' (i + a)))
+    a = LN(x + dropout(attention));  i = Mish(W a);  out = LN(dropout(W' (i + a)))
     """
 
     def __init__(self, width_in: int, width_out: int, config: Config, dropout: float):
@@ -278,7 +279,7 @@ class Layer(nn.Module):
 
 
 class FrameDeberta(nn.Module):
-    """The whole network; the layout must have the parts in `TYPES`."""
+    """The whole network; the layout's parts are those in `TYPES`, with or without arms."""
 
     def __init__(self, config: Config, layout: Layout, classes: int):
         super().__init__()

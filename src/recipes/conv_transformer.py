@@ -10,8 +10,8 @@ of another run learn from it with `--distil.teacher logs/<run>/conv_transformer`
   normalising is part of the features. The code truncates after normalising, which makes no
   difference to clips of up to 384 frames.
 - Weight decay: the code's optimiser shrinks a weight by lr(t) w(t) at each step, and its schedule
-  w(t) is 0.1 lr(t). So weights shrink by 1.6e-6 a step at the peak, 2.5 % in all. An ordinary
-  decoupled decay of 0.1 would be 250 times as strong (decay_with_rate=False).
+  w(t) is 0.1 lr(t). So weights shrink by 1.6e-6 a step at the peak, by some 3 % in all. An ordinary
+  decoupled decay of 0.1 would be 250 times as strong at the peak (decay_with_rate=False).
 - Batch norms count real frames alone, as Keras 2.12 does where a layer has a mask.
 - Tried in vain by the author: graph convolutions, angles, distances, CutMix, mixup, distillation.
   A network four times as large (`--model.dim 384 --model.groups 4`) is "slightly worse as is".
@@ -60,7 +60,7 @@ LAYOUT = Layout(  # 118 points
 
 @dataclass(frozen=True)
 class ClipSteps(ClipPipeline):
-    """Remove frames in which nothing was seen, keep the first 384. The rest is for few clips."""
+    """Remove frames that show no point of the layout, keep the first 384. The rest is optional."""
 
     hide: Hide | None = None
     one_handed: OneHanded | None = None
@@ -118,8 +118,8 @@ SAMPLE = replace(
     optimiser=replace(FULL.optimiser, lr=3e-3),
     awp=None,
 )
-# For few clips, see profiles.py; the network also sees the shoulders. In a picture they are usually
-# 0.33 apart.
+# For few clips, see profiles.py; the network also sees the shoulders, whose distance becomes a
+# third of the picture's width, about as it usually is.
 CPU = replace(
     SAMPLE,
     layout=Layout(LAYOUT.parts | {"shoulders": (LEFT_SHOULDER, RIGHT_SHOULDER)}),

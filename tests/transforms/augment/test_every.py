@@ -1,12 +1,14 @@
 """What holds for every augmentation: p, padding, other clips, draws, what is missing.
 
-A new augmentation is added to `AT`, and is tested by what stands here. Not among them: Window,
-which has no probability, and KeepFrames, which makes gaps.
+A new augmentation is added to `AT`, and is tested by what stands here; those of the sets below `AT`
+are tested for less, or for more.
 """
 
+import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import partial
+from importlib import import_module
 
 import pytest
 import torch
@@ -14,16 +16,17 @@ from torch import Tensor
 
 from src.clips import Clips
 from src.landmarks import LEFT_HAND, RIGHT_HAND
+from src.transforms import augment
 from src.transforms.augment import space
 from src.transforms.augment.camera import CameraAngle, Turn
 from src.transforms.augment.fingers import BendFingers
 from src.transforms.augment.hide import HideBox, HideFrames, HidePoints
 from src.transforms.augment.noise import Bend, DetectorErrors, Jitter, ShiftGroups, ShiftPoints
-from src.transforms.augment.pace import Piece, TimeWarp, UnevenSpeed
+from src.transforms.augment.pace import KeepFrames, Piece, TimeWarp, UnevenSpeed
 from src.transforms.augment.parts import FaceCutMix, FillMissingHand
 from src.transforms.augment.resample import Resample, Stretch
-from src.transforms.augment.sometimes import Sometimes
-from src.transforms.augment.time import Crop, FillMissing
+from src.transforms.augment.sometimes import ByChance, Sometimes
+from src.transforms.augment.time import Crop, FillMissing, Window
 from src.transforms.pipeline import AugmentationPipeline
 from tests.transforms.conftest import FACE, bits, edge_clips
 
@@ -85,6 +88,8 @@ EXTREME = {  # the largest and smallest values that somebody may give them
     "a piece of one frame": partial(Piece, share=0.0),
     "scale to nothing": partial(space.Scale, low=0.0, high=0.0),
 }
+# The base; in test_time.py, without a probability; in test_pace.py, because it makes gaps.
+ELSEWHERE = {ByChance, Window, KeepFrames}
 EVERY = pytest.mark.parametrize("at", AT.values(), ids=AT)
 SUBTLE = {"uneven speed"}  # a small draw shows every frame where it was
 MOVES_FRAMES = {"crop", "resample", "stretch", "time warp", "all of a group, or nothing"}
@@ -125,6 +130,20 @@ PADDINGS = {
     "infinity": lambda x: torch.full_like(x, torch.inf),
     "garbage": lambda x: 1e6 * torch.randn(x.shape, generator=torch.Generator().manual_seed(9)),
 }
+
+
+def test_every_augmentation_of_the_package_is_tested_here():
+    """Also one that somebody adds: a frozen dataclass with `p`, whatever its base class."""
+    package = "src.transforms.augment"
+    names = [module.name for module in pkgutil.iter_modules(augment.__path__)]
+    there = {
+        kind
+        for name in names
+        for kind in vars(import_module(f"{package}.{name}")).values()
+        if is_dataclass(kind) and kind.__module__ == f"{package}.{name}" and "__call__" in dir(kind)
+    }
+    tested = {type(at(1.0)) for at in AT.values()} | ELSEWHERE
+    assert there - tested == set(), "add it to AT"
 
 
 @EVERY
