@@ -63,7 +63,8 @@ def execute(folder: Path, numbers: list[str], **values) -> int:
 
 def test_unknown_parameters_are_refused_before_anything_runs(notebooks):
     with pytest.raises(
-        InputError, match=r"^NAMES: expected .* Did you mean NAME\? There are N, RUN_DIR, NAME, RATE, LOUD"
+        InputError,
+        match=r"^NAMES: expected .* Did you mean NAME\? There are N, RUN_DIR, NAME, RATE, LOUD",
     ):
         run.parse([["N", "2"], ["NAMES", "1"]])
     assert ran(notebooks) == ""

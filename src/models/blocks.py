@@ -46,12 +46,10 @@ def attend(
     v: Float[Tensor, "B H T2 d"],
     attention_mask: Bool[Tensor, "..."] | None = None,
     dropout: float = 0.0,
-    scale: float | None = None,
 ) -> Float[Tensor, "B H T d"]:
     """Scaled dot-product attention; `attention_mask` is True where a query sees a key.
 
-    `dropout` applies to the attention weights, in evaluation too: pass 0 there. `scale` of the
-    scores is d^-0.5 unless it is given.
+    `dropout` applies to the attention weights, in evaluation too: pass 0 there.
 
     Training in bfloat16 on a CPU uses torch's unfused products: at up to 128 frames the fused
     kernel of torch 2.13 needs two to four times as long.
@@ -59,8 +57,8 @@ def attend(
     half = q.dtype == torch.bfloat16 or torch.is_autocast_enabled(q.device.type)
     if q.device.type == "cpu" and q.requires_grad and half:
         with sdpa_kernel(SDPBackend.MATH):
-            return F.scaled_dot_product_attention(q, k, v, attention_mask, dropout, scale=scale)
-    return F.scaled_dot_product_attention(q, k, v, attention_mask, dropout, scale=scale)
+            return F.scaled_dot_product_attention(q, k, v, attention_mask, dropout)
+    return F.scaled_dot_product_attention(q, k, v, attention_mask, dropout)
 
 
 # --- norms --------------------------------------------------------------------------------------

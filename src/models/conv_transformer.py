@@ -30,7 +30,6 @@ from src.models.blocks import (
     LateDropout,
     LayerMix,
     MaskedBatchNorm,
-    attend,
     by_head,
     drop_path,
     heads_joined,
@@ -128,7 +127,8 @@ class Attention(nn.Module):
     def forward(self, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "B T D"]:
         q, k, v = by_head(self.qkv(x), self.heads).chunk(3, dim=-1)  # (B, H, T, d) each
         dropout, scale = self.dropout if self.training else 0.0, x.shape[-1] ** -0.5
-        out = attend(q, k, v, key_mask(mask), dropout, scale)
+        # Not by `attend`: this is so small a part of a step that another kernel gains nothing.
+        out = F.scaled_dot_product_attention(q, k, v, key_mask(mask), dropout, scale=scale)
         return self.project(heads_joined(out))
 
 

@@ -81,8 +81,8 @@ class State:
             loop.micro_batch = before
         elif before != loop.micro_batch and loop.processes.writes:
             say(
-                f"{self.path}: {before} clips at a time so far, {loop.micro_batch} from now on: the "
-                "history will not be that of an unbroken training"
+                f"{self.path}: {before} clips at a time so far, {loop.micro_batch} from now on: "
+                "the history will not be that of an unbroken training"
             )
 
     def _parts(self, epoch: int) -> dict:
