@@ -29,16 +29,21 @@ _SHARE = re.compile(  # 0 to 1 if it is a float; an integer, as `loss.drop`, is 
 )
 _SIGNED = ("centre", "mirror_x")  # positions in the picture; may be negative
 _AT_MOST = {"low": "high", "drop": "drop_per", "soup_epochs": "epochs"}  # field: its limit
+_FOR_ONE = re.compile(r"(?:^|\s)(\w+):(?=\s|$)")  # "llama:"; but "mix:none" is a flag
 _LONGEST = 200  # characters of an inner error
 
 
 def overridden(recipes: Sequence[Recipe], flags: str) -> list[Recipe]:
     """Apply flags to the recipes of a run, see `config.override`, and check the results.
 
+    Flags after the name of a recipe or solution and a colon are for this one alone, as in
+    "--epochs 30 llama: --epochs 90".
+
     Raises:
-        InputError: a flag is wrong, or a changed recipe cannot be trained, tested or shipped.
+        InputError: a flag is wrong, no recipe has such a name, or a changed recipe cannot be
+            trained, tested or shipped.
     """
-    changed = [config.override(recipe, flags) for recipe in recipes]
+    changed = [config.override(recipe, _own(flags, recipe.name, recipes)) for recipe in recipes]
     for before, recipe in zip(recipes, changed, strict=True):
         _check_numbers(before, recipe)
         _check(recipe)
@@ -46,6 +51,21 @@ def overridden(recipes: Sequence[Recipe], flags: str) -> list[Recipe]:
         _try(recipe)
     _check_together(changed)
     return changed
+
+
+def _own(flags: str, name: str, recipes: Sequence[Recipe]) -> str:
+    """The flags for the recipe of this name: those for all, then its solution's, then its own."""
+    for_all, *rest = _FOR_ONE.split(flags)
+    named = [*zip(rest[::2], rest[1::2], strict=True)]
+    there = list(dict.fromkeys(n for r in recipes for n in (solution_of(r.name), r.name)))
+    if unknown := [whose for whose, _ in named if whose not in there]:
+        raise InputError(
+            f"OVERRIDES: expected flags for some of {', '.join(there)}, found {unknown[0]!r} "
+            "before a colon; add it to RECIPES, or take it out"
+        )
+    order = dict.fromkeys((solution_of(name), name))
+    own = [text for whose in order for who, text in named if who == whose]
+    return " ".join([for_all, *own])
 
 
 def _check_numbers(before: Recipe, recipe: Recipe) -> None:

@@ -86,6 +86,27 @@ def test_what_would_be_trained_in_vain_is_refused(recipes, flags, message):
     assert len(str(refused.value).splitlines()) == 1
 
 
+def test_flags_behind_a_name_are_for_that_recipe_alone():
+    """All flags, then those of the solution, then those of the recipe; the last word counts."""
+    flags = (
+        "--epochs 30 hand_bert_2: --epochs 50 llama: --epochs 90 mix:none hand_bert: --epochs 40"
+    )
+    before = choose("llama,hand_bert,conv_transformer", "sample")
+    after = {recipe.name: recipe for recipe in overridden(before, flags)}
+    epochs = {"llama": 90, "hand_bert_1": 40, "hand_bert_2": 50, "hand_bert_3": 40}
+    assert {n: r.epochs for n, r in after.items()} == epochs | {"conv_transformer": 30}
+    assert after["llama"].mix is None
+    for recipe in before:  # nothing else has changed
+        same = {"epochs": recipe.epochs, "mix": recipe.mix}
+        assert replace(after[recipe.name], **same) == recipe
+
+
+def test_flags_for_a_recipe_that_is_not_there_are_refused():
+    message = "expected flags for some of llama, hand_bert, hand_bert_1, .* found 'pupil' before a"
+    with pytest.raises(InputError, match=message):
+        overridden(choose("llama,hand_bert", "sample"), "pupil: --epochs 3")
+
+
 def test_a_teacher_that_comes_before_and_longer_clips_with_a_longer_network_pass():
     flags = "--distil.teacher logs/other/llama"
     assert len(overridden(choose("conv_transformer,hand_bert", "sample"), flags)) == 4

@@ -1,6 +1,6 @@
 """Rehearse the real run: `make rehearsal`, or with other sizes
 
-    python -m tests.rehearsal --clips 9400 --overrides "--epochs 2 --steps 10 ..."
+    python -m tests.rehearsal --clips 9400 --overrides="--epochs 2 --steps 10 ..."
 
 - Notebooks 01 to 04 run with PROFILE=full, all folds and the fit on everything, at the published
   sizes; the steps are cut, and each training is tested once. Its accuracy says nothing.
