@@ -173,6 +173,7 @@ def execute(numbers: list[str], values: dict[str, Value], force: bool, show: boo
         raise InputError(f"expected notebooks among {', '.join(found)}, found {unknown[0]!r}")
     chosen = [notebook for number, notebook in found.items() if number in numbers]
     folder = anchored(values.get(RUN_DIR, chosen[0].defaults[RUN_DIR]))
+    _refuse_inside_data(folder, values)
     is_new = not folder.exists()
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -233,6 +234,15 @@ def _mark(folder: Path, notebook: Notebook, values: dict[str, Value], inputs: di
         **inputs,
     }
     return Mark(folder / MARKS / f"{notebook.name}.json", made_from)
+
+
+def _refuse_inside_data(folder: Path, values: dict[str, Value]) -> None:
+    """Refuse a run's folder in DATA, where the run's own files would pass for changed data."""
+    data, own = anchored(values.get("DATA", "")).resolve(), folder.resolve()
+    if values.get("DATA") and data in (own, *own.parents):
+        raise InputError(
+            f"{RUN_DIR}: expected a folder outside DATA, such as logs/mine, found {folder}"
+        )
 
 
 def _refuse_unread(folder: Path, chosen: list[Notebook], values: dict[str, Value]) -> None:

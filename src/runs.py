@@ -210,6 +210,8 @@ class Run:
             "signs": digest_of(sorted(self.store.signs.items())),
             "clip files": self.store.clip_files,
         }
+        if contents := self.store.clip_contents:
+            newer["clip contents"] = contents
         if others := [n for n in (*recipe.distil.teachers, recipe.start) if n]:
             known = then.get("weights of", {})
             newer["weights of"] = {n: self._weights_of(n, fold) or known.get(n) for n in others}

@@ -389,3 +389,14 @@ def test_the_numbered_notebooks_write_whole_files_or_none():
         for cell in nbformat.read(path, 4).cells:
             handed = re.sub(r"lambda path: \w+\.\w+\(", "", cell.source)
             assert cell.cell_type != "code" or not re.search(WRITES, handed), (path.name, handed)
+
+
+@pytest.mark.parametrize("inside", ["", "run", "a/run"])
+def test_a_run_inside_its_data_is_refused(notebooks, tmp_path, inside):
+    """Its own files would count as changes of the data, and no notebook would ever be finished."""
+    data = tmp_path / "clips"
+    data.mkdir()
+    values = {"DATA": str(data), "RUN_DIR": str(data / inside)}
+    with pytest.raises(InputError, match=r"^RUN_DIR: expected a folder outside DATA, .* found"):
+        run.execute(["01"], values, False, False)
+    assert not any(data.iterdir())

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from src.common import checkpoint, paths
 from src.common.errors import InputError
+from src.common.marks import Mark
 from src.dataset import store as stores
 from src.dataset.folds import EVERYTHING
 from src.recipes import hand_bert
@@ -157,23 +158,33 @@ def test_a_training_of_other_numbers_for_the_signs_is_not_taken_for_one_of_these
 
 
 def test_a_training_on_clips_that_were_replaced_is_not_taken_for_one_of_these(made):
-    made.training_mark(RECIPE.name, 0).write()
     one, other = sorted(made.data.rglob("*.parquet"))[:2]
+    clip = pd.read_parquet(one)
 
-    def changes_now() -> list[str]:
+    def mark_now() -> Mark:
         landmarks, folder = hand_bert.LAYOUT.sources, made.store.folder
         store = stores.build(made.data, folder.parent, landmarks, workers=1)
         assert store.folder != folder
         about = replace(made.about, store=str(store.folder))
-        return Run.create(made.folder, about, [RECIPE]).training_mark(RECIPE.name, 0).changes
+        return Run.create(made.folder, about, [RECIPE]).training_mark(RECIPE.name, 0)
 
+    def write_plain(clip: pd.DataFrame) -> int:
+        clip.to_parquet(one, compression=None, use_dictionary=False)
+        return one.stat().st_size
+
+    size = write_plain(clip)
+    mark_now().write()
     os.utime(one)  # as of a copy
-    assert changes_now() == []
+    assert mark_now().is_finished
+    assert write_plain(clip.assign(x=1 - clip.x)) == size
+    assert mark_now().changes == ["clip contents changed"]
     shutil.copyfile(other, one)
-    assert changes_now() == ["clip files changed"]
+    assert mark_now().changes == ["clip files changed", "clip contents changed"]
 
 
-@pytest.mark.parametrize("since", [["seed"], ["seed", "signs"], ["seed", "signs", "clip files"]])
+@pytest.mark.parametrize(
+    "since", [["seed"], ["seed", "signs"], ["seed", "signs", "clip files"], ["clip contents"]]
+)
 def test_a_mark_of_before_seeds_signs_and_clips_were_kept_stays_one(made, since):
     path = made.training_mark(RECIPE.name, 0).write()
     mark = json.loads(path.read_text())

@@ -9,6 +9,7 @@ repeats frame, type and landmark_index, and is not read.
 Letters: **T** frames, **R** rows of a frame in the file, **N** landmarks that are returned.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,6 +72,20 @@ def note_of(path: Path) -> str:
         return (pq.read_schema(path).metadata or {}).get(b"note", b"").decode()
     except (OSError, ValueError):  # pyarrow raises ValueErrors for damaged files
         return ""
+
+
+def footer_of(path: str | Path) -> bytes:
+    """The end of a parquet file, which has the least and largest value of every column.
+
+    So it differs where a clip was replaced by another of the same size, and is read in no time. Of
+    a damaged file it is any end.
+    """
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 8, 0))
+        length = int.from_bytes(file.read(4), "little")  # 4 bytes, then the word PAR1
+        file.seek(max(size - 8 - length, 0))
+        return file.read()
 
 
 def _read_clip(path: str | Path, landmarks: Sequence[int] | None) -> np.ndarray:

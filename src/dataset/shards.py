@@ -20,7 +20,7 @@ from src.common.errors import InputError
 from src.common.files import write_atomically
 from src.common.marks import Mark, digest_of
 from src.common.news import counted
-from src.dataset.clip_file import read_clip
+from src.dataset.clip_file import footer_of, read_clip
 
 CLIPS_PER_SHARD = 256  # some 8 MB; a kill costs a worker at most this much
 SHARDS_PER_WORKER = 4  # at least: starting a worker takes half a second, as long as a shard or two
@@ -34,6 +34,7 @@ class Shard:
     data: Path  # an array file, (frames, landmarks, 3) float16
     lengths: list[int]  # the frames of each clip; 0 = the clip is broken
     broken: list[str]  # the reason for each broken clip
+    contents: list[str]  # for each whole clip, a digest of what its file says that it holds
 
 
 def build(
@@ -105,16 +106,18 @@ def _build_shard(
     paths: list[str], target: Path, landmarks: tuple[int, ...], skip_broken: bool
 ) -> Shard:
     """Write one shard, unless a killed build left it there."""
-    made_from = {"clips": digest_of(paths), "landmarks": len(landmarks)}
+    # Until December 2026 a shard's mark had no contents.
+    made_from = {"clips": digest_of(paths), "landmarks": len(landmarks), "contents": "footers"}
     mark = Mark(target.with_suffix(".json"), made_from)
     if mark.is_finished and target.is_file():
         shard = Shard(target, **mark.result)
         if target.stat().st_size == HEADER + 2 * sum(shard.lengths) * len(landmarks) * 3:
             return shard
-    clips, broken = [], []
+    clips, broken, contents = [], [], []
     for path in paths:
         try:
             clip = read_clip(path, landmarks)
+            contents.append(digest_of(footer_of(path).hex()))
         except InputError as error:
             if not skip_broken:
                 raise InputError(
@@ -125,5 +128,5 @@ def _build_shard(
         clips.append(clip.astype(np.float16))
     lengths = [len(clip) for clip in clips]
     _write_array(target, clips, (sum(lengths), len(landmarks), 3))
-    mark.write({"lengths": lengths, "broken": broken})
-    return Shard(target, lengths, broken)
+    mark.write({"lengths": lengths, "broken": broken, "contents": contents})
+    return Shard(target, lengths, broken, contents)

@@ -5,7 +5,7 @@
         clips.parquet    a row per clip: offset, length, participant, sequence, sign, label, fold,
                          training_only
         manifest.json    the store's mark; its result: landmarks, signs, source, extra, skipped
-                         clips, clips of unknown signs, a digest of the clip files' sizes, versions
+                         clips, clips of unknown signs, a digests of the clip files, versions
 
 - Nothing is padded, and nothing is specific to one solution: the store holds every landmark that
   some recipe reads, so a new recipe with the same landmarks needs no new preparation.
@@ -77,6 +77,14 @@ class Store:
         Unlike times, sizes stay the same when a folder is copied to another machine.
         """
         return _read_manifest(self.folder)["sizes"]
+
+    @property
+    def clip_contents(self) -> str | None:
+        """A digest of what the clip files hold, for clips that were replaced by others of one size.
+
+        It, too, survives copying; None in stores of before December 2026.
+        """
+        return _read_manifest(self.folder).get("contents")
 
     @cached_property
     def _spans(self) -> np.ndarray:
@@ -151,7 +159,7 @@ def build(
         shutil.rmtree(parts, ignore_errors=True)  # left by a build that was killed at its very end
         return Store.open(target)
 
-    mark.tell_why_again(others)
+    mark.tell_why_again(path for path in others if _is_of(path, folder))
     with locked(target, "builds this store"):
         # The clips are read into shards, which a killed build need not read again.
         pieces = shards.build(index.path.tolist(), parts, landmarks, workers, skip_broken)
@@ -167,11 +175,18 @@ def build(
             "skipped": [reason for piece in pieces for reason in piece.broken],
             "unknown_signs": unknown_signs,
             "sizes": digest_of([stamp(path)[0] for path in index.path]),
+            "contents": digest_of([clip for piece in pieces for clip in piece.contents]),
             "versions": {"numpy": np.__version__, "pyarrow": pyarrow.__version__},
         }
         mark.write(result)
         shutil.rmtree(parts, ignore_errors=True)
     return Store.open(target)
+
+
+def _is_of(manifest: Path, folder: Path) -> bool:
+    """True if a store is of this very folder, not of another of the same name."""
+    result = Mark(manifest).result
+    return isinstance(result, dict) and result.get("source") == str(folder)
 
 
 def _made_from(

@@ -49,7 +49,7 @@ class State:
         state = checkpoint.load(self.path, self.loop.processes.device)
         with refusing(self.path, EXPECTED, DELETE):
             # Until November 2026 a state did not hold these.
-            since = ("seed", "weights of", "clip files")
+            since = ("seed", "weights of", "clip files", "clip contents")
             newer = {k: v for k, v in self.made_from.items() if k in since}
             state["made_from"] = newer | state["made_from"]
             state.setdefault("micro_batch", self.loop.micro_batch)

@@ -36,6 +36,10 @@ from src.training.fit import Task, Trained, fit
 from src.training.loop import Precision, Settings
 from src.training.torchrun import torchrun
 
+# Of what a finished training's mark holds, what a stopped one must agree with, too. The rest, such
+# as the recipe, it holds anyway.
+DEPENDS_ON = ("clip files", "clip contents", "teacher", "start", "weights of")
+
 
 def train(
     run: Run,
@@ -84,9 +88,7 @@ def train(
         guide=teachers.find(run, recipe, fold, train_index, processes.device),
         start=teachers.weights_to_start_from(run, recipe, fold),
         choosing=clips.subset(np.flatnonzero(choosing)) if choosing.any() else None,
-        depends_on={
-            k: mark.made_from.get(k) for k in ("clip files", "teacher", "start", "weights of")
-        },
+        depends_on={name: mark.made_from.get(name) for name in DEPENDS_ON},
     )
     # Old weights are deleted only if `retrain` asks for it and the teachers are there; and before
     # the training, because a kill must not leave them beside the new ones.

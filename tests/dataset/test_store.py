@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -127,6 +128,14 @@ def test_a_finished_store_is_opened_not_built(built, competition, capsys):
     assert {path.name for path in again.folder.iterdir()} == {".lock", *FILES}
     assert {name: (again.folder / name).stat().st_mtime_ns for name in FILES} == before
     assert capsys.readouterr().out == ""
+
+
+def test_another_folder_of_the_same_name_is_no_earlier_version(make_competition, tmp_path, capsys):
+    """Nothing has changed: these are other clips."""
+    first, second = make_competition("a", (3, 2)), make_competition("b", (2, 2))
+    moved = [shutil.copytree(path, tmp_path / path.name / "clips") for path in (first, second)]
+    one, other = (build(folder, tmp_path / "stores", KEPT, workers=1) for folder in moved)
+    assert one.folder != other.folder and capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ SHARD = {
     "half a mark": lambda shard: shard.with_suffix(".json").write_text('{"made_from": {'),
     "a mark of other clips": lambda shard: edit_mark(shard, made_from={"clips": 4}),
     "a mark of a shorter shard": lambda shard: edit_mark(
-        shard, result={"lengths": [1, 2, 3], "broken": []}
+        shard, result={"lengths": [1, 2, 3], "broken": [], "contents": []}
     ),
     "no data": lambda shard: shard.unlink(),
     "half the data": lambda shard: shard.write_bytes(shard.read_bytes()[:77]),
