@@ -3,7 +3,8 @@
     <to>/
         train.csv, sign_to_prediction_index_map.json, train_landmark_files/<signer>/<number>.parquet
         report.md        clips and signers per sign, and what to look at
-        videos.json      whether the videos were read as mirrored
+        videos.json      whether the videos were read as mirrored; written first, as the sign that
+                         this folder was made here
         doubtful/        pictures of clips in which a hand is hardly ever seen; where there is no
                          video to take them from, the landmarks on black
 
@@ -42,7 +43,7 @@ from src.dataset.sample.writer import write_clip
 from src.landmarks import HANDS
 from src.video.overlay import drawn
 from src.video.process import MediaPipe
-from src.video.videos import Video, check_spellings, find, tell_others
+from src.video.videos import Video, check_spellings, files, find, tell_others
 
 RECORDED = 2**48  # recorded clips have numbers from here on, videos lower ones
 FEW = 0.2  # a clip with a hand in a smaller share of its frames is doubtful
@@ -55,11 +56,16 @@ def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
     `mirrored`: the videos are selfie views, as in a mirror; `workers`: processes, 0 = one per core.
 
     Raises:
-        InputError: see `find` and `check_spellings`; or no video can be read, `to` was not made
-            here, or another process holds it.
+        InputError: see `find` and `check_spellings`; or no video can be read, `to` holds `source`
+            or was not made here, or another process holds it.
     """
     if workers < 0:
         raise InputError(f"workers: expected 1 or more, or 0 for one per core; found {workers}")
+    if source.resolve().is_relative_to(to.resolve()):
+        raise InputError(
+            f"{to}: expected a folder apart from the videos, found one that holds {source}; name "
+            "a new folder"
+        )
     videos = find(source)
     tell_others(source)
     _ours(to)  # before `locked` writes its file there
@@ -67,7 +73,7 @@ def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
         listed = _ours(to)
         numbers = {video.number for video in videos}
         others = [video for video in listed if video.number not in numbers]
-        stay = [video for video in others if _is_recorded(video) and video.path.is_file()]
+        stay = [video for video in others if _is_recorded(video.path) and video.path.is_file()]
         gone = [video for video in others if video not in stay]
         check_spellings(to, [*videos, *stay])
         mark = Mark(to / "videos.json", {"mirrored": mirrored})
@@ -109,28 +115,36 @@ def _ours(to: Path) -> list[Video]:
     """The clips of a folder; [] without a train.csv. As its video each has the clip's own file.
 
     Raises:
-        InputError: the folder was not made here; its tables would be lost and its signs renumbered.
+        InputError: the folder has files and was not made here; its tables and its report would be
+            lost and its signs renumbered.
     """
-    if not (to / "train.csv").is_file():
-        return []
-    table = texts(to / "train.csv")
-    if [*table] != [*INDEX_COLUMNS]:
+    listed = _listed(to / "train.csv") if (to / "train.csv").is_file() else []
+    # The live page's first clip has no table yet if the page was ended just then.
+    clips = [video.path for video in listed] or files(to)
+    if "mirrored" not in Mark(to / "videos.json").made_from_then and not all(
+        map(_is_recorded, clips)
+    ):
         raise InputError(
-            f"{to / 'train.csv'}: expected the columns {', '.join(INDEX_COLUMNS)}, found "
-            f"{', '.join(table)}"
-        )
-    listed = [Video(to / path, signer, sign, number) for path, signer, number, sign in table.values]
-    is_made = any((to / name).is_file() for name in ("report.md", "videos.json"))
-    if not is_made and not all(map(_is_recorded, listed)):
-        raise InputError(
-            f"{to}: expected a folder that `python -m src.video dataset` or the live page made, "
-            "found another one; name a new folder"
+            f"{to}: expected an empty folder, or one that `python -m src.video dataset` or the "
+            "live page made, found another one; name a new folder"
         )
     return listed
 
 
-def _is_recorded(video: Video) -> bool:
-    return video.number.isdigit() and int(video.number) >= RECORDED
+def _listed(path: Path) -> list[Video]:
+    table = texts(path)
+    if [*table] != [*INDEX_COLUMNS]:
+        raise InputError(
+            f"{path}: expected the columns {', '.join(INDEX_COLUMNS)}, found {', '.join(table)}; "
+            "name a new folder"
+        )
+    rows = table.values
+    return [Video(path.parent / clip, signer, sign, number) for clip, signer, number, sign in rows]
+
+
+def _is_recorded(path: Path) -> bool:
+    is_clip = path.suffix == ".parquet" and path.stem.isdecimal()
+    return is_clip and int(path.stem) >= RECORDED
 
 
 def _make_clips(

@@ -83,10 +83,27 @@ def find(source: Path) -> list[Video]:
 
 def tell_others(source: Path) -> None:
     """Print how many files are left out because their endings are not those of videos."""
-    names = (path for path in _files(source) if path.suffix.lower() not in VIDEOS)
+    names = (path for path in files(source) if path.suffix.lower() not in VIDEOS)
     if others := Counter(path.suffix or "no ending" for path in names):
         told = ", ".join(f"{ending} ({number})" for ending, number in sorted(others.items()))
         say(f"{source}: left out, because their endings are not those of videos: {told}")
+
+
+def files(source: Path) -> Iterator[Path]:
+    """The files of a folder, without hidden ones.
+
+    Signers and signs may be links to folders; deeper links are not followed: they might form a
+    circle.
+    """
+    for parent, folders, names in os.walk(source, followlinks=True):
+        here = Path(parent)
+        is_deep = len(here.relative_to(source).parts) > 1
+        folders[:] = (
+            name
+            for name in folders
+            if not name.startswith(".") and not (is_deep and (here / name).is_symlink())
+        )
+        yield from (here / name for name in names if not name.startswith("."))
 
 
 def check_spellings(source: Path, videos: Iterable[Video]) -> None:
@@ -112,7 +129,7 @@ def _of_csv(source: Path) -> Iterator[Video]:
 
 
 def _of_folder(source: Path) -> Iterator[Video]:
-    for path in sorted(_files(source)):
+    for path in sorted(files(source)):
         if path.suffix.lower() not in VIDEOS:
             continue
         place = path.relative_to(source)
@@ -124,23 +141,6 @@ def _of_folder(source: Path) -> Iterator[Video]:
             case _:
                 raise InputError(f"{path}: expected a video as {LAYOUTS}; found {place}; move it")
         yield Video(path, _name(signer), _name(sign), _number(place.as_posix()))
-
-
-def _files(source: Path) -> Iterator[Path]:
-    """The files of a folder, without hidden ones.
-
-    Signers and signs may be links to folders; deeper links are not followed: they might form a
-    circle.
-    """
-    for parent, folders, names in os.walk(source, followlinks=True):
-        here = Path(parent)
-        is_deep = len(here.relative_to(source).parts) > 1
-        folders[:] = (
-            name
-            for name in folders
-            if not name.startswith(".") and not (is_deep and (here / name).is_symlink())
-        )
-        yield from (here / name for name in names if not name.startswith("."))
 
 
 def _name(text: str) -> str:

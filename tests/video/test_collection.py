@@ -343,6 +343,59 @@ def test_a_folder_from_elsewhere_is_left_as_it_is(sample, source, to):
     assert {path: path.read_bytes() for path in to.rglob("*.*")} == before
 
 
+@pytest.mark.parametrize("place", ["report.md", "videos.json", "a/b/1.parquet"])
+def test_a_folder_with_files_of_somebody_elses_is_left_as_it_is(source, to, place):
+    (write(to, place) / place).write_text('{"mine": 1}')
+    for fill in (
+        lambda: collection.add(undetected(2), "ann", "hi", to),
+        lambda: collection.make(source, to, False),
+    ):
+        with pytest.raises(InputError, match=r"mine: expected an empty folder, .*name a new fold"):
+            fill()
+    assert [path for path in to.rglob("*") if path.is_file()] == [to / place]
+    assert (to / place).read_text() == '{"mine": 1}' and not ASKED
+
+
+def test_a_competition_folder_with_a_report_of_somebody_elses_is_left_as_it_is(sample, source, to):
+    shutil.copytree(sample, to, ignore=shutil.ignore_patterns(".*"))
+    (to / "report.md").write_text("mine")
+    with pytest.raises(InputError, match="name a new folder"):
+        collection.make(source, to, False)
+    assert (to / "report.md").read_text() == "mine"
+
+
+def test_an_empty_folder_is_filled_and_what_was_stopped_in_it_goes_on(source, to, monkeypatch):
+    """What begins with a dot is the system's own, or a lock."""
+    write(to, ".DS_Store", ".lock")
+    with monkeypatch.context() as patch:
+        patch.setattr(collection, "_write_tables", lambda *_: 1 / 0)
+        for fill in (
+            lambda: collection.add(undetected(2), "cy", "hi", to),
+            lambda: collection.make(source, to, False),
+        ):
+            for _ in range(2):
+                with pytest.raises(ZeroDivisionError):
+                    fill()
+    collection.make(source, to, False)
+    assert kept(to) == [("ann", "hi"), ("bob", "bye")]
+
+
+def test_the_folder_may_be_inside_the_videos_but_not_the_videos_inside_it(source, to):
+    write(source.parent, "list.csv", size=0)
+    for videos, folder in (
+        (source, source),
+        (source, source.parent),
+        (source, source / "../"),
+        (source.parent / "list.csv", source.parent),
+    ):
+        with pytest.raises(InputError, match="expected a folder apart from the videos, found one"):
+            collection.make(videos, folder, False)
+    assert len([*source.parent.rglob("*.*")]) == 3
+    for _ in range(2):
+        collection.make(source, source / "ann/mine", False)
+    assert len(ASKED) == 2 and kept(source / "ann/mine") == [("ann", "hi"), ("bob", "bye")]
+
+
 @pytest.mark.parametrize("text", ["", "path,participant_id,sequence_id,sign\nx,Zo\xeb,1,hi\n"])
 def test_a_table_that_somebody_has_spoilt_is_named(source, to, text):
     collection.make(source, to, False)
