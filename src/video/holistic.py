@@ -115,7 +115,10 @@ def of_file(path: str, times: list[float]) -> Iterator[np.ndarray]:
     """
     capture = cv2.VideoCapture(path)
     if not capture.isOpened():
-        raise Refused("expected a video, found something that OpenCV cannot read")
+        raise Refused(
+            "expected a video, found something that OpenCV cannot read; fetch it again, or "
+            f"{_conversion(path)}"
+        )
     # Refuse a long video in seconds, not after minutes. Its own frame count may be wrong.
     if capture.get(cv2.CAP_PROP_FRAME_COUNT) > MOST:
         counted = cv2.VideoCapture(path)
@@ -129,12 +132,16 @@ def of_file(path: str, times: list[float]) -> Iterator[np.ndarray]:
     if not times:
         number = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
         codec = number.to_bytes(4, "little").decode(errors="replace")  # it need not be text
-        words = ["-i", path, "-c:v", "libx264", f"{os.path.splitext(path)[0]}-h264.mp4"]
         raise Refused(
             f"expected a video that OpenCV can decode, found no frame that it can (codec "
-            f"{codec}); convert it: ffmpeg {shlex.join(words)}"
+            f"{codec}); {_conversion(path)}"
         )
     capture.release()
+
+
+def _conversion(path: str) -> str:
+    words = ["-i", path, "-c:v", "libx264", f"{os.path.splitext(path)[0]}-h264.mp4"]
+    return f"convert it: ffmpeg {shlex.join(words)}"
 
 
 def frames_a_second(times: Sequence[float]) -> float:

@@ -105,7 +105,7 @@ def test_what_is_no_video_and_no_camera_is_said(mediapipe, tmp_path):
     (tmp_path / "text.mp4").write_text("not a video")
     for source, message in (
         (tmp_path / "none.mp4", r"none\.mp4: expected a video, found none"),
-        (tmp_path / "text.mp4", r"text\.mp4: expected a video, found something that OpenCV"),
+        (tmp_path / "text.mp4", r"found something that OpenCV cannot read; .*: ffmpeg -i /.*text"),
         ("webcam:77", "webcam:77: expected a camera, found none"),
     ):
         with pytest.raises(InputError, match=message):
