@@ -24,7 +24,7 @@ from src.dataset.competition import read_signs
 from src.landmarks import undetected
 from src.runs import Run
 from src.tflite.scorer import Model
-from src.video.collection import make
+from src.video.collection import make_readable
 from src.video.live.server import Live, serve
 from src.video.overlay import write_gif
 from src.video.predict import top
@@ -93,6 +93,8 @@ def dataset(
 ) -> int:
     """Make a competition folder of a collection of videos; then: make submission DATA=...
 
+    The exit code is 1 if a video could not be read; the others are in the folder.
+
     Args:
         source: a folder of <signer>/<sign>/<take>.mp4 or <sign>/<signer>_<take>.mp4, or a csv file
             with the columns path, signer, sign.
@@ -100,10 +102,10 @@ def dataset(
         mirrored: the videos are selfie views, as in a mirror; they are turned back.
         workers: processes; 0 = one per core.
     """
-    report = make(Path(source), anchored(to), mirrored, workers)
+    report, failed = make_readable(Path(source), anchored(to), mirrored, workers)
     data = shlex.quote(f"DATA={to}")
     print(f"{report.read_text()}\nnext: make submission PROFILE=cpu {data} RUN_DIR=logs/mine")
-    return 0
+    return int(bool(failed))
 
 
 def live(run: str = "logs/sample", to: str = "input/mine", port: int = 8765) -> int:

@@ -51,7 +51,16 @@ BLANK_WIDTH = 360  # of the black picture for a clip without a video; 4:3 like t
 
 
 def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
-    """Write the competition folder `to`; returns its report. Clips that it has are kept.
+    """What `make_readable` does, for callers who need only the report."""
+    return make_readable(source, to, mirrored, workers)[0]
+
+
+def make_readable(
+    source: Path, to: Path, mirrored: bool, workers: int = 0
+) -> tuple[Path, list[InputError]]:
+    """Write the competition folder `to`. Clips that it has are kept.
+
+    Returns its report, and why videos could not be read, for each of those.
 
     `mirrored`: the videos are selfie views, as in a mirror; `workers`: processes, 0 = one per core.
 
@@ -88,7 +97,8 @@ def make(source: Path, to: Path, mirrored: bool, workers: int = 0) -> Path:
             raise InputError(f"{source}: not one video can be read; {next(iter(failed.values()))}")
         made += stay
         _write_tables(made, to)
-        return write_text(to / "report.md", _report(made, failed, gone, to))
+        report = write_text(to / "report.md", _report(made, failed, gone, to))
+        return report, [*failed.values()]
 
 
 def add(xyz: RawClip, signer: str, sign: str, to: Path) -> Path:
@@ -226,7 +236,7 @@ def _report(
     _draw_doubtful(dict(compress(zip(videos, clips, strict=True), doubtful)), to)
     lines = [
         f"# {len(table)} clips of {len(per_sign)} signs by {table.signer.nunique()} signers",
-        as_markdown(per_sign.round(2)),
+        as_markdown(per_sign.round(2).map("{:g}".format)),  # counts without a decimal point
         *_section("A hand in hardly any frame; pictures are in doubtful/", table.path[doubtful]),
         *_section("Could not be read", failed.values()),
         *_section(

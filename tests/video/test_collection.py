@@ -18,6 +18,7 @@ from src.common.errors import InputError
 from src.dataset import competition
 from src.dataset.clip_file import read_clip
 from src.landmarks import LEFT_HAND, LEFT_SHOULDER, POSE, RIGHT_SHOULDER, undetected
+from src.video import __main__ as command
 from src.video import collection
 from src.video.recording import Recording
 from src.video.videos import find
@@ -83,6 +84,8 @@ def test_both_layouts_become_a_folder_that_notebook_01_reads(tmp_path, to, place
     assert competition.read_signs(to) == {"bye": 0, "hi": 1}
     assert (read_clip(competition.read_index(to).path[0])[:, LEFT_HAND] == 5).all()
     assert report.read_text().startswith("# 3 clips of 2 signs by 2 signers")
+    rows = [row.replace(" ", "") for row in report.read_text().splitlines()]
+    assert {"|bye|1|1|3|1|", "|hi|2|2|3|1|"} < {*rows}
 
 
 def test_signs_keep_their_names_in_the_report(tmp_path, to):
@@ -260,6 +263,14 @@ def test_if_nothing_can_be_read_no_folder_is_half_written(tmp_path, to):
     with pytest.raises(InputError, match=r"not one video can be read; .*1\.mp4: expected a video"):
         collection.make(source, to, False)
     assert not (to / "train.csv").exists()
+
+
+def test_if_a_video_cannot_be_read_the_command_says_so_when_it_has_written_the_others(source, to):
+    write(source, "ann/hi/broken.mp4", size=1)
+    assert command.dataset(str(source), str(to)) == 1
+    assert kept(to) == [("ann", "hi"), ("bob", "bye")]
+    (source / "ann/hi/broken.mp4").unlink()
+    assert command.dataset(str(source), str(to)) == 0
 
 
 def test_a_recorded_clip_is_added_and_stays_when_videos_are_read_again(source, to):

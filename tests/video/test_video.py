@@ -79,7 +79,7 @@ def test_the_signs_that_are_named_are_those_of_a_runs_model_too(file, tmp_path):
 def test_the_next_command_can_be_copied(tmp_path, monkeypatch, capsys):
     report = tmp_path / "report.md"
     report.write_text("# 1 clip")
-    monkeypatch.setattr(command, "make", lambda *_: report)
+    monkeypatch.setattr(command, "make_readable", lambda *_: (report, []))
     assert command.dataset("videos", to="input/my signs") == 0
     words = shlex.split(capsys.readouterr().out.partition("next: ")[2])
     assert "DATA=input/my signs" in words
@@ -147,7 +147,7 @@ def test_the_command_line_ends_with_one_line(tmp_path):
 
 
 def test_ctrl_c_ends_with_one_line(monkeypatch, capsys):
-    monkeypatch.setattr("src.video.collection.make", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr("src.video.collection.make_readable", Mock(side_effect=KeyboardInterrupt))
     monkeypatch.setattr(sys, "argv", ["src.video", "dataset", "videos"])
     monkeypatch.delitem(sys.modules, command.__name__)  # it runs anew
     with pytest.raises(SystemExit) as ended:
