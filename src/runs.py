@@ -72,10 +72,16 @@ class Run:
         """Write a new run's folder; a run that is there already keeps its models.
 
         Raises:
-            InputError: HOLD_OUT names a participant that has no clip, or all participants; or
-                there are too few clips to hold any out.
+            InputError: HOLD_OUT names a participant that has no clip, or all participants; all
+                clips are of one sign; there are too few clips to hold any out; or a fold tests
+                only signs that no clip outside it shows.
         """
         store = Store.open(anchored(about.store))
+        if store.clips.sign.nunique() < 2:
+            raise InputError(
+                f"{about.data}: expected clips of two signs at least, found only clips of "
+                f"{store.clips.sign[0]!r}; add clips of others"
+            )
         fold = store.clips.fold
         if about.hold_out:
             fold = folds.hold_out(store.clips, about.hold_out)

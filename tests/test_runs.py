@@ -209,6 +209,14 @@ def test_somebody_is_left_to_learn_from_and_something_to_test_on(made, monkeypat
             again(made, folds=folds)
 
 
+def test_clips_of_one_sign_are_refused_whatever_the_map_holds(made):
+    path = made.store.folder / "clips.parquet"
+    first = made.store.clips.sign[0]
+    pd.read_parquet(path).assign(sign=first, label=made.store.signs[first]).to_parquet(path)
+    with pytest.raises(InputError, match=rf"asl-signs: expected .* only clips of '{first}'; add"):
+        again(made)
+
+
 def test_a_run_of_which_nothing_ships_has_no_predictions(made):
     stage = replace(RECIPE, ships=False)
     run = Run.create(made.folder, made.about, [stage])
