@@ -55,7 +55,7 @@ def read_signs(folder: Path, fewest: int = 2) -> dict[str, int]:
     signs, labels = zip(*pairs, strict=True)
     twice = sorted({sign for sign in signs if signs.count(sign) > 1})
     if twice:
-        raise InputError(f"{path}: expected each sign once, found {_some(twice)} more often")
+        raise InputError(f"{path}: expected each sign once, found {some(twice)} more often")
     if len(signs) < fewest:
         raise InputError(
             f"{path}: expected two signs at least, found one: {signs[0]!r}; add others"
@@ -64,7 +64,7 @@ def read_signs(folder: Path, fewest: int = 2) -> dict[str, int]:
         lacking = sorted(set(range(len(labels))) - set(labels))
         raise InputError(
             f"{path}: expected the {len(labels)} signs to have the labels 0 to {len(labels) - 1}, "
-            f"each once; found no {_some(lacking)}. Renumber the signs without gaps"
+            f"each once; found no {some(lacking)}. Renumber the signs without gaps"
         )
     return dict(pairs)
 
@@ -86,7 +86,7 @@ def read_index(folder: Path, signs: dict[str, int] | None = None) -> pd.DataFram
     unknown = sorted(set(index.sign) - set(signs))
     if unknown:
         raise InputError(
-            f"{csv}: expected only signs of {SIGN_MAP}, found {_some(unknown)}; add them to the "
+            f"{csv}: expected only signs of {SIGN_MAP}, found {some(unknown)}; add them to the "
             "map, or remove their rows"
         )
     index["path"] = index.path.str.replace("\\", "/")  # as Windows writes them
@@ -94,7 +94,7 @@ def read_index(folder: Path, signs: dict[str, int] | None = None) -> pd.DataFram
     twice = index.path[index.path.duplicated()].unique()
     if len(twice):  # spelt in two ways, which `read_table` does not see
         raise InputError(
-            f"{csv}: expected each file once, found {_some(twice)} more often; remove the repeated "
+            f"{csv}: expected each file once, found {some(twice)} more often; remove the repeated "
             "rows"
         )
     index["label"] = index.sign.map(signs).astype("int64")
@@ -166,8 +166,8 @@ def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) ->
     lacking = [column for column in columns if column not in table]
     if lacking:
         raise InputError(
-            f"{path}: expected the columns {', '.join(columns)}; found no {_some(lacking)}, but "
-            f"{_some(table.columns)}; correct the first line"
+            f"{path}: expected the columns {', '.join(columns)}; found no {some(lacking)}, but "
+            f"{some(table.columns)}; correct the first line"
         )
     if table.empty:
         raise InputError(f"{path}: expected a row per clip, found only the header")
@@ -178,7 +178,7 @@ def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) ->
         alike = values[values.str.strip().duplicated(keep=False)]
         if len(alike):
             raise InputError(
-                f"{path}: expected each {name} in one spelling, found {_some(sorted(alike))}, "
+                f"{path}: expected each {name} in one spelling, found {some(sorted(alike))}, "
                 "which differ only in spaces; remove the spaces"
             )
     row, column = np.nonzero((table == "").to_numpy())
@@ -194,18 +194,18 @@ def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) ->
             same = twice.drop(columns=name).duplicated().any() or name == "path"
             advice = "remove the repeated rows" if same else "give each clip a number of its own"
             raise InputError(
-                f"{path}: expected each {name} once, found {_some(twice[name].unique())} more "
+                f"{path}: expected each {name} once, found {some(twice[name].unique())} more "
                 f"often; {advice}"
             )
     for name in (name for name, ours in columns.items() if ours in ("participant", "sequence")):
         path_like = table[name].isin([".", ".."]) | table[name].str.contains(r"[/\\\0]")
         if path_like.any():
-            found = _some(table[name][path_like].unique())
+            found = some(table[name][path_like].unique())
             raise InputError(f"{path}: expected plain names as {name}, found {found}; rename them")
     if SPLIT in table:
         flags = table[SPLIT].str.lower().map(_FLAGS)
         if flags.isna().any():
-            other = _some(table[SPLIT][flags.isna()].unique())
+            other = some(table[SPLIT][flags.isna()].unique())
             raise InputError(
                 f"{path}: expected True or False as {SPLIT}, found {other}; correct it"
             )
@@ -213,7 +213,7 @@ def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) ->
     return table.rename(columns=columns)
 
 
-def _some(names: Iterable[object], limit: int = 5) -> str:
+def some(names: Iterable[object], limit: int = 5) -> str:
     """The first few names, and how many more there are."""
     names = list(names)
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
@@ -254,7 +254,7 @@ def _locate(root: Path, csv: Path, paths: Iterable[str]) -> list[str]:
     if missing:
         raise InputError(
             f"{csv}: expected a file for each of its {len(located)} rows, found none for "
-            f"{len(missing)}: {_some(missing)}; unpack the competition's archive again, or remove "
+            f"{len(missing)}: {some(missing)}; unpack the competition's archive again, or remove "
             "these rows"
         )
     return located

@@ -30,6 +30,7 @@ from src.clips import RawClip
 from src.common.errors import InputError, refusing
 from src.common.files import locked, stamp, write_atomically
 from src.common.marks import Mark, digest_of, side_by_side
+from src.common.news import say
 from src.common.paths import SLOVO_INDEX
 from src.dataset import competition, folds, shards
 from src.landmarks import N_LANDMARKS, PARTS, PLAIN, undetected
@@ -141,9 +142,9 @@ def build(
     """Build the store of a competition folder in `stores`, or open it if it is there already.
 
     The `extra` folders, of the same format, are for training only: their clips of signs that
-    `folder` does not have are left out, and counted in the manifest. By default there is one
-    worker per core, if there are clips enough for each. With `skip_broken`, broken clips are left
-    out and listed in the manifest; otherwise they stop the build.
+    `folder` does not have are left out, which is said, and counted in the manifest. By default
+    there is one worker per core, if there are clips enough for each. With `skip_broken`, broken
+    clips are left out and listed in the manifest; otherwise they stop the build.
 
     Raises:
         InputError: something in the folders is not as Kaggle ships it.
@@ -232,6 +233,16 @@ def _read_indices(
             columns=competition.SPLIT, errors="ignore"
         )
         known = table.sign.isin(list(signs))
+        if unknown := sorted({*table.sign[~known]}):
+            if not known.any():
+                raise InputError(
+                    f"EXTRA_DATA: expected clips of the signs of {folder}, found none in {path}, "
+                    f"but of {competition.some(unknown)}; spell signs alike, or leave it out"
+                )
+            say(
+                f"{(~known).sum()} of {len(table)} clips of {path} left out, because their signs "
+                f"are not in the map of {folder}: {competition.some(unknown)}"
+            )
         unknown_signs[str(path)] = int((~known).sum())
         table = table[known].assign(training_only=True)
         # Another folder's participant 7 is another person, and its sequence 7 another clip.

@@ -277,7 +277,7 @@ def test_memory_does_not_grow_with_the_number_of_clips(make_competition, tmp_pat
     assert peaks[2] - peaks[1] < 2 * one_clip  # 40 more clips: tables and progress, no frames
 
 
-def test_extra_data_only_trains(make_competition, tmp_path):
+def test_extra_data_only_trains(make_competition, tmp_path, capsys):
     main = make_competition("main", lengths=(3, 4, 2, 5))
     extra = make_competition(
         "extra", (2, 3, 4, 5), participants=("7", "new"), signs=("bird", "dog")
@@ -286,7 +286,9 @@ def test_extra_data_only_trains(make_competition, tmp_path):
     alone = build(main, tmp_path / "stores", KEPT, workers=1)
     clips = opened.clips
     added = clips[clips.training_only]
-    # Signs that the competition does not have are left out, and counted.
+    # Signs that the competition does not have are left out, counted, and named.
+    said = f"2 of 4 clips of {extra} left out, because their signs are not in the map of {main}: "
+    assert capsys.readouterr().out.startswith(said + "'dog'\n")
     assert added.sign.tolist() == ["bird", "bird"]
     assert added.label.tolist() == [opened.signs["bird"]] * 2
     manifest = json.loads((opened.folder / "manifest.json").read_text())
@@ -302,12 +304,11 @@ def test_extra_data_only_trains(make_competition, tmp_path):
     assert same(np.asarray(opened.frames[: len(alone.frames)]), np.asarray(alone.frames))
 
 
-def test_an_extra_folder_may_share_no_sign(make_competition, tmp_path):
+def test_an_extra_folder_that_shares_no_sign_is_refused(make_competition, tmp_path):
     main = make_competition("main", lengths=(3, 4, 2, 5))
-    extra = make_competition("extra", (2, 3), participants=("7", "8"), signs=("dog", "emu"))
-    opened = build(main, tmp_path / "stores", KEPT, extra=(extra,), workers=1)
-    assert opened.clips.label.dtype == np.int64 and extra_clips(opened) == 0
-    assert (opened.clips.fold >= 0).sum() == 4
+    extra = make_competition("extra", (2, 3), participants=("7",), signs=[*"UV"])
+    with pytest.raises(InputError, match=rf"none in {extra}, but of 'U', 'V'; spell"):
+        build(main, tmp_path / "stores", KEPT, extra=(extra,), workers=1)
 
 
 def test_a_participant_may_bear_an_extra_folders_name(make_competition, tmp_path):
