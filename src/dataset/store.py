@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,10 +33,11 @@ from src.common.marks import Mark, digest_of, side_by_side
 from src.common.news import say
 from src.common.paths import SLOVO_INDEX
 from src.dataset import competition, folds, shards
-from src.landmarks import N_LANDMARKS, PARTS, PLAIN, undetected
+from src.landmarks import HANDS, N_LANDMARKS, PARTS, PLAIN, undetected
 
 FORMAT = 3  # raise it when the files' meaning changes: older stores are then built again
 MARK, CLIPS, LANDMARKS = "manifest.json", "clips.parquet", "landmarks.npy"
+OUTSIDE = 4.0  # pictures: genuine points lie within 2.3 of a picture's corner
 _REBUILD = "delete the store's folder and run preparation again"
 
 
@@ -111,10 +112,45 @@ class Store:
 
 def missing_shares(store: Store) -> dict[str, float]:
     """The share of frames in which each part was not detected, over at most 2,000 clips."""
-    chosen = np.linspace(0, len(store) - 1, min(2000, len(store))).astype(int).tolist()
-    seen = np.concatenate([~np.isnan(store.clip(i)[..., 0]) for i in chosen])
+    seen = np.concatenate([~np.isnan(clip[..., 0]) for clip in _evenly_spaced(store)])
     parts = PLAIN.types[list(store.landmarks)]
     return {part: float((~seen[:, parts == part].any(1)).mean()) for part in PARTS if part in parts}
+
+
+def oddities(store: Store) -> list[str]:
+    """What no detector gives, in a line each, over at most 2,000 clips."""
+    parts, hands = PLAIN.types[list(store.landmarks)], np.isin(store.landmarks, HANDS)
+    n_frames, handless, largest, lines = 0, [], [], []
+    constant = {part: [] for part in dict.fromkeys(parts.tolist())}
+    for clip in _evenly_spaced(store):
+        n_frames += len(clip)
+        handless.append(np.isnan(clip[:, hands]).all())
+        size = np.abs(clip[..., :2])
+        if (size > OUTSIDE).sum() > (size <= OUTSIDE).sum() / 2:
+            largest.append(np.nanmax(size))
+        for part, values in constant.items():
+            xyz = clip[:, parts == part]
+            values += xyz[(xyz == xyz[:, :1, :1]).all((1, 2)), 0, 0].tolist()
+    for part, values in constant.items():
+        if values:
+            lines.append(
+                f"{part} is exactly {values[0]:g} in {len(values):,} of {n_frames:,} frames: a "
+                "part that was not detected should be NaN"
+            )
+    if hands.any() and np.mean(handless) > 0.5:
+        lines.append(f"hands are never detected in {sum(handless):,} of {len(handless):,} clips")
+    if largest:
+        lines.append(
+            f"coordinates up to {max(largest):.0f}, in {len(largest):,} of {len(handless):,} "
+            "clips: expected image units, 0 to 1 in the picture"
+        )
+    return lines
+
+
+def _evenly_spaced(store: Store) -> Iterator[Float[np.ndarray, "T N 3"]]:
+    """All clips of a store, or 2,000 of them."""
+    for i in np.linspace(0, len(store) - 1, min(2000, len(store))).astype(int).tolist():
+        yield store.clip(i)
 
 
 def extra_clips(store: Store) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from src.dataset import shards, store
 from src.dataset.clip_file import read_clip
 from src.dataset.folds import TRAIN_ONLY
 from src.dataset.sample.writer import write_clip
-from src.dataset.store import Store, build, extra_clips, missing_shares, skipped
+from src.dataset.store import Store, build, extra_clips, missing_shares, oddities, skipped
 from src.landmarks import HANDS, LIPS_40, N_LANDMARKS, NOSE_TIP, RIGHT_HAND
 
 KEPT = tuple(sorted({NOSE_TIP, *LIPS_40, *HANDS}))
@@ -91,6 +92,42 @@ def test_missing_shares_count_frames_without_a_part(built, competition):
     assert list(shares) == ["face", "left_hand", "right_hand"]  # no pose landmark is kept
     assert shares["right_hand"] == pytest.approx(np.isnan(frames[:, RIGHT_HAND]).all(1).mean())
     assert 0 < shares["right_hand"] < 1
+
+
+ODD = {  # what is done to some landmarks of a clip, and what is said about it
+    "no hand": (HANDS, lambda xyz: np.nan, "hands are never detected in 4 of 4 clips"),
+    "zeros": (
+        RIGHT_HAND,
+        np.nan_to_num,
+        "right_hand is exactly 0 in [1-9] of 10 frames: a part that was not detected should be NaN",
+    ),
+    "minus one": (LIPS_40, lambda xyz: -1, "face is exactly -1 in 10 of 10 frames"),
+    "pixels": (
+        range(N_LANDMARKS),
+        lambda xyz: 640 * xyz,
+        r"coordinates up to 7\d\d, in 4 of 4 clips: expected image units, 0 to 1 in the picture",
+    ),
+}
+
+
+@pytest.mark.parametrize(("landmarks", "change", "said"), ODD.values(), ids=ODD)
+def test_what_no_detector_gives_is_told(make_competition, tmp_path, landmarks, change, said):
+    folder = make_competition(lengths=(1, 4, 3, 2))
+    for path in parquet_files(folder):
+        xyz = read_clip(path)
+        xyz[:, list(landmarks)] = change(xyz[:, list(landmarks)])
+        write_clip(path, xyz)
+    (line,) = oddities(build(folder, tmp_path, (*LIPS_40, *HANDS), workers=1))
+    assert re.match(said, line)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", *(pytest.param(n, marks=pytest.mark.reference) for n in ("asl_signs", "wlasl50"))],
+)
+def test_genuine_and_synthetic_clips_are_not_odd(name, sample, reference, tmp_path):
+    source = reference(name) if name else sample
+    assert oddities(build(source, tmp_path, KEPT, workers=1)) == []
 
 
 # --- building -----------------------------------------------------------------------------------
