@@ -101,10 +101,23 @@ class Run:
                 f"{about.data}: expected clips of at least two signers, or several clips per sign "
                 "by one, found nothing to learn from once some are held out; add clips"
             )
+        clips = store.clips.assign(fold=fold)
+        lost = folds.uncovered(clips).groupby("fold").clips.sum()
+        for each in (each for each in about.folds if each in lost):
+            tested = int((fold == each).sum())
+            if lost[each] == tested:
+                raise InputError(
+                    f"{about.data}: expected held-out clips of signs that others show too, found "
+                    f"none in fold {each}; add clips of its signs by other signers"
+                )
+            say(
+                f"{lost[each]} of the {tested} clips of fold {each} are of signs that no clip "
+                "outside it shows: they count as mistakes."
+            )
         # Old figures may show other clips; the notebooks draw them again.
         for figure in folder.glob("figures/*.png"):
             figure.unlink()
-        table = store.clips[["sequence", "participant", "sign"]].assign(fold=fold)
+        table = clips[["sequence", "participant", "sign", "fold"]]
         write_atomically(folder / "folds.csv", lambda path: table.to_csv(path, index=False))
         for recipe in recipes:
             config.save(recipe, folder / recipe.name / "config.json")

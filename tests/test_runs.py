@@ -217,6 +217,25 @@ def test_clips_of_one_sign_are_refused_whatever_the_map_holds(made):
         again(made)
 
 
+def test_held_out_signs_that_nobody_else_shows_are_told_and_refused_if_there_are_no_others(
+    made, capsys
+):
+    path, signs = made.store.folder / "clips.parquet", [*made.store.signs]
+    clips = pd.read_parquet(path)
+    again(made, folds=(0, 1, EVERYTHING))
+    assert capsys.readouterr().out == ""
+    clips.loc[clips.label.eq(3) & clips.fold.ne(0), "label"] = 2  # of label 3 only fold 0 has clips
+    clips.assign(sign=clips.label.map(signs.__getitem__)).to_parquet(path)
+    again(made, folds=(0, 1, EVERYTHING))
+    said = "2 of the 8 clips of fold 0 are of signs that no clip outside it shows"
+    assert capsys.readouterr().out == f"{said}: they count as mistakes.\n"
+    clips.assign(label=clips.fold, sign=clips.fold.map(signs.__getitem__)).to_parquet(path)
+    with pytest.raises(
+        InputError, match=r"asl-signs: .* others show too, found none in fold 1; add"
+    ):
+        again(made, folds=(1,))
+
+
 def test_a_run_of_which_nothing_ships_has_no_predictions(made):
     stage = replace(RECIPE, ships=False)
     run = Run.create(made.folder, made.about, [stage])
