@@ -17,7 +17,8 @@ import pytest
 import torch
 
 from src import notebooks
-from src.common.paths import anchored
+from src.common.files import write_json
+from src.common.paths import SIGN_MAP, anchored
 from src.dataset import competition
 from src.dataset.clip_file import read_clip
 from src.dataset.folds import EVERYTHING
@@ -43,10 +44,13 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def values(tmp_path_factory) -> dict[str, object]:
     folder = tmp_path_factory.mktemp("notebooks")
+    data = write_sample(folder / "raw", signs=3, participants=4, clips=2)
+    signs = competition.read_signs(data) | {"of which there is no clip": 3}
+    write_json(data / SIGN_MAP, signs)
     return {
         "RUN_DIR": str(folder / "run"),
         "PROFILE": "full",
-        "DATA": str(write_sample(folder / "raw", signs=3, participants=4, clips=2)),
+        "DATA": str(data),
         "RECIPES": RECIPE,
         "OVERRIDES": TINY,
         "WORKERS": 1,
@@ -118,7 +122,8 @@ def test_the_report_says_what_the_run_is(run, report, values):
     assert report["profile"] == "full" and run.about.asked == RECIPE
     assert anchored(report["data"]).resolve() == Path(values["DATA"])
     assert report["origin"] == "synthetic" and report["fit_on_everything"] and report["fold"] == 0
-    assert (report["signs"], report["participants"], report["seed"]) == (3, 4, 0)
+    assert (report["signs"], report["outputs"], report["participants"]) == (3, 4, 4)
+    assert report["seed"] == 0
     table = run.shipped_predictions()[RECIPE]
     table = table[table.fold == 0]
     by_torch = np.mean([np.argmax(row.logits) == row.label for row in table.itertuples()])

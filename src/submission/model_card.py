@@ -76,7 +76,7 @@ def _what(facts: Mapping[str, Any]) -> str:
         f"A TensorFlow Lite file. Signature `serving_default`: `inputs`, float32 [frames, "
         f"{N_LANDMARKS}, 3], the raw landmarks of one clip in MediaPipe's order ({parts}), x "
         "and y in picture widths and heights, NaN = not detected; "
-        f"`outputs`, float32 [{facts['signs']}], a number per sign; the largest is the answer.\n"
+        f"`outputs`, float32 [{facts['outputs']}], a number per sign; the largest is the answer.\n"
         f"Preprocessing is part of the file.\n\n{networks}:\n\n" + "\n".join(members)
     )
 
@@ -87,6 +87,8 @@ def _data(facts: Mapping[str, Any]) -> str:
         f"{clips['all']:,} clips of {facts['signs']} signs by {facts['participants']} signers, "
         f"from `{facts['data']}`."
     ]
+    if facts["outputs"] > facts["signs"]:
+        lines.append(f"The map names {facts['outputs']} signs: those without clips are not known.")
     if facts["origin"] == "synthetic":
         lines.insert(0, SYNTHETIC)
     if own := clips["training_only"] - clips["extra"]:

@@ -77,7 +77,8 @@ def facts(
             "training_only": int(run.clips.training_only.sum()),
             "extra": stores.extra_clips(run.store),
         },
-        "signs": len(run.store.signs),
+        "signs": run.clips.sign.nunique(),  # the map may name more
+        "outputs": len(run.store.signs),
         "participants": run.clips.participant.nunique(),
         "fold": fold,
         "fit_on_everything": EVERYTHING in run.about.folds,

@@ -25,6 +25,7 @@ FACTS = {
     "origin": "competition",
     "clips": {"all": 94477, "scored": 80, "training_only": 0, "extra": 0},
     "signs": 250,
+    "outputs": 250,
     "participants": 21,
     "fold": 0,
     "fit_on_everything": False,
@@ -99,6 +100,13 @@ def test_figures_are_the_reports():
     seen = sections(signers_seen=True)
     assert "trained on: the figures say nothing about others" in seen["Folds"]
     assert "held-out" in signers and "held-out" not in seen["Accuracy per signer"]
+
+
+def test_signs_of_the_map_without_clips_are_outputs_but_are_not_counted():
+    found = sections(signs=2, outputs=4)
+    assert "float32 [4]" in found["What it is"] and "chance: 50.0%" in found["Accuracy per signer"]
+    assert "of 2 signs" in found["Data"] and "map names 4 signs" in found["Data"]
+    assert "map" not in sections()["Data"]
 
 
 @pytest.mark.parametrize(("extra", "own"), [(200, "1,000"), (0, "1,200")])
