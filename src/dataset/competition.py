@@ -7,6 +7,7 @@
 
 - train.csv is checked whole before the first clip is read, and all missing files are reported at
   once.
+- A sign may be spelt in another Unicode form in each file; ours is NFC.
 - train.csv comes from elsewhere: no path in it may lead out of the folder, and no participant or
   sequence may look like a path.
 """
@@ -16,6 +17,7 @@ import os
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pandas as pd
@@ -52,7 +54,8 @@ def read_signs(folder: Path, fewest: int = 2) -> dict[str, int]:
     )
     if not whole or not pairs:
         raise InputError(f"{path}: expected {{sign: label}}, whole numbers as labels; {_COPY_MAP}")
-    signs, labels = zip(*pairs, strict=True)
+    labels = [label for _, label in pairs]
+    signs = [normalize("NFC", sign) for sign, _ in pairs]
     twice = sorted({sign for sign in signs if signs.count(sign) > 1})
     if twice:
         raise InputError(f"{path}: expected each sign once, found {some(twice)} more often")
@@ -66,7 +69,7 @@ def read_signs(folder: Path, fewest: int = 2) -> dict[str, int]:
             f"{path}: expected the {len(labels)} signs to have the labels 0 to {len(labels) - 1}, "
             f"each once; found no {some(lacking)}. Renumber the signs without gaps"
         )
-    return dict(pairs)
+    return dict(zip(signs, labels, strict=True))
 
 
 def read_index(folder: Path, signs: dict[str, int] | None = None) -> pd.DataFrame:
@@ -173,13 +176,18 @@ def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) ->
         raise InputError(f"{path}: expected a row per clip, found only the header")
     table = table[list(dict.fromkeys([*columns, *({SPLIT} & {*table})]))]
     for name in (name for name, ours in columns.items() if ours != "path"):
+        if columns[name] == "sign":
+            table[name] = table[name].str.normalize("NFC")
         # Otherwise one sign becomes two, or one signer is both learnt from and held out.
         values = pd.Series(table[name].unique())
-        alike = values[values.str.strip().duplicated(keep=False)]
+        plain = (
+            values.str.strip().str.normalize("NFC").str.replace(r"^(\d+)\.0$", r"\1", regex=True)
+        )
+        alike = values[plain.duplicated(keep=False)]
         if len(alike):
             raise InputError(
                 f"{path}: expected each {name} in one spelling, found {some(sorted(alike))}, "
-                "which differ only in spaces; remove the spaces"
+                "which differ only in spaces, '.0' or Unicode form; spell them alike"
             )
     row, column = np.nonzero((table == "").to_numpy())
     if len(row):
@@ -252,10 +260,12 @@ def _locate(root: Path, csv: Path, paths: Iterable[str]) -> list[str]:
             missing.append(path)
         located.append(f"{folder}/{name}")
     if missing:
+        advice = "unpack the competition's archive again, or remove these rows"
+        if any(os.path.isfile(root / normalize(form, missing[0])) for form in ("NFC", "NFD")):
+            advice = "the names on disk differ in Unicode form: write these into the table"
         raise InputError(
             f"{csv}: expected a file for each of its {len(located)} rows, found none for "
-            f"{len(missing)}: {some(missing)}; unpack the competition's archive again, or remove "
-            "these rows"
+            f"{len(missing)}: {some(missing)}; {advice}"
         )
     return located
 

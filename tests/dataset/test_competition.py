@@ -4,6 +4,7 @@ from errno import EACCES
 from functools import partial
 from itertools import product
 from pathlib import Path
+from unicodedata import normalize
 from unittest.mock import Mock
 
 import pandas as pd
@@ -98,8 +99,24 @@ def test_unusual_names_are_names(folder, name):
     path.parent.mkdir()
     path.touch()
     (folder / "train.csv").write_text(HEADER + line(name, name, name))
-    index = read_index(folder, {name: 0})
-    assert index.iloc[0].tolist() == [str(path), name, name, name, 0]
+    sign = normalize("NFC", name)
+    index = read_index(folder, {sign: 0})
+    assert index.iloc[0].tolist() == [str(path), name, name, sign, 0]
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_sign_may_have_another_unicode_form_in_the_map(folder, forms):
+    in_map, in_table = (normalize(form, "caf\u00e9") for form in forms)
+    (folder / SIGN_MAP).write_text(f'{{"no": 1, "{in_map}": 0}}')
+    (folder / "train.csv").write_text(HEADER + line(sign=in_table))
+    assert read_index(folder).label.tolist() == [0] and "caf\u00e9" in read_signs(folder)
+
+
+def test_a_file_of_another_unicode_form_is_said_to_be_one(folder):
+    path = clip_path("7", "caf\u00e9")
+    (folder / normalize("NFD", path)).touch()
+    (folder / "train.csv").write_text(HEADER + line(path=path))
+    assert "differ in Unicode form" in refused(read_index, folder)
 
 
 BROKEN_TABLES = {
@@ -115,6 +132,14 @@ BROKEN_ROWS = {  # below the header
     "a signer with a space": (
         line() + second("7 ", path=clip_path("7", "101")),
         "each participant_id in one spelling, found '7', '7 ', which differ only in spaces",
+    ),
+    "a signer as a fraction": (
+        line() + second("7.0", path=clip_path("7", "101")),
+        "found '7', '7.0', which differ only in spaces, '.0' or Unicode form",
+    ),
+    "a signer in two Unicode forms": (
+        line("\u00e9", path=clip_path("7", "100")) + second("e\u0301", path=clip_path("7", "101")),
+        "each participant_id in one spelling",
     ),
     "a sign with a space": (line() + second(sign=" yes"), "each sign in one"),
     "a file in two spellings": (
