@@ -10,7 +10,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from src.common.errors import InputError
+from src.common.errors import InputError, refusing
 
 SIGN_MAP = "sign_to_prediction_index_map.json"  # the file that marks a competition folder
 SLOVO_INDEX = "annotations.csv"  # the file that marks a folder in Slovo's format
@@ -52,7 +52,7 @@ def competition_folder(data: str = "") -> Path:
     competition, or input/asl-signs, in this order.
 
     Raises:
-        InputError: there is no such folder; the message says how to get one.
+        InputError: there is no such folder, or it may not be read; the message says what to do.
     """
     if data := data or os.environ.get("ASL_SIGNS_DIR", ""):
         candidates = [anchored(data)]
@@ -63,8 +63,9 @@ def competition_folder(data: str = "") -> Path:
         mounts = [path for place in places for path in sorted(place)] if on_kaggle() else []
         candidates = [*(mount.parent for mount in mounts), anchored(COMPETITION)]
     for folder in candidates:
-        if (folder / SIGN_MAP).is_file() or (data and (folder / SLOVO_INDEX).is_file()):
-            return folder
+        with refusing(folder, "a folder to read", "name another"):
+            if (folder / SIGN_MAP).is_file() or (data and (folder / SLOVO_INDEX).is_file()):
+                return folder
     raise InputError(
         f"{candidates[-1]}: expected a competition folder (train.csv, train_landmark_files/, "
         f"{SIGN_MAP}), or one in Slovo's format ({SLOVO_INDEX}, keypoints), found none. Either set "

@@ -127,7 +127,10 @@ def _check_columns(schema: pa.Schema) -> None:
         else:
             fits, expected = kind in (pa.int16(), pa.int32(), pa.int64()), "int16, 32 or 64"
         if not fits:
-            raise _Fault(f"expected column {name!r} to be {expected}, found {kind}; {_FETCH_AGAIN}")
+            raise _Fault(
+                f"expected column {name!r} to be {expected}, found {kind}; write it as "
+                f"{expected}, or {_FETCH_AGAIN}"
+            )
 
 
 # --- which row is which -------------------------------------------------------------------------

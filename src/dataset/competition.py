@@ -46,7 +46,7 @@ def read_signs(folder: Path, fewest: int = 2) -> dict[str, int]:
             exactly 0 to K-1, each once; it has fewer signs than `fewest`, 1 or 2.
     """
     path = folder / SIGN_MAP
-    with refusing(path, "a JSON file", _COPY_MAP):
+    with refusing(path, "a JSON file", f"mend it, save it as UTF-8, or {_COPY_MAP}"):
         # Editors on Windows begin a file with a mark of its encoding.
         pairs = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=list)
     whole = isinstance(pairs, list) and all(
@@ -134,7 +134,7 @@ def texts(path: Path) -> pd.DataFrame:
     Raises:
         InputError: it cannot be read as a table.
     """
-    with refusing(path, "a table of clips", "mend it, or fetch it again"):
+    with refusing(path, "a table of clips", "mend it, save it as UTF-8, or fetch it again"):
         # Spreadsheets begin a file with a mark of its encoding, which is no part of a name.
         with path.open(encoding="utf-8-sig") as file:
             header = file.readline()

@@ -17,7 +17,7 @@ from src.common.errors import InputError
 from src.common.files import digest, locked, stamp, write_atomically
 from src.common.marks import DIGEST, Mark, digest_of, side_by_side
 from src.common.news import counted
-from src.common.paths import SLOVO_INDEX
+from src.common.paths import SIGN_MAP, SLOVO_INDEX
 from src.dataset import slovo_keypoints as keypoints
 from src.dataset.competition import SPLIT, clip_path, read_table, write_index
 from src.dataset.sample.writer import write_clip
@@ -35,13 +35,15 @@ COLUMNS = {  # annotations.csv's name -> ours
 def as_competition(folder: Path, converted: Path, skip_broken: bool = False) -> Path:
     """The competition folder for a folder in either format: itself, or one made in `converted`.
 
-    A finished conversion is not repeated; one that was stopped is continued. Broken clips, and
-    clips without keypoints, are left out with `skip_broken`; otherwise they are errors.
+    A folder in both formats is a competition folder. A finished conversion is not repeated; one
+    that was stopped is continued. Broken clips, and clips without keypoints, are left out with
+    `skip_broken`; otherwise they are errors.
 
     Raises:
         InputError: annotations.csv or a clip is not as described above.
     """
-    if not (folder / SLOVO_INDEX).is_file():
+    is_competition = all((folder / name).is_file() for name in ("train.csv", SIGN_MAP))
+    if is_competition or not (folder / SLOVO_INDEX).is_file():
         return folder
     index = read_table(folder / SLOVO_INDEX, COLUMNS, unique=("attachment_id",))
     source = keypoints.located(folder)

@@ -1,7 +1,9 @@
 """Where things are: in a checkout, from another folder, on Kaggle."""
 
 import sys
+from errno import EACCES
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -75,6 +77,13 @@ def test_no_competition_folder_says_where_it_looked_and_what_to_do(tmp_path, mon
     message = f"^{looked_in}: .*{SIGN_MAP}.*ASL_SIGNS_DIR.*PROFILE=sample"
     with pytest.raises(InputError, match=message):
         competition_folder(str(wrong) if where == "argument" else "")
+
+
+def test_a_folder_that_may_not_be_read_says_so(tmp_path, monkeypatch):
+    denied = Mock(side_effect=PermissionError(EACCES, "Permission denied"))
+    monkeypatch.setattr(Path, "is_file", denied)
+    with pytest.raises(InputError, match=rf"{tmp_path}: expected .* Permission denied; change its"):
+        competition_folder(str(tmp_path))
 
 
 def test_environment_tells_interpreter_root_and_versions():

@@ -164,7 +164,10 @@ BROKEN = {
     "every row twice": (lambda t: t.loc[t.index.repeat(2)], "remove the rows that come twice"),
     "parts in capitals": (lambda t: t.assign(type=t.type.str.upper()), "name the parts this way"),
     "text for numbers": (lambda t: t.assign(y=t.y.astype(str)), "'y' to be float or double"),
-    "frames not whole": (lambda t: t.assign(frame=t.frame * 0.5), "'frame' to be int16"),
+    "frames not whole": (
+        lambda t: t.assign(frame=t.frame * 0.5),
+        "found double; write it as int16, 32 or",
+    ),
     "index in int8": (lambda t: t.astype({"landmark_index": "int8"}), "_index' to be int16, 32"),
     "types are numbers": (lambda t: t.assign(type=1), "'type' to be string"),
     "no frame number": (

@@ -190,6 +190,12 @@ def test_refuses_an_index(folder, text, message):
     assert str(folder / "train.csv") in error
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_another_encoding_is_refused_with_the_one_to_save_it_in(folder, encoding):
+    (folder / "train.csv").write_text(HEADER + line(sign="caf\u00e9"), encoding)
+    assert "save it as UTF-8" in refused(read_index, folder)
+
+
 def test_every_missing_file_is_counted_and_the_first_are_named(folder):
     lines = [line(sequence=str(k)) for k in range(100, 112)]
     (folder / "train.csv").write_text(HEADER + "".join(lines))

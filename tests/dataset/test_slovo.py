@@ -114,6 +114,15 @@ def test_one_file_of_all_clips_is_the_same(one_file, converted, tmp_path, encodi
         assert ours[2:] == expected[2:]  # all but the path
 
 
+def test_a_competition_folder_with_annotations_is_one(competition, tmp_path):
+    folder = shutil.copytree(competition, tmp_path / "own")
+    (folder / SLOVO_INDEX).write_text("video,word\n")
+    assert slovo.as_competition(folder, tmp_path / "converted") == folder
+    (folder / "train.csv").unlink()
+    with pytest.raises(InputError, match=rf"{SLOVO_INDEX}: expected the columns"):
+        slovo.as_competition(folder, tmp_path / "converted")
+
+
 @pytest.mark.parametrize("signers", ["theirs", "one a clip"])
 def test_the_store_tests_on_the_clips_that_are_not_to_train_on(own, tmp_path, signers):
     """They are one fold, also of several signers."""
