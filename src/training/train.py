@@ -68,8 +68,8 @@ def train(
             f"others: {', '.join(mark.changes)}; choose another RUN_DIR, or say RETRAIN=True "
             "(--retrain), which deletes it and trains again"
         )
-    # One process prepares the clips, and the others then read what it has written.
-    if processes.writes:
+    # Of several processes one prepares the clips; the others then read what it has written.
+    if processes.world > 1 and processes.writes:
         prepare(run.store, recipe.read, recipe.key)
     processes.wait()
     clips = prepare(run.store, recipe.read, recipe.key, processes.device)

@@ -28,7 +28,7 @@ def run_of(folder: Path, *recipes: Recipe) -> Run:
     (folder / "folds.csv").write_text("sequence,fold\n")
     names = tuple(recipe.name for recipe in recipes)
     run = Run(folder, About("sample", "", "", 0, (), names, (FOLD,)))
-    run.__dict__["store"] = SimpleNamespace(signs={"sign": 0}, clip_files="")
+    run.__dict__["store"] = SimpleNamespace(signs={"sign": 0}, clip_files="", clip_contents=None)
     return run
 
 

@@ -177,7 +177,9 @@ def test_accuracy_by_signer_counts_the_scored_clips_only(monkeypatch):
     rows = pd.DataFrame({"participant": ["b", "a", "b", "b"], "sign": ["x", "x", "y", "y"]})
     monkeypatch.setattr(report, "held_out_clips", lambda run, fold: rows)
     run = Run(Path(), About("full", "", "", 0, (), (), (0,)))
-    run.__dict__["store"] = SimpleNamespace(signs={"x": 0, "y": 1}, clip_files="")
+    run.__dict__["store"] = SimpleNamespace(
+        signs={"x": 0, "y": 1}, clip_files="", clip_contents=None
+    )
     score = Score(3, 2, np.ones(3), 1.0, 1.0, np.array([0, 1, 1]), ())
     assert report.by_signer(run, score) == {
         "a": {"accuracy": 0.0, "clips": 1},
