@@ -83,11 +83,3 @@ def test_one_fold_cannot_choose_and_says_what_to_do():
     assert [*asked] == ["d", "b"]
     with pytest.raises(InputError, match=r"expected some of a, b, c, d, .* found 'x', ''"):
         choice.chosen(trained, COSTS, 0, "equal", "a,x,")
-
-
-def test_the_order_of_the_clips_does_not_matter():
-    trained = tables({"b": 2.0, "c": 1.0})
-    shuffled = trained | {"c": trained["c"].sample(frac=1, random_state=0)}
-    pd.testing.assert_frame_equal(
-        choice.choices(trained, COSTS, "equal"), choice.choices(shuffled, COSTS, "equal")
-    )
