@@ -346,10 +346,7 @@ class Run:
 
 
 def code_of(network: NetworkConfig) -> dict[str, str]:
-    """The files in src/models with a network's code: its own, and those that this one imports.
-
-    Each has its digest.
-    """
+    """Digests of the files in src/models that hold a network's code, and of those it imports."""
     own = type(network).__module__
     used = {getattr(part, "__module__", None) for part in vars(sys.modules[own]).values()}
     names = sorted(name for name in {own, *used} if str(name).startswith("src.models."))

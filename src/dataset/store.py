@@ -5,7 +5,7 @@
         clips.parquet    a row per clip: offset, length, participant, sequence, sign, label, fold,
                          training_only
         manifest.json    the store's mark; its result: landmarks, signs, source, extra, skipped
-                         clips, clips of unknown signs, a digests of the clip files, versions
+                         clips, digests of the clip files, versions
 
 - Nothing is padded, and nothing is specific to one solution: the store holds every landmark that
   some recipe reads, so a new recipe with the same landmarks needs no new preparation.
@@ -178,16 +178,16 @@ def build(
     """Build the store of a competition folder in `stores`, or open it if it is there already.
 
     The `extra` folders, of the same format, are for training only: their clips of signs that
-    `folder` does not have are left out, which is said, and counted in the manifest. By default
-    there is one worker per core, if there are clips enough for each. With `skip_broken`, broken
-    clips are left out and listed in the manifest; otherwise they stop the build.
+    `folder` does not have are left out, and named. By default there is one worker per core, if
+    there are clips enough for each. With `skip_broken`, broken clips are left out and listed in the
+    manifest; otherwise they stop the build.
 
     Raises:
         InputError: something in the folders is not as Kaggle ships it.
     """
     # A store of other values may be in use by another run, so this one gets a folder of its own.
     signs = competition.read_signs(folder)
-    index, unknown_signs = _read_indices(folder, extra, signs)
+    index = _read_indices(folder, extra, signs)
     landmarks = tuple(sorted(landmarks))
     made_from = _made_from(index, signs, landmarks, skip_broken)
     mark, others = side_by_side(stores, folder.name, made_from, MARK)
@@ -210,7 +210,6 @@ def build(
             "source": str(folder),
             "extra": [str(path) for path in extra],
             "skipped": [reason for piece in pieces for reason in piece.broken],
-            "unknown_signs": unknown_signs,
             "sizes": digest_of([stamp(path)[0] for path in index.path]),
             "contents": digest_of([clip for piece in pieces for clip in piece.contents]),
             "versions": {"numpy": np.__version__, "pyarrow": pyarrow.__version__},
@@ -241,10 +240,8 @@ def _made_from(
     }
 
 
-def _read_indices(
-    folder: Path, extra: Sequence[Path], signs: dict[str, int]
-) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The clips of all folders, and the number of clips of unknown signs in each extra folder."""
+def _read_indices(folder: Path, extra: Sequence[Path], signs: dict[str, int]) -> pd.DataFrame:
+    """The clips of all folders."""
     main = competition.read_index(folder, signs)
     split = main.get(competition.SPLIT)
     if split is not None and split.nunique() == 1:
@@ -255,7 +252,6 @@ def _read_indices(
         )
     # A folder may name its test clips itself; its column then reaches `_clips_table`.
     tables = [main.assign(training_only=main.get(competition.SPLIT, False))]
-    unknown_signs = {}
     names = [path.name for path in extra]
     if len(set(names)) < len(names):
         raise InputError(
@@ -279,7 +275,6 @@ def _read_indices(
                 f"{(~known).sum()} of {len(table)} clips of {path} left out, because their signs "
                 f"are not in the map of {folder}: {competition.some(unknown)}"
             )
-        unknown_signs[str(path)] = int((~known).sum())
         table = table[known].assign(training_only=True)
         # Another folder's participant 7 is another person, and its sequence 7 another clip.
         table["participant"] = path.name + "/" + table.participant
@@ -293,7 +288,7 @@ def _read_indices(
             f"EXTRA_DATA: expected clips that are not in {folder} or in another of these folders, "
             f"found {len(twice)} that are, the first {twice.iloc[0]}; name each folder once"
         )
-    return index, unknown_signs
+    return index
 
 
 def _clips_table(folder: Path, index: pd.DataFrame, pieces: Sequence[shards.Shard]) -> pd.DataFrame:

@@ -77,8 +77,8 @@ class State:
     def _take_micro_batch(self, before: int) -> None:
         """Go on with micro-batches of the same size: random draws and batch norms depend on it."""
         loop = self.loop
-        if not loop.settings.micro_batch and 0 < before <= loop.micro_batch:
-            loop.micro_batch = before
+        if not loop.settings.micro_batch and 1 <= before <= loop.micro_batch:
+            loop.micro_batch = int(before)
         elif before != loop.micro_batch and loop.processes.writes:
             say(
                 f"{self.path}: {before} clips at a time so far, {loop.micro_batch} from now on: "

@@ -36,8 +36,8 @@ from src.training.fit import Task, Trained, fit
 from src.training.loop import Precision, Settings
 from src.training.torchrun import torchrun
 
-# Of what a finished training's mark holds, what a stopped one must agree with, too. The rest, such
-# as the recipe, it holds anyway.
+# Parts of a training's mark that its checkpoint holds, too, beside the recipe, the clips and the
+# seed: if one has changed, a stopped training does not go on.
 DEPENDS_ON = ("clip files", "clip contents", "teacher", "start", "weights of")
 
 
@@ -77,7 +77,7 @@ def train(
     choosing = choosing_clips(recipe, run.clips, held_out)
     if choosing.any() and processes.writes:
         who = ", ".join(sorted(run.clips.participant[choosing].unique()))
-        say(f"{name}: the best epoch is chosen on {choosing.sum()} clips of {who}, not learnt from")
+        say(f"{name}: the best epoch is chosen on {choosing.sum()} clips of {who}, kept for this")
     train_index = np.flatnonzero(~held_out & ~choosing)
     task = Task(
         recipe=recipe,

@@ -1,5 +1,6 @@
 """Which members go into the file: the best that fit, chosen on other folds than the scored one."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import pandas as pd
@@ -75,10 +76,17 @@ def test_the_best_that_fit_are_chosen_and_the_scored_fold_has_no_say(capsys):
     assert "a" in choice.chosen(two_folds(good, bad), COSTS, 0, "equal")
 
 
-def test_one_fold_cannot_choose_and_says_what_to_do():
+def test_nothing_is_chosen_on_the_scored_fold_or_among_members_too_slow_alone():
+    """Then all stay, and what writes and measures the file refuses it with everybody's cost."""
     trained = tables(dict.fromkeys(SIZES, 1.0))
-    with pytest.raises(InputError, match=r"MEMBERS: .*found a \+ b.* 58\.0 MB.*MEMBERS=a; WEIGHTS"):
-        choice.chosen(trained, COSTS, 0, "equal")
+    assert [*choice.chosen(trained, COSTS, 0, "equal")] == [*SIZES]
+    slow = [replace(cost, mean_ms=100.0) for cost in COSTS]
+    assert [*choice.chosen(trained, slow, 1, "equal")] == [*SIZES]
+    assert choice.worth_their_size(choice.choices(trained, slow, "equal")).empty
+
+
+def test_the_user_chooses_by_name():
+    trained = tables(dict.fromkeys(SIZES, 1.0))
     asked = choice.chosen(trained, COSTS, 0, "equal", " d,b ")
     assert [*asked] == ["d", "b"]
     with pytest.raises(InputError, match=r"expected some of a, b, c, d, .* found 'x', ''"):

@@ -33,7 +33,7 @@ def read_amass(path: Path, fps: float | None = None) -> MotionClip:
             there is no frame rate.
     """
     with (
-        refusing(path, "an npz of arrays", "it is truncated, or not a motion file"),
+        refusing(path, "an npz of arrays", "copy it again, or leave it out"),
         path.open("rb") as raw,
         np.load(raw, allow_pickle=False) as file,
     ):

@@ -41,7 +41,7 @@ def read_arrays(path: Path) -> object:
     Raises:
         InputError: the file is missing, truncated, or holds anything else.
     """
-    with refusing(path, "a pickle of numpy arrays", "it is truncated, or not a motion file"):
+    with refusing(path, "a pickle of numpy arrays", "copy it again, or leave it out"):
         return _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="latin1").load()
 
 
