@@ -76,44 +76,7 @@ class Run:
                 clips are of one sign; there are too few clips to hold any out; or a fold tests
                 only signs that no clip outside it shows.
         """
-        store = Store.open(anchored(about.store))
-        if store.clips.sign.nunique() < 2:
-            raise InputError(
-                f"{about.data}: expected clips of two signs at least, found only clips of "
-                f"{store.clips.sign[0]!r}; add clips of others"
-            )
-        fold = store.clips.fold
-        if about.hold_out:
-            fold = folds.hold_out(store.clips, about.hold_out)
-        if not fold.isin([each for each in about.folds if each != EVERYTHING]).any():
-            raise InputError(
-                f"{about.data}: expected clips to test on, found only clips for training; add some "
-                "that its table does not mark for training"
-            )
-        nobody_learns = (fold == about.folds[0]).all()
-        if nobody_learns and about.hold_out:
-            raise InputError(
-                f"HOLD_OUT: expected signers to be left to learn from, found all signers of "
-                f"{about.data} named; name fewer, or leave it empty"
-            )
-        if nobody_learns:
-            raise InputError(
-                f"{about.data}: expected clips of at least two signers, or several clips per sign "
-                "by one, found nothing to learn from once some are held out; add clips"
-            )
-        clips = store.clips.assign(fold=fold)
-        lost = folds.uncovered(clips).groupby("fold").clips.sum()
-        for each in (each for each in about.folds if each in lost):
-            tested = int((fold == each).sum())
-            if lost[each] == tested:
-                raise InputError(
-                    f"{about.data}: expected held-out clips of signs that others show too, found "
-                    f"none in fold {each}; add clips of its signs by other signers"
-                )
-            say(
-                f"{lost[each]} of the {tested} clips of fold {each} are of signs that no clip "
-                "outside it shows: they count as mistakes."
-            )
+        clips = _folded(about)
         # Old figures may show other clips; the notebooks draw them again.
         for figure in folder.glob("figures/*.png"):
             figure.unlink()
@@ -343,6 +306,52 @@ class Run:
         """Save a figure as figures/<name>.png."""
         path = self.folder / "figures" / f"{name}.png"
         return write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=120))
+
+
+def _folded(about: About) -> pd.DataFrame:
+    """The store's clips with a run's folds, checked to leave something to learn and to test."""
+    clips, data = Store.open(anchored(about.store)).clips, about.data
+    if clips.sign.nunique() < 2:
+        raise InputError(
+            f"{data}: expected clips of two signs at least, found only clips of "
+            f"{clips.sign[0]!r}; add clips of others"
+        )
+    if about.hold_out:
+        clips = clips.assign(fold=folds.hold_out(clips, about.hold_out))
+    if not clips.fold.isin([fold for fold in about.folds if fold != EVERYTHING]).any():
+        raise InputError(
+            f"{data}: expected clips to test on, found only clips for training; add some "
+            "that its table does not mark for training"
+        )
+    nobody_learns = (clips.fold == about.folds[0]).all()
+    if nobody_learns and about.hold_out:
+        raise InputError(
+            f"HOLD_OUT: expected signers to be left to learn from, found all signers of "
+            f"{data} named; name fewer, or leave it empty"
+        )
+    if nobody_learns:
+        raise InputError(
+            f"{data}: expected clips of at least two signers, or several clips per sign "
+            "by one, found nothing to learn from once some are held out; add clips"
+        )
+    _tell_uncovered(clips, about)
+    return clips
+
+
+def _tell_uncovered(clips: pd.DataFrame, about: About) -> None:
+    """Say how many tested clips are of signs that nobody else shows; refuse a fold of only such."""
+    lost = folds.uncovered(clips).groupby("fold").clips.sum()
+    for fold in (fold for fold in about.folds if fold in lost):
+        tested = int((clips.fold == fold).sum())
+        if lost[fold] == tested:
+            raise InputError(
+                f"{about.data}: expected held-out clips of signs that others show too, found "
+                f"none in fold {fold}; add clips of its signs by other signers"
+            )
+        say(
+            f"{lost[fold]} of the {tested} clips of fold {fold} are of signs that no clip "
+            "outside it shows: they count as mistakes."
+        )
 
 
 def code_of(network: NetworkConfig) -> dict[str, str]:

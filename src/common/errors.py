@@ -1,6 +1,7 @@
 """The one error class for faults that a user can fix."""
 
 import os
+import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,15 @@ def refusing(where: object, expected: str, to_do: str) -> Iterator[None]:
     except Exception as error:  # readers raise anything for damaged files, such as BadZipFile
         found = " ".join(str(error).split())[:300] or type(error).__name__
         raise InputError(f"{where}: expected {expected}, found {found}; {to_do}") from error
+
+
+@contextmanager
+def reporting() -> Iterator[None]:
+    """End a command that meets an InputError: one line, no traceback, exit code 1."""
+    try:
+        yield
+    except InputError as error:
+        sys.exit(f"error: {error}")
 
 
 def check_choice(name: str, found: object, choices: Sequence) -> None:

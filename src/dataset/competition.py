@@ -165,7 +165,23 @@ def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) ->
         InputError: the file cannot be read, or has no row; a column or a value is missing; a value
             comes twice; a participant or sequence looks like a path; train is not a truth value.
     """
-    table = texts(path)
+    table = _chosen(path, texts(path), columns)
+    for name in (name for name, ours in columns.items() if ours != "path"):
+        if columns[name] == "sign":
+            table[name] = table[name].str.normalize("NFC")
+        _check_spelling(path, table[name])
+    _check_filled(path, table)
+    for name in unique:
+        _check_unique(path, table, name)
+    for name in (name for name, ours in columns.items() if ours in ("participant", "sequence")):
+        _check_plain(path, table[name])
+    if SPLIT in table:
+        table[SPLIT] = _flags(path, table[SPLIT])
+    return table.rename(columns=columns)
+
+
+def _chosen(path: Path, table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """The required columns of a table, and train where the file has it."""
     lacking = [column for column in columns if column not in table]
     if lacking:
         raise InputError(
@@ -174,51 +190,57 @@ def read_table(path: Path, columns: Mapping[str, str], unique: Iterable[str]) ->
         )
     if table.empty:
         raise InputError(f"{path}: expected a row per clip, found only the header")
-    table = table[list(dict.fromkeys([*columns, *({SPLIT} & {*table})]))]
-    for name in (name for name, ours in columns.items() if ours != "path"):
-        if columns[name] == "sign":
-            table[name] = table[name].str.normalize("NFC")
-        # Otherwise one sign becomes two, or one signer is both learnt from and held out.
-        values = pd.Series(table[name].unique())
-        plain = (
-            values.str.strip().str.normalize("NFC").str.replace(r"^(\d+)\.0$", r"\1", regex=True)
+    return table[list(dict.fromkeys([*columns, *({SPLIT} & {*table})]))]
+
+
+def _check_spelling(path: Path, column: pd.Series) -> None:
+    """Refuse two spellings: one sign would become two, one signer be both learnt and held out."""
+    values = pd.Series(column.unique())
+    plain = values.str.strip().str.normalize("NFC").str.replace(r"^(\d+)\.0$", r"\1", regex=True)
+    alike = values[plain.duplicated(keep=False)]
+    if len(alike):
+        raise InputError(
+            f"{path}: expected each {column.name} in one spelling, found {some(sorted(alike))}, "
+            "which differ only in spaces, '.0' or Unicode form; spell them alike"
         )
-        alike = values[plain.duplicated(keep=False)]
-        if len(alike):
-            raise InputError(
-                f"{path}: expected each {name} in one spelling, found {some(sorted(alike))}, "
-                "which differ only in spaces, '.0' or Unicode form; spell them alike"
-            )
+
+
+def _check_filled(path: Path, table: pd.DataFrame) -> None:
     row, column = np.nonzero((table == "").to_numpy())
     if len(row):
         raise InputError(
             f"{path}: expected a value in every field, found {len(row)} empty, the first in line "
             f"{row[0] + 2}, column {table.columns[column[0]]}; fill it in"
         )
-    for name in unique:
-        twice = table[table[name].duplicated(keep=False)]
-        if len(twice):
-            # Different files under one number are different clips, and all of them are wanted.
-            same = twice.drop(columns=name).duplicated().any() or name == "path"
-            advice = "remove the repeated rows" if same else "give each clip a number of its own"
-            raise InputError(
-                f"{path}: expected each {name} once, found {some(twice[name].unique())} more "
-                f"often; {advice}"
-            )
-    for name in (name for name, ours in columns.items() if ours in ("participant", "sequence")):
-        path_like = table[name].isin([".", ".."]) | table[name].str.contains(r"[/\\\0]")
-        if path_like.any():
-            found = some(table[name][path_like].unique())
-            raise InputError(f"{path}: expected plain names as {name}, found {found}; rename them")
-    if SPLIT in table:
-        flags = table[SPLIT].str.lower().map(_FLAGS)
-        if flags.isna().any():
-            other = some(table[SPLIT][flags.isna()].unique())
-            raise InputError(
-                f"{path}: expected True or False as {SPLIT}, found {other}; correct it"
-            )
-        table[SPLIT] = flags.astype(bool)
-    return table.rename(columns=columns)
+
+
+def _check_unique(path: Path, table: pd.DataFrame, name: str) -> None:
+    twice = table[table[name].duplicated(keep=False)]
+    if len(twice):
+        # Different files under one number are different clips, and all of them are wanted.
+        same = twice.drop(columns=name).duplicated().any() or name == "path"
+        advice = "remove the repeated rows" if same else "give each clip a number of its own"
+        raise InputError(
+            f"{path}: expected each {name} once, found {some(twice[name].unique())} more "
+            f"often; {advice}"
+        )
+
+
+def _check_plain(path: Path, column: pd.Series) -> None:
+    path_like = column.isin([".", ".."]) | column.str.contains(r"[/\\\0]")
+    if path_like.any():
+        found = some(column[path_like].unique())
+        raise InputError(
+            f"{path}: expected plain names as {column.name}, found {found}; rename them"
+        )
+
+
+def _flags(path: Path, column: pd.Series) -> pd.Series:
+    flags = column.str.lower().map(_FLAGS)
+    if flags.isna().any():
+        other = some(column[flags.isna()].unique())
+        raise InputError(f"{path}: expected True or False as {SPLIT}, found {other}; correct it")
+    return flags.astype(bool)
 
 
 def some(names: Iterable[object], limit: int = 5) -> str:

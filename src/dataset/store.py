@@ -258,29 +258,7 @@ def _read_indices(folder: Path, extra: Sequence[Path], signs: dict[str, int]) ->
             f"EXTRA_DATA: expected folders of different names, which name the participants, "
             f"found {', '.join(map(str, extra))}; rename one"
         )
-    for path in extra:
-        # An extra folder's labels are not used, and one sign is enough there.
-        theirs = competition.read_signs(path, fewest=1)
-        table = competition.read_index(path, theirs).drop(
-            columns=competition.SPLIT, errors="ignore"
-        )
-        known = table.sign.isin(list(signs))
-        if unknown := sorted({*table.sign[~known]}):
-            if not known.any():
-                raise InputError(
-                    f"EXTRA_DATA: expected clips of the signs of {folder}, found none in {path}, "
-                    f"but of {competition.some(unknown)}; spell signs alike, or leave it out"
-                )
-            say(
-                f"{(~known).sum()} of {len(table)} clips of {path} left out, because their signs "
-                f"are not in the map of {folder}: {competition.some(unknown)}"
-            )
-        table = table[known].assign(training_only=True)
-        # Another folder's participant 7 is another person, and its sequence 7 another clip.
-        table["participant"] = path.name + "/" + table.participant
-        table["sequence"] = path.name + "/" + table.sequence
-        table["label"] = table.sign.map(signs).astype("int64")
-        tables.append(table)
+    tables += [_read_extra(path, folder, signs) for path in extra]
     index = pd.concat(tables, ignore_index=True)
     twice = index.path[index.path.duplicated()]
     if len(twice):  # a held-out clip would also be learnt from
@@ -289,6 +267,30 @@ def _read_indices(folder: Path, extra: Sequence[Path], signs: dict[str, int]) ->
             f"found {len(twice)} that are, the first {twice.iloc[0]}; name each folder once"
         )
     return index
+
+
+def _read_extra(extra: Path, folder: Path, signs: dict[str, int]) -> pd.DataFrame:
+    """The clips of an extra folder, those of the main folder's signs."""
+    # An extra folder's labels are not used, and one sign is enough there.
+    theirs = competition.read_signs(extra, fewest=1)
+    table = competition.read_index(extra, theirs).drop(columns=competition.SPLIT, errors="ignore")
+    known = table.sign.isin(list(signs))
+    if unknown := sorted({*table.sign[~known]}):
+        if not known.any():
+            raise InputError(
+                f"EXTRA_DATA: expected clips of the signs of {folder}, found none in {extra}, "
+                f"but of {competition.some(unknown)}; spell signs alike, or leave it out"
+            )
+        say(
+            f"{(~known).sum()} of {len(table)} clips of {extra} left out, because their signs "
+            f"are not in the map of {folder}: {competition.some(unknown)}"
+        )
+    table = table[known].assign(training_only=True)
+    # Another folder's participant 7 is another person, and its sequence 7 another clip.
+    table["participant"] = extra.name + "/" + table.participant
+    table["sequence"] = extra.name + "/" + table.sequence
+    table["label"] = table.sign.map(signs).astype("int64")
+    return table
 
 
 def _clips_table(folder: Path, index: pd.DataFrame, pieces: Sequence[shards.Shard]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from pathlib import Path
 import tyro
 
 from src.common import environments
-from src.common.errors import InputError
+from src.common.errors import reporting
 from src.common.paths import anchored
 from src.kaggle import build as builder
 from src.kaggle import download as downloader
@@ -63,7 +63,5 @@ def main(words: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with reporting():
         main(sys.argv[1:])
-    except InputError as error:
-        sys.exit(f"error: {error}")

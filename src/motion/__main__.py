@@ -3,12 +3,11 @@
 python -m src.motion show FILE        prints the rate and the joints of a file, draws the body
 """
 
-import sys
 from pathlib import Path
 
 import tyro
 
-from src.common.errors import InputError
+from src.common.errors import reporting
 from src.common.files import write_atomically
 from src.common.paths import anchored
 from src.motion.data.formats import read_motion
@@ -31,7 +30,5 @@ def show(file: tyro.conf.Positional[Path], fps: float = 0.0, to: str = "logs/mot
 
 
 if __name__ == "__main__":
-    try:
+    with reporting():
         tyro.extras.subcommand_cli_from_dict({"show": show}, prog="python -m src.motion")
-    except InputError as error:
-        sys.exit(f"error: {error}")

@@ -11,7 +11,7 @@ import sys
 import tyro
 
 from src.common.environments import Unavailable
-from src.common.errors import InputError
+from src.common.errors import InputError, reporting
 from src.common.files import write_json
 from src.common.paths import anchored
 from src.runs import Run
@@ -56,7 +56,5 @@ def main(run: tyro.conf.Positional[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
+    with reporting():
         sys.exit(tyro.cli(main))
-    except InputError as error:
-        sys.exit(f"error: {error}")

@@ -24,7 +24,7 @@ import pandas as pd
 import tyro
 from jaxtyping import Float, Int
 
-from src.common.errors import InputError, refusing
+from src.common.errors import InputError, refusing, reporting
 from src.dataset.competition import read_index, read_signs
 from src.landmarks import N_LANDMARKS, rows_of_file
 from src.tflite.interpreter import INPUT, OUTPUT, SIGNATURE, Interpreter
@@ -251,7 +251,5 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
+    with reporting():
         sys.exit(not tyro.cli(main))
-    except InputError as error:
-        sys.exit(f"error: {error}")

@@ -8,7 +8,6 @@ Every (recipe, fold) is a separate command, so a sweep is a list of commands for
 finished training is not repeated; a stopped one continues.
 """
 
-import sys
 from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
@@ -21,7 +20,7 @@ import tyro
 from jaxtyping import Bool
 
 from src.common import checkpoint
-from src.common.errors import InputError
+from src.common.errors import InputError, reporting
 from src.common.files import locked, write_atomically
 from src.common.news import say
 from src.common.paths import anchored
@@ -68,28 +67,7 @@ def train(
             f"others: {', '.join(mark.changes)}; choose another RUN_DIR, or say RETRAIN=True "
             "(--retrain), which deletes it and trains again"
         )
-    # Of several processes one prepares the clips; the others then read what it has written.
-    if processes.world > 1 and processes.writes:
-        prepare(run.store, recipe.read, recipe.key)
-    processes.wait()
-    clips = prepare(run.store, recipe.read, recipe.key, processes.device)
-    held_out = (run.clips.fold == fold).to_numpy()  # nowhere true for a fit on everything
-    choosing = choosing_clips(recipe, run.clips, held_out)
-    if choosing.any() and processes.writes:
-        who = ", ".join(sorted(run.clips.participant[choosing].unique()))
-        say(f"{name}: the best epoch is chosen on {choosing.sum()} clips of {who}, kept for this")
-    train_index = np.flatnonzero(~held_out & ~choosing)
-    task = Task(
-        recipe=recipe,
-        train=clips.subset(train_index),
-        valid=clips.subset(np.flatnonzero(held_out)),
-        classes=len(run.store.signs),
-        folder=folder,
-        guide=teachers.find(run, recipe, fold, train_index, processes.device),
-        start=teachers.weights_to_start_from(run, recipe, fold),
-        choosing=clips.subset(np.flatnonzero(choosing)) if choosing.any() else None,
-        depends_on={name: mark.made_from.get(name) for name in DEPENDS_ON},
-    )
+    task = _task(run, recipe, fold, processes)
     # Old weights are deleted only if `retrain` asks for it and the teachers are there; and before
     # the training, because a kill must not leave them beside the new ones.
     if processes.writes:
@@ -100,7 +78,7 @@ def train(
 
     # The mark is written last, and then the checkpoint is deleted: a kill loses no training.
     if processes.writes:
-        table = _predictions(trained, task, run.clips[held_out])
+        table = _predictions(trained, task, run.clips[_held_out(run, fold)])
         write_atomically(
             folder / "predictions.parquet", lambda path: table.to_parquet(path, index=False)
         )
@@ -109,6 +87,41 @@ def train(
         (folder / "last.pt").unlink(missing_ok=True)
     processes.wait()
     return folder
+
+
+def _task(run: Run, recipe: Recipe, fold: Fold, processes: Processes) -> Task:
+    """What to train on which clips, and what it learns from or starts from."""
+    # Of several processes one prepares the clips; the others then read what it has written.
+    if processes.world > 1 and processes.writes:
+        prepare(run.store, recipe.read, recipe.key)
+    processes.wait()
+    clips = prepare(run.store, recipe.read, recipe.key, processes.device)
+    held_out = _held_out(run, fold)
+    choosing = choosing_clips(recipe, run.clips, held_out)
+    if choosing.any() and processes.writes:
+        who = ", ".join(sorted(run.clips.participant[choosing].unique()))
+        say(
+            f"{recipe.name}: the best epoch is chosen on {choosing.sum()} clips of {who}, "
+            "kept for this"
+        )
+    learnt = np.flatnonzero(~held_out & ~choosing)
+    made_from = run.training_mark(recipe.name, fold).made_from
+    return Task(
+        recipe=recipe,
+        train=clips.subset(learnt),
+        valid=clips.subset(np.flatnonzero(held_out)),
+        classes=len(run.store.signs),
+        folder=run.training_folder(recipe.name, fold),
+        guide=teachers.find(run, recipe, fold, learnt, processes.device),
+        start=teachers.weights_to_start_from(run, recipe, fold),
+        choosing=clips.subset(np.flatnonzero(choosing)) if choosing.any() else None,
+        depends_on={name: made_from.get(name) for name in DEPENDS_ON},
+    )
+
+
+def _held_out(run: Run, fold: Fold) -> Bool[np.ndarray, " clips"]:
+    """True for the clips of a fold; nowhere for a fit on everything."""
+    return (run.clips.fold == fold).to_numpy()
 
 
 def train_all(
@@ -213,7 +226,5 @@ def main(  # noqa: PLR0913 - each is an option of the command
 
 
 if __name__ == "__main__":
-    try:
+    with reporting():
         tyro.cli(main, prog="python -m src.training.train")
-    except InputError as error:
-        sys.exit(f"error: {error}")

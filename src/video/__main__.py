@@ -18,7 +18,7 @@ from pathlib import Path
 import tyro
 
 from src.common.environments import Unavailable
-from src.common.errors import InputError
+from src.common.errors import InputError, reporting
 from src.common.paths import SIGN_MAP, anchored
 from src.dataset.competition import read_signs
 from src.landmarks import undetected
@@ -173,13 +173,12 @@ def _each(
 COMMANDS = {"predict": predict, "dataset": dataset, "live": live}
 
 if __name__ == "__main__":
+    command, prog, words = landmarks, "python -m src.video", sys.argv[1:]
+    if words and words[0] in COMMANDS:
+        command, prog, words = COMMANDS[words[0]], f"{prog} {words[0]}", words[1:]
     try:
-        command, prog, words = landmarks, "python -m src.video", sys.argv[1:]
-        if words and words[0] in COMMANDS:
-            command, prog, words = COMMANDS[words[0]], f"{prog} {words[0]}", words[1:]
-        sys.exit(tyro.cli(command, prog=prog, args=words))
-    except InputError as error:
-        sys.exit(f"error: {error}")
+        with reporting():
+            sys.exit(tyro.cli(command, prog=prog, args=words))
     except KeyboardInterrupt:
         print("\ninterrupted; `dataset` goes on from the clips that it has", file=sys.stderr)
         sys.exit(130)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from src.common import environments
 from src.common.environments import Unavailable
-from src.common.errors import InputError
+from src.common.errors import reporting
 from src.common.paths import root
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
@@ -49,7 +49,5 @@ def draw_videos(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    try:
+    with reporting():
         print(environments.make(Path(sys.executable), root() / FOLDER, REQUIREMENTS))
-    except InputError as error:
-        sys.exit(f"error: {error}")

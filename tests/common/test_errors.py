@@ -5,7 +5,7 @@ from zipfile import BadZipFile
 
 import pytest
 
-from src.common.errors import InputError, refusing
+from src.common.errors import InputError, refusing, reporting
 
 
 def test_what_cannot_be_printed_is_written_as_a_number_and_lines_stay():
@@ -39,3 +39,10 @@ def test_a_file_that_is_not_there_is_said_in_plain_words(tmp_path):
     with pytest.raises(InputError) as refused, refusing(path, "a table", "fetch it"):
         path.read_text()
     assert str(refused.value) == f"{path}: expected a table, found no such file; fetch it"
+
+
+def test_a_command_ends_with_one_line():
+    with pytest.raises(SystemExit, match=r"^error: clip\.npy: expected clips$"), reporting():
+        raise InputError("clip.npy: expected clips")
+    with pytest.raises(KeyError), reporting():
+        raise KeyError("our own mistake keeps its traceback")
