@@ -11,6 +11,7 @@ Letters: **T** frames, **L** points, **K** signs.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 
 import tensorflow as tf
 import torch
@@ -87,17 +88,22 @@ def _stages(members: Sequence[Member]) -> dict[Steps, Program]:
     stages = {}
     for member in members:
         example = torch.zeros(_FRAMES, N_LANDMARKS, 3)
-        lengths = (1, 2, member.max_len + 1, 3 * member.max_len)
         for count, step in enumerate(member.all_steps, 1):
             if (beginning := member.all_steps[:count]) not in stages:
                 kind = type(getattr(step, "step", step)).__name__  # a BoundStep wraps a step
                 with _naming(member, f"clip step {kind}"):
-                    stages[beginning] = translate(step, example, 0)
-                    probes = (_probe(frames, example.shape[1]) for frames in lengths)
-                    check(stages[beginning], step, probes)
+                    stages[beginning] = _translated_step(step, example.shape[1], member.max_len)
             # A step may drop frames, so the next one is traced at the example's full length again.
             example = torch.zeros(_FRAMES, *step(example).shape[1:])
     return stages
+
+
+@cache  # the steps of a run's files are the same: of the scored one, the submitted one, each member
+def _translated_step(step: Step, points: int, max_len: int) -> Program:
+    program = translate(step, torch.zeros(_FRAMES, points, 3), 0)
+    lengths = (1, 2, max_len + 1, 3 * max_len)
+    check(program, step, (_probe(frames, points) for frames in lengths))
+    return program
 
 
 def _translated_core(member: Member) -> Program:

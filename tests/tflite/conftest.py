@@ -1,10 +1,12 @@
 """The files several tests share."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from src.common.environments import Unavailable
+from src.tflite.converter.convert import KNOWN
 from src.tflite.export import Exported, ExportOptions, write_tflite
 from src.tflite.runtime import environment
 from tests.tflite import toys
@@ -32,3 +34,16 @@ def competition() -> Path:
         return environment()
     except Unavailable as reason:
         pytest.skip(str(reason))
+
+
+@pytest.fixture
+def runtime_without(tmp_path, monkeypatch) -> Callable[[str], None]:
+    """Take an operation from those that the competition's runtime is said to know."""
+
+    def take(operation: str) -> None:
+        older = tmp_path / "older-operations.txt"
+        lines = KNOWN.read_text().splitlines()
+        older.write_text("".join(f"{line}\n" for line in lines if line.split()[0] != operation))
+        monkeypatch.setattr("src.tflite.converter.convert.KNOWN", older)
+
+    return take

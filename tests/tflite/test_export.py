@@ -1,6 +1,7 @@
 """The file: what it answers, what it weighs, and that there is none where it must not be."""
 
 import zipfile
+from dataclasses import replace
 from unittest.mock import Mock
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from src.common.errors import InputError
 from src.tflite import export
 from src.tflite.converter import onnx_route
-from src.tflite.converter.convert import KNOWN, convert
+from src.tflite.converter.convert import convert
 from src.tflite.export import ExportOptions, write_tflite, write_zip
 from src.tflite.scorer import Model
 from tests.tflite import toys
@@ -55,20 +56,17 @@ def test_the_submission_is_the_file_at_the_top_of_a_zip(exported, tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_what_onnx2tf_cannot_export_the_table_may(tmp_path, monkeypatch):
+def test_what_onnx2tf_cannot_export_the_table_may(tmp_path, monkeypatch, runtime_without):
     """Both where it has no right copy and where its copy is too new for the competition."""
-    older = tmp_path / "older-operations.txt"
-    older.write_text("".join(f"{x}\n" for x in KNOWN.read_text().splitlines() if x != "RSQRT 2"))
-    monkeypatch.setattr("src.tflite.converter.convert.KNOWN", older)
+    runtime_without("SOFTMAX")
     by_table = r"; export by the table of operators \(EXPORTER=table\)"
-    member, path = toys.deberta(7), tmp_path / "model.tflite"
-    with pytest.raises(InputError, match=r"newer ones: RSQRT version \d" + by_table):
+    member = replace(toys.deberta(7), core=toys.Normed().eval())
+    path = tmp_path / "model.tflite"
+    with pytest.raises(InputError, match=r"newer ones: SOFTMAX version \d" + by_table):
         write_tflite([member], path, ExportOptions(route="onnx2tf"))
     monkeypatch.setattr(onnx_route, "OnnxCore", Mock(side_effect=InputError("no copy")))
     with pytest.raises(InputError, match="^no copy" + by_table):
         write_tflite([member], path, ExportOptions(route="onnx2tf"))
-    with pytest.raises(
-        InputError, match=r"newer ones: RSQRT version \d; .*older ones in src/tflite"
-    ):
+    with pytest.raises(InputError, match=r"newer ones: SOFTMAX .*older ones in src/tflite"):
         write_tflite([member], path)
     assert not path.exists()

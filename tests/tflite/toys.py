@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from src.landmarks import LEFT_HAND, N_LANDMARKS, RIGHT_HAND
 from src.models import conv_transformer, frame_deberta, hand_bert, llama
+from src.models.blocks import RmsNorm
 from src.recipes import SOLUTIONS
 from src.recipes import frame_deberta as frame_deberta_recipe
 from src.recipes.base import Recipe
@@ -83,3 +84,15 @@ def raw_clip(frames: int, seed: int = 0) -> np.ndarray:
     for hand in (LEFT_HAND, RIGHT_HAND):
         xyz[np.ix_(draw.random(frames) < 0.3, hand)] = np.nan
     return xyz.astype(np.float32)
+
+
+class Normed(nn.Module):
+    """An RMS norm, whose epsilon of 1e-12 counts where a frame is all zeros, and a length."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = RmsNorm(6)
+
+    def forward(self, xyz: Tensor, mask: Tensor | None = None) -> Tensor:
+        points = xyz[:, :, :2].nan_to_num()
+        return self.norm(points.flatten(2)).mean(1) + points.norm(dim=-1).mean()

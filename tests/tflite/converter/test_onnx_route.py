@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from src.common.errors import InputError
 from src.landmarks import undetected
-from src.models.blocks import RmsNorm
 from src.tflite.converter import onnx_route
 from src.tflite.converter.convert import convert
 from src.tflite.converter.onnx_route import NotConverted, OnnxCore, _longest
@@ -122,18 +121,6 @@ def test_the_file_by_this_route_answers_as_torch_does(member, core, tmp_path):
         np.testing.assert_allclose(model(clip), answer([member], clip), 1e-5, 1e-5)
 
 
-class Normed(nn.Module):
-    """An RMS norm, whose epsilon of 1e-12 counts where a frame is all zeros, and a length."""
-
-    def __init__(self):
-        super().__init__()
-        self.norm = RmsNorm(6)
-
-    def forward(self, xyz: Tensor, mask: Tensor | None = None) -> Tensor:
-        points = xyz[:, :, :2].nan_to_num()
-        return self.norm(points.flatten(2)).mean(1) + points.norm(dim=-1).mean()
-
-
 def test_a_small_epsilon_stays_and_strict_mode_is_a_second_try(monkeypatch, tmp_path):
     """onnxscript's optimizer takes it for 0, as half precision does: missing hands became NaN."""
     tried = []
@@ -146,7 +133,7 @@ def test_a_small_epsilon_stays_and_strict_mode_is_a_second_try(monkeypatch, tmp_
 
     to_tensorflow = onnx_route._to_tensorflow
     monkeypatch.setattr(onnx_route, "_to_tensorflow", only_strictly)
-    member = replace(toys.deberta(7), core=Normed().eval())
+    member = replace(toys.deberta(7), core=toys.Normed().eval())
     core = OnnxCore(member)
     assert tried == [False, True]
     nothing = np.full((1, 7, len(member.sources), 3), np.nan, np.float32)
@@ -166,7 +153,7 @@ def test_where_onnx2tf_gives_up_it_says_at_which_operation(monkeypatch):
     with pytest.raises(
         NotConverted, match=r"cannot convert its network: it gave up at node_matmul_2"
     ):
-        OnnxCore(replace(toys.deberta(7), core=Normed().eval()))
+        OnnxCore(replace(toys.deberta(7), core=toys.Normed().eval()))
 
 
 def test_recursion_stays_limited(core):
