@@ -14,15 +14,14 @@ import pandas as pd
 from src.clips import RawClip
 from src.common.errors import InputError
 from src.common.marks import Mark, digest_of
-from src.dataset.folds import EVERYTHING
 from src.evaluation.tables import accuracy
 from src.recipes import SOLUTIONS, solution_of
 from src.runs import Run
 from src.submission.assemble import scored_fold
+from src.submission.outlook import parameters
 from src.tflite.export import ExportOptions, write_tflite
 from src.tflite.members import Member
 from src.tflite.scorer import LIMIT_MB, LIMIT_MS, Model, timed
-from src.training.roles import sizes
 
 OTHER_DATA = "published, on other data"
 REPEATS = 3  # passes over all clips; the fastest counts, as other work on the machine slows some
@@ -116,7 +115,7 @@ def recipe_table(run: Run, costs: Sequence[Cost]) -> pd.DataFrame:
     for name, predictions in run.shipped_predictions().items():
         published = SOLUTIONS[solution_of(name)]
         rows[name] = {
-            "parameters": _parameters(run, name),
+            "parameters": parameters(run, name),
             "held-out accuracy": accuracy(predictions),
             "training, min": minutes(run, name),
             "size, MB": cost_of[name].size_mb,
@@ -125,28 +124,6 @@ def recipe_table(run: Run, costs: Sequence[Cost]) -> pd.DataFrame:
             f"cost {OTHER_DATA}": published.cost,
         }
     return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def outlook(run: Run) -> str:
-    """How large a file with all networks that ship will be, as far as their weights tell."""
-    ships = [name for name, recipe in run.recipes.items() if recipe.ships]
-    weights = sum(_parameters(run, name) for name in ships)
-    megabytes = {bits: weights * bits / 8 / 1e6 for bits in (16, 8)}
-    line = (
-        f"in one file: {', '.join(ships)}, some {megabytes[16]:.1f} MB in 16 bits or "
-        f"{megabytes[8]:.1f} MB in 8 (WEIGHTS=int8); the competition takes less than {LIMIT_MB:g}"
-    )
-    if megabytes[16] < LIMIT_MB:
-        return line
-    several = len([fold for fold in run.about.folds if fold != EVERYTHING]) > 1
-    what = "takes the best members that fit" if several else "will need MEMBERS that fit"
-    return f"{line}: with 16 bits 04 {what}"
-
-
-def _parameters(run: Run, name: str) -> int:
-    """The parameters of a recipe's network that ships."""
-    parameters = sizes(run.recipe(name), len(run.store.signs))
-    return parameters.get("distilled", parameters["student"])
 
 
 def save(run: Run, costs: Sequence[Cost], weights: str) -> Path:

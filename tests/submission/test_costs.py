@@ -1,16 +1,12 @@
 """What members cost: a table, and a refusal that says who costs what."""
 
-import re
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from src.common.errors import InputError
-from src.dataset.folds import EVERYTHING
-from src.recipes import choose
 from src.recipes.hand_bert import BERT_CPU, stages
 from src.runs import About, Run
 from src.submission import costs
@@ -55,22 +51,6 @@ def test_the_table_says_what_each_member_brings_and_costs():
     }  # fmt: skip
     assert table.without[:2].to_numpy().tolist() == [[0.6, 30.0, 6.0], [0.5, 30.0, 6.0]]
     assert table.without.loc["ensemble"].isna().all()
-
-
-@pytest.mark.parametrize(
-    ("names", "folds", "words"),
-    [
-        ("conv_transformer", (0,), r"conv_transformer, some 3\.\d MB in 16 .* takes less than 40$"),
-        ("llama,hierarchical", (0,), r"some 5\d\.\d MB in 16 .* need MEMBERS that fit$"),
-        ("llama,hierarchical", (0, 1, EVERYTHING), r" 2\d\.\d MB in 8 .* takes the best .* fit$"),
-    ],
-)
-def test_the_outlook_says_before_training_whether_all_will_fit(names, folds, words, tmp_path):
-    """Against the sizes of the files, as README has them: 3.7, 18.6 and 32.9 MB in 16 bits."""
-    run = Run(tmp_path, About("full", "", "", 0, (), (), folds))
-    run.__dict__["recipes"] = {recipe.name: recipe for recipe in choose(names, "full")}
-    run.__dict__["store"] = SimpleNamespace(signs=dict.fromkeys(range(250)))
-    assert re.search(words, costs.outlook(run))
 
 
 def test_costs_of_other_members_or_weights_are_not_taken_for_the_runs(sample, tmp_path):
