@@ -79,15 +79,18 @@ def make_readable(
     tell_others(source)
     _ours(to)  # before `locked` writes its file there
     with locked(to, "makes a competition folder of videos"):
+        # Videos that are no longer there leave the tables; recorded clips stay.
         listed = _ours(to)
         numbers = {video.number for video in videos}
         others = [video for video in listed if video.number not in numbers]
         stay = [video for video in others if _is_recorded(video.path) and video.path.is_file()]
         gone = [video for video in others if video not in stay]
         check_spellings(to, [*videos, *stay])
+        # The mark comes first, so that the folder is known as ours after a kill, too.
         mark = Mark(to / "videos.json", {"mirrored": mirrored})
         mark.tell_why_again([mark.path])
         mark.write()
+        # A clip is kept if its note says that it was made of this very video.
         notes = {video: json.dumps([*stamp(video.path), mirrored]) for video in videos}
         missing = {video: note for video, note in notes.items() if note_of(to / video.clip) != note}
         workers = min(workers or os.cpu_count() or 1, len(missing))

@@ -21,11 +21,14 @@ from itertools import takewhile
 import cv2
 import mediapipe as mp
 import numpy as np
+from pose_format import Pose
 
 from src.landmarks import LEFT_SHOULDER, MIRROR, PARTS, POSE, WRIST, rows_of, undetected
 
 LONGER_SIDE = 360  # of the saved pictures, in pixels: enough to draw landmarks on
 RED = (0, 0, 255)  # OpenCV's order: blue, green, red
+# What pose_format calls the parts of MediaPipe Holistic.
+_COMPONENTS = {f"{part.upper()}_LANDMARKS": part for part in PARTS}
 MOST = 5_000  # frames; a clip of one sign is shorter
 FARTHEST = 1_000.0  # picture widths or heights from the corner; real landmarks are nearer
 USUAL = 30.0  # frames a second, for a video without times
@@ -164,37 +167,17 @@ def of_pose_file(path: str) -> tuple[np.ndarray, np.ndarray, float]:
         Refused: the file is damaged, or holds something else, several people, no frame or too
             many.
     """
-    from pose_format import Pose  # a tenth of a second, needed only here
-
-    try:
-        with open(path, "rb") as file:
-            pose = Pose.read(file.read())
-    except Exception as error:  # the package raises whatever the damaged bytes lead to
-        raise Refused(f"expected a .pose file, found one that cannot be read: {error}") from error
-    parts = {f"{part.upper()}_LANDMARKS": part for part in PARTS}
-    if missing := parts.keys() - {component.name for component in pose.header.components}:
-        raise Refused(
-            f"expected the parts of MediaPipe Holistic, found none named {', '.join(missing)}"
-        )
-    people, _, axes = pose.body.data.shape[1:]
-    if people != 1:
-        raise Refused(f"expected one person, found {people}")
-    if axes < 3:
-        raise Refused(f"expected points of x, y, z, found {axes} numbers for each; make it again")
-    _check_length(len(pose.body.data))
-
+    pose = _read_pose(path)
     # The package keeps coordinates in pixels, and a confidence of 0 where nothing was detected.
     size = pose.header.dimensions
-    if not (size.width and size.height):
-        raise Refused(f"expected picture sizes, found {size.width} x {size.height}; make it again")
     scale = np.array([size.width, size.height, size.width], np.float32)
     points = np.where(pose.body.confidence[:, 0, :, None] > 0, pose.body.data[:, 0, :, :3], np.nan)
     xyz = undetected(len(points))
     start = 0
     for component in pose.header.components:
         n_points = len(component.points)
-        if component.name in parts:
-            rows = xyz[:, rows_of(parts[component.name])]
+        if component.name in _COMPONENTS:
+            rows = xyz[:, rows_of(_COMPONENTS[component.name])]
             expected = rows.shape[1]
             if n_points < expected:
                 raise Refused(f"expected {expected} points of {component.name}, found {n_points}")
@@ -207,6 +190,28 @@ def of_pose_file(path: str) -> tuple[np.ndarray, np.ndarray, float]:
         raise Refused(f"expected points near the picture, found one at {found:.4g}; make it again")
     fps = float(pose.body.fps)
     return xyz, _blank(size.width, size.height), fps if fps > 0 else USUAL
+
+
+def _read_pose(path: str) -> Pose:
+    try:
+        with open(path, "rb") as file:
+            pose = Pose.read(file.read())
+    except Exception as error:  # the package raises whatever the damaged bytes lead to
+        raise Refused(f"expected a .pose file, found one that cannot be read: {error}") from error
+    if missing := _COMPONENTS.keys() - {component.name for component in pose.header.components}:
+        raise Refused(
+            f"expected the parts of MediaPipe Holistic, found none named {', '.join(missing)}"
+        )
+    people, _, axes = pose.body.data.shape[1:]
+    if people != 1:
+        raise Refused(f"expected one person, found {people}")
+    if axes < 3:
+        raise Refused(f"expected points of x, y, z, found {axes} numbers for each; make it again")
+    _check_length(len(pose.body.data))
+    size = pose.header.dimensions
+    if not (size.width and size.height):
+        raise Refused(f"expected picture sizes, found {size.width} x {size.height}; make it again")
+    return pose
 
 
 def _blank(width: int, height: int) -> np.ndarray:
