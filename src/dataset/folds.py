@@ -11,6 +11,7 @@
 import warnings
 from collections.abc import Collection
 from typing import Literal
+from unicodedata import normalize
 
 import numpy as np
 import pandas as pd
@@ -92,13 +93,17 @@ def present(clips: pd.DataFrame, wanted: Collection[Fold]) -> tuple[Fold, ...]:
 
 
 def named(text: str, clips: pd.DataFrame) -> tuple[str, ...]:
-    """The participants that HOLD_OUT names, separated by commas; a name may contain commas, too."""
-    known, pieces, names = set(clips.participant), text.split(","), []
+    """The participants that HOLD_OUT names, separated by commas; a name may contain commas, too.
+
+    Names are found in any Unicode form: a Mac's file names have another than its keyboard.
+    """
+    known = {normalize("NFC", name): name for name in clips.participant.unique()}
+    pieces, names = normalize("NFC", text).split(","), []
     while pieces:
         # Take the longest known name; failing that, the first piece, which `hold_out` refuses.
         joined = [",".join(pieces[:n]).strip() for n in range(1, len(pieces) + 1)]
         taken = max((n for n, name in enumerate(joined, 1) if name in known), default=1)
-        names.append(joined[taken - 1])
+        names.append(known.get(joined[taken - 1], joined[taken - 1]))
         pieces = pieces[taken:]
     return tuple(name for name in names if name)
 
