@@ -19,7 +19,7 @@ from src.recipes import SOLUTIONS, solution_of
 from src.runs import Run
 from src.submission.assemble import scored_fold
 from src.submission.outlook import parameters
-from src.tflite.export import ExportOptions, write_tflite
+from src.tflite.export import Exported, ExportOptions, write_tflite
 from src.tflite.members import Member
 from src.tflite.scorer import LIMIT_MB, LIMIT_MS, Model, timed
 
@@ -55,13 +55,16 @@ def of_members(
     return [measure(name, file.path, clips) for name, file in files.items()]
 
 
-def without_each(
-    members: Sequence[Member], folder: Path, options: ExportOptions, clips: Sequence[RawClip]
-) -> list[Cost]:
-    """The cost of the ensemble without each of its members; the files are not kept."""
+def without_each(exported: Exported, folder: Path, clips: Sequence[RawClip]) -> list[Cost]:
+    """The cost of an ensemble's file without each of its members; these files are not kept.
+
+    They are made of the networks as the whole file has them: none is translated again.
+    """
     costs, path = [], folder / "without.tflite"
-    for member in members:
-        write_tflite([other for other in members if other is not member], path, options)
+    translated = list(zip(exported.members, exported.graph.cores, strict=True))
+    for member in exported.members:
+        members, cores = zip(*(each for each in translated if each[0] is not member), strict=True)
+        write_tflite(members, path, exported.options, cores)
         costs.append(measure(member.name, path, clips))
         path.unlink()
     return costs

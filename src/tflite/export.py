@@ -16,7 +16,7 @@ from src.common.files import write_atomically
 from src.common.news import say
 from src.recipes.base import Pool
 from src.tflite.converter.convert import Precision, check_runtime, convert
-from src.tflite.graph import Graph
+from src.tflite.graph import Core, Graph
 from src.tflite.members import Member
 from src.tflite.scorer import LIMIT_MB
 
@@ -53,16 +53,21 @@ class Exported:
 
 
 def write_tflite(
-    members: Sequence[Member], path: Path, options: ExportOptions = ExportOptions()
+    members: Sequence[Member],
+    path: Path,
+    options: ExportOptions = ExportOptions(),
+    cores: Sequence[Core] | None = None,
 ) -> Exported:
     """Write an ensemble as the one file that the competition takes.
+
+    `cores` are the members' networks as another file's graph has them; None = translate them.
 
     Raises:
         InputError: the file would be over the size limit, so nothing is written; a member cannot
             be exported; or the file needs a newer runtime than the competition's.
     """
     say(f"{path.name}: TensorFlow Lite of {', '.join(member.name for member in members)}")
-    graph = build_graph(members, options)
+    graph = Graph(members, cores, options.pool) if cores else build_graph(members, options)
     content = convert(graph, options.precision)
     check_runtime(content, _INSTEAD[options.route])
     size_mb = len(content) / 1e6

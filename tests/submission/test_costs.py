@@ -11,6 +11,8 @@ from src.recipes.hand_bert import BERT_CPU, stages
 from src.runs import About, Run
 from src.submission import costs
 from src.submission.costs import Cost
+from src.tflite.export import write_tflite
+from tests.tflite import toys
 from tests.tiny import RECIPE
 from tests.training.trained import run_of, run_on
 
@@ -51,6 +53,19 @@ def test_the_table_says_what_each_member_brings_and_costs():
     }  # fmt: skip
     assert table.without[:2].to_numpy().tolist() == [[0.6, 30.0, 6.0], [0.5, 30.0, 6.0]]
     assert table.without.loc["ensemble"].isna().all()
+
+
+def test_the_file_without_a_member_is_that_of_the_others(tmp_path, monkeypatch):
+    """And their networks are not translated again, which takes longer than all the rest."""
+    members = [replace(toys.deberta(n), core=toys.Normed().eval()) for n in (7, 9)]
+    exported = write_tflite(members, tmp_path / "model.tflite")
+    sizes = [write_tflite([member], tmp_path / "alone.tflite").size_mb for member in members]
+    monkeypatch.setattr("src.tflite.graph._translated_core", None)
+    found = costs.without_each(exported, tmp_path, [toys.raw_clip(5)])
+    assert [(cost.name, cost.size_mb) for cost in found] == [
+        ("deberta_7", sizes[1]), ("deberta_9", sizes[0])
+    ]  # fmt: skip
+    assert not (tmp_path / "without.tflite").exists()
 
 
 def test_costs_of_other_members_or_weights_are_not_taken_for_the_runs(sample, tmp_path):
