@@ -95,7 +95,7 @@ def present(clips: pd.DataFrame, wanted: Collection[Fold]) -> tuple[Fold, ...]:
 def named(text: str, clips: pd.DataFrame) -> tuple[str, ...]:
     """The participants that HOLD_OUT names, separated by commas; a name may contain commas, too.
 
-    Names are found in any Unicode form: a Mac's file names have another than its keyboard.
+    Names are found in any Unicode form; a Mac writes file names in another than its keyboard does.
     """
     known = {normalize("NFC", name): name for name in clips.participant.unique()}
     pieces, names = normalize("NFC", text).split(","), []

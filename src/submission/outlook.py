@@ -27,5 +27,5 @@ def outlook(run: Run) -> str:
 
 def parameters(run: Run, name: str) -> int:
     """The parameters of a recipe's network that ships."""
-    parameters = sizes(run.recipe(name), len(run.store.signs))
-    return parameters.get("distilled", parameters["student"])
+    by_role = sizes(run.recipe(name), len(run.store.signs))
+    return by_role.get("distilled", by_role["student"])

@@ -98,7 +98,7 @@ def _stages(members: Sequence[Member]) -> dict[Steps, Program]:
     return stages
 
 
-@cache  # the steps of a run's files are the same: of the scored one, the submitted one, each member
+@cache  # the files of a run have many steps in common
 def _translated_step(step: Step, points: int, max_len: int) -> Program:
     program = translate(step, torch.zeros(_FRAMES, points, 3), 0)
     lengths = (1, 2, max_len + 1, 3 * max_len)
