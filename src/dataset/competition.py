@@ -196,12 +196,13 @@ def _chosen(path: Path, table: pd.DataFrame, columns: Iterable[str]) -> pd.DataF
 def _check_spelling(path: Path, column: pd.Series) -> None:
     """Refuse two spellings: one sign would become two, one signer be both learnt and held out."""
     values = pd.Series(column.unique())
-    plain = values.str.strip().str.normalize("NFC").str.replace(r"^(\d+)\.0$", r"\1", regex=True)
+    plain = values.str.strip().str.normalize("NFC")
+    plain = plain.str.replace(r"^0*(\d+)(\.0)?$", r"\1", regex=True)  # 007 and 7.0 are 7
     alike = values[plain.duplicated(keep=False)]
     if len(alike):
         raise InputError(
             f"{path}: expected each {column.name} in one spelling, found {some(sorted(alike))}, "
-            "which differ only in spaces, '.0' or Unicode form; spell them alike"
+            "which differ only in spaces, leading zeros, '.0' or Unicode form; spell them alike"
         )
 
 

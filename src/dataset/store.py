@@ -4,8 +4,8 @@
         landmarks.npy    (frames, landmarks, 3) float16, clip after clip, NaN = not detected
         clips.parquet    a row per clip: offset, length, participant, sequence, sign, label, fold,
                          training_only
-        manifest.json    the store's mark; its result: landmarks, signs, source, extra, skipped
-                         clips, digests of the clip files, versions
+        manifest.json    the store's mark; its result: landmarks, signs, source, skipped
+                         clips, digests of the clip files
 
 - Nothing is padded, and nothing is specific to one solution: the store holds every landmark that
   some recipe reads, so a new recipe with the same landmarks needs no new preparation.
@@ -23,7 +23,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow
 from jaxtyping import Float
 
 from src.clips import RawClip
@@ -208,11 +207,9 @@ def build(
             "landmarks": landmarks,
             "signs": signs,
             "source": str(folder),
-            "extra": [str(path) for path in extra],
             "skipped": [reason for piece in pieces for reason in piece.broken],
             "sizes": digest_of([stamp(path)[0] for path in index.path]),
             "contents": digest_of([clip for piece in pieces for clip in piece.contents]),
-            "versions": {"numpy": np.__version__, "pyarrow": pyarrow.__version__},
         }
         mark.write(result)
         shutil.rmtree(parts, ignore_errors=True)

@@ -163,7 +163,7 @@ def load_frames(path: Path) -> Frames:
     Irises, in a file that has them, are left out: see clip_file.py.
 
     Raises:
-        InputError: there is no such file, or it does not hold whole frames of numbers.
+        InputError: there is no such file, or it does not hold whole frames in order.
     """
     with refusing(path, "a clip with numbers as columns x, y, z, landmark_index", _AGAIN):
         table = pd.read_parquet(path, columns=["x", "y", "z", "landmark_index"])
@@ -173,6 +173,13 @@ def load_frames(path: Path) -> Frames:
     if len(table) % len(rows):
         raise InputError(
             f"{path}: expected a multiple of {len(rows)} rows, found {len(table)}; {_AGAIN}"
+        )
+    index = table.landmark_index.to_numpy().reshape(-1, len(rows))
+    if (index != rows.index).any():  # the competition would score them all the same
+        row = int(np.argmax(index != rows.index))
+        raise InputError(
+            f"{path}: expected landmark_index {rows.index[row % len(rows)]} in row {row}, found "
+            f"{index.flat[row]}; sort each frame's rows by face, left_hand, pose and right_hand"
         )
     return xyz.reshape(-1, len(rows), 3)[:, rows.landmarks]
 

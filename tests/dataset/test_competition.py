@@ -135,7 +135,11 @@ BROKEN_ROWS = {  # below the header
     ),
     "a signer as a fraction": (
         line() + second("7.0", path=clip_path("7", "101")),
-        "found '7', '7.0', which differ only in spaces, '.0' or Unicode form",
+        "found '7', '7.0', which differ only in spaces, leading zeros, '.0' or Unicode form",
+    ),
+    "a signer with leading zeros": (
+        line() + second("007", path=clip_path("7", "101")),
+        "each participant_id in one spelling, found '007', '7', which",
     ),
     "a signer in two Unicode forms": (
         line("\u00e9", path=clip_path("7", "100")) + second("e\u0301", path=clip_path("7", "101")),

@@ -50,7 +50,7 @@ def test_a_spoilt_clip_is_read_and_scored_as_it_is_or_refused(tmp_path, frames, 
     right = expected(pq.read_table(path).to_pandas(ignore_metadata=True))
     read, scored = accepted(read_clip, path), accepted(load_frames, path)
     assert (read is None) == (right is None)
-    if right is not None:  # the reader refuses more: a wrong order, numbers beyond float16
+    if right is not None:  # the reader refuses more: frames out of order, numbers beyond float16
         np.testing.assert_array_equal(read, right)
         np.testing.assert_array_equal(scored, right)
     assert scored is None or (scored.dtype, *scored.shape[1:]) == (np.float32, N_LANDMARKS, 3)

@@ -54,7 +54,7 @@ VALUES = st.one_of(
     st.lists(st.integers(-1, 600), max_size=4),
     st.dictionaries(st.sampled_from(("no", "yes", "x")), st.integers(-1, 3), max_size=3),
 )
-KEYS = ("landmarks", "signs", "skipped", "sizes", "source", "versions", "format")
+KEYS = ("landmarks", "signs", "skipped", "sizes", "source", "format")
 
 
 @fuzzing(100)

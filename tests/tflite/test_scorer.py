@@ -63,6 +63,15 @@ def test_clips_are_loaded_as_the_competition_loads_them_without_irises(sample, t
     np.testing.assert_array_equal(read_clip(path), expected)
 
 
+def test_a_clip_whose_rows_are_in_another_order_is_refused(sample, tmp_path):
+    table = pd.read_parquet(read_index(sample).path[0])
+    table.sort_values(["frame", "type", "landmark_index"]).iloc[::-1].to_parquet(
+        path := tmp_path / "clip.parquet"
+    )
+    with pytest.raises(InputError, match=r"expected landmark_index 0 in row 0, found 20; sort"):
+        load_frames(path)
+
+
 def test_accuracy_is_the_share_of_right_signs_among_the_rows_asked_for(sample, counting):
     clips = read_index(sample)
     answers = np.array([len(read_clip(path)) % 4 for path in clips.path])
