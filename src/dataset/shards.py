@@ -10,9 +10,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from src.common.errors import InputError
 from src.common.files import write_atomically
 from src.common.marks import Mark, digest_of
 from src.common.news import counted
+from src.common.processes import end_with_parent
 from src.dataset.clip_file import footer_of, read_clip
 
 CLIPS_PER_SHARD = 256  # some 8 MB; a kill costs a worker at most this much
@@ -82,7 +82,7 @@ def _in_processes(tasks: list[tuple], workers: int) -> Iterator[Shard]:
         yield from (_build_shard(*task) for task in tasks)
         return
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=end_with_parent) as pool:
         jobs = [pool.submit(_build_shard, *task) for task in tasks]
         try:
             for job in as_completed(jobs):
@@ -90,16 +90,6 @@ def _in_processes(tasks: list[tuple], workers: int) -> Iterator[Shard]:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _start_worker() -> None:
-    """End the worker when its parent is killed; otherwise it would wait for work for ever."""
-
-    def wait() -> None:
-        parent_process().join()
-        os._exit(1)
-
-    Thread(target=wait, daemon=True).start()
 
 
 def _build_shard(

@@ -1,4 +1,4 @@
-r"""Train one recipe of a run on one fold: the command, and what notebook 02 calls.
+r"""Train one recipe of a run on one fold: the command, and what train_all.py calls.
 
     python -m src.training.train logs/sample frame_deberta_b --fold 0
     torchrun --standalone --nproc-per-node 8 \
@@ -9,13 +9,11 @@ finished training is not repeated; a stopped one continues.
 """
 
 from contextlib import nullcontext
-from itertools import product
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import pandas as pd
-import torch
 import tyro
 from jaxtyping import Bool
 
@@ -33,7 +31,6 @@ from src.training import teachers
 from src.training.distributed import Processes
 from src.training.fit import Task, Trained, fit
 from src.training.loop import Precision, Settings
-from src.training.torchrun import torchrun
 
 # Parts of a training's mark that its checkpoint holds, too, beside the recipe, the clips and the
 # seed: if one has changed, a stopped training does not go on.
@@ -122,29 +119,6 @@ def _task(run: Run, recipe: Recipe, fold: Fold, processes: Processes) -> Task:
 def _held_out(run: Run, fold: Fold) -> Bool[np.ndarray, " clips"]:
     """True for the clips of a fold; nowhere for a fit on everything."""
     return (run.clips.fold == fold).to_numpy()
-
-
-def train_all(
-    run: Run, settings: Settings, device: str, processes: int = 0, retrain: bool = False
-) -> list[Path]:
-    """Train every recipe of a run on each of its folds, one by one; returns the folders.
-
-    Each training has this many processes, started by torchrun if several; 0 = one per GPU.
-    """
-    processes = processes or (1 if device == "cpu" else max(1, torch.cuda.device_count()))
-    folders = []
-    for name, fold in product(run.about.recipes, run.about.folds):
-        folder = run.training_folder(name, fold)
-        if run.is_trained(name, fold):
-            (folder / "last.pt").unlink(missing_ok=True)  # left by a kill
-            say(f"{folder}: already trained")  # settings such as PRECISION do not count
-        elif processes > 1:
-            torchrun(run.folder, name, fold, settings, device, processes, retrain)
-        else:
-            with locked(folder, f"trains {name}"):
-                train(run, name, fold, settings, Processes.start(device), retrain)
-        folders.append(folder)
-    return folders
 
 
 def _check_fold(run: Run, fold: Fold) -> None:

@@ -16,7 +16,7 @@ from src.runs import About, Run
 from src.submission import assemble as submission
 from src.tflite import export
 from src.training.loop import Settings
-from src.training.train import train_all
+from src.training.train_all import train_all
 from tests.tiny import RECIPE
 
 FOLDS = (0, 1)

@@ -18,7 +18,7 @@ from src.runs import Run
 from src.submission import assemble
 from src.tflite.export import write_tflite
 from src.tflite.parity import edge_clips, ladder
-from src.training.train import train_all
+from src.training.train_all import train_all
 from src.transforms.augment.sometimes import ByChance
 from src.transforms.features.coordinates import Coordinates
 from src.transforms.pipeline import AugmentationPipeline, ClipPipeline, Draw

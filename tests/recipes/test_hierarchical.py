@@ -18,7 +18,7 @@ from src.training.fit import Task, fit
 from src.training.loop import Loop
 from src.training.roles import Trainee
 from src.training.schedules import factor
-from src.training.train import train_all
+from src.training.train_all import train_all
 from tests.recipes.test_options import HIERARCHICAL
 from tests.training.trained import FP32, ONE, clips_of, history, run_on, weights
 

@@ -26,7 +26,8 @@ from src.training import teachers
 from src.training.loop import Loop
 from src.training.roles import Trainee, View
 from src.training.teachers import CachedTeacher, Ensemble, LiveTeacher
-from src.training.train import train, train_all
+from src.training.train import train
+from src.training.train_all import train_all
 from tests.tiny import RECIPE
 from tests.training.trained import (
     CONV_TRANSFORMER,

@@ -13,7 +13,7 @@ import torch
 
 from src.common.errors import InputError
 from src.training.torchrun import torchrun
-from src.training.train import train_all
+from src.training.train_all import train_all
 from tests.tiny import RECIPE
 from tests.training.trained import FP32, history, run_on
 
