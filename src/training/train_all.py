@@ -18,6 +18,7 @@ import torch
 from src.common.errors import InputError
 from src.common.files import locked
 from src.common.news import say
+from src.common.paths import anchored
 from src.common.processes import end_with_parent
 from src.dataset.folds import Fold
 from src.runs import Run
@@ -90,7 +91,11 @@ def _ready(run: Run, unfinished: list[Job]) -> list[Job]:
 
     def waits(name: str, fold: Fold) -> bool:
         recipe = run.recipe(name)
-        return any((n, fold) in unfinished for n in (recipe.start, *recipe.distil.teachers))
+        for other in (recipe.start, *recipe.distil.teachers):
+            in_this_run = anchored(other).parent.resolve() == run.folder.resolve()  # by its path
+            if (Path(other).name if in_this_run else other, fold) in unfinished:
+                return True
+        return False
 
     return [job for job in unfinished if not waits(*job)]
 

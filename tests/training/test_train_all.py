@@ -56,12 +56,14 @@ def test_one_that_cannot_begin_ends_no_other(in_turn, tmp_path, monkeypatch):
 def test_as_many_as_there_are_cores_and_trainings_that_can_begin(in_turn, tmp_path, monkeypatch):
     began = []
     monkeypatch.setattr(module, "_side_by_side", lambda run, jobs, n, *_: began.append(n))
+    monkeypatch.setattr(module, "_train", lambda *_: None)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     train_all(in_turn, FP32, "cpu", at_once=0)  # nothing is left to train
     run = run_of([FIRST, SECOND, PUPIL], in_turn.store, tmp_path / "run")
     train_all(run, FP32, "cpu", at_once=0)  # the pupil has to wait
+    by_path = replace(SECOND, start=str(run.folder / "first"))
+    train_all(run_of([FIRST, by_path], in_turn.store, run.folder), FP32, "cpu", at_once=2)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    monkeypatch.setattr(module, "_train", lambda *_: None)
     train_all(run, FP32, "cpu", at_once=0)
     assert began == [2]
     full = replace(run, about=replace(run.about, profile="full"))
