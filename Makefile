@@ -5,7 +5,7 @@
 # make test          every test
 # make lint          style
 # make bench         the benchmark tables; some of them: NAMES="latency store_build"
-# make rehearsal     PROFILE=full on 94,477 synthetic clips, killed twice; an hour or more
+# make rehearsal     PROFILE=full on 94,477 synthetic clips, killed twice; an hour on two cores
 # make docs          the pictures and pages of docs/, from the sample's run
 # make check-runtime RUN_DIR's model.tflite in the competition's own runtime, where Python 3.9 is
 # make video-env     .venv-video, for landmarks from video: python -m src.video
