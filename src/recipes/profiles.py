@@ -21,7 +21,7 @@ PROFILES = {
     # would give the source away. Positions are counted from the nose of the pose or from the
     # shoulders. The hands are enlarged, because few clips do not teach a network to look closer.
     # These two recipes make a small file that is hardly worse than all five (logs/EXPERIMENTS.md).
-    # Training takes about five minutes on two CPU cores.
+    # Training takes some two minutes on two CPU cores.
     "cpu": Profile(synthetic=False, folds=(0,), recipes="conv_transformer,hand_bert"),
     # Takes days on one core; see docs/real_run.md.
     "full": Profile(synthetic=False, folds=(0, 1, 2, 3, EVERYTHING)),
