@@ -189,7 +189,7 @@ def of_pose_file(path: str) -> tuple[np.ndarray, np.ndarray, float]:
         found = np.abs(detected).max()
         raise Refused(f"expected points near the picture, found one at {found:.4g}; make it again")
     fps = float(pose.body.fps)
-    return xyz, _blank(size.width, size.height), fps if fps > 0 else USUAL
+    return xyz, _blank(size.width, size.height), fps if 0 < fps < np.inf else USUAL
 
 
 def _read_pose(path: str) -> Pose:

@@ -13,6 +13,7 @@ from src.video.recording import Recording
 
 COLOURS = {"face": "#d0d0d0", "left_hand": "#1f77b4", "pose": "#2ca02c", "right_hand": "#d62728"}
 MOST_FPS = 15.0  # more makes the GIF larger and no clearer
+LONGEST = 655_350  # milliseconds that a GIF can show a picture; equal ones in a row become one
 # Pillow's own font has no accents and no other alphabets.
 FONT = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), 11)
 
@@ -45,6 +46,6 @@ def write_gif(recording: Recording, path: Path, text: str = "") -> Path:
     # One palette for all pictures; otherwise colours would flicker.
     palette = images[len(images) // 2].quantize(128)
     images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
-    duration = round(1000 * every / recording.fps)
+    duration = round(min(1000 * every / recording.fps, LONGEST / len(images)))
     options = {"save_all": True, "append_images": images[1:], "duration": duration, "loop": 0}
     return write_atomically(path, lambda temporary: images[0].save(temporary, "GIF", **options))

@@ -211,21 +211,23 @@ xyz = np.arange(2 * n * 3, dtype=np.float32).reshape(2, 1, n, 3)
 confidence = np.ones((2, 1, n), np.float32)
 confidence[1, 0, 33 + sizes["FACE_LANDMARKS"]:][:21] = 0  # no left hand in the second frame
 if sys.argv[3:]:  # landmarks of ours, in the order of these parts
-    found, (width, height) = np.load(sys.argv[3]), map(int, sys.argv[4:])
+    found, (width, height) = np.load(sys.argv[3]), map(int, sys.argv[4:6])
     confidence = np.isfinite(found[:, None, :, 0]).astype(np.float32)
     xyz = np.nan_to_num(found[:, None]) * np.float32([width, height, width])
-    fps = 0.0
+    fps = float(sys.argv[6])
 header = PoseHeader(0.2, PoseHeaderDimensions(width, height, width), parts)
 with open(sys.argv[1], "wb") as file:
     Pose(header, NumPyPoseBody(fps, ma.masked_array(xyz), confidence)).write(file)
 """
 
 
-def pose_file(python: Path, xyz: np.ndarray, path: Path, width: int, height: int) -> Path:
+def pose_file(
+    python: Path, xyz: np.ndarray, path: Path, width: int, height: int, fps: float = 0.0
+) -> Path:
     """A clip as the .pose file that MediaPipe Holistic would have made of such pictures."""
     parts = [xyz[:, lm.rows_of(p)] for p in ("pose", "face", "left_hand", "right_hand", "pose")]
     np.save(path.with_suffix(".npy"), np.concatenate(parts, 1))
-    said_by(python, POSE, path, 468, path.with_suffix(".npy"), width, height)
+    said_by(python, POSE, path, 468, path.with_suffix(".npy"), width, height, fps)
     return path
 
 
@@ -259,8 +261,9 @@ def test_a_pose_file_is_as_long_as_a_video_and_of_points(mediapipe, tmp_path, fr
         extract(path)
 
 
-def test_a_pose_file_may_be_in_capitals_and_without_a_rate(mediapipe, made_up, tmp_path):
-    path = pose_file(mediapipe, made_up.xyz, tmp_path / "CLIP.POSE", 100, 50)
+@pytest.mark.parametrize("fps", [0.0, float("inf")])
+def test_a_pose_file_may_be_in_capitals_and_without_a_rate(mediapipe, made_up, tmp_path, fps):
+    path = pose_file(mediapipe, made_up.xyz, tmp_path / "CLIP.POSE", 100, 50, fps)
     found = extract(path)
     np.testing.assert_allclose(found.xyz, made_up.xyz, atol=1e-6)
     assert found.fps == 30

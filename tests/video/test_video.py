@@ -111,6 +111,12 @@ def test_the_animation_has_the_videos_length(made_up, tmp_path, fps, kept):
     assert sum(frames) == pytest.approx(1000 * FRAMES / fps, abs=10 * FRAMES)
 
 
+def test_a_video_of_one_picture_an_hour_has_an_animation_too(made_up, tmp_path):
+    slow = write_gif(Recording(made_up.xyz, made_up.pictures, 1 / 3600), tmp_path / "slow.gif")
+    with Image.open(slow) as gif:
+        assert sum(frame.info["duration"] for frame in ImageSequence.Iterator(gif)) > 600_000
+
+
 def test_videos_are_a_file_or_those_of_a_folder(tmp_path):
     assert videos("webcam:1") == {"webcam:1": "webcam-1"}
     assert videos("webcam_hello.mp4") == {"webcam_hello.mp4": "webcam_hello"}
