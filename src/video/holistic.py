@@ -116,6 +116,8 @@ def of_file(path: str, times: list[float]) -> Iterator[np.ndarray]:
     Raises:
         Refused: OpenCV cannot read the file or decode its codec, or it has too many frames.
     """
+    if any("\ud800" <= c <= "\udfff" for c in path):  # bytes that are no text crash OpenCV
+        raise Refused("expected a path in UTF-8, found other bytes; rename the file or its folder")
     capture = cv2.VideoCapture(path)
     if not capture.isOpened():
         raise Refused(

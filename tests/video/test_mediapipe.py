@@ -103,9 +103,12 @@ def test_a_mirrored_video_is_turned_back_to_the_bit(selfie, recording):
 
 def test_what_is_no_video_and_no_camera_is_said(mediapipe, tmp_path):
     (tmp_path / "text.mp4").write_text("not a video")
+    old = tmp_path / os.fsdecode(b"\xff.mp4")
+    old.write_text("a name in the bytes of its day, which crash OpenCV")
     for source, message in (
         (tmp_path / "none.mp4", r"none\.mp4: expected a video, found none"),
         (tmp_path / "text.mp4", r"found something that OpenCV cannot read; .*: ffmpeg -i /.*text"),
+        (old, r"\\udcff\.mp4: expected a path in UTF-8, found other bytes; rename the file"),
         ("webcam:77", "webcam:77: expected a camera, found none"),
     ):
         with pytest.raises(InputError, match=message):
