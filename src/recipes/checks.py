@@ -21,11 +21,11 @@ from src.transforms.pipeline import Draw
 _CLASSES = 2  # signs of the networks that are built for the check
 # Which numbers are allowed, by the last word of a flag; those of other flags must be 0 or more.
 _ABOVE_ZERO = {"epochs", "batch_size", "lr", "temperature", "alpha", "span", "cycle"}
-_ABOVE_ZERO |= {"drop_per", "lookahead_steps", "max_len"}
+_ABOVE_ZERO |= {"drop_per", "lookahead_steps", "max_len", "distance", "reach"}
 _OF_NETWORK = re.compile(r".*\.(model|distilled)\..*")  # whole numbers here are sizes: above 0
 _SHARE = re.compile(  # 0 to 1 if it is a float; an integer, as `loss.drop`, is a count
     r"(\w+_)?p|\w*drop(out)?s?|smoothing|\w*share|keep|least|lose|swap|jump|until|ramp|"
-    "decay|floor|betas"
+    "(layer_)?decay|floor|betas|warmup|flat|first|start|end|late_from|stochastic_depth|amount"
 )
 _SIGNED = ("centre", "mirror_x")  # positions in the picture; may be negative
 _AT_MOST = {"low": "high", "drop": "drop_per", "soup_epochs": "epochs"}  # field: its limit
@@ -71,16 +71,17 @@ def _own(flags: str, name: str, recipes: Sequence[Recipe]) -> str:
 def _check_numbers(before: Recipe, recipe: Recipe) -> None:
     """Refuse numbers out of range, if flags have set them."""
     numbers = [*_numbers(recipe.name, recipe)]
+    by_flag = dict(numbers)
     for flag, found in sorted({*numbers} - {*_numbers(before.name, before)}):
-        name = flag.rpartition(".")[2]
+        part, _, name = flag.rpartition(".")
+        in_epochs = name == "warmup" and f"{part}.cycle" in by_flag
         fits, expected = found >= 0 or name in _SIGNED, "0 or more"
         if name in _ABOVE_ZERO or (type(found) is int and _OF_NETWORK.fullmatch(flag)):
             fits, expected = found > 0, "more than 0"
-        elif isinstance(found, float) and _SHARE.fullmatch(name):
+        elif isinstance(found, float) and _SHARE.fullmatch(name) and not in_epochs:
             fits, expected = 0 <= found <= 1, "a number from 0 to 1"
         if not fits:
             raise InputError(f"OVERRIDES: {flag}: expected {expected}, found {found}")
-    by_flag = dict(numbers)
     for flag, found in numbers:
         part, _, name = flag.rpartition(".")
         most = by_flag.get(f"{part}.{_AT_MOST.get(name)}")

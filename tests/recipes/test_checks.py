@@ -53,6 +53,9 @@ def test_the_roles_are_those_of_the_training():
         ("hand_bert", "--distil.temperature 0", r"distil\.temperature: expected more than 0"),
         ("frame_deberta", "--augment.flip.p 50", r"a\.augment\.flip\.p: .* from 0 to 1, found 50"),
         ("frame_deberta", "--loss.smoothing 2", r"loss\.smoothing: expected a number from 0 to 1"),
+        ("frame_deberta", "--schedule.warmup 25", r"schedule\.warmup: expected a number from 0 to"),
+        ("hand_bert", "--schedule.flat 45", r"1\.schedule\.flat: expected a number from 0 to 1"),
+        ("conv_transformer", "awp:awp --awp.delta 0.2 --awp.start 15", r"awp\.start: .* from 0"),
         ("frame_deberta", "--loss.drop -3", r"loss\.drop: expected 0 or more, found -3"),
         ("frame_deberta", "--model.dropouts 0.1 0.1 1.5", r"model\.dropouts: .* from 0 to 1"),
         ("frame_deberta", "--mean-teacher.weight nan", "mean_teacher.weight: expected 0 or more"),
@@ -99,6 +102,11 @@ def test_flags_behind_a_name_are_for_that_recipe_alone():
     for recipe in before:  # nothing else has changed
         same = {"epochs": recipe.epochs, "mix": recipe.mix}
         assert replace(after[recipe.name], **same) == recipe
+
+
+def test_a_warm_up_in_epochs_is_no_share():
+    (changed, *_) = overridden(choose("hierarchical", "sample"), "--schedule.warmup 8")
+    assert changed.schedule.warmup == 8.0
 
 
 def test_flags_for_a_recipe_that_is_not_there_are_refused():
